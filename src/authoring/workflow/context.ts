@@ -1,0 +1,226 @@
+/** `ctx`: what a workflow function does its work with. */
+import type { Duration } from "../../core/duration.ts";
+import { milliseconds } from "../../core/duration.ts";
+import { StemmaError } from "../../core/error.ts";
+import type { Effect } from "../../core/event.ts";
+import { checkName } from "../../core/name.ts";
+import type { Log, Operations, RunInfo, StepAsk, StepTools } from "../../engine/body.ts";
+import { inScope, inStep, scopeAtHand } from "./frame.ts";
+import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
+import { runAll, runMap, runRace } from "./parallel.ts";
+import { Scope } from "./scope.ts";
+
+/** What comes back from a record: `Date` becomes string, functions cannot be there, the rest is as it was. */
+export type Recorded<T> = T extends { toJSON(): infer J }
+  ? Recorded<J>
+  : T extends readonly (infer E)[]
+    ? number extends T["length"]
+      ? Recorded<E>[]
+      : { -readonly [K in keyof T]: Recorded<T[K]> }
+    : T extends object
+      ? { [K in keyof T]: Recorded<T[K]> }
+      : T;
+
+export type StepOptions<I> = {
+  /** Declared input: the step is recognised by it, and its function is given a copy. Write it out, and reuse is exact. */
+  input?: I;
+  /** Raise it when the code of the step means something else. Default 1. */
+  version?: number;
+  /** Default "idempotent": at least once, always with the same idempotencyKey. */
+  effect?: Effect;
+};
+
+export type StepFunction<I, O> = (input: I, step: StepTools) => O | Promise<O>;
+
+/**
+ * The context of a running workflow. Everything awaited from it is on record before the code goes on, and is given back
+ * from the record, not run again, when the run continues after a crash.
+ */
+export type Context = {
+  /**
+   * Runs a function once and records its outcome.
+   *
+   * @throws StepError with what the function threw; json.not_serializable, payload.too_large; step.nested inside a step
+   * @example const total = await ctx.step("total", { input: cart }, (cart, step) => price(cart, step.idempotencyKey));
+   */
+  step<O>(name: string, run: StepFunction<undefined, O>): Promise<Recorded<Awaited<O>>>;
+  step<I, O>(name: string, options: StepOptions<I>, run: StepFunction<I, O>): Promise<Recorded<Awaited<O>>>;
+  /**
+   * One step for each item, at most `concurrency` at a time (default: no limit). All items are settled before a failure
+   * is thrown, so that what succeeded is on record; several failures are one error with all of them in `cause.errors`.
+   *
+   * @example const sizes = await ctx.map("size", files, { concurrency: 8 }, (file) => stat(file));
+   */
+  map<I, O>(name: string, items: readonly I[], run: StepFunction<I, O>): Promise<Recorded<Awaited<O>>[]>;
+  map<I, O>(
+    name: string,
+    items: readonly I[],
+    options: MapOptions<I>,
+    run: StepFunction<I, O>,
+  ): Promise<Recorded<Awaited<O>>[]>;
+  /** Runs branches side by side, each in a scope of its own; throws as soon as one throws. */
+  all<B extends Branches>(branches: B): Promise<Settled<B>>;
+  /** Runs branches side by side; the first to settle wins, the others' steps are aborted and their timers withdrawn. */
+  race<B extends Branches>(branches: B): Promise<Raced<B>>;
+  /** Runs code whose steps are told apart from equally named ones elsewhere. */
+  scope<T>(name: string, run: () => T | Promise<T>): Promise<T>;
+  /** Waits for a duration or until a date, for years if need be, without holding a process. */
+  sleep(duration: Duration | Date): Promise<void>;
+  sleep(name: string, duration: Duration | Date): Promise<void>;
+  /** Time of the last outcome this run was given: the same in every recall. Milliseconds since 1970. */
+  now(): number;
+  /** A number in [0, 1): the same in every recall. */
+  random(): number;
+  /** A UUID: the same in every recall. */
+  uuid(): string;
+  /** Logs, but not again in recall. */
+  readonly log: Log;
+  readonly runId: string;
+  readonly workflow: string;
+  readonly input: unknown;
+  readonly context: unknown;
+  /** Aborted when this process no longer works on the run. */
+  readonly abort: AbortSignal;
+};
+
+/** Makes the context of one activation. */
+export function contextOf(operations: Operations, info: RunInfo): Context {
+  const at = (method: string): Scope => scopeAtHand(operations, method);
+  return {
+    async step(name: string, second: unknown, third?: unknown) {
+      const scope = at("step");
+      const [options, run] = stepArguments("step", name, second, third);
+      const ask = stepAsk(operations, scope, name, options, run);
+      return scope.take(await operations.step(ask), ask.causes) as never;
+    },
+    async map(name: string, items: unknown, third: unknown, fourth?: unknown) {
+      const scope = at("map");
+      const [options, run] = stepArguments("map", name, third, fourth);
+      return runMap(operations, scope, name, items, options, run) as never;
+    },
+    all: async (branches) => runAll(operations, at("all"), branches),
+    race: async (branches) => runRace(operations, at("race"), branches),
+    scope: async (name, run) => runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
+    async sleep(first: unknown, second?: unknown) {
+      const scope = at("sleep");
+      const [name, duration] = second === undefined ? ["sleep", first] : [first, second];
+      const causes = scope.causes();
+      const until = wakeTime(duration);
+      scope.take(await operations.sleep({ scope: scope.path, name: checkName(name, "name of a sleep"), causes, until }), causes);
+    },
+    now: () => operations.now(),
+    random: () => operations.random(at("random").path),
+    uuid: () => operations.uuid(at("uuid").path),
+    log: quietInRecall(operations, info.log),
+    runId: info.runId,
+    workflow: info.workflow,
+    input: info.input,
+    context: info.context,
+    abort: info.abort,
+  };
+}
+
+/** The scope that a body starts in: all it knows is that its run was created. */
+export function rootScope(): Scope {
+  return new Scope("", [0]);
+}
+
+/** An ask for a step whose function runs in a frame of its own. */
+export function stepAsk(
+  operations: Operations,
+  place: { path: string; causes(): readonly number[] },
+  name: string,
+  options: StepOptions<unknown>,
+  run: StepFunction<unknown, unknown>,
+): StepAsk {
+  checkName(name, "name of a step");
+  const ask: StepAsk = {
+    scope: place.path,
+    name,
+    causes: place.causes(),
+    run: (input, tools) => inStep(operations, name, () => run(input, tools)),
+  };
+  if ("input" in options) ask.input = { value: options.input };
+  if (options.effect !== undefined) ask.effect = checkEffect(options.effect, name);
+  if (options.version !== undefined) ask.version = options.version;
+  return ask;
+}
+
+const effects: ReadonlySet<unknown> = new Set(["pure", "idempotent", "once"]);
+
+function checkEffect(effect: unknown, name: string): Effect {
+  if (effects.has(effect)) return effect as Effect;
+  throw new StemmaError(
+    "step.invalid",
+    `Expected the effect of step ${name} to be "pure", "idempotent" or "once", got ${JSON.stringify(effect)}.`,
+  );
+}
+
+function stepArguments(
+  method: string,
+  name: unknown,
+  second: unknown,
+  third: unknown,
+): [MapOptions<unknown>, StepFunction<unknown, unknown>] {
+  const [options, run] = third === undefined && typeof second === "function" ? [{}, second] : [second, third];
+  if (typeof run === "function" && typeof options === "object" && options !== null) {
+    return [options as MapOptions<unknown>, run as StepFunction<unknown, unknown>];
+  }
+  throw new StemmaError(
+    "step.invalid",
+    `Expected ctx.${method}(name, …, options?, function) for ${JSON.stringify(name)}, got ${kind(options)} as options and ${kind(run)} as function.`,
+  );
+}
+
+function kind(value: unknown): string {
+  return value === null ? "null" : typeof value;
+}
+
+function wakeTime(duration: unknown): (now: number) => number {
+  if (!(duration instanceof Date)) {
+    const ms = milliseconds(duration as Duration, "duration of a sleep");
+    return (now) => now + ms;
+  }
+  const until = duration.getTime();
+  if (Number.isFinite(until)) return () => until;
+  throw new StemmaError("duration.invalid", "Expected a valid Date to sleep until, got an invalid one.");
+}
+
+async function runScope<T>(
+  operations: Operations,
+  parent: Scope,
+  name: string,
+  run: () => T | Promise<T>,
+): Promise<T> {
+  const before = parent.causes();
+  const scope = new Scope(operations.open(parent.path, name), before);
+  try {
+    return await inScope(operations, scope, run);
+  } finally {
+    closeInto(operations, parent, before, scope.path, "scope", [scope]);
+  }
+}
+
+/** Records that scopes came together, if anything happened in them, and lets the parent go on from there. */
+export function closeInto(
+  operations: Operations,
+  parent: Scope,
+  before: readonly number[],
+  path: string,
+  kindOf: "scope" | "map" | "all" | "race",
+  scopes: readonly { causes(): readonly number[] }[],
+): void {
+  const old = new Set(before);
+  const ends = [...new Set(scopes.flatMap((scope) => scope.causes()))].filter((seq) => !old.has(seq));
+  if (ends.length === 0) return;
+  parent.delivered(operations.close(path, kindOf, ends.toSorted((a, b) => a - b)), before);
+}
+
+function quietInRecall(operations: Operations, log: Log): Log {
+  const when =
+    (write: Log["info"]): Log["info"] =>
+    (message, data) => {
+      if (operations.live()) write(message, data);
+    };
+  return { debug: when(log.debug), info: when(log.info), warn: when(log.warn), error: when(log.error) };
+}

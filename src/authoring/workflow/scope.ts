@@ -1,0 +1,45 @@
+/**
+ * Where in a function something is asked, and what it is caused by. In a function the engine cannot see which values a
+ * step uses, so causes are an upper bound: every outcome that was delivered to the scope, or before it opened, and that
+ * is not already behind another one. Never too few, so that whatever is built on causes (restart, fork, "why") is sound.
+ */
+import type { Seq } from "../../core/event.ts";
+import type { Outcome } from "../../engine/body.ts";
+
+export class Scope {
+  readonly path: string;
+  readonly #frontier: Set<Seq>;
+  /** The frontier as an array, the same object until it changes: asks that share it are stored as `same as`. */
+  #snapshot: readonly Seq[] | undefined;
+
+  constructor(path: string, frontier: readonly Seq[]) {
+    this.path = path;
+    this.#frontier = new Set(frontier);
+    this.#snapshot = frontier;
+  }
+
+  /** What an ask that is made now is caused by. */
+  causes(): readonly Seq[] {
+    this.#snapshot ??= [...this.#frontier].toSorted((a, b) => a - b);
+    return this.#snapshot;
+  }
+
+  /** An outcome was delivered: it stands in front of what its ask was caused by. */
+  delivered(seq: Seq, causes: readonly Seq[]): void {
+    for (const cause of causes) this.#frontier.delete(cause);
+    this.#frontier.add(seq);
+    this.#snapshot = undefined;
+  }
+
+  /** Takes an outcome in, and gives its value or throws its error. */
+  take(outcome: Outcome, causes: readonly Seq[]): unknown {
+    this.delivered(outcome.seq, causes);
+    return unwrap(outcome);
+  }
+}
+
+/** The value of an outcome, or its error thrown. */
+export function unwrap(outcome: Outcome): unknown {
+  if (outcome.ok) return outcome.value;
+  throw outcome.error;
+}

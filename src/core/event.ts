@@ -1,0 +1,191 @@
+/**
+ * The closed union of everything that can happen to a run. A run is the list of these events and nothing else: its
+ * status, its trace, its open waits and its lineage are all derived from them. Reading this file is reading what
+ * Stemma can do; adding an event here makes every place that must know about it stop compiling.
+ */
+import type { Json } from "./json.ts";
+
+/** `run_` and 26 characters of Crockford base32: a UUIDv7, so ids sort by time of creation. */
+export type RunId = string;
+/** Position of an event in its run's history: 0, 1, 2 … without gaps. */
+export type Seq = number;
+/** SHA-256 as 64 hexadecimal digits. */
+export type Digest = string;
+/** Milliseconds since 1970, by the database's clock. */
+export type Timestamp = number;
+
+/**
+ * A value as an event holds it: small ones inside, larger ones by digest, and `undefined` as what it is. The digest is
+ * always that of the RFC 8785 text, so a value may be taken out of the store later without breaking the hash chain.
+ */
+export type Value = { inline: Json } | { digest: Digest; bytes: number } | { undefined: true };
+
+/** An error as it is kept: what a body catches live and after a crash is made from this and from nothing else. */
+export type ErrorRecord = {
+  name: string;
+  message: string;
+  code?: string;
+  data?: Json;
+  cause?: ErrorRecord;
+};
+
+/**
+ * Which step an event is about. `key` is the label, unique in its run: scope path, name and, if needed, `#k`. `input`
+ * is the digest of the declared input. `n` is the step's place among asks equal in scope, name and input; it is left
+ * out where it is the label's own `k - 1`. `after` is the seq of the last outcome that the body had been given when it
+ * asked, and `given` the declared input itself; both stand only on the first event of a step, and `after` is left out
+ * where it is the latest cause.
+ */
+export type StepRef = { key: string; input?: Digest; n?: number; after?: Seq; given?: Value };
+
+/** Where a run comes from. Everything but `new` and `schedule` connects it to the family of another run. */
+export type Origin =
+  | { kind: "new" }
+  | { kind: "schedule"; schedule: string }
+  | { kind: "child"; run: RunId; key: string; seq: Seq }
+  | { kind: "restart"; run: RunId; seq: Seq; hash: Digest }
+  | { kind: "fork"; run: RunId; seq: Seq; hash: Digest };
+
+/** May it run again? `pure`: at any time. `idempotent`: at least once, with one key. `once`: never without a decision. */
+export type Effect = "pure" | "idempotent" | "once";
+
+/** Why a run that nobody works on is not finished. */
+export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "corrupt";
+
+/** What is being waited for. */
+export type WaitKind = "timer" | "approval" | "signal" | "external";
+
+type By = { by?: string; reason?: string };
+type Saved = { ms?: number; cost?: number };
+
+/** The data of each event, by its type. */
+export type EventData = {
+  "run.created": {
+    workflow: string;
+    version: number;
+    input: Value;
+    context?: Value;
+    origin: Origin;
+    family: RunId;
+    /** Root of `ctx.random()` and `ctx.uuid()`; a restart or fork inherits it. */
+    seed: string;
+    tags?: string[];
+    timeoutMs?: number;
+  };
+  "run.started": { worker: string; epoch: number; fingerprint: Digest };
+  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest };
+  "run.paused": By;
+  "run.unpaused": By;
+  "run.succeeded": { output: Value };
+  "run.failed": { error: ErrorRecord; frontier: string[] };
+  "run.cancelled": By;
+  "run.timed_out": { limitMs: number };
+  "run.set": { tags: string[] };
+
+  "step.started": StepRef & { attempt: number; effect?: Effect };
+  "step.attempt_failed": StepRef & { attempt: number; error: ErrorRecord; retryAt?: Timestamp };
+  "step.succeeded": StepRef & { output: Value; attempt?: number; ms?: number; cost?: number; reuse?: Digest };
+  "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number };
+  "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
+  "step.reused": StepRef & {
+    output: Value;
+    from: { run: RunId; key: string; seq: Seq };
+    origin: { run: RunId; key: string; seq: Seq };
+    saved?: Saved;
+    reuse?: Digest;
+  };
+  "step.overridden": StepRef & By & { output: Value };
+  "step.in_doubt": StepRef & { attempt: number; error?: ErrorRecord; kept?: Value };
+  "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
+
+  "wait.opened": StepRef & {
+    kind: WaitKind;
+    until?: Timestamp;
+    prompt?: string;
+    reason?: string;
+    schema?: Json;
+    tags?: string[];
+    default?: Value;
+  };
+  "wait.answered": StepRef & By & { value: Value; message?: string };
+  "wait.failed": StepRef & By & { error: ErrorRecord; message?: string };
+  "wait.refused": StepRef & By & { error: ErrorRecord; message?: string };
+  "wait.expired": StepRef & { value?: Value };
+  "wait.withdrawn": StepRef & { reason: string };
+
+  "signal.received": By & { name: string; payload: Value; message?: string };
+  "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
+  checkpoint: { state: Value; parent: Seq | null };
+  "cancel.requested": By & { message?: string };
+  "child.started": StepRef & { run: RunId };
+  "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string };
+};
+
+export type EventType = keyof EventData;
+
+/** One event with the given data; `T` narrows it. */
+export type EventOf<T extends EventType> = {
+  readonly seq: Seq;
+  readonly at: Timestamp;
+  /** What had to happen before: seqs, or `same` as those that an earlier event names (so stored causes stay linear). */
+  readonly causes: Causes;
+  readonly type: T;
+  readonly data: EventData[T];
+  readonly hash: Digest;
+};
+
+/** An event as the history has it. Switch on `type`, and `data` is narrowed. */
+export type Event = { [T in EventType]: EventOf<T> }[EventType];
+
+/** An event that has not been given its place yet. */
+export type Draft = { [T in EventType]: { type: T; data: EventData[T]; causes: Causes } }[EventType];
+
+export type Causes = readonly Seq[] | { readonly same: Seq };
+
+/** How an event settles its step, wait or child for the body; `null` where it does not. */
+export const outcomeOf: Readonly<Record<EventType, "value" | "error" | "none" | null>> = {
+  "run.created": null,
+  "run.started": null,
+  "run.suspended": null,
+  "run.paused": null,
+  "run.unpaused": null,
+  "run.succeeded": null,
+  "run.failed": null,
+  "run.cancelled": null,
+  "run.timed_out": null,
+  "run.set": null,
+  "step.started": null,
+  "step.attempt_failed": null,
+  "step.succeeded": "value",
+  "step.failed": "error",
+  "step.cancelled": "none",
+  "step.reused": "value",
+  "step.overridden": "value",
+  "step.in_doubt": null,
+  "step.decided": null,
+  "wait.opened": null,
+  "wait.answered": "value",
+  "wait.failed": "error",
+  "wait.refused": null,
+  "wait.expired": "value",
+  "wait.withdrawn": "none",
+  "signal.received": null,
+  "scope.closed": null,
+  checkpoint: null,
+  "cancel.requested": null,
+  "child.started": null,
+  "child.ended": "value",
+};
+
+/** Whether `type` names an event of this version. A newer store may hold others; they are refused, never skipped. */
+export function isEventType(type: string): type is EventType {
+  return Object.hasOwn(outcomeOf, type);
+}
+
+/** The causes of an event as seqs, looking up `same` in the history that the event belongs to. */
+export function causesOf(event: { causes: Causes }, at: (seq: Seq) => { causes: Causes } | undefined): readonly Seq[] {
+  if (!("same" in event.causes)) return event.causes;
+  const first = at(event.causes.same);
+  // A `same` always names an event that spells its causes out, so one hop is enough.
+  return first === undefined || "same" in first.causes ? [] : first.causes;
+}

@@ -1,0 +1,32 @@
+/**
+ * Every bound in one place, unit last in the name. A limit that is reached is an error with a code, never a
+ * truncation. Sizes count UTF-8 bytes of the canonical JSON text.
+ */
+export const limits = {
+  /** Nesting of a JSON value; beyond it some engines parse what they can no longer write. */
+  jsonDepthMax: 200,
+  /** Nodes (values) in one JSON value. */
+  jsonNodesMax: 1_000_000,
+  /** One value: an input, an output, an error's data. */
+  payloadBytesMax: 2_097_152,
+  /** Values up to this size live inside their event; larger ones are stored once per digest. */
+  inlineBytesMax: 1024,
+  /** Names of workflows, steps, scopes, tags, and keys made from them. */
+  nameCharsMax: 200,
+  /** Idempotency keys and other ids that come from outside. */
+  idCharsMax: 1000,
+  /** Scopes within scopes. */
+  scopeDepthMax: 32,
+  /** Events in the history of one run. */
+  historyEventsMax: 1_000_000,
+  /** Events that one page of `history` or `feed` holds. */
+  pageEventsMax: 1000,
+  /** Runs in one page of `list`. */
+  pageRunsMax: 200,
+  /** Causes that one event may name. */
+  causesMax: 10_000,
+  /** Items of one `ctx.map`. */
+  mapItemsMax: 100_000,
+  /** Messages that wait in the inbox of one run. */
+  inboxMessagesMax: 10_000,
+} as const;

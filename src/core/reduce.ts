@@ -1,0 +1,127 @@
+/**
+ * From events to the state of a run: the only place where a status, a count or an end time comes from. The appender
+ * folds each event it writes and hands the result to the store in the same transaction; anybody who folds the whole
+ * history gets the same (a test says so).
+ */
+import { StemmaError } from "./error.ts";
+import type { Event, EventType, Origin, RunId, Seq, SuspendReason, Timestamp, ErrorRecord } from "./event.ts";
+import type { Status } from "./run.ts";
+import { isTerminal, nextStatus } from "./run.ts";
+
+/** What the events of a run add up to. Plain data: it is stored as it is, and shown as it is. */
+export type RunState = {
+  workflow: string;
+  version: number;
+  family: RunId;
+  origin: Origin;
+  status: Status;
+  /** Why it is suspended; absent in every other status. */
+  reason?: SuspendReason;
+  /** How many steps, waits and children have ended how. */
+  steps: { succeeded: number; failed: number; cancelled: number; reused: number; attemptsFailed: number };
+  createdAt: Timestamp;
+  startedAt?: Timestamp;
+  endedAt?: Timestamp;
+  /** When it wants to be looked at again although nobody asks: the earliest open timer of a suspended run. */
+  until?: Timestamp;
+  /** The code that could not recall this run; another may. */
+  refused?: string;
+  error?: ErrorRecord;
+  tags: string[];
+  /** Position of the last event folded in. */
+  seq: Seq;
+};
+
+/** The state after `event`. `state` is undefined before seq 0. Throws `run.transition` or `event.invalid`. */
+export function reduce(state: RunState | undefined, event: Event): RunState {
+  checkPlace(state, event);
+  const status = nextStatus(state?.status, event.type);
+  if (state === undefined) return created(event, status);
+  const next: RunState = { ...state, status, seq: event.seq };
+  if (status !== "suspended") {
+    delete next.reason;
+    delete next.until;
+    delete next.refused;
+  }
+  if (isTerminal(status)) next.endedAt = event.at;
+  count(next, state, event.type);
+  apply(next, event);
+  return next;
+}
+
+/** The state of a whole history. */
+export function reduceAll(events: Iterable<Event>): RunState {
+  let state: RunState | undefined;
+  for (const event of events) state = reduce(state, event);
+  if (state === undefined) throw new StemmaError("event.invalid", "A history has at least one event, run.created.");
+  return state;
+}
+
+function checkPlace(state: RunState | undefined, event: Event): void {
+  const expected = state === undefined ? 0 : state.seq + 1;
+  if (event.seq !== expected) {
+    throw new StemmaError("event.invalid", `Expected the event with seq ${expected}, got seq ${event.seq}.`);
+  }
+  const causes = event.causes;
+  const named = "same" in causes ? [causes.same] : causes;
+  // The trace is connected because of this check: whatever happens after seq 0 says why it happened.
+  if (event.seq > 0 && named.length === 0) {
+    throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names no cause; every later event has one.`);
+  }
+  for (const cause of named) {
+    if (cause < 0 || cause >= event.seq) {
+      throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`);
+    }
+  }
+}
+
+function created(event: Event, status: Status): RunState {
+  if (event.type !== "run.created") throw new StemmaError("engine.bug", "run.created is the first event.");
+  const { workflow, version, family, origin, tags } = event.data;
+  return {
+    workflow,
+    version,
+    family,
+    origin,
+    status,
+    steps: { succeeded: 0, failed: 0, cancelled: 0, reused: 0, attemptsFailed: 0 },
+    createdAt: event.at,
+    tags: tags ?? [],
+    seq: event.seq,
+  };
+}
+
+const counted: Partial<Record<EventType, keyof RunState["steps"]>> = {
+  "step.succeeded": "succeeded",
+  "step.failed": "failed",
+  "step.cancelled": "cancelled",
+  "step.reused": "reused",
+  "step.attempt_failed": "attemptsFailed",
+};
+
+function count(next: RunState, state: RunState, type: EventType): void {
+  const counter = counted[type];
+  if (counter !== undefined) next.steps = { ...state.steps, [counter]: state.steps[counter] + 1 };
+}
+
+function apply(next: RunState, event: Event): void {
+  switch (event.type) {
+    case "run.started":
+      next.startedAt ??= event.at;
+      break;
+    case "run.suspended":
+      next.reason = event.data.reason;
+      if (event.data.until === undefined) delete next.until;
+      else next.until = event.data.until;
+      if (event.data.fingerprint === undefined) delete next.refused;
+      else next.refused = event.data.fingerprint;
+      break;
+    case "run.failed":
+      next.error = event.data.error;
+      break;
+    case "run.set":
+      next.tags = event.data.tags;
+      break;
+    default:
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
+ * counts depend only on the order of asks that are equal, so they come out the same in every recall.
+ */
+import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Identity } from "../core/identity.ts";
+import { identityText, kindText, labelOf, pathOf, refOf } from "../core/identity.ts";
+import type { Outcome, Place, SleepAsk, StepAsk } from "./body.ts";
+import type { Recall, Recorded } from "./recall.ts";
+import type { Encoded } from "./value.ts";
+
+/** One ask, from the moment it is made until its outcome is delivered or it is taken back. */
+export type Ask = {
+  readonly identity: Identity;
+  readonly ref: StepRef;
+  readonly causes: readonly Seq[];
+  readonly after: Seq;
+  readonly work: { kind: "step"; ask: StepAsk; input?: Encoded } | { kind: "timer"; ask: SleepAsk };
+  readonly recorded: Recorded | undefined;
+  readonly resolve: (outcome: Outcome) => void;
+  /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
+  stage: "asked" | "begun" | "recorded" | "delivered";
+  /** Taken back: it lost a race, or nobody waited for it any more. Its outcome, if one comes, is not delivered. */
+  withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
+  /** In doubt: it may have happened, and only a decision can tell. */
+  doubtful?: boolean;
+  /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
+  begunAt?: Seq;
+  /** Ends the running attempt. */
+  abort?: AbortController;
+  /** When the timer of an open wait fires, and how it is stopped. */
+  until?: number;
+  stop?: () => void;
+};
+
+/** Counts asks, and keeps them by identity. */
+export class Asks {
+  readonly #recall: Recall;
+  readonly #taken: Set<string>;
+  readonly #kinds = new Map<string, number>();
+  readonly #paths = new Map<string, number>();
+  readonly #scopes = new Map<string, number>();
+  readonly #byText = new Map<string, Ask>();
+
+  constructor(recall: Recall) {
+    this.#recall = recall;
+    this.#taken = new Set(recall.asks.map((recorded) => recorded.ref.key));
+  }
+
+  /** Makes the ask for a place; `after` is the last outcome that the body was given before it. */
+  make(place: Place, input: Digest | null, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
+    const { scope, name, causes } = place;
+    const kind = kindText(scope, name, input);
+    const identity: Identity = { scope, name, input, n: count(this.#kinds, kind) };
+    const text = identityText(identity);
+    const recorded = this.#recall.byText.get(text);
+    const key = this.#label(pathOf(scope, name), recorded);
+    const ref = recorded?.ref ?? refOf(identity, key);
+    const ask: Ask = { identity, ref, causes, after, work, recorded, resolve, stage: "asked" };
+    this.#byText.set(text, ask);
+    return ask;
+  }
+
+  #label(path: string, recorded: Recorded | undefined): string {
+    let k = count(this.#paths, path);
+    if (recorded !== undefined) return recorded.ref.key;
+    while (this.#taken.has(labelOf(path, k))) k += 1;
+    const key = labelOf(path, k);
+    this.#taken.add(key);
+    return key;
+  }
+
+  /** Path of a scope that is being opened: the second of a name is `x#2`. */
+  openScope(scope: string, name: string): string {
+    const path = pathOf(scope, name);
+    return labelOf(path, count(this.#scopes, path));
+  }
+
+  get(recorded: Recorded): Ask | undefined {
+    return this.#byText.get(recorded.text);
+  }
+
+  /** Every ask of this activation whose outcome has not reached the body. */
+  *open(): Generator<Ask> {
+    for (const ask of this.#byText.values()) if (ask.stage !== "delivered") yield ask;
+  }
+
+  /** What was delivered needs no keeping. */
+  forget(ask: Ask): void {
+    this.#byText.delete(identityText(ask.identity));
+  }
+
+  get size(): number {
+    return this.#byText.size;
+  }
+}
+
+/** Whether a scope path is another or below it. */
+export function isWithin(path: string, scope: string): boolean {
+  return path === scope || path.startsWith(`${scope}/`);
+}
+
+function count(counts: Map<string, number>, key: string): number {
+  const before = counts.get(key) ?? 0;
+  counts.set(key, before + 1);
+  return before;
+}

@@ -1,0 +1,95 @@
+/**
+ * What the engine runs, and what it offers to that. A *body* is a function over seven operations; the three authoring
+ * styles are ways to write one. Each operation takes scope, name, input and causes explicitly: deriving them from
+ * running code is the business of `authoring/workflow` alone.
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Effect, RunId, Seq, Timestamp } from "../core/event.ts";
+
+/** How an ask ended, as recorded: `seq` is the event's place, to be named as a cause by what comes after. */
+export type Outcome =
+  | { seq: Seq; ok: true; value: unknown; error?: never }
+  | { seq: Seq; ok: false; error: Error; value?: never };
+
+/** What a step's function is given beside its input. */
+export type StepTools = {
+  /** The same for every attempt, crash and restart of this step: send it to services so that they do not act twice. */
+  readonly idempotencyKey: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** Aborted when the result is not wanted any more. */
+  readonly abort: AbortSignal;
+  readonly log: Log;
+};
+
+/** A logger of four methods; each takes a message and facts. */
+export type Log = {
+  debug(message: string, data?: Record<string, unknown>): void;
+  info(message: string, data?: Record<string, unknown>): void;
+  warn(message: string, data?: Record<string, unknown>): void;
+  error(message: string, data?: Record<string, unknown>): void;
+};
+
+/** Part of every ask: where it stands, and which recorded events had to happen before. */
+export type Place = { scope: string; name: string; causes: readonly Seq[] };
+
+/** Asks of one group run at most `limit` at a time; asking itself is never held back. */
+export type Group = { key: object; limit: number };
+
+export type StepAsk = Place & {
+  /** Declared input, wrapped because `undefined` may be declared too; without it the step has no declared input. */
+  input?: { value: unknown };
+  effect?: Effect;
+  /** Raised by the author when the code of the step means something else. */
+  version?: number;
+  group?: Group;
+  run: (input: unknown, tools: StepTools) => unknown;
+};
+
+export type SleepAsk = Place & { until: (now: Timestamp) => Timestamp };
+
+/** The operations. Each returned promise settles by a recorded outcome, or never: in a dropped activation. */
+export type Operations = {
+  /** Recalls the step, or runs it and records its outcome. */
+  step(ask: StepAsk): Promise<Outcome>;
+  /** Settles when the time has come; long sleeps hold no process. */
+  sleep(ask: SleepAsk): Promise<Outcome>;
+  /** Path of a scope opened under `name`; `x#2` when it is opened again. */
+  open(scope: string, name: string): string;
+  /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */
+  close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
+  /** Takes back every open ask in a scope and below: losing steps are aborted, losing timers withdrawn. */
+  withdraw(scope: string): void;
+  /** A number in [0, 1) that is the same in every recall, fork and restart. */
+  random(scope: string): number;
+  /** A UUID (version 8) that is the same in every recall, fork and restart. */
+  uuid(scope: string): string;
+  /** `at` of the last outcome that was delivered to the body. */
+  now(): Timestamp;
+  /** Whether what happens now happens for the first time. */
+  live(): boolean;
+};
+
+export type RunInfo = {
+  readonly runId: RunId;
+  readonly workflow: string;
+  readonly version: number;
+  readonly input: unknown;
+  readonly context: unknown;
+  readonly abort: AbortSignal;
+  readonly log: Log;
+};
+
+/** A running body: how it ends, and which outcomes that end is caused by (asked for once, at the end). */
+export type RunningBody = { done: Promise<unknown>; causes(): readonly Seq[] };
+
+/** A named, versioned definition. `source` is what its code fingerprint is made from. */
+export type Workflow<I = unknown, O = unknown> = {
+  readonly name: string;
+  readonly version: number;
+  readonly source: string;
+  readonly schema?: StandardSchemaV1<unknown, I>;
+  readonly body: (operations: Operations, run: RunInfo) => RunningBody;
+  /** Only for inference; never there at run time. */
+  readonly types?: { input: I; output: O };
+};

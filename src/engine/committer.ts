@@ -1,0 +1,101 @@
+/**
+ * Group commit: one flush per turn of the event loop, all runs of a worker together. While a flush is under way the
+ * next one gathers. There is no timer window: under load batches grow by themselves, and a lone run never waits.
+ *
+ * A store that cannot take a flush for now (full disk, lost server) gets the same flush again until it can; what the
+ * events stand for may have been paid for, so it is kept for as long as this process lives and holds the runs. A flush
+ * that the store refuses for good is taken apart, so that one bad run does not hold up the others.
+ */
+import { isStemmaError } from "../core/error.ts";
+import type { Commit, CommitResult, Store } from "../store/store.ts";
+import type { Log } from "./body.ts";
+import type { Clock } from "./clock.ts";
+
+/** Somebody who has events to flush. */
+export type Source = {
+  /** What there is to commit now, if anything. */
+  take(): Commit | undefined;
+  /** What became of it. */
+  settle(result: CommitResult): void;
+  /** It will never be committed. */
+  lose(error: unknown): void;
+};
+
+type Part = { source: Source; commit: Commit };
+
+const retryMsFirst = 50;
+const retryMsMax = 2000;
+
+export class Committer {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #waiting = new Set<Source>();
+  #scheduled = false;
+  #flushing = false;
+  /** Called after each flush, with what went through. */
+  onCommitted: ((results: readonly CommitResult[]) => void) | undefined;
+
+  constructor(store: Store, clock: Clock, log: Log) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Has this source flushed with the next flush. */
+  request(source: Source): void {
+    this.#waiting.add(source);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#flushing || this.#waiting.size === 0) return;
+    this.#scheduled = true;
+    this.#clock.turn(() => {
+      this.#scheduled = false;
+      void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const parts: Part[] = [];
+    for (const source of this.#waiting) {
+      const commit = source.take();
+      if (commit !== undefined) parts.push({ source, commit });
+    }
+    this.#waiting = new Set();
+    if (parts.length === 0) return;
+    this.#flushing = true;
+    await this.#commit(parts);
+    this.#flushing = false;
+    this.#schedule();
+  }
+
+  async #commit(parts: readonly Part[]): Promise<void> {
+    for (let wait = retryMsFirst; ; wait = Math.min(wait * 2, retryMsMax)) {
+      try {
+        const results = await this.#store.commit(parts.map((part) => part.commit));
+        for (const [i, part] of parts.entries()) part.source.settle(results[i] as CommitResult);
+        this.onCommitted?.(results);
+        return;
+      } catch (error) {
+        if (!isStemmaError(error) || !error.retryable) return this.#takeApart(parts, error);
+        this.#log.error("The store cannot take a flush; it is kept and tried again", {
+          code: error.code,
+          runs: parts.length,
+          retryInMs: wait,
+        });
+        await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
+      }
+    }
+  }
+
+  async #takeApart(parts: readonly Part[], error: unknown): Promise<void> {
+    const [only] = parts;
+    if (parts.length > 1) {
+      for (const part of parts) await this.#commit([part]);
+    } else if (only !== undefined) {
+      only.source.lose(error);
+    }
+  }
+}

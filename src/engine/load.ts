@@ -1,0 +1,66 @@
+/** Everything that a store knows of one run, loaded once per activation, page by page. */
+import { unseal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Digest, Event, EventOf, Timestamp } from "../core/event.ts";
+import { limits } from "../core/limits.ts";
+import type { Received, RunRow, Store } from "../store/store.ts";
+import { payloadsOf } from "./payload.ts";
+
+export type Loaded = {
+  row: RunRow;
+  created: EventOf<"run.created">;
+  events: readonly Event[];
+  /** Texts of the payloads that the events name. */
+  texts: Map<Digest, string>;
+  inbox: readonly Received[];
+  /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
+  now: () => Timestamp;
+};
+
+/** Loads a run that was claimed. Throws store.corrupt when its history does not end where its row says. */
+export async function load(store: Store, row: RunRow, now: () => Timestamp): Promise<Loaded> {
+  const { events, inbox } = await readHistory(store, row.id);
+  const last = events.at(-1);
+  const [created] = events;
+  if (created?.type !== "run.created" || last?.seq !== row.state.seq || last.hash !== row.hash) {
+    throw new StemmaError(
+      "store.corrupt",
+      `Expected the history of ${row.id} to end with seq ${row.state.seq}, found ${last?.seq ?? "nothing"}. Restore the store from a backup.`,
+      { data: { run: row.id } },
+    );
+  }
+  const texts = await readTexts(store, events);
+  return { row, created, events, texts, inbox, now };
+}
+
+/** The whole history of a run. Throws run.not_found. */
+export async function readHistory(
+  store: Store,
+  run: string,
+): Promise<{ row: RunRow; events: Event[]; inbox: readonly Received[] }> {
+  const events: Event[] = [];
+  for (;;) {
+    const page = await store.history(run, { after: events.length - 1, limit: limits.pageEventsMax });
+    if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${run} in this store.`);
+    for (const stored of page.events) {
+      if (stored.seq !== events.length) {
+        throw new StemmaError("store.corrupt", `Expected seq ${events.length} of ${run}, found ${stored.seq}.`);
+      }
+      events.push(unseal(stored));
+    }
+    if (!page.more) return { row: page.row, events, inbox: page.inbox };
+  }
+}
+
+async function readTexts(store: Store, events: readonly Event[]): Promise<Map<Digest, string>> {
+  const wanted = new Set<Digest>();
+  for (const event of events) for (const digest of payloadsOf(event)) wanted.add(digest);
+  const texts = new Map<Digest, string>();
+  const digests = [...wanted];
+  for (let at = 0; at < digests.length; at += limits.pageRunsMax) {
+    for (const [digest, text] of await store.payloads(digests.slice(at, at + limits.pageRunsMax))) {
+      texts.set(digest, text);
+    }
+  }
+  return texts;
+}

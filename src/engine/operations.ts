@@ -1,0 +1,51 @@
+/** The operations as bodies see them, over what an activation can do. */
+import type { Digest, Seq, Timestamp } from "../core/event.ts";
+import type { Ask } from "./ask.ts";
+import type { Operations, Outcome, Place } from "./body.ts";
+import { sha256 } from "./hash.ts";
+import { digestOf, toValue } from "./value.ts";
+
+type Primitives = {
+  seed: string;
+  ask(place: Place, input: Digest | null, work: Ask["work"], resolve: (outcome: Outcome) => void): void;
+  open(scope: string, name: string): string;
+  close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
+  withdraw(scope: string): void;
+  now(): Timestamp;
+  live(): boolean;
+};
+
+export function operationsOf(primitives: Primitives): Operations {
+  const { seed, open, close, withdraw, now, live } = primitives;
+  const drawn = new Map<string, number>();
+  /** The next derived digest of a scope: a function of the seed, the scope and how many were drawn before. */
+  const draw = (kind: string, scope: string): Digest => {
+    const place = `${kind}|${scope}`;
+    const n = drawn.get(place) ?? 0;
+    drawn.set(place, n + 1);
+    return sha256(`${seed}|${place}|${n}`);
+  };
+  const ask = (place: Place, input: Digest | null, work: Ask["work"]): Promise<Outcome> =>
+    new Promise((resolve) => {
+      primitives.ask(place, input, work, resolve);
+    });
+  return {
+    async step(asked) {
+      if (asked.input === undefined) return ask(asked, null, { kind: "step", ask: asked });
+      const input = toValue(asked.input.value, `input of step ${asked.name}`);
+      return ask(asked, digestOf(input), { kind: "step", ask: asked, input });
+    },
+    sleep: (asked) => ask(asked, null, { kind: "timer", ask: asked }),
+    open,
+    close,
+    withdraw,
+    now,
+    live,
+    random: (scope) => Number.parseInt(draw("random", scope).slice(0, 13), 16) / 2 ** 52,
+    uuid(scope) {
+      const hex = draw("uuid", scope);
+      const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
+      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/** One run, as the program that started or found it sees it. */
+import { StemmaError } from "../core/error.ts";
+import type { ErrorCode } from "../core/error.ts";
+import { unseal } from "../core/chain.ts";
+import type { Event, RunId } from "../core/event.ts";
+import type { Status } from "../core/run.ts";
+import { isTerminal } from "../core/run.ts";
+import type { Trace } from "../core/trace.ts";
+import type { RunRow } from "../store/store.ts";
+import { limits } from "../core/limits.ts";
+import type { Ends } from "./ends.ts";
+import { StepError } from "./failure.ts";
+import type { Stemma } from "./stemma.ts";
+import { fromValue } from "./value.ts";
+
+const endCodes: Partial<Record<Status, ErrorCode>> = {
+  failed: "run.failed",
+  cancelled: "run.cancelled",
+  timed_out: "run.timed_out",
+};
+
+export class RunHandle<O = unknown> {
+  readonly id: RunId;
+  readonly #stemma: Stemma;
+  readonly #ends: Ends;
+
+  constructor(id: RunId, stemma: Stemma, ends: Ends) {
+    this.id = id;
+    this.#stemma = stemma;
+    this.#ends = ends;
+  }
+
+  /** Where it stands now. */
+  async status(): Promise<Status> {
+    return (await this.#stemma.row(this.id)).state.status;
+  }
+
+  /**
+   * Waits for the end and gives the output, decoded from the record.
+   *
+   * @throws run.failed, run.cancelled, run.timed_out; `data` has the run id and the keys of the steps that ended it
+   */
+  async result(): Promise<O> {
+    await this.#stemma.row(this.id);
+    const row = await this.#ends.of(this.id);
+    const events = await this.#stemma.history(this.id, { after: row.state.seq - 1 });
+    const last = events.at(-1);
+    if (last?.type === "run.succeeded") {
+      const { output } = last.data;
+      const texts = "digest" in output ? await this.#stemma.store.payloads([output.digest]) : new Map<string, string>();
+      return fromValue(output, texts) as O;
+    }
+    throw endError(row, last);
+  }
+
+  /** The graph of what happened and why. */
+  trace(): Promise<Trace> {
+    return this.#stemma.trace(this.id);
+  }
+
+  /** All events so far. */
+  history(): Promise<Event[]> {
+    return this.#stemma.history(this.id);
+  }
+
+  /** Events as they are recorded, from behind `after` (a seq; from the start if left out) to the end of the run. */
+  async *events(options: { after?: number } = {}): AsyncGenerator<Event> {
+    let after = options.after ?? -1;
+    for (;;) {
+      const page = await this.#stemma.store.history(this.id, { after, limit: limits.pageEventsMax });
+      if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${this.id} in this store.`);
+      for (const stored of page.events) {
+        after = stored.seq;
+        yield unseal(stored);
+      }
+      if (page.more) continue;
+      if (isTerminal(page.row.state.status) && after >= page.row.state.seq) return;
+      await new Promise((resolve) => setTimeout(resolve, eventsPollMs));
+    }
+  }
+}
+
+const eventsPollMs = 20;
+
+function endError(row: RunRow, last: Event | undefined): StemmaError {
+  const { status, error } = row.state;
+  const code = endCodes[status] ?? "run.failed";
+  const frontier = last?.type === "run.failed" ? last.data.frontier : [];
+  const at = frontier.length === 0 ? "" : ` at ${frontier.join(", ")}`;
+  const why = error === undefined ? "" : `: ${error.message}`;
+  return new StemmaError(code, `Run ${row.id} (${row.state.workflow}) ${status.replace("_", " ")}${at}${why}`, {
+    data: { run: row.id, status, steps: frontier, lastSeq: row.state.seq },
+    ...(error === undefined ? {} : { cause: new StepError(error) }),
+  });
+}

@@ -1,0 +1,256 @@
+/** The client object: creates runs, finds them again, and, once started, works on them. */
+import { seal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Event, RunId, Timestamp } from "../core/event.ts";
+import { genesis } from "../core/chain.ts";
+import { milliseconds } from "../core/duration.ts";
+import type { Duration } from "../core/duration.ts";
+import { checkId, checkName } from "../core/name.ts";
+import { reduce } from "../core/reduce.ts";
+import type { Trace } from "../core/trace.ts";
+import { trace } from "../core/trace.ts";
+import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
+import type { Log, Workflow } from "./body.ts";
+import type { Clock } from "./clock.ts";
+import { systemClock } from "./clock.ts";
+import { Committer } from "./committer.ts";
+import type { Delivery } from "./delivery.ts";
+import { delivery } from "./delivery.ts";
+import { Ends } from "./ends.ts";
+import { sha256 } from "./hash.ts";
+import { checkRunId, newRunId } from "./id.ts";
+import { readHistory } from "./load.ts";
+import { defaultLog } from "./log.ts";
+import { RunHandle } from "./run-handle.ts";
+import { validate } from "./schema.ts";
+import { toValue } from "./value.ts";
+import { Worker } from "./worker.ts";
+
+export type StemmaOptions = {
+  /** Where runs are kept: `sqlite("stemma.db")`. The caller closes a store that several objects share. */
+  store: Store;
+  /** What this process knows: it can start these, and works on them once started. */
+  workflows?: readonly Workflow<never, unknown>[];
+  /** How long this process may be silent before its runs are given to others. Default "15s". */
+  lease?: Duration;
+  /** How many runs are worked on at a time. Default 1000. */
+  concurrency?: number;
+  /** Default: warnings and errors to standard error. */
+  log?: Log;
+};
+
+/** What a test can put in the place of the engine's own. */
+export type Seams = {
+  clock: Clock;
+  delivery: Delivery;
+  lingerMs: number;
+  recallGraceMs: number;
+  abortGraceMs: number;
+  pollMs: number;
+};
+
+export type RunOptions = {
+  /** A run id of one's own making: starting it again gives the run that is there. */
+  id?: RunId;
+  /** A second value given with the run: tenant, model, settings. */
+  context?: unknown;
+  /** Starting a workflow again with the same key gives the run that is there. */
+  idempotencyKey?: string;
+  /** When it may first be worked on. */
+  delay?: Duration;
+  /** Lower is more urgent; 0 is normal. */
+  priority?: number;
+  tags?: readonly string[];
+};
+
+const drainMs = 10_000;
+
+/**
+ * The engine, as a program holds it.
+ *
+ * @example
+ * await using stemma = new Stemma({ store: sqlite("stemma.db"), workflows: [audit] });
+ * await stemma.start();
+ * const run = await stemma.run(audit, { dir: "node_modules" });
+ * console.log(await run.result());
+ */
+export class Stemma {
+  readonly store: Store;
+  readonly #workflows: ReadonlyMap<string, Workflow>;
+  readonly #clock: Clock;
+  readonly #worker: Worker;
+  readonly #ends: Ends;
+
+  constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
+    this.store = options.store;
+    const workflows = (options.workflows ?? []) as readonly unknown[] as readonly Workflow[];
+    this.#workflows = byName(workflows);
+    this.#clock = seams.clock ?? systemClock;
+    const log = options.log ?? defaultLog;
+    const committer = new Committer(options.store, this.#clock, log);
+    const pollMs = seams.pollMs ?? 25;
+    this.#ends = new Ends(options.store, this.#clock, pollMs);
+    committer.onCommitted = (results) => this.#ends.look(results);
+    this.#worker = new Worker({
+      store: options.store,
+      workflows,
+      name: `w_${newRunId(Date.now()).slice(4)}`,
+      clock: this.#clock,
+      log,
+      delivery: seams.delivery ?? delivery,
+      committer,
+      leaseMs: milliseconds(options.lease ?? "15s", "lease"),
+      runsMax: options.concurrency ?? 1000,
+      lingerMs: seams.lingerMs ?? 250,
+      recallGraceMs: seams.recallGraceMs ?? 10_000,
+      abortGraceMs: seams.abortGraceMs ?? 5000,
+      pollMs,
+    });
+  }
+
+  /** Starts working on runs of the workflows given. Without it this object only creates runs and looks at them. */
+  async start(): Promise<void> {
+    await this.#worker.start();
+  }
+
+  /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */
+  async stop(options: { timeout?: Duration } = {}): Promise<void> {
+    await this.#worker.stop(options.timeout === undefined ? drainMs : milliseconds(options.timeout, "timeout"));
+    this.#ends.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Lets go of everything and records nothing, as a crash would. For tests. */
+  abandon(): void {
+    this.#worker.abandon();
+    this.#ends.stop();
+  }
+
+  /**
+   * Starts a run and returns as soon as it is recorded.
+   *
+   * @throws workflow.invalid_input, json.not_serializable, run.conflict (the key or id belongs to a run that differs)
+   */
+  async run<I, O>(workflow: Workflow<I, O>, input: I, options: RunOptions = {}): Promise<RunHandle<O>> {
+    const run = await this.#newRun(workflow as unknown as Workflow, input, options);
+    const [created] = await this.store.create([run]);
+    if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
+    if (!created.created) await this.#checkSame(created.id, run);
+    this.#worker.poke();
+    return new RunHandle<O>(created.id, this, this.#ends);
+  }
+
+  /** The run with this id. Throws run.not_found. */
+  async get<O = unknown>(id: RunId): Promise<RunHandle<O>> {
+    await this.row(id);
+    return new RunHandle<O>(id, this, this.#ends);
+  }
+
+  /** Runs, newest first. */
+  list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
+    return this.store.list(query);
+  }
+
+  /** A run's row. Throws run.invalid_id, run.not_found. */
+  async row(id: RunId): Promise<RunRow> {
+    const { runs } = await this.store.list({ ids: [checkRunId(id)] });
+    const [row] = runs;
+    if (row === undefined) throw new StemmaError("run.not_found", `There is no run ${id} in this store.`, { data: { run: id } });
+    return row;
+  }
+
+  /** All events of a run behind `after` (all, if left out). */
+  async history(id: RunId, options: { after?: number } = {}): Promise<Event[]> {
+    const { events } = await readHistory(this.store, checkRunId(id));
+    return options.after === undefined ? events : events.slice(options.after + 1);
+  }
+
+  /** The graph of what happened and why: of one run, or with `family` of all runs connected to it. */
+  async trace(id: RunId, options: { family?: boolean } = {}): Promise<Trace> {
+    if (options.family !== true) return trace([{ run: id, events: await this.history(id) }]);
+    const row = await this.row(id);
+    const runs: { run: RunId; events: Event[] }[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await this.store.list({ family: row.state.family, ...(cursor === undefined ? {} : { cursor }) });
+      for (const member of page.runs) runs.push({ run: member.id, events: await this.history(member.id) });
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    return trace(runs);
+  }
+
+  /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
+  workflow(name: string): Workflow {
+    const workflow = this.#workflows.get(name);
+    if (workflow !== undefined) return workflow;
+    const known = [...this.#workflows.keys()].toSorted().join(", ") || "none";
+    throw new StemmaError("workflow.not_found", `There is no workflow ${JSON.stringify(name)} here; known: ${known}.`, {
+      data: { workflow: name },
+    });
+  }
+
+  async #newRun(workflow: Workflow, input: unknown, options: RunOptions): Promise<NewRun> {
+    const id = options.id === undefined ? newRunId(this.#clock.now()) : checkRunId(options.id);
+    if (options.idempotencyKey !== undefined) checkId(options.idempotencyKey, "idempotencyKey");
+    const valid = await validate(workflow, input);
+    const encoded = toValue(valid, `input of workflow ${workflow.name}`);
+    const context = options.context === undefined ? undefined : toValue(options.context, "context");
+    const at: Timestamp = this.#clock.now();
+    const data = {
+      workflow: workflow.name,
+      version: workflow.version,
+      input: encoded.value,
+      origin: { kind: "new" as const },
+      family: id,
+      seed: sha256(id).slice(0, 32),
+      ...(context === undefined ? {} : { context: context.value }),
+      ...(options.tags === undefined ? {} : { tags: options.tags.map((tag) => checkName(tag, "tag")) }),
+    };
+    const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
+    const stored = seal(sha256, genesis, placed);
+    return {
+      id,
+      events: [stored],
+      payloads: [encoded.payload, context?.payload].filter((payload) => payload !== undefined),
+      state: reduce(undefined, { ...placed, hash: stored.hash }),
+      ...(options.delay === undefined ? {} : { dueAt: at + milliseconds(options.delay, "delay") }),
+      ...(options.priority === undefined ? {} : { priority: options.priority }),
+      ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
+    };
+  }
+
+  /** The run that is there in the place of a new one must be the one that was meant. */
+  async #checkSame(id: RunId, wanted: NewRun): Promise<void> {
+    const [first] = await this.history(id);
+    const [stored] = wanted.events;
+    if (first?.type !== "run.created" || stored === undefined) return;
+    const meant = JSON.parse(stored.data) as typeof first.data;
+    const same =
+      first.data.workflow === meant.workflow && JSON.stringify(first.data.input) === JSON.stringify(meant.input);
+    if (same) return;
+    throw new StemmaError(
+      "run.conflict",
+      `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,
+      { data: { run: id } },
+    );
+  }
+}
+
+function byName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
+  const known = new Map<string, Workflow>();
+  const seen = new Set<string>();
+  for (const workflow of workflows) {
+    const id = `${workflow.name}@${workflow.version}`;
+    if (seen.has(id)) {
+      throw new StemmaError("workflow.duplicate", `Expected each workflow once, got ${id} twice. Give one another name or version.`);
+    }
+    seen.add(id);
+    const before = known.get(workflow.name);
+    if (before === undefined || before.version < workflow.version) known.set(workflow.name, workflow);
+  }
+  return known;
+}
+

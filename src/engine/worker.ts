@@ -1,0 +1,241 @@
+/**
+ * A worker: claims runs, holds them by one lease, and gives them back.
+ *
+ *     idle ──start──▶ working ──stop──▶ draining ──▶ stopped
+ *
+ * While *working* it claims in batches whenever something may be due: at once when this process made a run or sent a
+ * message, else at the next timer that the store told it of, else by a poll that costs next to nothing when nothing
+ * changed. One heartbeat renews the lease for all runs. When the lease was not renewed for three quarters of its
+ * length (the process was stopped, the store was away), nothing new is entered until it is; when the store says that
+ * the lease had run out, all runs are dropped, because others may hold them. *Draining* lets steps that run finish.
+ */
+import { StemmaError, isStemmaError } from "../core/error.ts";
+import type { Offer, RunRow, Store } from "../store/store.ts";
+import { Activation } from "./activation.ts";
+import type { Surroundings } from "./activation.ts";
+import type { Log, Workflow } from "./body.ts";
+import type { Clock } from "./clock.ts";
+import { Committer } from "./committer.ts";
+import type { Delivery } from "./delivery.ts";
+import { sha256 } from "./hash.ts";
+import { load } from "./load.ts";
+
+export type WorkerOptions = {
+  store: Store;
+  workflows: readonly Workflow[];
+  name: string;
+  clock: Clock;
+  log: Log;
+  delivery: Delivery;
+  committer: Committer;
+  leaseMs: number;
+  /** How many runs it holds at a time. */
+  runsMax: number;
+  lingerMs: number;
+  recallGraceMs: number;
+  abortGraceMs: number;
+  /** How often it looks for work that it was not told of. */
+  pollMs: number;
+};
+
+/** Runs claimed in one statement. */
+const claimMax = 100;
+const retryMsMax = 2000;
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #workflows: ReadonlyMap<string, { workflow: Workflow; fingerprint: string }>;
+  readonly #offers: readonly Offer[];
+  readonly #held = new Map<string, Activation>();
+  #phase: "idle" | "working" | "draining" | "stopped" = "idle";
+  #claiming = false;
+  #again = false;
+  #failures = 0;
+  #stopPoll: (() => void) | undefined;
+  #stopBeat: (() => void) | undefined;
+  #renewedAt = 0;
+  #fresh: PromiseWithResolvers<void> | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    const workflows = new Map<string, { workflow: Workflow; fingerprint: string }>();
+    for (const workflow of options.workflows) {
+      workflows.set(`${workflow.name}@${workflow.version}`, { workflow, fingerprint: fingerprintOf(workflow) });
+    }
+    this.#workflows = workflows;
+    this.#offers = [...workflows.values()].map(({ workflow, fingerprint }) => ({
+      workflow: workflow.name,
+      version: workflow.version,
+      fingerprint,
+    }));
+  }
+
+  /** Runs in hand. */
+  get holding(): number {
+    return this.#held.size;
+  }
+
+  /** Starts claiming. The first claim is tried at once, so a store that cannot be used is an error here. */
+  async start(): Promise<void> {
+    if (this.#phase !== "idle") return;
+    this.#phase = "working";
+    this.#renewedAt = this.#options.clock.monotonic();
+    try {
+      await this.#claim();
+    } catch (error) {
+      this.#phase = "idle";
+      throw error;
+    }
+    this.#beatLater();
+    this.poke();
+  }
+
+  /** Something may be due. */
+  poke(): void {
+    if (this.#phase !== "working") return;
+    if (this.#claiming) {
+      this.#again = true;
+      return;
+    }
+    void this.#claimAndPoll();
+  }
+
+  /** Stops claiming, lets running steps finish for `timeoutMs`, then aborts them; gives every run back. */
+  async stop(timeoutMs: number): Promise<void> {
+    if (this.#phase === "idle") this.#phase = "stopped";
+    if (this.#phase === "stopped") return;
+    this.#phase = "draining";
+    this.#stopPoll?.();
+    const held = [...this.#held.values()];
+    for (const activation of held) activation.drain();
+    const cut = this.#options.clock.after(timeoutMs, () => {
+      for (const activation of held) activation.cut();
+    });
+    await Promise.all(held.map((activation) => activation.over));
+    cut();
+    this.#stopBeat?.();
+    this.#phase = "stopped";
+  }
+
+  /** Lets go of everything at once and records nothing, as a crash would. */
+  abandon(): void {
+    this.#phase = "stopped";
+    this.#stopPoll?.();
+    this.#stopBeat?.();
+    for (const activation of this.#held.values()) activation.drop();
+  }
+
+  // ---- claiming ------------------------------------------------------------------------------------------------
+
+  async #claimAndPoll(): Promise<void> {
+    this.#stopPoll?.();
+    this.#stopPoll = undefined;
+    let waitMs = this.#options.pollMs;
+    try {
+      const dueInMs = await this.#claim();
+      this.#failures = 0;
+      waitMs = Math.min(waitMs, Math.max(dueInMs, 1));
+    } catch (error) {
+      this.#failures += 1;
+      waitMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
+      const why = isStemmaError(error) ? { code: error.code } : {};
+      this.#options.log.error("Runs could not be claimed; it is tried again", { ...why, error: String(error), retryInMs: waitMs });
+    }
+    if (this.#phase !== "working") return;
+    if (this.#again) return this.poke();
+    this.#stopPoll = this.#options.clock.after(waitMs, () => this.poke());
+  }
+
+  /** Claims what is due, and says in how many milliseconds the next run falls due. */
+  async #claim(): Promise<number> {
+    const { store, name, leaseMs, runsMax } = this.#options;
+    this.#claiming = true;
+    try {
+      for (;;) {
+        this.#again = false;
+        const limit = Math.min(claimMax, runsMax - this.#held.size);
+        // With no place left there is nothing to claim; a run that ends pokes.
+        if (limit <= 0) return Infinity;
+        const claimed = await store.claim({ worker: name, offers: this.#offers, limit, leaseMs });
+        const at = this.#options.clock.monotonic();
+        const now = (): number => claimed.now + Math.floor(this.#options.clock.monotonic() - at);
+        await Promise.all(claimed.runs.map((row) => this.#activate(row, now)));
+        if (claimed.runs.length === limit || this.#again) continue;
+        return claimed.nextDueAt === undefined ? Infinity : claimed.nextDueAt - claimed.now;
+      }
+    } finally {
+      this.#claiming = false;
+    }
+  }
+
+  async #activate(row: RunRow, now: () => number): Promise<void> {
+    const { store, log } = this.#options;
+    const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
+    if (known === undefined) throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
+    let activation: Activation;
+    try {
+      const loaded = await load(store, row, now);
+      activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
+    } catch (error) {
+      if (isStemmaError(error) && error.retryable) throw error;
+      // It stays claimed by this worker until its lease ends; nothing is written over what cannot be read.
+      log.error("A run cannot be read and is left alone", { run: row.id, error: String(error) });
+      return;
+    }
+    this.#held.set(row.id, activation);
+    void activation.over.then(() => {
+      this.#held.delete(row.id);
+      this.poke();
+    });
+    try {
+      if (this.#phase === "working") activation.start();
+      else activation.drain();
+    } catch (error) {
+      activation.fault(error);
+    }
+  }
+
+  #surroundings(fingerprint: string): Surroundings {
+    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs } = this.#options;
+    const hold = (): Promise<void> | undefined => this.#hold();
+    return { clock, committer, delivery, log, worker: name, fingerprint, lingerMs, recallGraceMs, abortGraceMs, hold };
+  }
+
+  // ---- lease ---------------------------------------------------------------------------------------------------
+
+  #beatLater(): void {
+    const { clock, leaseMs } = this.#options;
+    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), true);
+  }
+
+  async #beat(): Promise<void> {
+    const { store, name, leaseMs, clock, log } = this.#options;
+    const askedAt = clock.monotonic();
+    try {
+      const heartbeat = await store.heartbeat({ worker: name, leaseMs });
+      this.#renewedAt = askedAt;
+      if (heartbeat.expired) {
+        log.warn("The lease of this worker had run out; it drops the runs it held", { worker: name, runs: this.#held.size });
+        for (const activation of this.#held.values()) activation.drop();
+      }
+      this.#fresh?.resolve();
+      this.#fresh = undefined;
+    } catch (error) {
+      log.error("The lease could not be renewed", { worker: name, error: String(error) });
+    }
+    if (this.#phase === "working" || this.#phase === "draining") this.#beatLater();
+  }
+
+  /** Undefined while the lease is fresh; else what to wait for before anything new is entered. */
+  #hold(): Promise<void> | undefined {
+    const { clock, leaseMs } = this.#options;
+    if (clock.monotonic() - this.#renewedAt < leaseMs * 0.75) return undefined;
+    this.#fresh ??= Promise.withResolvers<void>();
+    return this.#fresh.promise;
+  }
+}
+
+/** What tells one version of a workflow's code from another: 16 hexadecimal digits of the digest of its source. */
+export function fingerprintOf(workflow: Workflow): string {
+  return sha256(`${workflow.name}@${workflow.version}\n${workflow.source}`).slice(0, 16);
+}

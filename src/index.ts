@@ -1,0 +1,28 @@
+/** @module Durable workflows whose runs form a family tree. */
+
+// define
+export { workflow } from "./authoring/workflow/workflow.ts";
+export type { WorkflowOptions } from "./authoring/workflow/workflow.ts";
+export type { Context, Recorded, StepFunction, StepOptions } from "./authoring/workflow/context.ts";
+export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/parallel.ts";
+
+// run
+export { Stemma } from "./engine/stemma.ts";
+export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
+export type { RunHandle } from "./engine/run-handle.ts";
+export type { Log, StepTools, Workflow } from "./engine/body.ts";
+
+// fail
+export { StemmaError, isStemmaError } from "./core/error.ts";
+export type { ErrorCode } from "./core/error.ts";
+export { StepError } from "./engine/failure.ts";
+
+// look
+export { components, trace } from "./core/trace.ts";
+export type { Trace, TraceEdge, TraceNode } from "./core/trace.ts";
+export type { Event, EventType, RunId } from "./core/event.ts";
+export type { Json } from "./core/json.ts";
+export type { Duration } from "./core/duration.ts";
+export type { Status } from "./core/run.ts";
+export type { RunState } from "./core/reduce.ts";
+export type { Store } from "./store/store.ts";

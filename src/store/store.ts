@@ -1,0 +1,216 @@
+/**
+ * Where runs are kept, as twelve promises. A store knows nothing of workflows: it appends events, decides who may
+ * append, and finds things again. Everything that a run means is computed by `core` before it gets here, so a second
+ * store repeats no logic. The conformance suite in `stemma/testing` is the definition; this file is its prose.
+ *
+ * Three things hold for every method. Calls are atomic: all of it happened, or nothing. Time is the store's own clock
+ * (milliseconds since 1970), never the caller's. Errors are `StemmaError` with a code of `store.*`; after one that
+ * leaves the outcome of a commit unknown, the store finds out by itself (it reads epoch and seq again) and answers
+ * with what is true.
+ */
+import type { StoredEvent } from "../core/chain.ts";
+import type { Digest, RunId, Seq, Timestamp } from "../core/event.ts";
+import type { RunState } from "../core/reduce.ts";
+import type { Status } from "../core/run.ts";
+
+export interface Store {
+  /** What this store is, for people: `sqlite /path/to/file`. Never holds a password. */
+  readonly name: string;
+
+  /**
+   * Creates runs with their first event. A run whose id, or whose (workflow, idempotency key), is already there is not
+   * created: the answer then names the run that is there. All of one call is one transaction.
+   */
+  create(runs: readonly NewRun[]): Promise<readonly Created[]>;
+
+  /**
+   * Gives the worker up to `limit` runs that are due, that it offers code for, and that nobody holds, most urgent
+   * first; each with its epoch raised by one, so that whoever held it before can no longer append. Before that, runs
+   * of workers whose lease has run out are taken from them. Renews the worker's own lease. No run is given to two
+   * workers.
+   */
+  claim(request: ClaimRequest): Promise<Claimed>;
+
+  /**
+   * Renews the lease of a worker for all runs it holds, in one statement, and says for which of them messages wait.
+   * `expired` means that the lease had run out and its runs may be others' by now: the worker drops all it holds.
+   */
+  heartbeat(request: { worker: string; leaseMs: number }): Promise<Heartbeat>;
+
+  /**
+   * Appends to many runs in one transaction. Each part names the epoch and the seq that it expects; where either is
+   * not what the store has, that part is refused as a whole and the others go through. A part that releases its run
+   * is also refused when a message came that it has not taken in, so no wake-up is ever lost. When this returns, what
+   * was accepted survives a power cut.
+   */
+  commit(parts: readonly Commit[]): Promise<readonly CommitResult[]>;
+
+  /**
+   * One page of a run's events behind `after` (-1 for all), in order, with the run's row, and the messages that have
+   * not become events yet (with the last page only).
+   */
+  history(run: RunId, page: { after: Seq; limit: number }): Promise<HistoryPage | undefined>;
+
+  /** The texts of payloads by digest. One that is missing is left out of the answer; the caller decides what it means. */
+  payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
+
+  /**
+   * Puts messages into the inboxes of runs: answers, signals, requests to cancel. Each is accepted once per (run, key).
+   * A run that is not at its end becomes due at once.
+   */
+  send(messages: readonly Message[]): Promise<readonly Sent[]>;
+
+  /** Runs by their rows, newest first, a page at a time. */
+  list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }>;
+
+  /** Recorded successes of a family by reuse key: for each key, in the order of the store's feed. */
+  reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>>;
+
+  /**
+   * Events of all runs (or of one run, family or workflow) behind a position, in the order of positions. Every event
+   * has exactly one position, for ever; within a run positions ascend with seq. There are no gaps: an event that is
+   * not in a page has a higher position than all that are, whatever transactions were open meanwhile.
+   */
+  feed(query: FeedQuery): Promise<FeedPage>;
+
+  /**
+   * Removes runs that ended before a time, with what belongs to no other run, at most `limit` runs a call so that
+   * nobody waits long. A run that a remaining one comes from stays. With `dryRun` it only counts.
+   */
+  prune(request: PruneRequest): Promise<Pruned>;
+
+  /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
+  close(): Promise<void>;
+}
+
+/** A large value, stored once however many events name it. */
+export type Payload = { digest: Digest; text: string };
+
+export type NewRun = {
+  id: RunId;
+  /** Events from seq 0 on (one, usually), and what they add up to. */
+  events: readonly StoredEvent[];
+  payloads: readonly Payload[];
+  state: RunState;
+  /** When it may first be claimed; now if left out. */
+  dueAt?: Timestamp;
+  queue?: string;
+  /** Lower is more urgent; 0 if left out. */
+  priority?: number;
+  idempotencyKey?: string;
+};
+
+export type Created = { id: RunId; created: boolean };
+
+/** What a worker has code for. A run that this very code could not recall is not given to it again. */
+export type Offer = { workflow: string; version: number; fingerprint: Digest };
+
+export type ClaimRequest = { worker: string; offers: readonly Offer[]; limit: number; leaseMs: number };
+
+export type Claimed = {
+  runs: readonly RunRow[];
+  /** The store's clock at the claim. */
+  now: Timestamp;
+  /** When the next run that nobody holds falls due, if one does. */
+  nextDueAt?: Timestamp;
+};
+
+export type Heartbeat = {
+  now: Timestamp;
+  expired: boolean;
+  /** Runs held by this worker for which messages wait, with the number of the latest. */
+  news: readonly { run: RunId; inbox: number }[];
+};
+
+export type Commit = {
+  run: RunId;
+  epoch: number;
+  /** The seq that the first event takes: one more than the last that the holder knows. */
+  seq: Seq;
+  events: readonly StoredEvent[];
+  payloads: readonly Payload[];
+  /** What all events up to the last one add up to. */
+  state: RunState;
+  /** Messages up to this number have become events. */
+  inbox: number;
+  /** Reuse keys of the successes among the events. */
+  reuse?: readonly { seq: Seq; key: Digest }[];
+  /**
+   * Gives the run back. `dueAt` says when it wants to be claimed again (`null`: only when a message comes, or never).
+   * `force` releases even if messages wait (the end of a run, or a drain).
+   */
+  release?: { dueAt: Timestamp | null; force?: boolean };
+  /** Runs to create, and messages to send, together with these events. */
+  create?: readonly NewRun[];
+  send?: readonly Message[];
+};
+
+/** `epoch`: another worker holds the run. `seq`: the history is not where the holder believes. `inbox`: messages wait. */
+export type CommitResult =
+  | { run: RunId; ok: true; inbox: number }
+  | { run: RunId; ok: false; reason: "epoch" | "seq" | "inbox" | "missing"; epoch: number; seq: Seq; inbox: number };
+
+export type HistoryPage = {
+  row: RunRow;
+  events: readonly StoredEvent[];
+  /** Whether events remain behind this page. */
+  more: boolean;
+  /** Messages that no event has taken in yet, in the order in which they came. */
+  inbox: readonly Received[];
+};
+
+/** A row of the list: the state of the run, and where the store has it. */
+export type RunRow = {
+  id: RunId;
+  state: RunState;
+  epoch: number;
+  /** Who holds it; absent when nobody does. */
+  worker?: string;
+  hash: Digest;
+  dueAt: Timestamp | null;
+  queue: string;
+  priority: number;
+  /** Number of the latest message, and of the latest that became an event. */
+  inbox: number;
+  inboxDone: number;
+  /** How often it was claimed since it last moved on. */
+  claims: number;
+};
+
+export type Message = {
+  run: RunId;
+  /** Once per run: a second message with it is not accepted, and the answer says so. */
+  key: string;
+  kind: string;
+  /** JSON text. */
+  body: string;
+};
+
+export type Received = { number: number; key: string; kind: string; body: string; at: Timestamp };
+
+export type Sent = { run: RunId; key: string; accepted: boolean; reason?: "missing" | "repeated" | "ended" | "full" };
+
+export type ListQuery = {
+  ids?: readonly RunId[];
+  workflow?: string;
+  status?: readonly Status[];
+  tag?: string;
+  family?: RunId;
+  since?: Timestamp;
+  /** From an earlier page. */
+  cursor?: string;
+  limit?: number;
+};
+
+export type Producer = { run: RunId; seq: Seq };
+
+export type FeedQuery = { after: number; limit: number; run?: RunId; family?: RunId; workflow?: string };
+
+export type FeedPage = {
+  events: readonly { position: number; run: RunId; event: StoredEvent }[];
+  /** Where to go on: behind everything that this page has seen, matching or not. */
+  position: number;
+};
+
+export type PruneRequest = { endedBefore: Timestamp; limit: number; dryRun?: boolean };
+export type Pruned = { runs: readonly RunId[]; events: number; payloadBytes: number };
