@@ -197,7 +197,7 @@ export class Activation implements Source {
     const { recorded } = ask;
     if (recorded !== undefined) {
       recorded.asked = true;
-      this.#appender.spelledAt(ask.causes, recorded.first);
+      this.#appender.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.started ?? recorded.opened?.seq ?? recorded.first;
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
@@ -277,6 +277,8 @@ export class Activation implements Source {
   #close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq {
     const known = this.#recall.closed.get(scope);
     if (known !== undefined) return known;
+    // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
+    if (this.#phase !== "recall" && this.#phase !== "live") return this.#appender.state.seq;
     return this.#append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
@@ -386,10 +388,11 @@ export class Activation implements Source {
       const recorded = outcomes[this.#nextOutcome];
       const limit = recorded?.outcome?.seq ?? Infinity;
       for (let ask = asks[this.#nextAsk]; ask !== undefined && ask.after < limit; ask = asks[this.#nextAsk]) {
-        if (!ask.asked) return "not yet";
+        if (!ask.asked && (this.#with.delivery.afterAsks || recorded === undefined)) return "not yet";
         this.#nextAsk += 1;
       }
-      if (recorded?.outcome === undefined) return "nothing";
+      if (recorded?.outcome === undefined) return asks.every((ask) => ask.asked) ? "nothing" : "not yet";
+      if (!recorded.asked) return "not yet";
       this.#nextOutcome += 1;
       const ask = this.#asks.get(recorded);
       if (ask !== undefined) return { ask, event: recorded.outcome };

@@ -76,9 +76,10 @@ export class Appender {
     return event;
   }
 
-  /** Tells where a set of causes stands in the history already (recall finds this out again). */
-  spelledAt(causes: readonly Seq[], seq: Seq): void {
-    if (causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
+  /** Tells where the causes of a recalled ask are written out already, so that new asks can refer to them too. */
+  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
+    if (causes.length <= causesWrittenOut || causes.length !== recorded.causes.length) return;
+    if (causes.every((seq, i) => seq === recorded.causes[i])) this.#spelled.set(causes, recorded.spelledAt);
   }
 
   #shortest(causes: readonly Seq[], seq: Seq): Causes {

@@ -10,6 +10,8 @@ export type Delivery = {
   perTurn: number;
   /** Whether an outcome waits for the flush that holds it. */
   afterFlush: boolean;
+  /** Whether a recorded outcome waits, in recall, for every recorded ask that had been made before its delivery. */
+  afterAsks: boolean;
 };
 
-export const delivery: Delivery = { perTurn: 1, afterFlush: true };
+export const delivery: Delivery = { perTurn: 1, afterFlush: true, afterAsks: true };

@@ -33,6 +33,8 @@ export type Recorded = {
   /** The last outcome that had been delivered when it was asked. */
   readonly after: Seq;
   readonly causes: readonly Seq[];
+  /** Where these causes are written out: at `first`, or at the event that `first` refers to. */
+  readonly spelledAt: Seq;
   /** How its first event came about: a step's work, or a wait's opening. */
   readonly kind: "step" | "wait" | "child";
   /** The declared input, as recorded. */
@@ -91,6 +93,7 @@ function firstMention(event: Event, ref: StepRef, history: readonly Event[]): Re
     first: event.seq,
     after: ref.after ?? latest(causes),
     causes,
+    spelledAt: "same" in event.causes ? event.causes.same : event.seq,
     kind: event.type.startsWith("wait.") ? "wait" : event.type.startsWith("child.") ? "child" : "step",
     given: ref.given,
     attempts: 0,

@@ -30,7 +30,7 @@ export type StemmaOptions = {
   /** Where runs are kept: `sqlite("stemma.db")`. The caller closes a store that several objects share. */
   store: Store;
   /** What this process knows: it can start these, and works on them once started. */
-  workflows?: readonly Workflow<never, unknown>[];
+  workflows?: readonly Workflow[];
   /** How long this process may be silent before its runs are given to others. Default "15s". */
   lease?: Duration;
   /** How many runs are worked on at a time. Default 1000. */
@@ -83,7 +83,7 @@ export class Stemma {
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.store = options.store;
-    const workflows = (options.workflows ?? []) as readonly unknown[] as readonly Workflow[];
+    const workflows = options.workflows ?? [];
     this.#workflows = byName(workflows);
     this.#clock = seams.clock ?? systemClock;
     const log = options.log ?? defaultLog;

@@ -110,23 +110,35 @@ function startBranches(operations: Operations, parent: Scope, before: readonly S
   });
 }
 
+/** Branches close under the path of the first: names that authors choose tell two calls apart, their order does not. */
+function close(
+  operations: Operations,
+  parent: Scope,
+  before: readonly Seq[],
+  kind: "all" | "race",
+  started: readonly Branch[],
+  ends: readonly Branch[],
+): void {
+  const [first] = started;
+  if (first === undefined) return;
+  closeInto(operations, parent, before, first.scope.path, kind, ends.map((branch) => branch.scope));
+}
+
 /** `ctx.all`. */
 export async function runAll<B extends Branches>(operations: Operations, parent: Scope, branches: B): Promise<Settled<B>> {
   const before = parent.causes();
-  const path = operations.open(parent.path, "all");
   const started = startBranches(operations, parent, before, branches);
   try {
     const values = await Promise.all(started.map((branch) => branch.done));
     return Object.fromEntries(started.map((branch, i) => [branch.key, values[i]])) as Settled<B>;
   } finally {
-    closeInto(operations, parent, before, path, "all", started.map((branch) => branch.scope));
+    close(operations, parent, before, "all", started, started);
   }
 }
 
 /** `ctx.race`. */
 export async function runRace<B extends Branches>(operations: Operations, parent: Scope, branches: B): Promise<Raced<B>> {
   const before = parent.causes();
-  const path = operations.open(parent.path, "race");
   const started = startBranches(operations, parent, before, branches);
   if (started.length === 0) throw new StemmaError("step.invalid", "Expected ctx.race to have at least one branch, got none.");
   let winner: Branch | undefined;
@@ -145,6 +157,6 @@ export async function runRace<B extends Branches>(operations: Operations, parent
     );
   } finally {
     for (const branch of started) if (branch !== winner) operations.withdraw(branch.scope.path);
-    if (winner !== undefined) closeInto(operations, parent, before, path, "race", [winner.scope]);
+    if (winner !== undefined) close(operations, parent, before, "race", started, [winner]);
   }
 }

@@ -1,0 +1,176 @@
+/**
+ * One connection to SQLite, and the rule for when it fails. All that the store does goes through `read` and `write`;
+ * both are synchronous from begin to commit, so no transaction is ever open while other code runs.
+ *
+ * The connection has three states: none (before the first call, and after a failure), open, and closed for good. An
+ * error of COMMIT or of the disk leaves it in doubt what is in the file, and syncing again proves nothing (a kernel
+ * reports a failed fsync once and forgets it: Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
+ * So the connection is closed, and the file is opened and read anew.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+
+import { StemmaError } from "../../core/error.ts";
+import { failureOf, isFatal, isFull } from "./failure.ts";
+import type { OpenOptions } from "./open.ts";
+import { openDatabase } from "./open.ts";
+
+export type DriverOptions = OpenOptions & {
+  /** Called after each COMMIT. Tests throw from it: the commit went through, and the store cannot know. */
+  readonly afterCommit?: () => void;
+};
+
+/** What the operations of the store see of the driver: prepared statements, cached by their text. */
+export type Statements = { prepare(sql: string): StatementSync };
+
+export class Driver implements Statements {
+  readonly path: string;
+  readonly #options: DriverOptions;
+  readonly #statements = new Map<string, StatementSync>();
+  #database: DatabaseSync | undefined;
+  #opened = false;
+  #closed = false;
+
+  constructor(options: DriverOptions) {
+    this.path = options.path;
+    this.#options = options;
+  }
+
+  prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#open().prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Runs `work` on one snapshot of the database. */
+  read<T>(work: () => T): T {
+    const result = this.#within("begin", work);
+    this.#attempt(() => this.prepare("commit").run());
+    return result;
+  }
+
+  /**
+   * Runs `work` in a transaction that holds the write lock from its beginning.
+   *
+   * Where COMMIT fails, the file is opened again and `landed` is asked, in a transaction of its own, whether what
+   * `work` returned is there; the answer of `write` is what is true. If the file cannot be opened again, nobody can
+   * tell: the error then has `outcome: "unknown"` in its data.
+   */
+  write<T>(work: () => T, landed: (result: T) => boolean): T {
+    const result = this.#within("begin immediate", work);
+    try {
+      this.prepare("commit").run();
+      this.#options.afterCommit?.();
+    } catch (error) {
+      this.#undo();
+      if (isFull(error) || !this.#hasLanded(() => landed(result), error)) throw failureOf(error, this.path);
+    }
+    return result;
+  }
+
+  /** Runs `work` in a transaction and undoes it. */
+  rehearse<T>(work: () => T): T {
+    const result = this.#within("begin immediate", work);
+    this.#attempt(() => this.prepare("rollback").run());
+    return result;
+  }
+
+  /** Changes exactly when another connection has committed (https://sqlite.org/pragma.html#pragma_data_version). */
+  dataVersion(): number {
+    return this.#attempt(() => this.prepare("pragma data_version").get()?.["data_version"] as number);
+  }
+
+  /** Throws `store.closed` once the driver is closed. */
+  expectOpen(): void {
+    if (!this.#closed) return;
+    throw new StemmaError("store.closed", `The store ${this.path} was closed. Make a new one, or close it later.`);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#drop();
+  }
+
+  #open(): DatabaseSync {
+    this.expectOpen();
+    if (this.#database === undefined) {
+      try {
+        this.#database = openDatabase(this.#options);
+        this.#opened = true;
+      } catch (error) {
+        throw failureOf(error, this.path, this.#opened);
+      }
+    }
+    return this.#database;
+  }
+
+  #within<T>(begin: string, work: () => T): T {
+    return this.#attempt(() => {
+      this.prepare(begin).run();
+      return work();
+    });
+  }
+
+  /** Runs `work`; where it fails, undoes the transaction that is open, and lets go of a connection that is no good. */
+  #attempt<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#undo();
+      if (isFatal(error)) this.#dropFile();
+      throw failureOf(error, this.path);
+    }
+  }
+
+  #hasLanded(landed: () => boolean, error: unknown): boolean {
+    this.#dropFile();
+    try {
+      // What is in the log may be in the kernel's memory only. A checkpoint copies it to the main file and syncs that.
+      this.#expectCheckpoint();
+      return this.read(landed);
+    } catch (again) {
+      throw new StemmaError(
+        "store.unavailable",
+        `A commit to ${this.path} failed, and the file could not be read to see whether it went through. The same call may be made again.`,
+        { data: { path: this.path, outcome: "unknown" }, cause: new AggregateError([error, again]) },
+      );
+    }
+  }
+
+  #expectCheckpoint(): void {
+    const row = this.prepare("pragma wal_checkpoint(full)").get() as {
+      busy: number;
+      log: number;
+      checkpointed: number;
+    };
+    if (row.busy !== 0 || row.log !== row.checkpointed)
+      throw new Error("The log could not be copied to the main file.");
+  }
+
+  #undo(): void {
+    try {
+      if (this.#database?.isTransaction === true) this.#database.exec("rollback");
+    } catch {
+      // SQLite undoes by itself what it cannot roll back; the connection is not used again.
+      this.#dropFile();
+    }
+  }
+
+  /** A database in memory lives and dies with its connection, so that one is kept. */
+  #dropFile(): void {
+    if (this.path !== ":memory:") this.#drop();
+  }
+
+  #drop(): void {
+    const database = this.#database;
+    this.#database = undefined;
+    this.#statements.clear();
+    try {
+      database?.close();
+    } catch {
+      // A connection that cannot even be closed is gone; the next call opens another one.
+    }
+  }
+}

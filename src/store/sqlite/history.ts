@@ -1,0 +1,44 @@
+/**
+ * Reads one run back: a page of its events, its row, and what waits in its inbox.
+ */
+import type { Digest, RunId, Seq } from "../../core/event.ts";
+import { limits } from "../../core/limits.ts";
+import type { HistoryPage, Received } from "../store.ts";
+import { bytesOf, isDigest } from "./digest.ts";
+import type { Statements } from "./driver.ts";
+import { eventOf, runRowOf } from "./row.ts";
+import { eventsAfter, payloadText, runRow, waitingMessages } from "./sql.ts";
+
+export function readHistory(
+  db: Statements,
+  run: RunId,
+  { after, limit }: { after: Seq; limit: number },
+): HistoryPage | undefined {
+  const found = db.prepare(runRow).get(run);
+  if (found === undefined) return undefined;
+  const n = found["n"] as number;
+  const row = runRowOf(found);
+  const events = db.prepare(eventsAfter).all(n, after, pageSize(limit)).map(eventOf);
+  const more = (events.at(-1)?.seq ?? after) < (found["seq"] as Seq);
+  const inbox = more
+    ? []
+    : db
+        .prepare(waitingMessages)
+        .all(n, row.inboxDone)
+        .map((message) => ({ ...message }));
+  return { row, events, more, inbox: inbox as unknown as readonly Received[] };
+}
+
+export function readPayloads(db: Statements, digests: readonly Digest[]): ReadonlyMap<Digest, string> {
+  const texts = new Map<Digest, string>();
+  for (const digest of digests) {
+    const row = isDigest(digest) ? db.prepare(payloadText).get(bytesOf(digest)) : undefined;
+    if (row !== undefined) texts.set(digest, row["text"] as string);
+  }
+  return texts;
+}
+
+/** A page is at least one event, or nobody would come to the end, and at most what one may ask for. */
+export function pageSize(limit: number): number {
+  return Math.min(Math.max(1, limit), limits.pageEventsMax);
+}

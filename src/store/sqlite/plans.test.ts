@@ -1,0 +1,34 @@
+import { DatabaseSync } from "node:sqlite";
+import { describe, expect, test } from "vitest";
+
+import { migrate } from "./migrations.ts";
+import * as sql from "./sql.ts";
+
+const database = new DatabaseSync(":memory:");
+migrate(database, ":memory:", 1);
+
+function planOf(statement: string): string[] {
+  const rows = database.prepare(`explain query plan ${statement}`).all();
+  return rows.map((row) => row["detail"] as string);
+}
+
+const { listConditions: conditions, listRuns, ...others } = sql;
+const statements = Object.entries(others).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+
+describe("no statement reads a table from end to end", () => {
+  // There are as many workers as there are processes.
+  test.each(statements.filter(([name]) => name !== "leasesEnded"))("%s", (_, statement) => {
+    for (const step of planOf(statement)) expect(step).not.toMatch(/SCAN|TEMP B-TREE/);
+  });
+
+  test.each(["ids", "workflow", "status", "tag", "family", "cursor"] as const)("list by %s", (name) => {
+    for (const step of planOf(listRuns([conditions[name]]))) expect(step).not.toMatch(/SCAN runs/);
+  });
+});
+
+test("a page of the list is read in its order, not sorted, whatever it is filtered by", () => {
+  for (const used of [[], ["workflow"], ["status"], ["workflow", "status", "cursor"], ["since"]] as const) {
+    const plan = planOf(listRuns(used.map((name) => conditions[name]))).join("; ");
+    expect(plan).not.toContain("TEMP B-TREE");
+  }
+});

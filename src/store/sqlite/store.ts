@@ -1,0 +1,225 @@
+/**
+ * The store on SQLite: one file (and its -wal and -shm beside it while it is in use) on one machine, for one process or
+ * several. Each method does its work in one go, begin to commit, and then answers; there is nothing to wait for.
+ */
+import { resolve } from "node:path";
+
+import { isStemmaError, StemmaError } from "../../core/error.ts";
+import type { Digest, RunId, Timestamp } from "../../core/event.ts";
+import type {
+  Claimed,
+  ClaimRequest,
+  Commit,
+  CommitResult,
+  Created,
+  FeedPage,
+  FeedQuery,
+  Heartbeat,
+  HistoryPage,
+  ListQuery,
+  Message,
+  NewRun,
+  Producer,
+  Pruned,
+  PruneRequest,
+  RunRow,
+  Sent,
+  Store,
+} from "../store.ts";
+import { Claims } from "./claim.ts";
+import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts";
+import { createRuns, haveLanded as runsHaveLanded } from "./create.ts";
+import { Driver } from "./driver.ts";
+import { readFeed } from "./feed.ts";
+import { readHistory, readPayloads } from "./history.ts";
+import { beat, hasLease } from "./lease.ts";
+import { readList } from "./list.ts";
+import { haveGone, pruneRuns } from "./prune.ts";
+import { readReusable } from "./reuse.ts";
+import { haveLanded as messagesHaveLanded, sendMessages } from "./send.ts";
+
+export type SqliteOptions = {
+  /** The file; it is made if it is not there (its folder is not). `:memory:` for one that ends with the process. */
+  path: string;
+  /**
+   * `full` (the default): what was committed survives a power cut. `normal`: it survives the death of the process,
+   * and a power cut may undo what was committed last; about six times as many commits per second.
+   */
+  synchronous?: "full" | "normal";
+  /** How long a file that another process writes to is waited for, in milliseconds; 5000 by default. */
+  busyMs?: number;
+  /** The store's clock, in milliseconds since 1970, for tests; `Date.now` by default. */
+  now?: () => number;
+};
+
+/** A store that can also end with `await using`. */
+export type SqliteStore = Store & AsyncDisposable;
+
+/**
+ * A store in one SQLite file. It is opened with the first call, and opened again by itself after an error of the disk.
+ * Keep it on a local disk: SQLite's log cannot be shared over a network.
+ *
+ * @throws StemmaError `usage.invalid` at once for options that make no sense. From the calls of the store:
+ * `store.not_writable`, `store.corrupt` (also for a file that is not ours), `store.newer`, `store.not_durable`,
+ * `store.busy`, `store.full`, `store.unavailable`, `store.closed`.
+ * @example
+ * const store = sqlite("./stemma.db");
+ * const store = sqlite({ path: "./stemma.db", busyMs: 10_000 });
+ */
+export function sqlite(options: string | SqliteOptions): SqliteStore {
+  return sqliteWith(typeof options === "string" ? { path: options } : options, {});
+}
+
+/** As `sqlite`, with a fault point for tests: `afterCommit` may throw, and nobody knows whether the commit was made. */
+export function sqliteWith(options: SqliteOptions, faults: { afterCommit?: () => void }): SqliteStore {
+  const { path, synchronous = "full", busyMs = 5000, now = Date.now } = options;
+  if (path === "" || path.startsWith("file:")) {
+    throw new StemmaError("usage.invalid", `Expected a path of a file or ":memory:", got "${path}".`);
+  }
+  if (!Number.isInteger(busyMs) || busyMs < 0) {
+    throw new StemmaError("usage.invalid", `Expected busyMs to be a whole number of milliseconds, got ${busyMs}.`);
+  }
+  // Resolved now: it is opened later, and perhaps again, when the working directory may be another.
+  const file = path === ":memory:" ? path : resolve(path);
+  return new SqliteFile(new Driver({ path: file, synchronous, busyMs, ...faults }), now);
+}
+
+class SqliteFile implements SqliteStore {
+  readonly name: string;
+  readonly #driver: Driver;
+  readonly #now: () => Timestamp;
+  readonly #claims: Claims;
+  /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
+  readonly #unsure = new Map<RunId, Commit>();
+
+  constructor(driver: Driver, now: () => Timestamp) {
+    this.name = `sqlite ${driver.path}`;
+    this.#driver = driver;
+    this.#now = now;
+    this.#claims = new Claims(driver);
+  }
+
+  async create(runs: readonly NewRun[]): Promise<readonly Created[]> {
+    const db = this.#use();
+    const created = db.write(
+      () => createRuns(db, runs, this.#now()),
+      (result) => runsHaveLanded(db, result),
+    );
+    this.#claims.released();
+    return created;
+  }
+
+  async claim(request: ClaimRequest): Promise<Claimed> {
+    this.#use();
+    return this.#orDoubt(request.worker, () => this.#claims.claim(request, this.#now()));
+  }
+
+  async heartbeat({ worker, leaseMs }: { worker: string; leaseMs: number }): Promise<Heartbeat> {
+    const db = this.#use();
+    const now = this.#now();
+    const until = now + leaseMs;
+    return this.#orDoubt(worker, () => {
+      const heard = db.write(
+        () => beat(db, worker, this.#claims.isLapsed(worker), now, until),
+        () => hasLease(db, worker, until),
+      );
+      this.#claims.beaten(worker, heard.expired, until);
+      return heard;
+    });
+  }
+
+  async commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
+    const db = this.#use();
+    try {
+      const results = db.write(
+        () => commitParts(db, parts, this.#now()),
+        (answers) => partsHaveLanded(db, parts, answers),
+      );
+      if (parts.some((part) => part.release ?? part.create ?? part.send)) this.#claims.released();
+      return this.#unsure.size === 0 ? results : results.map((result, i) => this.#sure(parts[i] as Commit, result));
+    } catch (error) {
+      if (isUnknown(error)) for (const part of parts) this.#unsure.set(part.run, part);
+      throw error;
+    }
+  }
+
+  async history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
+    const db = this.#use();
+    return db.read(() => readHistory(db, run, page));
+  }
+
+  async payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
+    const db = this.#use();
+    return db.read(() => readPayloads(db, digests));
+  }
+
+  async send(messages: readonly Message[]): Promise<readonly Sent[]> {
+    const db = this.#use();
+    const sent = db.write(
+      () => sendMessages(db, messages, this.#now()),
+      (result) => messagesHaveLanded(db, result),
+    );
+    this.#claims.released();
+    return sent;
+  }
+
+  async list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
+    const db = this.#use();
+    return db.read(() => readList(db, query));
+  }
+
+  async reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {
+    const db = this.#use();
+    return db.read(() => readReusable(db, family, keys));
+  }
+
+  async feed(query: FeedQuery): Promise<FeedPage> {
+    const db = this.#use();
+    return db.read(() => readFeed(db, query));
+  }
+
+  async prune(request: PruneRequest): Promise<Pruned> {
+    const db = this.#use();
+    // Removing and taking it back is the one way to count that cannot disagree with removing.
+    if (request.dryRun === true) return db.rehearse(() => pruneRuns(db, request));
+    return db.write(
+      () => pruneRuns(db, request),
+      (pruned) => haveGone(db, pruned),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#driver.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #use(): Driver {
+    this.#driver.expectOpen();
+    return this.#driver;
+  }
+
+  /** A part that is refused because it went through already, in a commit whose outcome could not be read, was not refused. */
+  #sure(part: Commit, result: CommitResult): CommitResult {
+    const unsure = this.#unsure.get(part.run);
+    this.#unsure.delete(part.run);
+    if (result.ok || unsure === undefined || unsure.epoch !== part.epoch || unsure.seq !== part.seq) return result;
+    const landed = this.#driver.read(() => isThere(this.#driver, part));
+    return landed ? { run: part.run, ok: true, inbox: result.inbox } : result;
+  }
+
+  #orDoubt<T>(worker: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (isUnknown(error)) this.#claims.doubt(worker);
+      throw error;
+    }
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return isStemmaError(error) && error.data["outcome"] === "unknown";
+}

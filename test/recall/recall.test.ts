@@ -1,0 +1,94 @@
+/**
+ * The promise of recall, over random programs: a body that is deterministic apart from `ctx` takes the same path again
+ * after a crash at any commit: same values, same winners, nothing swapped, nothing entered twice, no divergence.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Delivery } from "../../src/engine/delivery.ts";
+import { delivery } from "../../src/engine/delivery.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import type { Crash, Life } from "./life.ts";
+import { changed, changes } from "./change.ts";
+import { live, turnClock } from "./life.ts";
+import type { Program } from "./program.ts";
+import { programs } from "./program.ts";
+
+const crashes: fc.Arbitrary<Crash[]> = fc.array(
+  fc.record({ commit: fc.integer({ min: 0, max: 7 }), applied: fc.boolean() }),
+  { minLength: 1, maxLength: 3 },
+);
+
+/** Many programs share a store, as many runs do. */
+let lives = 0;
+
+type Cast = { program: Program; crashes: Crash[]; delivery?: Delivery; changed?: Program };
+
+function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
+  const clock = turnClock();
+  const store = sqlite({ path: ":memory:", now: () => clock.now() });
+  return {
+    live: (cast) => live({ store, clock, name: `program-${(lives += 1)}`, ...cast }),
+    async close() {
+      clock.stop();
+      await store.close();
+    },
+  };
+}
+
+type Seen = { crashed: number; events: number; diverged: number };
+
+async function check(runs: number, wrong?: Delivery, change = false): Promise<Seen> {
+  let theatre = stage();
+  let count = 0;
+  const seen: Seen = { crashed: 0, events: 0, diverged: 0 };
+  try {
+    await fc.assert(
+      fc.asyncProperty(programs, crashes, changes, async (program, at, how) => {
+        if (count++ % 500 === 499) {
+          await theatre.close();
+          theatre = stage();
+        }
+        const cast: Cast = { program, crashes: at };
+        if (wrong !== undefined) cast.delivery = wrong;
+        if (change) cast.changed = changed(program, how);
+        const life = await theatre.live(cast);
+        if (life.status === "divergence") seen.diverged += 1;
+        seen.crashed += life.crashes;
+        seen.events += life.events.length;
+        expect(life.faults).toEqual([]);
+      }),
+      { numRuns: runs, endOnFailure: wrong !== undefined },
+    );
+  } finally {
+    await theatre.close();
+  }
+  return seen;
+}
+
+const runs = Number(process.env["STEMMA_RECALL_RUNS"] ?? 20_000);
+
+describe("recall", () => {
+  it("takes the same path again, whatever the program and wherever it crashed", { timeout: 600_000 }, async () => {
+    const seen = await check(runs);
+    console.log(`recall: ${runs} programs, ${seen.crashed} crashes, ${seen.events} events, 0 divergences`);
+    expect(seen.crashed).toBeGreaterThan(runs / 4);
+  });
+
+  it("notices when outcomes are delivered before the flush that holds them", { timeout: 120_000 }, async () => {
+    await expect(check(2000, { ...delivery, afterFlush: false })).rejects.toThrow(/Property failed/);
+  });
+
+  it("notices when all outcomes of a flush are delivered at once", { timeout: 120_000 }, async () => {
+    await expect(check(4000, { ...delivery, perTurn: Infinity })).rejects.toThrow(/Property failed/);
+  });
+
+  it("notices when a recorded outcome does not wait for the asks made before it", { timeout: 240_000 }, async () => {
+    await expect(check(20_000, { ...delivery, afterAsks: false })).rejects.toThrow(/Property failed/);
+  });
+
+  it("of changed code continues, or stops as a divergence before anything is entered, and repeats nothing recorded", { timeout: 240_000 }, async () => {
+    const seen = await check(runs / 5, undefined, true);
+    console.log(`changed code: ${runs / 5} programs, ${seen.crashed} crashes, ${seen.diverged} stopped as divergences`);
+    expect(seen.diverged).toBeGreaterThan(0);
+  });
+});
