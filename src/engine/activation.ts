@@ -13,6 +13,7 @@
  */
 import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
+import { pathOf } from "../core/identity.ts";
 import type { Commit, CommitResult, Payload, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import { Appender } from "./appender.ts";
@@ -56,6 +57,9 @@ export type Over = "terminal" | "suspended" | "divergence" | "lost" | "drained";
 
 type End = { ok: true; value: unknown } | { ok: false; error: unknown };
 
+/** A run that the store would not take is not tried again at once. */
+const handBackMs = 1000;
+
 export class Activation implements Source {
   readonly run: string;
   readonly over: Promise<Over>;
@@ -69,13 +73,16 @@ export class Activation implements Source {
   readonly #steps: StepRunner;
   readonly #abort = new AbortController();
   readonly operations: Operations;
+  /** When it was lost although this worker still holds it: what gives it back. */
+  handBack: Commit | undefined;
 
   #phase: "recall" | "live" | "ending" | "releasing" | "over" = "recall";
   #body: RunningBody | undefined;
   #end: End | undefined;
   #held: Ask[] = [];
   /** Scopes that lost a race. */
-  #lost: string[] = [];
+  #lost = new Set<string>();
+  #ignored = false;
   /** Committed outcomes on their way to the body. */
   #queue: { ask: Ask; event: OutcomeEvent }[] = [];
   /** Which ask each appended outcome belongs to, and what waits for an event to be committed. */
@@ -190,9 +197,9 @@ export class Activation implements Source {
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
-    if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return;
+    if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
-    if (this.#lost.some((scope) => isWithin(place.scope, scope))) return;
+    if (this.#isLost(place.scope)) return;
     const ask = this.#asks.make(place, input, this.#lastDelivered.seq, work, resolve);
     const { recorded } = ask;
     if (recorded !== undefined) {
@@ -204,6 +211,22 @@ export class Activation implements Source {
     else if (this.#phase === "live") this.#begin(ask);
     else this.#held.push(ask);
     this.#wake();
+  }
+
+  /** Code that goes on after its run has left this process asks in vain; that is said once. */
+  #ignore(place: { scope: string; name: string }): void {
+    if (this.#ignored) return;
+    this.#ignored = true;
+    const asked = pathOf(place.scope, place.name);
+    this.#with.log.info("Code of a run that is over here asked for more; it gets no answer", { run: this.run, asked });
+  }
+
+  #isLost(scope: string): boolean {
+    if (this.#lost.size === 0) return false;
+    for (let end = scope.length; end > 0; end = scope.lastIndexOf("/", end - 1)) {
+      if (this.#lost.has(scope.slice(0, end))) return true;
+    }
+    return false;
   }
 
   #begin(ask: Ask): void {
@@ -309,6 +332,8 @@ export class Activation implements Source {
 
   lose(error: unknown): void {
     this.#with.log.error("A run was let go because the store refused its events", { run: this.run, error: String(error) });
+    this.#appender.rollBack();
+    this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#finish("lost");
   }
 
@@ -507,7 +532,7 @@ export class Activation implements Source {
   }
 
   #withdrawScope(scope: string): void {
-    this.#lost.push(scope);
+    this.#lost.add(scope);
     for (const ask of [...this.#asks.open()]) if (isWithin(ask.identity.scope, scope)) this.#withdraw(ask, "lost race");
   }
 

@@ -2,6 +2,7 @@
  * Who waits for runs to end. A run that ends in this process is seen at its commit; one that ends elsewhere is found by
  * one question for all that are waited for, a few dozen times a second.
  */
+import { StemmaError } from "../core/error.ts";
 import { isTerminal } from "../core/run.ts";
 import type { CommitResult, RunRow, Store } from "../store/store.ts";
 import { limits } from "../core/limits.ts";
@@ -40,10 +41,19 @@ export class Ends {
     if (runs.length > 0) void this.#check(runs);
   }
 
-  /** Nobody is told any more; whoever waits goes on waiting in another object. */
+  /** Nobody is told any more: whoever still waits gets engine.stopped, and can ask another object. */
   stop(): void {
     this.#stopped = true;
     this.#stopPoll?.();
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
+    for (const [run, waiting] of this.#waiting) {
+      const message = `This Stemma was stopped before run ${run} ended. Get the run from one that is open to wait for it.`;
+      for (const { reject } of waiting) reject(new StemmaError("engine.stopped", message, { data: { run } }));
+    }
+    this.#waiting.clear();
   }
 
   async #check(ids: readonly string[]): Promise<void> {
@@ -52,6 +62,7 @@ export class Ends {
         const some = ids.slice(at, at + limits.pageRunsMax);
         const { runs } = await this.#store.list({ ids: some, limit: limits.pageRunsMax });
         for (const row of runs) if (isTerminal(row.state.status)) this.#tell(row);
+        if (runs.length < some.length) this.#missing(some, runs);
       }
     } catch (error) {
       for (const id of ids) {
@@ -59,7 +70,8 @@ export class Ends {
         this.#waiting.delete(id);
       }
     }
-    this.#pollLater();
+    if (this.#stopped) this.#giveUp();
+    else this.#pollLater();
   }
 
   #tell(row: RunRow): void {
@@ -67,8 +79,18 @@ export class Ends {
     this.#waiting.delete(row.id);
   }
 
+  #missing(asked: readonly string[], found: readonly RunRow[]): void {
+    const there = new Set(found.map((row) => row.id));
+    for (const id of asked) {
+      if (there.has(id)) continue;
+      const error = new StemmaError("run.not_found", `There is no run ${id} in this store.`, { data: { run: id } });
+      for (const { reject } of this.#waiting.get(id) ?? []) reject(error);
+      this.#waiting.delete(id);
+    }
+  }
+
   #pollLater(): void {
-    if (this.#stopPoll !== undefined || this.#waiting.size === 0 || this.#stopped) return;
+    if (this.#stopPoll !== undefined || this.#waiting.size === 0) return;
     this.#stopPoll = this.#clock.after(this.#pollMs, () => {
       this.#stopPoll = undefined;
       void this.#check([...this.#waiting.keys()]);

@@ -33,18 +33,23 @@ export async function load(store: Store, row: RunRow, now: () => Timestamp): Pro
   return { row, created, events, texts, inbox, now };
 }
 
-/** The whole history of a run. Throws run.not_found. */
+/** The history of a run behind `after` (-1: the whole). Throws run.not_found. */
 export async function readHistory(
   store: Store,
   run: string,
+  after = -1,
 ): Promise<{ row: RunRow; events: Event[]; inbox: readonly Received[] }> {
   const events: Event[] = [];
   for (;;) {
-    const page = await store.history(run, { after: events.length - 1, limit: limits.pageEventsMax });
+    const next = after + 1 + events.length;
+    const page = await store.history(run, { after: next - 1, limit: limits.pageEventsMax });
     if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${run} in this store.`);
     for (const stored of page.events) {
-      if (stored.seq !== events.length) {
-        throw new StemmaError("store.corrupt", `Expected seq ${events.length} of ${run}, found ${stored.seq}.`);
+      if (stored.seq !== after + 1 + events.length) {
+        throw new StemmaError(
+          "store.corrupt",
+          `Expected seq ${after + 1 + events.length} of ${run}, found ${stored.seq}. Restore the store from a backup.`,
+        );
       }
       events.push(unseal(stored));
     }

@@ -41,7 +41,6 @@ export class RunHandle<O = unknown> {
    * @throws run.failed, run.cancelled, run.timed_out; `data` has the run id and the keys of the steps that ended it
    */
   async result(): Promise<O> {
-    await this.#stemma.row(this.id);
     const row = await this.#ends.of(this.id);
     const events = await this.#stemma.history(this.id, { after: row.state.seq - 1 });
     const last = events.at(-1);

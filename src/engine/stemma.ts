@@ -164,8 +164,7 @@ export class Stemma {
 
   /** All events of a run behind `after` (all, if left out). */
   async history(id: RunId, options: { after?: number } = {}): Promise<Event[]> {
-    const { events } = await readHistory(this.store, checkRunId(id));
-    return options.after === undefined ? events : events.slice(options.after + 1);
+    return (await readHistory(this.store, checkRunId(id), options.after)).events;
   }
 
   /** The graph of what happened and why: of one run, or with `family` of all runs connected to it. */

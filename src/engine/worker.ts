@@ -10,13 +10,16 @@
  * the lease had run out, all runs are dropped, because others may hold them. *Draining* lets steps that run finish.
  */
 import { StemmaError, isStemmaError } from "../core/error.ts";
-import type { Offer, RunRow, Store } from "../store/store.ts";
+import type { Json } from "../core/json.ts";
+import type { Commit, Offer, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Surroundings } from "./activation.ts";
+import { Appender } from "./appender.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
+import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load } from "./load.ts";
 
@@ -178,13 +181,14 @@ export class Worker {
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     } catch (error) {
       if (isStemmaError(error) && error.retryable) throw error;
-      // It stays claimed by this worker until its lease ends; nothing is written over what cannot be read.
-      log.error("A run cannot be read and is left alone", { run: row.id, error: String(error) });
+      log.error("A run cannot be read", { run: row.id, error: String(error) });
+      await this.#handBack(unreadable(row, error, now));
       return;
     }
     this.#held.set(row.id, activation);
     void activation.over.then(() => {
       this.#held.delete(row.id);
+      if (activation.handBack !== undefined) void this.#handBack(activation.handBack);
       this.poke();
     });
     try {
@@ -192,6 +196,14 @@ export class Worker {
       else activation.drain();
     } catch (error) {
       activation.fault(error);
+    }
+  }
+
+  async #handBack(commit: Commit): Promise<void> {
+    try {
+      await this.#options.store.commit([commit]);
+    } catch (error) {
+      this.#options.log.error("A run could not be given back", { run: commit.run, error: String(error) });
     }
   }
 
@@ -233,6 +245,18 @@ export class Worker {
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
+}
+
+/** How long a run that a newer version wrote is left to workers of that version. */
+const newerMs = 60_000;
+
+/** Gives back a run that cannot be read: to others if they may be able to, else suspended with the reason. */
+function unreadable(row: RunRow, error: unknown, now: () => number): Commit {
+  const appender = new Appender(row, row.state.createdAt, now);
+  if (isStemmaError(error, "store.newer")) return appender.take({ dueAt: now() + newerMs, force: true }).commit;
+  const detail = toRecord(error) as unknown as Json;
+  appender.append({ type: "run.suspended", data: { reason: "corrupt", detail }, causes: [row.state.seq] });
+  return appender.take({ dueAt: null, force: true }).commit;
 }
 
 /** What tells one version of a workflow's code from another: 16 hexadecimal digits of the digest of its source. */

@@ -86,7 +86,7 @@ export type Context = {
 /** Makes the context of one activation. */
 export function contextOf(operations: Operations, info: RunInfo): Context {
   const at = (method: string): Scope => scopeAtHand(operations, method);
-  return {
+  const methods = {
     async step(name: string, second: unknown, third?: unknown) {
       const scope = at("step");
       const [options, run] = stepArguments("step", name, second, third);
@@ -98,9 +98,10 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
       const [options, run] = stepArguments("map", name, third, fourth);
       return runMap(operations, scope, name, items, options, run) as never;
     },
-    all: async (branches) => runAll(operations, at("all"), branches),
-    race: async (branches) => runRace(operations, at("race"), branches),
-    scope: async (name, run) => runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
+    all: async (branches: Branches) => runAll(operations, at("all"), branches),
+    race: async (branches: Branches) => runRace(operations, at("race"), branches),
+    scope: async (name: string, run: () => unknown) =>
+      runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
     async sleep(first: unknown, second?: unknown) {
       const scope = at("sleep");
       const [name, duration] = second === undefined ? ["sleep", first] : [first, second];
@@ -108,6 +109,14 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
       const until = wakeTime(duration);
       scope.take(await operations.sleep({ scope: scope.path, name: checkName(name, "name of a sleep"), causes, until }), causes);
     },
+  };
+  return {
+    step: unawaited(methods.step) as Context["step"],
+    map: unawaited(methods.map) as Context["map"],
+    all: unawaited(methods.all) as Context["all"],
+    race: unawaited(methods.race) as Context["race"],
+    scope: unawaited(methods.scope) as Context["scope"],
+    sleep: unawaited(methods.sleep) as Context["sleep"],
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
@@ -117,6 +126,15 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     input: info.input,
     context: info.context,
     abort: info.abort,
+  };
+}
+
+/** A failure that nobody awaits is on record; it must not end the process as an unhandled rejection. */
+function unawaited<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+  return (...args) => {
+    const promise = method(...args);
+    promise.catch(() => {});
+    return promise;
   };
 }
 

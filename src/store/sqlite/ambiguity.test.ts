@@ -14,25 +14,31 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let places = 0;
 
-type Flaky = { bench: Bench; place: string; failNext(during?: () => void): void };
+type Flaky = { bench: Bench; place: string; failNext(during?: () => void): void; loseNext(): void };
 
-/** A store whose next COMMIT is carried out and then reported as failed. */
+/** A store whose next COMMIT is carried out (or, if `lost`, is not) and reported as failed. */
 async function flaky(): Promise<Flaky> {
   const place = join(folder, String(places++));
   mkdirSync(place);
-  let fail: (() => void) | undefined;
-  const afterCommit = (): void => {
-    if (fail === undefined) return;
-    const during = fail;
-    fail = undefined;
+  let fault: { during: () => void; lost: boolean } | undefined;
+  const commit = (real: () => void): void => {
+    if (fault === undefined) return real();
+    const { during, lost } = fault;
+    fault = undefined;
+    if (!lost) real();
     during();
     throw new Error("no answer from the disk");
   };
   const { bench } = await openBench(async ({ now }) => {
-    const store = sqliteWith({ path: join(place, "stemma.db"), now }, { afterCommit });
+    const store = sqliteWith({ path: join(place, "stemma.db"), now }, { commit });
     return { store, cleanup: () => store.close() };
   });
-  return { bench, place, failNext: (during = () => undefined) => void (fail = during) };
+  return {
+    bench,
+    place,
+    failNext: (during = () => undefined) => void (fault = { during, lost: false }),
+    loseNext: () => void (fault = { during: () => undefined, lost: true }),
+  };
 }
 
 test("a create whose COMMIT went through and reported an error is answered as created", async () => {
@@ -78,12 +84,40 @@ test("so are messages, claims, heartbeats and prunes", async () => {
   await store.close();
 });
 
-test("a transaction that did not go through is an error, and leaves nothing behind", async () => {
+test("a COMMIT that did not go through is an error each time, and what it was to do can be done again", async () => {
+  const { bench, loseNext } = await flaky();
+  const { store, clock } = bench;
+  const claim = { worker: "worker-a", offers: [offer], limit: 9, leaseMs: 15_000 };
+  const run = bench.newRun();
+  loseNext();
+  await expect(store.create([run])).rejects.toThrow("no answer");
+  expect(await store.create([run])).toEqual([{ id: run.id, created: true }]);
+  loseNext();
+  await expect(store.claim(claim)).rejects.toThrow("no answer");
+  const row = (await store.claim(claim)).runs[0] as RunRow;
+  expect(row).toMatchObject({ id: run.id, epoch: 1, claims: 1 });
+  const message = { run: run.id, key: "k", kind: "signal", body: "1" };
+  loseNext();
+  await expect(store.send([message])).rejects.toThrow("no answer");
+  expect(await store.send([message])).toEqual([{ run: run.id, key: "k", accepted: true }]);
+  const cancelled = { type: "run.cancelled", data: {} } as const;
+  const part = bench.part(row, [started, cancelled], { release: { dueAt: null, force: true } });
+  loseNext();
+  await expect(store.commit([part])).rejects.toThrow("no answer");
+  expect(await store.commit([part])).toEqual([{ run: row.id, ok: true, inbox: 1 }]);
+  loseNext();
+  await expect(store.heartbeat({ worker: "worker-a", leaseMs: 20_000 })).rejects.toThrow("no answer");
+  loseNext();
+  await expect(store.prune({ endedBefore: clock.now() + 1, limit: 9 })).rejects.toThrow("no answer");
+  expect(await eventsOf(store, run.id)).toHaveLength(3);
+  await store.close();
+});
+
+test("a transaction that fails in its midst leaves nothing behind", async () => {
   const { bench, place } = await flaky();
   const run = bench.newRun();
   await bench.store.list({});
   const other = sqlite(join(place, "stemma.db"));
-  // A part that fails in the middle of its transaction: the same event twice.
   const twice = { ...run, events: [...run.events, ...run.events] };
   await expect(bench.store.create([bench.newRun(), twice])).rejects.toMatchObject({ code: "engine.bug" });
   expect((await other.list({})).runs).toEqual([]);
@@ -140,7 +174,8 @@ test("a database in memory survives a COMMIT that reported an error", async () =
   const store = sqliteWith(
     { path: ":memory:" },
     {
-      afterCommit: () => {
+      commit: (real) => {
+        real();
         if (fail) throw new Error("no answer");
       },
     },

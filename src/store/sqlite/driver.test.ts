@@ -183,10 +183,11 @@ describe("durability is set and read back", () => {
 
   test("also after the connection was lost", () => {
     let fail = false;
-    const afterCommit = (): void => {
+    const commit = (real: () => void): void => {
+      real();
       if (fail) throw new Error("no answer from the disk");
     };
-    const driver = new Driver({ path: freshPath(), synchronous: "full", busyMs: 1000, afterCommit });
+    const driver = new Driver({ path: freshPath(), synchronous: "full", busyMs: 1000, commit });
     expect(setting(driver, "synchronous")).toBe(2);
     fail = true;
     driver.write(

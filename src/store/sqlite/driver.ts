@@ -15,8 +15,8 @@ import type { OpenOptions } from "./open.ts";
 import { openDatabase } from "./open.ts";
 
 export type DriverOptions = OpenOptions & {
-  /** Called after each COMMIT. Tests throw from it: the commit went through, and the store cannot know. */
-  readonly afterCommit?: () => void;
+  /** Carries out each COMMIT. Tests throw from it, before or after: the store cannot know whether it went through. */
+  readonly commit?: (commit: () => void) => void;
 };
 
 /** What the operations of the store see of the driver: prepared statements, cached by their text. */
@@ -61,8 +61,9 @@ export class Driver implements Statements {
   write<T>(work: () => T, landed: (result: T) => boolean): T {
     const result = this.#within("begin immediate", work);
     try {
-      this.prepare("commit").run();
-      this.#options.afterCommit?.();
+      const commit = (): void => void this.prepare("commit").run();
+      if (this.#options.commit === undefined) commit();
+      else this.#options.commit(commit);
     } catch (error) {
       this.#undo();
       if (isFull(error) || !this.#hasLanded(() => landed(result), error)) throw failureOf(error, this.path);

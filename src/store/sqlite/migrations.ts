@@ -62,7 +62,7 @@ create table events (
   run      integer not null references runs (n),
   seq      integer not null,
   at       integer not null,
-  type             not null,                  -- number of a known type, name of any other
+  type     integer not null,                  -- number of a known type; ":" and name of any other
   causes   text    not null,
   data     text    not null,
   hash     blob    not null,

@@ -83,7 +83,7 @@ function expectSetting(database: DatabaseSync, path: string, name: string, expec
 }
 
 /** The value of a setting. Only names from this folder come here, so none has to be escaped. */
-export function pragma(database: DatabaseSync, name: string): unknown {
+function pragma(database: DatabaseSync, name: string): unknown {
   return Object.values(database.prepare(`pragma ${name}`).get() ?? {})[0];
 }
 

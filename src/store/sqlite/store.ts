@@ -29,6 +29,7 @@ import type {
 import { Claims } from "./claim.ts";
 import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts";
 import { createRuns, haveLanded as runsHaveLanded } from "./create.ts";
+import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { readFeed } from "./feed.ts";
 import { readHistory, readPayloads } from "./history.ts";
@@ -70,8 +71,8 @@ export function sqlite(options: string | SqliteOptions): SqliteStore {
   return sqliteWith(typeof options === "string" ? { path: options } : options, {});
 }
 
-/** As `sqlite`, with a fault point for tests: `afterCommit` may throw, and nobody knows whether the commit was made. */
-export function sqliteWith(options: SqliteOptions, faults: { afterCommit?: () => void }): SqliteStore {
+/** As `sqlite`, with a fault point for tests: `commit` may throw, and nobody knows whether the commit was made. */
+export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "commit">): SqliteStore {
   const { path, synchronous = "full", busyMs = 5000, now = Date.now } = options;
   if (path === "" || path.startsWith("file:")) {
     throw new StemmaError("usage.invalid", `Expected a path of a file or ":memory:", got "${path}".`);

@@ -1,0 +1,51 @@
+/** A store in memory and a working Stemma on it, for tests of what users see. */
+import { Stemma } from "../src/index.ts";
+import type { Event, Log, RunHandle, StemmaOptions, Workflow } from "../src/index.ts";
+import type { Seams } from "../src/engine/stemma.ts";
+import { sqlite } from "../src/sqlite.ts";
+
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A logger that keeps what it is told. */
+export function listening(): Log & { lines: string[] } {
+  const lines: string[] = [];
+  const write =
+    (level: string): Log["info"] =>
+    (message, data) =>
+      void lines.push(`${level} ${message} ${JSON.stringify(data ?? {})}`);
+  return { lines, debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+}
+
+/** Starts working on the workflows given; `await using` stops it and closes the store. */
+export async function stage(
+  workflows: readonly Workflow<never>[],
+  options: Partial<StemmaOptions> = {},
+  seams: Partial<Seams> = {},
+): Promise<{ stemma: Stemma; [Symbol.asyncDispose](): Promise<void> }> {
+  const store = options.store ?? sqlite(":memory:");
+  const known = workflows as readonly unknown[] as readonly Workflow[];
+  const stemma = new Stemma({ store, workflows: known, log: silent, ...options }, { lingerMs: 30, ...seams });
+  await stemma.start();
+  return {
+    stemma,
+    async [Symbol.asyncDispose]() {
+      await stemma.stop({ timeout: 1000 });
+      if (options.store === undefined) await store.close();
+    },
+  };
+}
+
+/** The error that a promise ends with; a value is a failure of the test. */
+export async function errorOf(promise: Promise<unknown>): Promise<Error & { code?: string; data?: Record<string, unknown> }> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("expected an error, got a value");
+}
+
+/** `type key` of each event, for reading a history at a glance. */
+export async function outline(run: RunHandle<unknown>): Promise<string[]> {
+  return (await run.history()).map((event: Event) => ("key" in event.data ? `${event.type} ${event.data.key}` : event.type));
+}
