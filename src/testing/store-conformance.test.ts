@@ -188,7 +188,7 @@ const bugs: readonly Bug[] = [
   },
   {
     bug: "the most urgent come last",
-    title: "the most urgent run comes first",
+    title: "the most urgent run comes first, however long others are due",
     plant: (store) => ({
       async claim(request) {
         const claimed = await store.claim(request);

@@ -56,15 +56,18 @@ export function claimGuarantees(check: Check): void {
     assert.equal((await claim(store, "worker-b", { limit: 9 })).runs.length, 3);
   });
 
-  check("the most urgent run comes first", async ({ store, created }) => {
-    const middle = await created();
+  check("the most urgent run comes first, however long others are due", async ({ store, clock, created }) => {
     const last = await created({ priority: 9 });
+    clock.advance(1000);
+    const middle = await created();
+    clock.advance(1000);
     const first = await created({ priority: -9 });
     assert.deepEqual(await claimedIds(store, "worker-a"), [first.id, middle.id, last.id]);
   });
 
-  check("with a limit it is the most urgent ones that are given", async ({ store, created }) => {
+  check("with a limit it is the most urgent ones that are given", async ({ store, clock, created }) => {
     for (let i = 0; i < 4; i += 1) await created({ priority: 5 });
+    clock.advance(1000);
     const urgent = [await created({ priority: -1 }), await created({ priority: 1 })];
     const { runs } = await claim(store, "worker-a", { limit: 2 });
     assert.deepEqual(runs.map(({ id }) => id), urgent.map(({ id }) => id));

@@ -49,6 +49,9 @@ export async function wholeList(store: Store, query: ListQuery = {}, limit: numb
     const page = await store.list({ ...query, limit, ...(cursor === undefined ? {} : { cursor }) });
     assert.ok(page.runs.length <= limit, `a page of ${page.runs.length} runs, asked for ${limit}`);
     assert.ok(page.runs.length > 0 || page.cursor === undefined, "an empty page has nothing behind it");
+    // A list that comes to no end would otherwise never fail.
+    const again = page.runs.find(({ id }) => runs.some((run) => run.id === id));
+    assert.equal(again, undefined, "a run is listed once");
     runs.push(...page.runs);
     cursor = page.cursor;
   } while (cursor !== undefined);
