@@ -3,7 +3,8 @@
 // define
 export { workflow } from "./authoring/workflow/workflow.ts";
 export type { WorkflowOptions } from "./authoring/workflow/workflow.ts";
-export type { Context, Recorded, StepFunction, StepOptions } from "./authoring/workflow/context.ts";
+export type { Context } from "./authoring/workflow/context.ts";
+export type { Recorded, StepFunction, StepOptions } from "./authoring/workflow/step.ts";
 export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/parallel.ts";
 
 // run

@@ -31,7 +31,15 @@ describe("an output that JSON would lose", () => {
     ["a lone surrogate", () => ({ text: "\ud800" }), "$.text"],
     ["a function", () => ({ call() {} }), "$.call"],
     ["an Error", () => new Error("returned, not thrown"), "$"],
-    ["a cycle", () => { const a: Record<string, unknown> = {}; a["self"] = a; return a; }, "$.self"],
+    [
+      "a cycle",
+      () => {
+        const a: Record<string, unknown> = {};
+        a["self"] = a;
+        return a;
+      },
+      "$.self",
+    ],
   ];
   for (const [what, make, path] of bad) {
     it(`is refused with its path: ${what}`, async () => {
@@ -74,7 +82,7 @@ describe("text that databases stumble over", () => {
   it("comes back as it was: NUL, quotes, emoji, markup, 1 MB", async () => {
     const text = `\u0000 ' " \\ \u{1F600} </script> ${"é".repeat(500_000)}`;
     const definition = workflow({ name: "text" }, async (ctx) => {
-      const back = await ctx.step("say", () => ({ text, "__proto__x": text.slice(0, 20) }));
+      const back = await ctx.step("say", () => ({ text, __proto__x: text.slice(0, 20) }));
       return back.text === text;
     });
     await using theatre = await stage([definition]);
@@ -83,7 +91,10 @@ describe("text that databases stumble over", () => {
 
   it("never reaches a prototype", async () => {
     const definition = workflow({ name: "pollute" }, async (ctx) =>
-      ctx.step("parse", () => JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}') as object),
+      ctx.step(
+        "parse",
+        () => JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}') as object,
+      ),
     );
     await using theatre = await stage([definition]);
     const back = await (await theatre.stemma.run(definition, undefined)).result();
@@ -127,7 +138,23 @@ describe("a step that throws", () => {
     ["undefined", undefined],
     ["an object", { reason: "boom" }],
     ["a symbol", Symbol("boom")],
-    ["an object that cannot be looked at", new Proxy({}, { get() { throw new Error("no"); }, ownKeys() { throw new Error("no"); }, getPrototypeOf() { throw new Error("no"); } })],
+    [
+      "an object that cannot be looked at",
+      new Proxy(
+        {},
+        {
+          get() {
+            throw new Error("no");
+          },
+          ownKeys() {
+            throw new Error("no");
+          },
+          getPrototypeOf() {
+            throw new Error("no");
+          },
+        },
+      ),
+    ],
   ] as const) {
     it(`something that is no Error fails with a record of it: ${what}`, async () => {
       const { error, cause } = await failureOf((ctx) =>
@@ -145,7 +172,10 @@ describe("a step that throws", () => {
     const definition = second(async (ctx) => {
       try {
         await ctx.step("pay", () => {
-          throw Object.assign(new TypeError("declined", { cause: new Error("card") }), { code: "CARD", data: { left: 3 } });
+          throw Object.assign(new TypeError("declined", { cause: new Error("card") }), {
+            code: "CARD",
+            data: { left: 3 },
+          });
         });
       } catch (error) {
         const { name, message, code, data, cause, step } = error as StepError;
@@ -155,7 +185,13 @@ describe("a step that throws", () => {
     });
     await using theatre = await stage([definition]);
     expect(await (await theatre.stemma.run(definition, undefined)).result()).toEqual({
-      name: "TypeError", message: "declined", code: "CARD", data: { left: 3 }, cause: "card", step: "pay", is: true,
+      name: "TypeError",
+      message: "declined",
+      code: "CARD",
+      data: { left: 3 },
+      cause: "card",
+      step: "pay",
+      is: true,
     });
   });
 });
@@ -201,19 +237,27 @@ describe("workflows", () => {
   it("with one name and version are given once", () => {
     const one = workflow({ name: "one" }, async () => 1);
     const store = sqlite(":memory:");
-    expect(() => new Stemma({ store, workflows: [one, one] })).toThrow(expect.objectContaining({ code: "workflow.duplicate" }));
+    expect(() => new Stemma({ store, workflows: [one, one] })).toThrow(
+      expect.objectContaining({ code: "workflow.duplicate" }),
+    );
   });
 
   it("that are not known are named together with those that are", () => {
     const known = workflow({ name: "known" }, async () => 1);
     const stemma = new Stemma({ store: sqlite(":memory:"), workflows: [known], log: silent });
-    expect(() => stemma.workflow("unknown")).toThrow(expect.objectContaining({ code: "workflow.not_found", message: expect.stringContaining("known") as string }));
+    expect(() => stemma.workflow("unknown")).toThrow(
+      expect.objectContaining({ code: "workflow.not_found", message: expect.stringContaining("known") as string }),
+    );
   });
 
   it("have a legal name, a whole version and a function", () => {
     expect(() => workflow({ name: "a|b" }, async () => 1)).toThrow(expect.objectContaining({ code: "name.invalid" }));
-    expect(() => workflow({ name: "a", version: 1.5 }, async () => 1)).toThrow(expect.objectContaining({ code: "workflow.invalid" }));
-    expect(() => workflow({ name: "a" }, undefined as never)).toThrow(expect.objectContaining({ code: "workflow.invalid" }));
+    expect(() => workflow({ name: "a", version: 1.5 }, async () => 1)).toThrow(
+      expect.objectContaining({ code: "workflow.invalid" }),
+    );
+    expect(() => workflow({ name: "a" }, undefined as never)).toThrow(
+      expect.objectContaining({ code: "workflow.invalid" }),
+    );
   });
 
   it("whose version no worker has wait, and are worked on when one comes", async () => {
@@ -262,12 +306,19 @@ describe("a run", () => {
     one.stemma.abandon();
     // The lease of the one that is gone runs out.
     skipped += 60_000;
-    for (const [wrong, path] of [[renamed, undefined], [reinput, "$.n"]] as const) {
+    for (const [wrong, path] of [
+      [renamed, undefined],
+      [reinput, "$.n"],
+    ] as const) {
       await using _other = await stage([wrong], { store, log }, seams);
       await waitFor(async () => (await store.list({ ids: [run.id] })).runs[0]?.state.refused === fingerprintOf(wrong));
       const last = (await run.history()).at(-1);
-      expect(last).toMatchObject({ type: "run.suspended", data: { reason: "divergence", detail: { recorded: ["first"] } } });
-      if (path !== undefined) expect(last).toMatchObject({ data: { detail: { differences: [{ key: "first", path }] } } });
+      expect(last).toMatchObject({
+        type: "run.suspended",
+        data: { reason: "divergence", detail: { recorded: ["first"] } },
+      });
+      if (path !== undefined)
+        expect(last).toMatchObject({ data: { detail: { differences: [{ key: "first", path }] } } });
     }
     expect(entered).toBe(1);
     gate.resolve();

@@ -18,13 +18,12 @@ export function listening(): Log & { lines: string[] } {
 
 /** Starts working on the workflows given; `await using` stops it and closes the store. */
 export async function stage(
-  workflows: readonly Workflow<never>[],
+  workflows: readonly Workflow[],
   options: Partial<StemmaOptions> = {},
   seams: Partial<Seams> = {},
 ): Promise<{ stemma: Stemma; [Symbol.asyncDispose](): Promise<void> }> {
   const store = options.store ?? sqlite(":memory:");
-  const known = workflows as readonly unknown[] as readonly Workflow[];
-  const stemma = new Stemma({ store, workflows: known, log: silent, ...options }, { lingerMs: 30, ...seams });
+  const stemma = new Stemma({ store, workflows, log: silent, ...options }, { lingerMs: 30, ...seams });
   await stemma.start();
   return {
     stemma,
@@ -36,7 +35,9 @@ export async function stage(
 }
 
 /** The error that a promise ends with; a value is a failure of the test. */
-export async function errorOf(promise: Promise<unknown>): Promise<Error & { code?: string; data?: Record<string, unknown> }> {
+export async function errorOf(
+  promise: Promise<unknown>,
+): Promise<Error & { code?: string; data?: Record<string, unknown> }> {
   try {
     await promise;
   } catch (error) {
@@ -46,6 +47,8 @@ export async function errorOf(promise: Promise<unknown>): Promise<Error & { code
 }
 
 /** `type key` of each event, for reading a history at a glance. */
-export async function outline(run: RunHandle<unknown>): Promise<string[]> {
-  return (await run.history()).map((event: Event) => ("key" in event.data ? `${event.type} ${event.data.key}` : event.type));
+export async function outline(run: RunHandle): Promise<string[]> {
+  return (await run.history()).map((event: Event) =>
+    "key" in event.data ? `${event.type} ${event.data.key}` : event.type,
+  );
 }

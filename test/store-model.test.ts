@@ -16,7 +16,16 @@ import type { RunId, Timestamp } from "../src/core/event.ts";
 import type { Commit, CommitResult, Message, NewRun, RunRow, Sent, Store } from "../src/store/store.ts";
 import { sqlite } from "../src/sqlite.ts";
 import type { Bench } from "../src/testing/conformance/fixture.ts";
-import { after, ended, message, offer, openBench, started, succeeded, suspended } from "../src/testing/conformance/fixture.ts";
+import {
+  after,
+  ended,
+  message,
+  offer,
+  openBench,
+  started,
+  succeeded,
+  suspended,
+} from "../src/testing/conformance/fixture.ts";
 import type { FeedItem } from "../src/testing/conformance/read.ts";
 import { wholeFeed, wholeHistory, wholeList } from "../src/testing/conformance/read.ts";
 
@@ -53,7 +62,8 @@ const waiting = ({ keys, done }: ModelRun): boolean => keys.length > done;
 function modelCreate(model: Model, run: NewRun, now: Timestamp): { id: RunId; created: boolean } {
   const key = run.idempotencyKey;
   const same = [...model.runs.values()].find(
-    ({ run: other }) => key !== undefined && other.idempotencyKey === key && other.state.workflow === run.state.workflow,
+    ({ run: other }) =>
+      key !== undefined && other.idempotencyKey === key && other.state.workflow === run.state.workflow,
   );
   const there = model.runs.get(run.id) ?? same;
   if (there !== undefined) return { id: there.run.id, created: false };
@@ -107,8 +117,16 @@ function free(model: Model, worker: string): void {
 
 type Command = fc.AsyncCommand<Model, Real>;
 
-function command<T>(name: string, given: fc.Arbitrary<T>, run: (m: Model, r: Real, t: T) => Promise<void>): fc.Arbitrary<Command> {
-  return given.map((t) => ({ check: () => true, run: (m, r) => run(m, r, t), toString: () => `${name}(${JSON.stringify(t)})` }));
+function command<T>(
+  name: string,
+  given: fc.Arbitrary<T>,
+  run: (m: Model, r: Real, t: T) => Promise<void>,
+): fc.Arbitrary<Command> {
+  return given.map((t) => ({
+    check: () => true,
+    run: (m, r) => run(m, r, t),
+    toString: () => `${name}(${JSON.stringify(t)})`,
+  }));
 }
 
 const pick = <T>(from: readonly T[], at: number): T | undefined => from[at % Math.max(1, from.length)];
@@ -120,7 +138,14 @@ const sideOf = (worker: number): 0 | 1 => (worker % 2 === 0 ? 0 : 1);
 
 const create = command(
   "create",
-  fc.record({ side, at: side, priority: fc.nat({ max: 2 }), delay, key: fc.option(fc.nat({ max: 4 })), again: fc.option(small) }),
+  fc.record({
+    side,
+    at: side,
+    priority: fc.nat({ max: 2 }),
+    delay,
+    key: fc.option(fc.nat({ max: 4 })),
+    again: fc.option(small),
+  }),
   async (model, { bench, connections }, { side: via, at, priority, delay: ms, key, again }) => {
     const now = bench.clock.now();
     const old = again === null ? undefined : pick([...model.runs.keys()], again);
@@ -137,7 +162,11 @@ const create = command(
 
 const claim = command(
   "claim",
-  fc.record({ worker: fc.nat({ max: 2 }), offers: fc.constantFrom<number[]>([0], [1], [0, 1]), limit: fc.integer({ min: 1, max: 3 }) }),
+  fc.record({
+    worker: fc.nat({ max: 2 }),
+    offers: fc.constantFrom<number[]>([0], [1], [0, 1]),
+    limit: fc.integer({ min: 1, max: 3 }),
+  }),
   async (model, real, { worker, offers: offered, limit }) => {
     const name = `worker-${worker}`;
     const { clock } = real.bench;
@@ -159,7 +188,11 @@ const claim = command(
     assert.equal(claimed.now, now);
     assert.equal(claimed.runs.length, Math.min(limit, eligible.length), "as many as there are, up to the limit");
     const urgency = eligible.map(({ run }) => run.priority ?? 0).sort((a, b) => a - b);
-    assert.deepEqual(claimed.runs.map(({ priority }) => priority), urgency.slice(0, limit), "the most urgent, first");
+    assert.deepEqual(
+      claimed.runs.map(({ priority }) => priority),
+      urgency.slice(0, limit),
+      "the most urgent, first",
+    );
     const own = model.workers.get(name) ?? { from: now + leaseMs, to: now + leaseMs, known: new Map() };
     if (own.from - now <= leaseMs / 2) own.from = now + leaseMs;
     own.to = now + leaseMs;
@@ -226,7 +259,11 @@ const commit = command(
   }),
   async (model, { bench, connections }, { at, parts: given, send, child }) => {
     const now = bench.clock.now();
-    const [name, own] = pick([...model.workers].filter(([, { known }]) => known.size > 0), at) ?? [];
+    const [name, own] =
+      pick(
+        [...model.workers].filter(([, { known }]) => known.size > 0),
+        at,
+      ) ?? [];
     if (name === undefined || own === undefined) return;
     const known = [...own.known.values()];
     const parts = new Map<RunId, Commit>();
@@ -294,16 +331,20 @@ function expectResult(run: ModelRun, part: Commit, result: CommitResult): boolea
   return result.ok;
 }
 
-const send = command("send", fc.record({ side, at: small, key: fc.nat({ max: 5 }) }), async (model, real, { side: via, at, key }) => {
-  const id = pick([...model.runs.keys()], at) ?? "run_that_is_not_there";
-  const sent = message(id, `m${key}`);
-  const before = model.runs.get(id)?.keys.includes(sent.key) === true;
-  const expected = modelSend(model, sent, real.bench.clock.now());
-  const [result] = await real.connections[via].send([sent]);
-  // Of a key that was taken before the run ended, either may be said.
-  if (before && expected.reason === "ended") assert.equal(result?.accepted, false);
-  else assert.deepEqual(result, expected);
-});
+const send = command(
+  "send",
+  fc.record({ side, at: small, key: fc.nat({ max: 5 }) }),
+  async (model, real, { side: via, at, key }) => {
+    const id = pick([...model.runs.keys()], at) ?? "run_that_is_not_there";
+    const sent = message(id, `m${key}`);
+    const before = model.runs.get(id)?.keys.includes(sent.key) === true;
+    const expected = modelSend(model, sent, real.bench.clock.now());
+    const [result] = await real.connections[via].send([sent]);
+    // Of a key that was taken before the run ended, either may be said.
+    if (before && expected.reason === "ended") assert.equal(result?.accepted, false);
+    else assert.deepEqual(result, expected);
+  },
+);
 
 const advance = command("advance", fc.constantFrom(...advances), async (model, real, ms) => {
   const then = real.bench.clock.now() + ms;
@@ -318,29 +359,43 @@ const reopen = command("reopen", fc.constant(null), async (_model, real) => {
   real.connections[0] = await real.bench.reopen();
 });
 
-const read = command("read", fc.record({ side, limit: fc.integer({ min: 1, max: 7 }) }), (model, real, { side: via, limit }) =>
-  expectSame(model, real.connections[via], limit),
+const read = command(
+  "read",
+  fc.record({ side, limit: fc.integer({ min: 1, max: 7 }) }),
+  (model, real, { side: via, limit }) => expectSame(model, real.connections[via], limit),
 );
 
 // What can be read must be what the model has.
 
 async function expectSame(model: Model, store: Store, limit: number): Promise<void> {
   const rows = await wholeList(store, {}, limit);
-  assert.deepEqual(rows.map(({ id }) => id), [...model.runs.keys()].reverse());
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    [...model.runs.keys()].reverse(),
+  );
   for (const row of rows) {
     const run = model.runs.get(row.id) as ModelRun;
     expectRow(run, row);
     if (run.holder === undefined) assert.equal(row.dueAt, run.dueAt);
     const { events, inbox } = await wholeHistory(store, row.id, limit);
-    assert.deepEqual(events.map(({ hash }) => hash), run.hashes);
-    assert.deepEqual(inbox.map(({ key }) => key), run.keys.slice(run.done));
+    assert.deepEqual(
+      events.map(({ hash }) => hash),
+      run.hashes,
+    );
+    assert.deepEqual(
+      inbox.map(({ key }) => key),
+      run.keys.slice(run.done),
+    );
   }
   const total = [...model.runs.values()].reduce((sum, { hashes }) => sum + hashes.length, 0);
   const { events: feed } = await wholeFeed(store, total, { limit });
   assert.deepEqual(feed.slice(0, model.feed.length), model.feed, "what was read before has kept its place");
   model.feed = feed;
   for (const [id, { hashes }] of model.runs) {
-    assert.deepEqual(feed.filter(({ run }) => run === id).map(({ event }) => event.hash), hashes);
+    assert.deepEqual(
+      feed.filter(({ run }) => run === id).map(({ event }) => event.hash),
+      hashes,
+    );
   }
 }
 
@@ -355,7 +410,10 @@ function expectRow(run: ModelRun, row: RunRow): void {
 it("a store answers every sequence of calls as its model does", { timeout: 300_000 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), "stemma-model-"));
   let files = 0;
-  const calls = fc.commands([create, claim, claim, commit, commit, send, heartbeat, advance, reopen, read], { maxCommands: 40, size: "max" });
+  const calls = fc.commands([create, claim, claim, commit, commit, send, heartbeat, advance, reopen, read], {
+    maxCommands: 40,
+    size: "max",
+  });
   const property = fc.asyncProperty(calls, async (commands) => {
     const path = join(folder, `${(files += 1)}.db`);
     const { bench, cleanup } = await openBench(async ({ now }) => {

@@ -34,7 +34,7 @@ export function chainHash(hash: Hash, previous: Digest, event: Unhashed): Digest
 }
 
 /** Gives an event its place behind `previous`, and the form in which it is stored. */
-export function seal<E extends Unhashed>(hash: Hash, previous: Digest, event: E): StoredEvent {
+export function seal(hash: Hash, previous: Digest, event: Unhashed): StoredEvent {
   return {
     seq: event.seq,
     at: event.at,
@@ -55,7 +55,14 @@ export function unseal(stored: StoredEvent): Event {
     );
   }
   const { seq, at, type, hash } = stored;
-  return { seq, at, type, hash, causes: decode(stored.causes) as Causes, data: decode(stored.data) } as unknown as Event;
+  return {
+    seq,
+    at,
+    type,
+    hash,
+    causes: decode(stored.causes) as Causes,
+    data: decode(stored.data),
+  } as unknown as Event;
 }
 
 /** Replaces inline values by their digests, wherever they stand in an event's data. */

@@ -66,11 +66,17 @@ function checkPlace(state: RunState | undefined, event: Event): void {
   const named = "same" in causes ? [causes.same] : causes;
   // The trace is connected because of this check: whatever happens after seq 0 says why it happened.
   if (event.seq > 0 && named.length === 0) {
-    throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names no cause; every later event has one.`);
+    throw new StemmaError(
+      "event.invalid",
+      `${event.type} at seq ${event.seq} names no cause; every later event has one.`,
+    );
   }
   for (const cause of named) {
     if (cause < 0 || cause >= event.seq) {
-      throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`);
+      throw new StemmaError(
+        "event.invalid",
+        `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`,
+      );
     }
   }
 }

@@ -45,13 +45,26 @@ describe("toMermaid", () => {
   test("no key and no status can break out of its node, or be taken for a style", () => {
     const hostile = fc.oneof(
       fc.string({ unit: "binary" }),
-      fc.constantFrom('"]:::x --> n9["', "style a:#35;", "classDef x fill:#f00;", "`md`", "<b>", "%%{init}%%", "a\nb", "\u202e"),
+      fc.constantFrom(
+        '"]:::x --> n9["',
+        "style a:#35;",
+        "classDef x fill:#f00;",
+        "`md`",
+        "<b>",
+        "%%{init}%%",
+        "a\nb",
+        "\u202e",
+      ),
     );
     fc.assert(
       fc.property(hostile, hostile, (key, status) => {
-        const lines = toMermaid({ nodes: [step(0, key, status)], edges: [] }).trimEnd().split("\n");
+        const lines = toMermaid({ nodes: [step(0, key, status)], edges: [] })
+          .trimEnd()
+          .split("\n");
         expect(lines[0]).toBe("flowchart TD");
-        expect(lines[1]).toMatch(/^ {2}n0\["0 (?:[\p{L}\p{M}\p{N} _./,@-]|#\d+;)*<br\/>(?:[\p{L}\p{M}\p{N} _./,@-]|#\d+;)*"\]:::\w+$/u);
+        expect(lines[1]).toMatch(
+          /^ {2}n0\["0 (?:[\p{L}\p{M}\p{N} _./,@-]|#\d+;)*<br\/>(?:[\p{L}\p{M}\p{N} _./,@-]|#\d+;)*"\]:::\w+$/u,
+        );
         expect(lines.slice(2).every((line) => /^ {2}classDef \w+ [\w:#,]+$/.test(line))).toBe(true);
       }),
     );

@@ -15,6 +15,9 @@ import { sha256 } from "./hash.ts";
 
 type Place = { state: RunState; hash: Digest; at: Timestamp };
 
+/** What goes to the store with an event: large values, and the key under which it may be reused. */
+export type Extra = { payloads?: readonly Payload[]; reuse?: Digest };
+
 /** What one flush takes along of a run. */
 export type Batch = { commit: Commit; events: readonly Event[] };
 
@@ -55,7 +58,7 @@ export class Appender {
   }
 
   /** Appends an event and gives it back with its place. */
-  append(draft: Draft, extra: { payloads?: readonly Payload[]; reuse?: Digest } = {}): Event {
+  append(draft: Draft, extra: Extra = {}): Event {
     const seq = this.#head.state.seq + 1;
     if (seq >= limits.historyEventsMax && !draft.type.startsWith("run.")) {
       throw new StemmaError(
@@ -121,4 +124,3 @@ export class Appender {
     this.#spelled = new WeakMap();
   }
 }
-

@@ -30,7 +30,11 @@ function difference(recorded: Recorded, held: readonly Ask[]): Json | undefined 
   const was = recorded.given;
   const is = rival.work.input;
   if ((was === undefined) !== (is === undefined)) {
-    return { key: recorded.ref.key, path: "$", why: is === undefined ? "input no longer declared" : "input now declared" };
+    return {
+      key: recorded.ref.key,
+      path: "$",
+      why: is === undefined ? "input no longer declared" : "input now declared",
+    };
   }
   if (was === undefined || is === undefined || !("inline" in was)) return { key: recorded.ref.key, path: "$" };
   const path = firstDifference(was.inline, is.text === undefined ? undefined : decode(is.text));

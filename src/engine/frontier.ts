@@ -2,24 +2,8 @@
  * Which steps ended a run. The errors that a body was given are remembered by identity, so when the body throws, the
  * steps that its error comes from are found through `cause` and `errors`, not by comparing messages.
  */
-import { StemmaError } from "../core/error.ts";
-import type { OutcomeEvent } from "./recall.ts";
-import { StepError } from "./failure.ts";
-
 const steps = new WeakMap<object, string>();
 const depthMax = 32;
-
-/** The error that an outcome delivers, or undefined where it delivers a value. */
-export function failureOf(event: OutcomeEvent): Error | undefined {
-  if (event.type === "step.failed" || event.type === "wait.failed") return new StepError(event.data.error, event.data.key);
-  if (event.type === "child.ended" && event.data.error !== undefined) return new StepError(event.data.error, event.data.key);
-  if (event.type === "wait.expired" && event.data.value === undefined) {
-    return new StemmaError("wait.expired", `The wait ${event.data.key} expired without an answer.`, {
-      data: { wait: event.data.key },
-    });
-  }
-  return undefined;
-}
 
 /** Remembers that this very error came from a step. */
 export function rememberFailure(error: Error, key: string): void {

@@ -45,7 +45,7 @@ export function checkRunId(id: string): RunId {
   if (typeof id !== "string" || !shape.test(id)) {
     throw new StemmaError(
       "run.invalid_id",
-      `Expected the id of a run (run_ and 26 characters), got ${JSON.stringify(String(id).slice(0, 60))}.`,
+      `Expected the id of a run (run_ and 26 characters), got ${JSON.stringify(id)?.slice(0, 60)}.`,
     );
   }
   return id;

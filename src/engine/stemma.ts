@@ -1,8 +1,7 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { seal } from "../core/chain.ts";
+import { genesis, seal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
-import { genesis } from "../core/chain.ts";
 import { milliseconds } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { checkId, checkName } from "../core/name.ts";
@@ -135,7 +134,7 @@ export class Stemma {
    * @throws workflow.invalid_input, json.not_serializable, run.conflict (the key or id belongs to a run that differs)
    */
   async run<I, O>(workflow: Workflow<I, O>, input: I, options: RunOptions = {}): Promise<RunHandle<O>> {
-    const run = await this.#newRun(workflow as unknown as Workflow, input, options);
+    const run = await this.#newRun(workflow, input, options);
     const [created] = await this.store.create([run]);
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
     if (!created.created) await this.#checkSame(created.id, run);
@@ -158,7 +157,8 @@ export class Stemma {
   async row(id: RunId): Promise<RunRow> {
     const { runs } = await this.store.list({ ids: [checkRunId(id)] });
     const [row] = runs;
-    if (row === undefined) throw new StemmaError("run.not_found", `There is no run ${id} in this store.`, { data: { run: id } });
+    if (row === undefined)
+      throw new StemmaError("run.not_found", `There is no run ${id} in this store.`, { data: { run: id } });
     return row;
   }
 
@@ -244,7 +244,10 @@ function byName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
   for (const workflow of workflows) {
     const id = `${workflow.name}@${workflow.version}`;
     if (seen.has(id)) {
-      throw new StemmaError("workflow.duplicate", `Expected each workflow once, got ${id} twice. Give one another name or version.`);
+      throw new StemmaError(
+        "workflow.duplicate",
+        `Expected each workflow once, got ${id} twice. Give one another name or version.`,
+      );
     }
     seen.add(id);
     const before = known.get(workflow.name);
@@ -252,4 +255,3 @@ function byName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
   }
   return known;
 }
-

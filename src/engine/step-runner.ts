@@ -3,20 +3,17 @@
  * group, never while the worker's lease is in question, and a `once` step only after its intent is on record.
  */
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Draft, Event, EventOf, RunId, Seq, StepRef } from "../core/event.ts";
+import type { Draft, Event, EventOf, RunId, Seq, StepRef } from "../core/event.ts";
 import { idempotencyKey, reuseKey } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
-import type { Payload } from "../store/store.ts";
+import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import type { Group, Log, StepAsk, StepTools } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
-import type { OutcomeEvent } from "./recall.ts";
+import type { OutcomeDraft } from "./journal.ts";
 import { toValue } from "./value.ts";
-
-type Extra = { payloads?: readonly Payload[]; reuse?: Digest };
-type OutcomeDraft = { [T in OutcomeEvent["type"]]: { type: T; data: EventOf<T>["data"] } }[OutcomeEvent["type"]];
 
 /** What the activation does for its steps. */
 export type StepSurroundings = {
@@ -129,7 +126,7 @@ export class StepRunner {
     try {
       result = Promise.resolve(spec.run(given, tools));
     } catch (error) {
-      result = Promise.reject(error as Error);
+      result = Promise.reject(error);
     }
     result.then(
       (value) => this.#settle(work, () => this.#succeed(ask, spec, value, ms())),
@@ -210,7 +207,8 @@ export class StepRunner {
   #doubt(ask: Ask, attempt: number, error?: unknown): void {
     ask.doubtful = true;
     const cause = ask.begunAt;
-    if (cause === undefined) throw new StemmaError("engine.bug", `The step ${ask.ref.key} is in doubt without an intent.`);
+    if (cause === undefined)
+      throw new StemmaError("engine.bug", `The step ${ask.ref.key} is in doubt without an intent.`);
     const data = { key: ask.ref.key, attempt, ...(error === undefined ? {} : { error: toRecord(error) }) };
     if (ask.recorded?.doubtful !== true) this.#with.append({ type: "step.in_doubt", data, causes: [cause] });
     this.#with.changed();

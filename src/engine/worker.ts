@@ -17,7 +17,7 @@ import type { Surroundings } from "./activation.ts";
 import { Appender } from "./appender.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
-import { Committer } from "./committer.ts";
+import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
@@ -142,7 +142,11 @@ export class Worker {
       this.#failures += 1;
       waitMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
       const why = isStemmaError(error) ? { code: error.code } : {};
-      this.#options.log.error("Runs could not be claimed; it is tried again", { ...why, error: String(error), retryInMs: waitMs });
+      this.#options.log.error("Runs could not be claimed; it is tried again", {
+        ...why,
+        error: String(error),
+        retryInMs: waitMs,
+      });
     }
     if (this.#phase !== "working") return;
     if (this.#again) return this.poke();
@@ -174,7 +178,8 @@ export class Worker {
   async #activate(row: RunRow, now: () => number): Promise<void> {
     const { store, log } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
-    if (known === undefined) throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
+    if (known === undefined)
+      throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
     let activation: Activation;
     try {
       const loaded = await load(store, row, now);
@@ -227,7 +232,10 @@ export class Worker {
       const heartbeat = await store.heartbeat({ worker: name, leaseMs });
       this.#renewedAt = askedAt;
       if (heartbeat.expired) {
-        log.warn("The lease of this worker had run out; it drops the runs it held", { worker: name, runs: this.#held.size });
+        log.warn("The lease of this worker had run out; it drops the runs it held", {
+          worker: name,
+          runs: this.#held.size,
+        });
         for (const activation of this.#held.values()) activation.drop();
       }
       this.#fresh?.resolve();

@@ -140,7 +140,7 @@ export async function live(options: LifeOptions): Promise<Life> {
       },
     };
     const body = workflow({ name: options.name }, (ctx: Context) => interpret(ctx, code, world, notes));
-    const definition = { ...body, source: JSON.stringify(code) } as Workflow<undefined, unknown>;
+    const definition = { ...body, source: JSON.stringify(code) } as Workflow<undefined>;
     const ending = Promise.withResolvers<"crashed" | "ended">();
     const dead = dying(store, crashes[i], () => {
       frozen = true;
@@ -182,7 +182,8 @@ async function watch(store: Store, run: string, clock: Clock): Promise<void> {
   for (;;) {
     const { runs } = await store.list({ ids: [run] });
     const state = runs[0]?.state;
-    if (state !== undefined && (isTerminal(state.status) || (state.reason !== undefined && state.reason !== "waiting"))) return;
+    if (state !== undefined && (isTerminal(state.status) || (state.reason !== undefined && state.reason !== "waiting")))
+      return;
     await new Promise<void>((resolve) => clock.after(3, resolve));
   }
 }
@@ -235,7 +236,8 @@ function checkHistory(run: string, events: readonly Event[], executed: ReadonlyM
   if (components(graph) !== 1) faults.push(`the trace has ${components(graph)} components`);
   const settled = new Set<string>();
   for (const event of events) {
-    if (event.seq > 0 && causesOf(event, (seq) => events[seq]).length === 0) faults.push(`event ${event.seq} has no cause`);
+    if (event.seq > 0 && causesOf(event, (seq) => events[seq]).length === 0)
+      faults.push(`event ${event.seq} has no cause`);
     if (!("key" in event.data) || outcomeOf[event.type] === null) continue;
     if (settled.has(event.data.key)) faults.push(`${event.data.key} has two outcomes on record`);
     settled.add(event.data.key);

@@ -23,7 +23,7 @@ const names = ["a", "b", "c"] as const;
 const name = fc.constantFrom(...names);
 const turns = fc.integer({ min: 0, max: 4 });
 
-const { program } = fc.letrec<{ program: Program }>((tie) => {
+const { program: anyProgram } = fc.letrec<{ program: Program }>((tie) => {
   const step = fc.record(
     {
       do: fc.constant("step" as const),
@@ -49,7 +49,14 @@ const { program } = fc.letrec<{ program: Program }>((tie) => {
           parts,
         }),
       },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant("branches" as const), how: fc.constantFrom("all" as const, "race" as const), parts }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant("branches" as const),
+          how: fc.constantFrom("all" as const, "race" as const),
+          parts,
+        }),
+      },
       {
         weight: 1,
         arbitrary: fc.record({
@@ -63,15 +70,21 @@ const { program } = fc.letrec<{ program: Program }>((tie) => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant("scope" as const), name, part }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("detach" as const), part }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("caught" as const), part }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant("hops" as const), count: fc.integer({ min: 1, max: 5 }), part }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ do: fc.constant("hops" as const), count: fc.integer({ min: 1, max: 5 }), part }),
+      },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("sleep" as const), ms: fc.integer({ min: 0, max: 30 }) }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant("io" as const), turns: fc.integer({ min: 1, max: 6 }), part }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constant("io" as const), turns: fc.integer({ min: 1, max: 6 }), part }),
+      },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("chance" as const), part, other: part }) },
     ),
   };
 });
 
-export const programs: fc.Arbitrary<Program> = program;
+export const programs: fc.Arbitrary<Program> = anyProgram;
 
 /** What a program does to the world outside: enters a step's function. */
 export type World = {
@@ -92,7 +105,13 @@ async function turnsLater(count: number): Promise<void> {
 }
 
 /** Runs a program. `place` is the path in the tree, so that notes of concurrent parts do not mix. */
-export async function interpret(ctx: Context, program: Program, world: World, notes: Notes, place = "."): Promise<unknown> {
+export async function interpret(
+  ctx: Context,
+  program: Program,
+  world: World,
+  notes: Notes,
+  place = ".",
+): Promise<unknown> {
   const at = (i: number | string): string => `${place}${i}.`;
   const own = (base: string): string => (world.apart ? `${base}${place.replaceAll(/[^0-9a-z]/g, "_")}` : base);
   switch (program.do) {
@@ -139,8 +158,8 @@ export async function interpret(ctx: Context, program: Program, world: World, no
       );
       if (program.how === "all") return ctx.all(branches);
       const winner = await ctx.race(branches);
-      notes.write(place, `raced ${String(winner.key)}`);
-      return ctx.step(own(`raced-${String(winner.key)}`), () => world.fresh("raced", winner.key));
+      notes.write(place, `raced ${winner.key}`);
+      return ctx.step(own(`raced-${winner.key}`), () => world.fresh("raced", winner.key));
     }
     case "map":
       return ctx.map(own(program.name), program.items, { concurrency: program.concurrency }, async (item, tools) => {

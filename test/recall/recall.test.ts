@@ -86,9 +86,15 @@ describe("recall", () => {
     await expect(check(20_000, { ...delivery, afterAsks: false })).rejects.toThrow(/Property failed/);
   });
 
-  it("of changed code continues, or stops as a divergence before anything is entered, and repeats nothing recorded", { timeout: 240_000 }, async () => {
-    const seen = await check(runs / 5, undefined, true);
-    console.log(`changed code: ${runs / 5} programs, ${seen.crashed} crashes, ${seen.diverged} stopped as divergences`);
-    expect(seen.diverged).toBeGreaterThan(0);
-  });
+  it(
+    "of changed code continues, or stops as a divergence before anything is entered, and repeats nothing recorded",
+    { timeout: 240_000 },
+    async () => {
+      const seen = await check(runs / 5, undefined, true);
+      console.log(
+        `changed code: ${runs / 5} programs, ${seen.crashed} crashes, ${seen.diverged} stopped as divergences`,
+      );
+      expect(seen.diverged).toBeGreaterThan(0);
+    },
+  );
 });

@@ -2,35 +2,14 @@
 import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
-import type { Effect } from "../../core/event.ts";
 import { checkName } from "../../core/name.ts";
-import type { Log, Operations, RunInfo, StepAsk, StepTools } from "../../engine/body.ts";
-import { inScope, inStep, scopeAtHand } from "./frame.ts";
+import type { Log, Operations, RunInfo } from "../../engine/body.ts";
+import { inScope, scopeAtHand } from "./frame.ts";
 import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
 import { runAll, runMap, runRace } from "./parallel.ts";
-import { Scope } from "./scope.ts";
-
-/** What comes back from a record: `Date` becomes string, functions cannot be there, the rest is as it was. */
-export type Recorded<T> = T extends { toJSON(): infer J }
-  ? Recorded<J>
-  : T extends readonly (infer E)[]
-    ? number extends T["length"]
-      ? Recorded<E>[]
-      : { -readonly [K in keyof T]: Recorded<T[K]> }
-    : T extends object
-      ? { [K in keyof T]: Recorded<T[K]> }
-      : T;
-
-export type StepOptions<I> = {
-  /** Declared input: the step is recognised by it, and its function is given a copy. Write it out, and reuse is exact. */
-  input?: I;
-  /** Raise it when the code of the step means something else. Default 1. */
-  version?: number;
-  /** Default "idempotent": at least once, always with the same idempotencyKey. */
-  effect?: Effect;
-};
-
-export type StepFunction<I, O> = (input: I, step: StepTools) => O | Promise<O>;
+import { Scope, closeInto } from "./scope.ts";
+import type { Recorded, StepFunction, StepOptions } from "./step.ts";
+import { stepAsk } from "./step.ts";
 
 /**
  * The context of a running workflow. Everything awaited from it is on record before the code goes on, and is given back
@@ -107,16 +86,19 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
       const [name, duration] = second === undefined ? ["sleep", first] : [first, second];
       const causes = scope.causes();
       const until = wakeTime(duration);
-      scope.take(await operations.sleep({ scope: scope.path, name: checkName(name, "name of a sleep"), causes, until }), causes);
+      scope.take(
+        await operations.sleep({ scope: scope.path, name: checkName(name, "name of a sleep"), causes, until }),
+        causes,
+      );
     },
   };
   return {
-    step: unawaited(methods.step) as Context["step"],
-    map: unawaited(methods.map) as Context["map"],
+    step: unawaited(methods.step),
+    map: unawaited(methods.map),
     all: unawaited(methods.all) as Context["all"],
     race: unawaited(methods.race) as Context["race"],
     scope: unawaited(methods.scope) as Context["scope"],
-    sleep: unawaited(methods.sleep) as Context["sleep"],
+    sleep: unawaited(methods.sleep),
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
@@ -143,37 +125,6 @@ export function rootScope(): Scope {
   return new Scope("", [0]);
 }
 
-/** An ask for a step whose function runs in a frame of its own. */
-export function stepAsk(
-  operations: Operations,
-  place: { path: string; causes(): readonly number[] },
-  name: string,
-  options: StepOptions<unknown>,
-  run: StepFunction<unknown, unknown>,
-): StepAsk {
-  checkName(name, "name of a step");
-  const ask: StepAsk = {
-    scope: place.path,
-    name,
-    causes: place.causes(),
-    run: (input, tools) => inStep(operations, name, () => run(input, tools)),
-  };
-  if ("input" in options) ask.input = { value: options.input };
-  if (options.effect !== undefined) ask.effect = checkEffect(options.effect, name);
-  if (options.version !== undefined) ask.version = options.version;
-  return ask;
-}
-
-const effects: ReadonlySet<unknown> = new Set(["pure", "idempotent", "once"]);
-
-function checkEffect(effect: unknown, name: string): Effect {
-  if (effects.has(effect)) return effect as Effect;
-  throw new StemmaError(
-    "step.invalid",
-    `Expected the effect of step ${name} to be "pure", "idempotent" or "once", got ${JSON.stringify(effect)}.`,
-  );
-}
-
 function stepArguments(
   method: string,
   name: unknown,
@@ -182,7 +133,7 @@ function stepArguments(
 ): [MapOptions<unknown>, StepFunction<unknown, unknown>] {
   const [options, run] = third === undefined && typeof second === "function" ? [{}, second] : [second, third];
   if (typeof run === "function" && typeof options === "object" && options !== null) {
-    return [options as MapOptions<unknown>, run as StepFunction<unknown, unknown>];
+    return [options, run as StepFunction<unknown, unknown>];
   }
   throw new StemmaError(
     "step.invalid",
@@ -204,12 +155,7 @@ function wakeTime(duration: unknown): (now: number) => number {
   throw new StemmaError("duration.invalid", "Expected a valid Date to sleep until, got an invalid one.");
 }
 
-async function runScope<T>(
-  operations: Operations,
-  parent: Scope,
-  name: string,
-  run: () => T | Promise<T>,
-): Promise<T> {
+async function runScope<T>(operations: Operations, parent: Scope, name: string, run: () => T | Promise<T>): Promise<T> {
   const before = parent.causes();
   const scope = new Scope(operations.open(parent.path, name), before);
   try {
@@ -217,21 +163,6 @@ async function runScope<T>(
   } finally {
     closeInto(operations, parent, before, scope.path, "scope", [scope]);
   }
-}
-
-/** Records that scopes came together, if anything happened in them, and lets the parent go on from there. */
-export function closeInto(
-  operations: Operations,
-  parent: Scope,
-  before: readonly number[],
-  path: string,
-  kindOf: "scope" | "map" | "all" | "race",
-  scopes: readonly { causes(): readonly number[] }[],
-): void {
-  const old = new Set(before);
-  const ends = [...new Set(scopes.flatMap((scope) => scope.causes()))].filter((seq) => !old.has(seq));
-  if (ends.length === 0) return;
-  parent.delivered(operations.close(path, kindOf, ends.toSorted((a, b) => a - b)), before);
 }
 
 function quietInRecall(operations: Operations, log: Log): Log {

@@ -7,10 +7,10 @@ import type { Seq } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { checkName } from "../../core/name.ts";
 import type { Operations, Outcome } from "../../engine/body.ts";
-import type { Recorded, StepFunction, StepOptions } from "./context.ts";
-import { closeInto, stepAsk } from "./context.ts";
 import { inScope } from "./frame.ts";
-import { Scope } from "./scope.ts";
+import { Scope, closeInto } from "./scope.ts";
+import type { Recorded, StepFunction, StepOptions } from "./step.ts";
+import { stepAsk } from "./step.ts";
 
 export type MapOptions<I> = Omit<StepOptions<I>, "input"> & {
   /** How many items run at a time. Default: no limit. */
@@ -64,15 +64,22 @@ function throwFailures(name: string, outcomes: readonly Outcome[]): void {
   const [first] = errors;
   if (first === undefined) return;
   if (errors.length === 1) throw first;
-  throw new StemmaError("step.failed", `${errors.length} of ${outcomes.length} items of ${name} failed; the first: ${first.message}`, {
-    data: { failed: errors.length, items: outcomes.length },
-    cause: new AggregateError(errors, first.message),
-  });
+  throw new StemmaError(
+    "step.failed",
+    `${errors.length} of ${outcomes.length} items of ${name} failed; the first: ${first.message}`,
+    {
+      data: { failed: errors.length, items: outcomes.length },
+      cause: new AggregateError(errors, first.message),
+    },
+  );
 }
 
 function checkItems(name: string, items: unknown): readonly unknown[] {
   if (!Array.isArray(items)) {
-    throw new StemmaError("step.invalid", `Expected an array of items for ctx.map ${JSON.stringify(name)}, got ${typeof items}.`);
+    throw new StemmaError(
+      "step.invalid",
+      `Expected an array of items for ctx.map ${JSON.stringify(name)}, got ${typeof items}.`,
+    );
   }
   if (items.length > limits.mapItemsMax) {
     throw new StemmaError(
@@ -86,7 +93,10 @@ function checkItems(name: string, items: unknown): readonly unknown[] {
 function checkConcurrency(name: string, concurrency: number | undefined): number {
   if (concurrency === undefined || concurrency === Infinity) return Infinity;
   if (Number.isInteger(concurrency) && concurrency >= 1) return concurrency;
-  throw new StemmaError("step.invalid", `Expected concurrency of ctx.map ${JSON.stringify(name)} to be an integer from 1, got ${concurrency}.`);
+  throw new StemmaError(
+    "step.invalid",
+    `Expected concurrency of ctx.map ${JSON.stringify(name)} to be an integer from 1, got ${concurrency}.`,
+  );
 }
 
 /** One branch with the scope it runs in. */
@@ -98,7 +108,10 @@ function startBranches(operations: Operations, parent: Scope, before: readonly S
   for (const [key, run] of entries) {
     checkName(key, "name of a branch");
     if (typeof run !== "function") {
-      throw new StemmaError("step.invalid", `Expected branch ${JSON.stringify(key)} to be a function, got ${typeof run}.`);
+      throw new StemmaError(
+        "step.invalid",
+        `Expected branch ${JSON.stringify(key)} to be a function, got ${typeof run}.`,
+      );
     }
   }
   return entries.map(([key, run]) => {
@@ -121,11 +134,22 @@ function close(
 ): void {
   const [first] = started;
   if (first === undefined) return;
-  closeInto(operations, parent, before, first.scope.path, kind, ends.map((branch) => branch.scope));
+  closeInto(
+    operations,
+    parent,
+    before,
+    first.scope.path,
+    kind,
+    ends.map((branch) => branch.scope),
+  );
 }
 
 /** `ctx.all`. */
-export async function runAll<B extends Branches>(operations: Operations, parent: Scope, branches: B): Promise<Settled<B>> {
+export async function runAll<B extends Branches>(
+  operations: Operations,
+  parent: Scope,
+  branches: B,
+): Promise<Settled<B>> {
   const before = parent.causes();
   const started = startBranches(operations, parent, before, branches);
   try {
@@ -137,10 +161,15 @@ export async function runAll<B extends Branches>(operations: Operations, parent:
 }
 
 /** `ctx.race`. */
-export async function runRace<B extends Branches>(operations: Operations, parent: Scope, branches: B): Promise<Raced<B>> {
+export async function runRace<B extends Branches>(
+  operations: Operations,
+  parent: Scope,
+  branches: B,
+): Promise<Raced<B>> {
   const before = parent.causes();
   const started = startBranches(operations, parent, before, branches);
-  if (started.length === 0) throw new StemmaError("step.invalid", "Expected ctx.race to have at least one branch, got none.");
+  if (started.length === 0)
+    throw new StemmaError("step.invalid", "Expected ctx.race to have at least one branch, got none.");
   let winner: Branch | undefined;
   const first = (branch: Branch): void => {
     winner ??= branch;

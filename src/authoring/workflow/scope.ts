@@ -4,7 +4,7 @@
  * is not already behind another one. Never too few, so that whatever is built on causes (restart, fork, "why") is sound.
  */
 import type { Seq } from "../../core/event.ts";
-import type { Outcome } from "../../engine/body.ts";
+import type { Operations, Outcome } from "../../engine/body.ts";
 
 export class Scope {
   readonly path: string;
@@ -42,4 +42,26 @@ export class Scope {
 export function unwrap(outcome: Outcome): unknown {
   if (outcome.ok) return outcome.value;
   throw outcome.error;
+}
+
+/** Records that scopes came together, if anything happened in them, and lets the parent go on from there. */
+export function closeInto(
+  operations: Operations,
+  parent: Scope,
+  before: readonly number[],
+  path: string,
+  kindOf: "scope" | "map" | "all" | "race",
+  scopes: readonly { causes(): readonly number[] }[],
+): void {
+  const old = new Set(before);
+  const ends = [...new Set(scopes.flatMap((scope) => scope.causes()))].filter((seq) => !old.has(seq));
+  if (ends.length === 0) return;
+  parent.delivered(
+    operations.close(
+      path,
+      kindOf,
+      ends.toSorted((a, b) => a - b),
+    ),
+    before,
+  );
 }

@@ -34,7 +34,10 @@ export function workflow<I = undefined, O = unknown>(
   const { name, version = 1, input } = options;
   checkName(name, "name of a workflow");
   if (!Number.isSafeInteger(version) || version < 1) {
-    throw new StemmaError("workflow.invalid", `Expected the version of workflow ${name} to be a whole number from 1, got ${version}.`);
+    throw new StemmaError(
+      "workflow.invalid",
+      `Expected the version of workflow ${name} to be a whole number from 1, got ${version}.`,
+    );
   }
   if (typeof run !== "function") {
     throw new StemmaError("workflow.invalid", `Expected workflow ${name} to have a function, got ${typeof run}.`);

@@ -1,0 +1,63 @@
+/**
+ * The workflow: a licence and documentation audit of everything that is installed in a directory. Each package is one
+ * step with the package as its declared input, so a crash loses at most the packages in flight, and those are asked for
+ * again under the same idempotency key: the paid service charges none of them twice.
+ */
+import { z } from "zod";
+import { workflow } from "../../src/index.ts";
+import type { Workflow } from "../../src/index.ts";
+import { listPackages, readPackage } from "./packages.ts";
+import type { InstalledPackage } from "./packages.ts";
+import { askService } from "./paid-client.ts";
+import { summarise, writeReport } from "./report.ts";
+import type { Finding, ReportFiles, Summary } from "./report.ts";
+
+/** Requests to the paid service at a time: what can be in flight when a worker dies. */
+export const concurrency = 8;
+
+export type AuditInput = {
+  /** The directory to audit, for example `node_modules`. */
+  dir: string;
+  /** Address of the paid service. */
+  service: string;
+  /** Folder for the reports. */
+  out: string;
+};
+export type AuditOutput = Summary & { files: ReportFiles };
+
+const input = z.object({ dir: z.string().min(1), service: z.url(), out: z.string().min(1) });
+
+export const audit: Workflow<AuditInput, AuditOutput> = workflow(
+  { name: "audit", version: 1, input },
+  async (ctx, { dir, service, out }) => {
+    const packages = await ctx.step("list", { input: dir }, (from) => listPackages(from));
+    const findings = await ctx.map("classify", packages, { concurrency, key: label }, (one, step) =>
+      classifyPackage(dir, service, one, { key: step.idempotencyKey, abort: step.abort }),
+    );
+    const summary = await ctx.step("summarise", { input: findings, effect: "pure" }, (all) => summarise(all));
+    const report = { out, summary, findings };
+    const files = await ctx.step("write report", { input: report }, (what) =>
+      writeReport(what.out, what.summary, what.findings),
+    );
+    return { ...summary, files };
+  },
+);
+
+async function classifyPackage(
+  dir: string,
+  service: string,
+  { name, version, path }: InstalledPackage,
+  options: { key: string; abort: AbortSignal },
+): Promise<Finding> {
+  const { licenceField, licenceText, readme } = await readPackage(dir, path);
+  const answer = await askService(service, { name, version, licenceField, licenceText, readme }, options);
+  return { name, version, path, declared: licenceField, ...answer };
+}
+
+/** What the step of a package is called; keys are joined with `/`, so its path is written with `:`. */
+function label({ path }: InstalledPackage): string {
+  return path
+    .replaceAll(/[/#|:\p{Cc}]+/gu, ":")
+    .slice(-150)
+    .toWellFormed();
+}

@@ -1,0 +1,126 @@
+/**
+ * The story that `npm start` tells: an audit that is paid by the request, whose worker is killed in the middle with
+ * SIGKILL, and which another worker finishes. Returns what was measured on the way; what it shows goes to a screen.
+ */
+import { join, relative } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Stemma } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { audit } from "./audit.ts";
+import type { AuditOutput } from "./audit.ts";
+import { startChild } from "./child.ts";
+import type { Child, Exit } from "./child.ts";
+import { figures } from "./figures.ts";
+import type { Figures } from "./figures.ts";
+import type { LedgerFigures } from "./ledger.ts";
+import { listPackages } from "./packages.ts";
+import type { Progress } from "./progress.ts";
+import { traceTree } from "./tree.ts";
+
+/** The worker is killed when this share of the packages is charged. */
+const killShare = 0.4;
+/** How often the ledger is read: often enough to meet the moment of the kill, calmly afterwards. */
+const huntMs = 5;
+const followMs = 50;
+/** With fewer packages there is no middle in which to kill a worker that has eight in flight. */
+const packagesMin = 20;
+
+export type Place = {
+  /** The directory to audit. */
+  dir: string;
+  /** Where the stores and the report are kept. */
+  folder: string;
+  store: string;
+  out: Progress;
+  /** Everything that is open, closed in the opposite order by the caller, whatever happens. */
+  open: AsyncDisposableStack;
+};
+
+export type Story = { figures: Figures; output: AuditOutput; tree: string[] };
+
+export async function demonstrate(place: Place): Promise<Story> {
+  const { dir, folder, store, out } = place;
+  const total = (await listPackages(dir)).length;
+  if (total < packagesMin) throw new Error(`expected at least ${packagesMin} packages in ${dir}, found ${total}`);
+
+  const paid = await start(place, "paid-service.ts", ["--database", join(folder, "ledger.db")]);
+  const service = String(paid.ready["url"]);
+  out.line(`paid service  ${service}, process ${paid.pid}`);
+
+  const runs = place.open.adopt(sqlite(store), (opened) => opened.close());
+  const stemma = place.open.use(new Stemma({ store: runs, workflows: [audit] }));
+  const run = await stemma.run(audit, { dir, service, out: join(folder, "report") });
+  out.line(`run           ${run.id}: ${total} packages of ${relative(process.cwd(), dir) || dir}`);
+
+  const first = await start(place, "worker.ts", ["--store", store]);
+  out.line(`worker        process ${first.pid}`);
+  await until(first, huntMs, async () => {
+    const { charged } = await readLedger(service);
+    out.bar(charged, total, "classified and charged");
+    return charged >= total * killShare;
+  });
+  const exits: Exit[] = [await first.kill()];
+  const ledgerAtCrash = await readLedger(service);
+  out.line(
+    `crash         process ${first.pid} got ${exits[0]?.signal} with ${ledgerAtCrash.charged} of ${total} charged`,
+  );
+
+  const second = await start(place, "worker.ts", ["--store", store]);
+  out.line(`worker        process ${second.pid} takes over`);
+  const result = settling(run.result());
+  await until(second, followMs, async () => {
+    const [{ charged }, status] = await Promise.all([readLedger(service), run.status()]);
+    out.bar(charged, total, status);
+    return result.settled;
+  });
+  const output = await result.promise;
+  exits.push(await second.stop());
+
+  const trace = await run.trace();
+  const measured = figures({
+    packages: output.packages,
+    ledger: await readLedger(service),
+    ledgerAtCrash,
+    crashes: exits.filter(({ signal }) => signal === "SIGKILL").length,
+    run: run.id,
+    status: await run.status(),
+    trace,
+  });
+  return { figures: measured, output, tree: traceTree(trace) };
+}
+
+async function start(place: Place, program: string, args: readonly string[]): Promise<Child> {
+  const child = await startChild(new URL(program, import.meta.url), args);
+  place.open.defer(async () => {
+    await child.stop();
+  });
+  return child;
+}
+
+async function readLedger(service: string): Promise<LedgerFigures> {
+  const response = await fetch(new URL("/ledger", service));
+  if (!response.ok) throw new Error(`the paid service does not show its ledger: ${response.status}`);
+  return (await response.json()) as LedgerFigures;
+}
+
+/** Asks `done` again and again; a worker that ends meanwhile, unasked, ends the demonstration. */
+async function until(worker: Child, everyMs: number, done: () => Promise<boolean>): Promise<void> {
+  let end: Exit | undefined;
+  void worker.exit.then((exit) => {
+    end = exit;
+  });
+  while (!(await done())) {
+    if (end) throw new Error(`worker ${worker.pid} ended with ${end.signal ?? end.code}:\n${worker.complaints()}`);
+    await sleep(everyMs);
+  }
+}
+
+/** A promise that can be asked whether it has settled; its failure is thrown where it is awaited, and nowhere else. */
+function settling<T>(promise: Promise<T>): { promise: Promise<T>; settled: boolean } {
+  const watched = { promise, settled: false };
+  const settle = (): void => {
+    watched.settled = true;
+  };
+  promise.then(settle, settle);
+  return watched;
+}

@@ -1,0 +1,99 @@
+/**
+ * What the demonstration claims, and whether it is so. Money comes from the ledger of the paid service, the run from
+ * the store, the crash from the operating system; connectedness is counted here, independently of the engine.
+ */
+import type { LedgerFigures } from "./ledger.ts";
+
+/** The one JSON object that `npm start --silent -- --once --json` prints. */
+export type Figures = {
+  packages: number;
+  charged: number;
+  chargedTwice: number;
+  requests: number;
+  /** Requests for a key that the service had already answered with 200. */
+  repeated: number;
+  chargedBeforeCrash: number;
+  crashes: number;
+  run: string;
+  status: string;
+  connected: boolean;
+  components: number;
+};
+
+export type Graph = { nodes: readonly { id: string }[]; edges: readonly { from: string; to: string }[] };
+
+export type Measured = {
+  packages: number;
+  ledger: LedgerFigures;
+  ledgerAtCrash: LedgerFigures;
+  crashes: number;
+  run: string;
+  status: string;
+  trace: Graph;
+};
+
+export function figures({ packages, ledger, ledgerAtCrash, crashes, run, status, trace }: Measured): Figures {
+  const count = components(trace);
+  return {
+    packages,
+    charged: ledger.charged,
+    chargedTwice: ledger.chargedTwice,
+    requests: ledger.requests,
+    repeated: ledger.repeated,
+    chargedBeforeCrash: ledgerAtCrash.charged,
+    crashes,
+    run,
+    status,
+    connected: count === 1,
+    components: count,
+  };
+}
+
+/** What the figures should show and do not, in sentences; empty if all is well. */
+export function broken(found: Figures, inFlightMax: number): string[] {
+  const share = found.chargedBeforeCrash / found.charged;
+  const promises: [boolean, string][] = [
+    [found.status === "succeeded", `the run is ${found.status}, not succeeded`],
+    [found.charged === found.packages, `${found.charged} keys were charged for ${found.packages} packages`],
+    [found.chargedTwice === 0, `${found.chargedTwice} keys were charged twice`],
+    [
+      found.repeated <= inFlightMax,
+      `${found.repeated} paid requests were repeated; at most ${inFlightMax} were in flight`,
+    ],
+    [found.crashes === 1, `${found.crashes} workers were killed, not 1`],
+    [
+      share >= 0.2 && share <= 0.8,
+      `the worker was killed with ${found.chargedBeforeCrash} of ${found.charged} charged`,
+    ],
+    [found.connected, `the trace has ${found.components} components, not 1`],
+  ];
+  return promises.filter(([kept]) => !kept).map(([, complaint]) => complaint);
+}
+
+/**
+ * Connected components of a graph, by union-find with path halving. The end of an edge that is no node joins nothing
+ * and counts as a component of its own: an edge into nothing must not pass for a connection.
+ */
+export function components({ nodes, edges }: Graph): number {
+  const parent = new Map<string, string>(nodes.map(({ id }) => [id, id]));
+  const find = (start: string): string => {
+    let at = start;
+    for (let above = parent.get(at) ?? at; above !== at; above = parent.get(at) ?? at) {
+      const next = parent.get(above) ?? above;
+      parent.set(at, next);
+      at = next;
+    }
+    return at;
+  };
+  const missing = new Set<string>();
+  let count = parent.size;
+  for (const { from, to } of edges) {
+    for (const end of [from, to]) if (!parent.has(end)) missing.add(end);
+    if (!parent.has(from) || !parent.has(to)) continue;
+    const [a, b] = [find(from), find(to)];
+    if (a === b) continue;
+    parent.set(a, b);
+    count -= 1;
+  }
+  return count + missing.size;
+}

@@ -1,0 +1,64 @@
+/** What the demonstration prints at its end: the licences, the trace, the figures, and how to look further. */
+import { relative } from "node:path";
+import { styleText } from "node:util";
+import type { Figures } from "./figures.ts";
+import type { Flag, Summary } from "./report.ts";
+import { table } from "./table.ts";
+
+const flagsShownMax = 5;
+
+export function heading(text: string): string {
+  return `\n${styleText("bold", text)}`;
+}
+
+/** Licences by number of packages, then what needs a person's eye. */
+export function summaryLines(summary: Summary): string[] {
+  const share = (packages: number): string => `${Math.round((packages / summary.packages) * 100)} %`.padStart(5);
+  const flags = (title: string, list: Summary["unknown"], note: (one: Flag) => string): string[] => [
+    `  ${title}: ${list.length}`,
+    ...list.slice(0, flagsShownMax).map((one) => `    ${one.package}: ${note(one)}`),
+    ...(list.length > flagsShownMax ? [`    and ${list.length - flagsShownMax} more in the report`] : []),
+  ];
+  return [
+    ...table(
+      ["Licence", "Packages", "Share"],
+      summary.byLicence.map(({ licence, packages }) => [licence, packages, share(packages)]),
+    ),
+    "",
+    ...flags("unknown", summary.unknown, ({ declared }) => `declared ${declared ?? "nothing"}`),
+    ...flags("conflicting", summary.conflicting, ({ declared, licence }) => `declared ${declared}, found ${licence}`),
+    ...flags("declared without a recognised text", summary.withoutText, ({ licence }) => licence),
+  ];
+}
+
+export function figureLines(found: Figures): string[] {
+  const percent = Math.round((found.chargedBeforeCrash / found.charged) * 100);
+  return table(
+    ["Figure", "Value"],
+    [
+      ["packages audited", found.packages],
+      ["packages charged", found.charged],
+      ["charged twice", found.chargedTwice],
+      ["requests to the paid service", found.requests],
+      ["paid requests repeated", found.repeated],
+      [`charged before the crash (${percent} %)`, found.chargedBeforeCrash],
+      ["workers killed with SIGKILL", found.crashes],
+      ["connected components of the trace", found.components],
+    ],
+  );
+}
+
+/** Commands to look at the run, to be typed where the demonstration was started. */
+export function nextCommands(run: string, store: string, reports: readonly string[]): string[] {
+  return [
+    ...["show", "trace", "verify"].map((command) => `  npx stemma ${command} ${run} --store ${here(store)}`),
+    ...reports.map((report) => `  less ${here(report)}`),
+  ];
+}
+
+/** A path as one types it here: short if it is below, and quoted for a shell where it has to be. */
+function here(path: string): string {
+  const below = relative(process.cwd(), path);
+  const text = below.startsWith("..") ? path : below;
+  return /^[\w./@:-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,36 @@
+/**
+ * A process that works on audits until it is told to stop:
+ *
+ *     node examples/audit/worker.ts --store stemma.db
+ *
+ * It prints one line of JSON when it works. SIGTERM drains it: steps in flight are finished and recorded first.
+ */
+import { parseArgs } from "node:util";
+import { Stemma } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { audit } from "./audit.ts";
+
+const { values } = parseArgs({
+  options: { store: { type: "string" }, lease: { type: "string", default: "2s" } },
+});
+if (values.store === undefined) throw new Error("expected --store FILE: where the runs are kept");
+
+const store = sqlite(values.store);
+const stemma = new Stemma({ store, workflows: [audit], lease: values.lease });
+await stemma.start();
+
+let stopping = false;
+async function stop(): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  await stemma.stop();
+  await store.close();
+  process.exit(0);
+}
+process.on("SIGTERM", () => void stop());
+process.on("SIGINT", () => void stop());
+// Whoever started this worker with a channel is gone: nobody else would ever stop it.
+process.once("disconnect", () => void stop());
+process.channel?.unref();
+
+console.log(JSON.stringify({ ready: true, pid: process.pid }));

@@ -1,0 +1,190 @@
+/**
+ * What one activation writes, and what becomes of it: events wait for the next flush, and when it is through, whoever
+ * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
+ * was written.
+ */
+import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Commit, CommitResult, Payload, RunRow } from "../store/store.ts";
+import { Appender } from "./appender.ts";
+import type { Batch, Extra } from "./appender.ts";
+import type { Ask } from "./ask.ts";
+import type { Log } from "./body.ts";
+import type { Committer, Source } from "./committer.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Loaded } from "./load.ts";
+import type { OutcomeEvent } from "./recall.ts";
+import { latest } from "./recall.ts";
+
+/** Why an activation is over. */
+export type Over = "terminal" | "suspended" | "divergence" | "lost" | "drained";
+
+/** The outcome of an ask before its reference is put in. */
+export type OutcomeDraft = { [T in OutcomeEvent["type"]]: { type: T; data: EventOf<T>["data"] } }[OutcomeEvent["type"]];
+
+export type JournalSurroundings = {
+  committer: Committer;
+  delivery: Delivery;
+  log: Log;
+  /** An outcome may go to the body. */
+  outcome(ask: Ask, event: OutcomeEvent): void;
+  /** A flush is through. */
+  flushed(): void;
+  /** The run is not this activation's any more. */
+  over(over: Over): void;
+};
+
+/** A run that the store would not take is not tried again at once. */
+const handBackMs = 1000;
+
+export class Journal implements Source {
+  readonly #row: RunRow;
+  readonly #loaded: Loaded;
+  readonly #with: JournalSurroundings;
+  readonly #appender: Appender;
+  /** Which ask each appended outcome belongs to, and what waits for an event to be committed. */
+  #askOf = new Map<Seq, Ask>();
+  #whenCommitted = new Map<Seq, () => void>();
+  #flight: { batch: Batch; over: Over | undefined } | undefined;
+  #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
+  /** Declared inputs too large for their event, on their way to the store with it. */
+  #carried: Payload[] = [];
+  #flushing = false;
+  /** When the run was lost although this worker still holds it: what gives it back. */
+  handBack: Commit | undefined;
+
+  constructor(row: RunRow, loaded: Loaded, surroundings: JournalSurroundings) {
+    this.#row = row;
+    this.#loaded = loaded;
+    this.#with = surroundings;
+    this.#appender = new Appender(row, (loaded.events.at(-1) as Event).at, loaded.now);
+  }
+
+  /** Seq of the last event. */
+  get head(): Seq {
+    return this.#appender.state.seq;
+  }
+
+  /** Whether nothing waits for a flush, and none is under way. */
+  get idle(): boolean {
+    return !this.#appender.waiting && this.#flight === undefined;
+  }
+
+  /** Whether the run is on its way out of this activation. */
+  get releasing(): boolean {
+    return this.#release !== undefined;
+  }
+
+  /** Recall is over: from now on what is appended is flushed. */
+  startFlushing(): void {
+    this.#flushing = true;
+    if (this.#appender.waiting) this.#with.committer.request(this);
+  }
+
+  append(draft: Draft, extra: Extra = {}): Event {
+    for (const { digest, text } of extra.payloads ?? []) this.#loaded.texts.set(digest, text);
+    const payloads = [...(extra.payloads ?? []), ...this.#carried];
+    this.#carried = [];
+    const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
+    if (this.#flushing) this.#with.committer.request(this);
+    return event;
+  }
+
+  /** Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by. */
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}): void {
+    const first = ask.begunAt === undefined;
+    const causes = first ? ask.causes : [ask.begunAt as Seq];
+    const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
+    ask.stage = "recorded";
+    ask.stop?.();
+    const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
+    this.#askOf.set(event.seq, ask);
+    if (!this.#with.delivery.afterFlush) this.#tell(event);
+  }
+
+  /** The reference of a first event: it also says when the step was asked, and with what. */
+  firstRef(ask: Ask): StepRef {
+    const ref: StepRef = { ...ask.ref };
+    if (ask.after !== latest(ask.causes)) ref.after = ask.after;
+    if (ask.work.kind === "step" && ask.work.input !== undefined) {
+      ref.given = ask.work.input.value;
+      if (ask.work.input.payload !== undefined) this.#carried.push(ask.work.input.payload);
+    }
+    return ref;
+  }
+
+  /** Tells where the causes of a recalled ask are written out. */
+  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
+    this.#appender.spelledAt(causes, recorded);
+  }
+
+  /** Calls back when the event is durable. */
+  afterCommit(seq: Seq, call: () => void): void {
+    this.#whenCommitted.set(seq, call);
+  }
+
+  /** Forgets what is not committed. */
+  rollBack(): void {
+    this.#appender.rollBack();
+  }
+
+  /** Gives the run back with the next flush. */
+  release(release: NonNullable<Commit["release"]>, over: Over): void {
+    this.#flushing = true;
+    this.#release = { release, over };
+    this.#with.committer.request(this);
+  }
+
+  // ---- what the committer calls --------------------------------------------------------------------------------
+
+  take(): Commit | undefined {
+    if (this.#flight !== undefined || (!this.#appender.waiting && this.#release === undefined)) return undefined;
+    const batch = this.#appender.take(this.#release?.release);
+    this.#flight = { batch, over: this.#release?.over };
+    return batch.commit;
+  }
+
+  settle(result: CommitResult): void {
+    const flight = this.#flight;
+    this.#flight = undefined;
+    if (flight === undefined) return;
+    if (!result.ok) return this.#refused(result);
+    this.#appender.settled(flight.batch);
+    for (const event of flight.batch.events) {
+      const call = this.#whenCommitted.get(event.seq);
+      this.#whenCommitted.delete(event.seq);
+      call?.();
+      if (this.#with.delivery.afterFlush) this.#tell(event);
+    }
+    if (flight.over !== undefined) return this.#with.over(flight.over);
+    if (this.#appender.waiting || this.#release !== undefined) this.#with.committer.request(this);
+    this.#with.flushed();
+  }
+
+  lose(error: unknown): void {
+    this.#with.log.error("A run was let go because the store refused its events", {
+      run: this.#row.id,
+      error: String(error),
+    });
+    this.#appender.rollBack();
+    this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
+    this.#with.over("lost");
+  }
+
+  #refused(result: CommitResult & { ok: false }): void {
+    if (result.reason === "inbox") {
+      // Something came while the run was going to rest: it is given back as due, and whoever claims it sees the message.
+      this.#appender.rollBack();
+      this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
+      return;
+    }
+    this.#with.log.warn("A run was lost to another worker", { run: this.#row.id, reason: result.reason });
+    this.#with.over("lost");
+  }
+
+  #tell(event: Event): void {
+    const ask = this.#askOf.get(event.seq);
+    if (ask === undefined) return;
+    this.#askOf.delete(event.seq);
+    this.#with.outcome(ask, event as OutcomeEvent);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Where a recall stands: which recorded outcome comes next, and whether it is due. It is due when its own ask, and
+ * every recorded ask that had been made before it was delivered, have been made again. So a body that does plain I/O
+ * between steps meets each outcome at the same point of its path, however long its I/O takes this time.
+ */
+import type { Recall, Recorded } from "./recall.ts";
+
+export class RecallCursor {
+  readonly #recall: Recall;
+  readonly #afterAsks: boolean;
+  #outcome = 0;
+  #ask = 0;
+
+  /** @param afterAsks the rule of delivery says whether an outcome waits for the asks made before it */
+  constructor(recall: Recall, afterAsks: boolean) {
+    this.#recall = recall;
+    this.#afterAsks = afterAsks;
+  }
+
+  /** The next outcome if it is due, and steps over it; "nothing" when all are delivered and all asks were made again. */
+  next(): Recorded | "not yet" | "nothing" {
+    const { asks, outcomes } = this.#recall;
+    const recorded = outcomes[this.#outcome];
+    const before = recorded?.outcome?.seq ?? Infinity;
+    for (let ask = asks[this.#ask]; ask !== undefined && ask.after < before; ask = asks[this.#ask]) {
+      if (!ask.asked && (this.#afterAsks || recorded === undefined)) return "not yet";
+      this.#ask += 1;
+    }
+    if (recorded === undefined) return asks.every((ask) => ask.asked) ? "nothing" : "not yet";
+    if (!recorded.asked) return "not yet";
+    this.#outcome += 1;
+    return recorded;
+  }
+}

@@ -1,0 +1,36 @@
+/** When a run may rest: everything it still asks for is a wait, so no process needs to hold it. */
+import type { Draft, Seq, Timestamp } from "../core/event.ts";
+import type { Ask } from "./ask.ts";
+
+/** The open asks if all of them are waits or in doubt; undefined while anything else may still happen. */
+export function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
+  const waits: Ask[] = [];
+  for (const ask of open) {
+    if (ask.withdrawn !== undefined) continue;
+    if (ask.work.kind === "step" && ask.doubtful !== true) return undefined;
+    waits.push(ask);
+  }
+  return waits.length === 0 ? undefined : waits;
+}
+
+/**
+ * The event that suspends a run with these waits; undefined when a timer fires so soon that it is not worth it.
+ *
+ * @param last seq of the last event, the cause where no wait is on record
+ */
+export function suspension(waits: readonly Ask[], now: Timestamp, lingerMs: number, last: Seq): Draft | undefined {
+  const untils = waits.flatMap((ask) => ask.until ?? []);
+  const until = untils.length === 0 ? undefined : Math.min(...untils);
+  if (until !== undefined && until - now <= lingerMs) return undefined;
+  const doubtful = waits.filter((ask) => ask.doubtful === true).map((ask) => ask.ref.key);
+  const causes = waits.flatMap((ask) => ask.begunAt ?? []);
+  return {
+    type: "run.suspended",
+    data: {
+      reason: doubtful.length > 0 ? "in_doubt" : "waiting",
+      ...(until === undefined ? {} : { until }),
+      ...(doubtful.length > 0 ? { detail: doubtful } : {}),
+    },
+    causes: causes.length > 0 ? causes : [last],
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * A worker process to be killed. It works on the runs in one SQLite file until somebody ends it.
+ *
+ *     node worker.ts <JSON of WorkerLife>
+ */
+import { delivery } from "../../src/engine/delivery.ts";
+import { Stemma } from "../../src/index.ts";
+import type { Log, Workflow } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { chanceOf } from "./chance.ts";
+import type { Bug } from "./store.ts";
+import { bugged, distant, forgetful, locking, witnessed } from "./store.ts";
+import { penAt, word } from "./witness.ts";
+import { workflowsWith } from "./workflows.ts";
+
+export type WorkerLife = {
+  file: string;
+  witness: string;
+  seed: number;
+  bug: Bug;
+  /** How far away the store is, one way, in milliseconds at most; 0: it is asked directly. */
+  travelMsMax: number;
+  /** How likely the answer of a commit is lost. */
+  forgets: number;
+  leaseMs: number;
+  /** Ends at once: run only to have the code compiled and cached. */
+  rehearsal?: boolean;
+};
+
+const life = JSON.parse(process.argv[2] ?? "null") as WorkerLife;
+const pen = penAt(life.witness);
+const chance = chanceOf(life.seed);
+const quiet = (): void => {};
+const tell = (message: string, data?: Record<string, unknown>): void =>
+  pen.write("log", word(`${message} ${JSON.stringify(data ?? {})}`));
+const log: Log = { debug: quiet, info: quiet, warn: tell, error: tell };
+
+const file = locking(sqlite(life.file), pen);
+const faulty = forgetful(bugged(file, life.bug), life.forgets, chance);
+const store = witnessed(distant(faulty, life.travelMsMax, chance), pen);
+const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[];
+const stemma = new Stemma(
+  // Few runs at a time, so that one life does not hold them all when it ends.
+  { store, workflows, log, lease: life.leaseMs, concurrency: 12 },
+  { lingerMs: 25, abortGraceMs: 40, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
+);
+if (life.rehearsal === true) process.exit();
+
+// Nobody is left behind when the tests are broken off.
+process.stdin.once("close", () => process.exit());
+process.stdin.resume();
+await stemma.start();
+pen.write("up");
