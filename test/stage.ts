@@ -52,3 +52,8 @@ export async function outline(run: RunHandle): Promise<string[]> {
     "key" in event.data ? `${event.type} ${event.data.key}` : event.type,
   );
 }
+
+/** Waits until something is so; the test's own limit of time is the only one. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 3));
+}
