@@ -24,7 +24,7 @@ const failed = [
 ].filter((command) => !passes(command));
 
 if (failed.length > 0) {
-  console.error(styleText("red", `\nfailed:\n${failed.map((check) => `  npx ${check}`).join("\n")}`));
+  console.error(styleText("red", `\nfailed:\n${failed.map((command) => `  ${command}`).join("\n")}`));
   process.exitCode = 1;
 }
 

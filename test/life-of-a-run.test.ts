@@ -109,6 +109,46 @@ describe("work side by side", () => {
   });
 });
 
+describe("a concurrency limit", () => {
+  it("is not blocked by items that were taken back while they waited", async () => {
+    const definition = workflow({ name: "gate" }, async (ctx) => {
+      const shared = { concurrency: 1 };
+      const won = await ctx.race({
+        many: () => ctx.map("slow", [1, 2, 3], shared, (_, step) => later(10_000, step.abort)),
+        quick: () => ctx.step("quick", () => later(5)),
+      });
+      return [won.key, await ctx.map("then", [1, 2, 3], shared, (n) => n)];
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    expect(await run.result()).toEqual(["quick", [1, 2, 3]]);
+    expect((await outline(run)).filter((line) => line.includes("slow"))).toEqual(["step.cancelled many/slow"]);
+  });
+
+  it("holds while a run is drained: what waited for its turn is begun by the next worker", async () => {
+    const store = sqlite(":memory:");
+    const entered: number[] = [];
+    const gate = Promise.withResolvers<void>();
+    const definition = workflow({ name: "drained" }, async (ctx) =>
+      ctx.map("item", [1, 2, 3], { concurrency: 1 }, async (n) => {
+        entered.push(n);
+        await gate.promise;
+        return n;
+      }),
+    );
+    const one = await stage([definition], { store });
+    const run = await one.stemma.run(definition, undefined);
+    await until(() => entered.length === 1);
+    const stopping = one.stemma.stop();
+    gate.resolve();
+    await stopping;
+    expect(entered).toEqual([1]);
+    await using two = await stage([definition], { store });
+    expect(await (await two.stemma.get(run.id)).result()).toEqual([1, 2, 3]);
+    expect(entered).toEqual([1, 2, 3]);
+  });
+});
+
 describe("leftovers", () => {
   it("a step nobody awaits is aborted when the body returns, and recorded cancelled", async () => {
     let aborted = false;

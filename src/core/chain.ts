@@ -3,12 +3,12 @@
  * without every later hash giving it away. Values enter by their digests, so taking a value out of the store later
  * (retention) leaves the chain valid.
  */
-import type { Causes, Digest, Event, EventType, Seq, Timestamp, Value } from "./event.ts";
+import type { Causes, Digest, Event, EventType, Seq, Timestamp } from "./event.ts";
 import { isEventType } from "./event.ts";
 import type { Hash } from "./identity.ts";
 import { StemmaError } from "./error.ts";
 import type { Json } from "./json.ts";
-import { canonical, decode } from "./json.ts";
+import { canonical, decode, utf8Length } from "./json.ts";
 
 /** An event as a store keeps it: texts that the database never looks into and never writes anew. */
 export type StoredEvent = {
@@ -68,20 +68,25 @@ export function unseal(stored: StoredEvent): Event {
 /** Replaces inline values by their digests, wherever they stand in an event's data. */
 function sealed(hash: Hash, data: Json): Json {
   if (typeof data !== "object" || data === null || Array.isArray(data)) return data;
-  const result: Record<string, Json> = {};
-  for (const key of Object.keys(data)) {
-    const part = data[key] as Json;
-    // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into.
-    result[key] = valueFields.has(key) ? digested(hash, part as unknown as Value) : part;
+  // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into. The copy
+  // has every key of the data, also one such as `__proto__` that an assignment would lose: what is not in the hash
+  // could be changed unseen.
+  const result = { ...data };
+  for (const field of valueFields) {
+    if (Object.hasOwn(data, field)) result[field] = digested(hash, data[field] as Json);
   }
   return result;
 }
 
-const valueFields = new Set(["input", "given", "output", "context", "value", "default", "payload", "state", "kept"]);
+const valueFields = ["input", "given", "output", "context", "value", "default", "payload", "state", "kept"] as const;
 
-/** Inline or kept apart, a value counts by its digest alone, so moving it out of its event changes no hash. */
-function digested(hash: Hash, value: Value): Json {
-  if (typeof value !== "object" || value === null) return value;
-  if ("inline" in value) return { digest: hash(canonical(value.inline)) };
-  return "digest" in value ? { digest: value.digest } : value;
+/**
+ * Inline or kept apart, a value counts by digest and size alone, so moving it out of its event changes no hash. Whatever
+ * is not exactly an inline value counts as it stands.
+ */
+function digested(hash: Hash, value: Json): Json {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  if (!Object.hasOwn(value, "inline") || Object.keys(value).length !== 1) return value;
+  const text = canonical(value["inline"] as Json);
+  return { digest: hash(text), bytes: utf8Length(text) };
 }

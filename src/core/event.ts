@@ -182,10 +182,17 @@ export function isEventType(type: string): type is EventType {
   return Object.hasOwn(outcomeOf, type);
 }
 
-/** The causes of an event as seqs, looking up `same` in the history that the event belongs to. */
+/**
+ * The causes of an event as seqs, looking up `same` in the history that the event belongs to. Each `same` must lead
+ * further back, so this ends whatever the history says; nothing is found where it leads nowhere.
+ */
 export function causesOf(event: { causes: Causes }, at: (seq: Seq) => { causes: Causes } | undefined): readonly Seq[] {
-  if (!("same" in event.causes)) return event.causes;
-  const first = at(event.causes.same);
-  // A `same` always names an event that spells its causes out, so one hop is enough.
-  return first === undefined || "same" in first.causes ? [] : first.causes;
+  let { causes } = event;
+  for (let before = Infinity; "same" in causes; ) {
+    const named = causes.same < before ? at(causes.same) : undefined;
+    if (named === undefined) return [];
+    before = causes.same;
+    ({ causes } = named);
+  }
+  return causes;
 }

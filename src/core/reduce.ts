@@ -17,7 +17,7 @@ export type RunState = {
   status: Status;
   /** Why it is suspended; absent in every other status. */
   reason?: SuspendReason;
-  /** How many steps, waits and children have ended how. */
+  /** How many steps have ended how; waits and children are not counted. */
   steps: { succeeded: number; failed: number; cancelled: number; reused: number; attemptsFailed: number };
   createdAt: Timestamp;
   startedAt?: Timestamp;
@@ -62,23 +62,19 @@ function checkPlace(state: RunState | undefined, event: Event): void {
   if (event.seq !== expected) {
     throw new StemmaError("event.invalid", `Expected the event with seq ${expected}, got seq ${event.seq}.`);
   }
-  const causes = event.causes;
-  const named = "same" in causes ? [causes.same] : causes;
-  // The trace is connected because of this check: whatever happens after seq 0 says why it happened.
-  if (event.seq > 0 && named.length === 0) {
-    throw new StemmaError(
-      "event.invalid",
-      `${event.type} at seq ${event.seq} names no cause; every later event has one.`,
-    );
+  const { causes } = event;
+  // The trace is connected because of these checks: whatever happens after seq 0 says why it happened.
+  if ("same" in causes) return checkCause(event, causes.same, 1);
+  if (event.seq > 0 && causes.length === 0) {
+    throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names no cause; every later event has one.`);
   }
-  for (const cause of named) {
-    if (cause < 0 || cause >= event.seq) {
-      throw new StemmaError(
-        "event.invalid",
-        `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`,
-      );
-    }
-  }
+  for (const cause of causes) checkCause(event, cause, 0);
+}
+
+/** @param first where causes can be: seq 0 has none itself, so no event can have the same as it */
+function checkCause(event: Event, cause: Seq, first: Seq): void {
+  if (Number.isInteger(cause) && cause >= first && cause < event.seq) return;
+  throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`);
 }
 
 function created(event: Event, status: Status): RunState {

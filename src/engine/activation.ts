@@ -118,6 +118,7 @@ export class Activation {
       ...common,
       log: surroundings.log,
       hold: () => surroundings.hold(),
+      mayBegin: () => this.#phase === "live" && !this.#draining,
       line: row.id,
       recordOutcome: (ask, draft, extra) => this.#journal.recordOutcome(ask, draft, extra),
       afterCommit: (seq, call) => this.#journal.afterCommit(seq, call),

@@ -67,11 +67,13 @@ export class Appender {
       );
     }
     const at = Math.max(this.#head.at, this.#now());
-    const causes = "same" in draft.causes ? draft.causes : this.#shortest(draft.causes, seq);
+    const causes = "same" in draft.causes ? draft.causes : this.#shortest(draft.causes);
     const placed = { ...draft, seq, at, causes };
     const stored = seal(sha256, this.#head.hash, placed);
     const event = { ...placed, hash: stored.hash } as Event;
     this.#head = { state: reduce(this.#head.state, event), hash: stored.hash, at };
+    // Not before the event has its place: had it been refused, later events would refer to another one's causes.
+    if (causes === draft.causes && !("same" in causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
     this.#stored.push(stored);
     this.#events.push(event);
     if (extra.payloads !== undefined) this.#payloads.push(...extra.payloads);
@@ -85,12 +87,9 @@ export class Appender {
     if (causes.every((seq, i) => seq === recorded.causes[i])) this.#spelled.set(causes, recorded.spelledAt);
   }
 
-  #shortest(causes: readonly Seq[], seq: Seq): Causes {
-    if (causes.length <= causesWrittenOut) return causes;
+  #shortest(causes: readonly Seq[]): Causes {
     const same = this.#spelled.get(causes);
-    if (same !== undefined) return { same };
-    this.#spelled.set(causes, seq);
-    return causes;
+    return same === undefined ? causes : { same };
   }
 
   /** Takes everything that waits, for a flush. */

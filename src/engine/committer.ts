@@ -6,7 +6,7 @@
  * events stand for may have been paid for, so it is kept for as long as this process lives and holds the runs. A flush
  * that the store refuses for good is taken apart, so that one bad run does not hold up the others.
  */
-import { isStemmaError } from "../core/error.ts";
+import { isStemmaError, StemmaError } from "../core/error.ts";
 import type { Commit, CommitResult, Store } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -59,25 +59,27 @@ export class Committer {
 
   async #flush(): Promise<void> {
     const parts: Part[] = [];
-    for (const source of this.#waiting) {
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const source of waiting) {
       const commit = source.take();
       if (commit !== undefined) parts.push({ source, commit });
     }
-    this.#waiting = new Set();
     if (parts.length === 0) return;
     this.#flushing = true;
-    await this.#commit(parts);
-    this.#flushing = false;
-    this.#schedule();
+    try {
+      await this.#commit(parts);
+    } finally {
+      this.#flushing = false;
+      this.#schedule();
+    }
   }
 
   async #commit(parts: readonly Part[]): Promise<void> {
     for (let wait = retryMsFirst; ; wait = Math.min(wait * 2, retryMsMax)) {
+      let results: readonly CommitResult[];
       try {
-        const results = await this.#store.commit(parts.map((part) => part.commit));
-        for (const [i, part] of parts.entries()) part.source.settle(results[i] as CommitResult);
-        this.onCommitted?.(results);
-        return;
+        results = await this.#store.commit(parts.map((part) => part.commit));
       } catch (error) {
         if (!isStemmaError(error) || !error.retryable) return this.#takeApart(parts, error);
         this.#log.error("The store cannot take a flush; it is kept and tried again", {
@@ -86,8 +88,24 @@ export class Committer {
           retryInMs: wait,
         });
         await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
+        continue;
+      }
+      return this.#settle(parts, results);
+    }
+  }
+
+  /** What goes wrong in one source keeps nothing from the others, and is no reason to commit again what is committed. */
+  #settle(parts: readonly Part[], results: readonly CommitResult[]): void {
+    for (const [i, { source, commit }] of parts.entries()) {
+      const result = results[i];
+      try {
+        if (result === undefined) throw new StemmaError("engine.bug", `The store gave no answer for ${commit.run}.`);
+        source.settle(result);
+      } catch (error) {
+        source.lose(error);
       }
     }
+    this.onCommitted?.(results);
   }
 
   async #takeApart(parts: readonly Part[], error: unknown): Promise<void> {

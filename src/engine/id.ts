@@ -43,10 +43,8 @@ export function childRunId(idempotencyKey: Digest, now: number): RunId {
 /** Refuses what is not the id of a run, before a store is asked for it. */
 export function checkRunId(id: string): RunId {
   if (typeof id !== "string" || !shape.test(id)) {
-    throw new StemmaError(
-      "run.invalid_id",
-      `Expected the id of a run (run_ and 26 characters), got ${JSON.stringify(id)?.slice(0, 60)}.`,
-    );
+    const found = typeof id === "string" ? JSON.stringify(id.slice(0, 60)) : `a value of type ${typeof id}`;
+    throw new StemmaError("run.invalid_id", `Expected the id of a run (run_ and 26 characters), got ${found}.`);
   }
   return id;
 }

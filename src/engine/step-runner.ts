@@ -27,6 +27,8 @@ export type StepSurroundings = {
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
+  /** Whether the run takes on anything new. */
+  mayBegin(): boolean;
   changed(): void;
 };
 
@@ -54,7 +56,7 @@ export class StepRunner {
 
   /** Enters the step, now or as soon as its group has a place. */
   begin(ask: Ask): void {
-    if (ask.work.kind !== "step" || ask.withdrawn !== undefined || this.#with.isOver()) return;
+    if (ask.work.kind !== "step" || ask.withdrawn !== undefined || !this.#with.mayBegin()) return;
     const gate = this.#gateOf(ask.work.ask.group);
     if (gate !== undefined && gate.running >= gate.limit) {
       gate.queue.push(ask);
@@ -165,8 +167,12 @@ export class StepRunner {
     const gate = work.group;
     if (gate === undefined) return;
     gate.running -= 1;
-    const next = gate.queue.shift();
-    if (next !== undefined) this.begin(next);
+    // One that was taken back while it waited leaves its place to the next.
+    while (gate.running < gate.limit && this.#with.mayBegin()) {
+      const next = gate.queue.shift();
+      if (next === undefined) return;
+      this.begin(next);
+    }
   }
 
   #succeed(ask: Ask, spec: StepAsk, value: unknown, ms: number): void {

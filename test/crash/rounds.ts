@@ -38,6 +38,8 @@ export type Outcome = {
 };
 
 const leaseMs = 400;
+/** Looks of a quarter of a second at a process that does nothing before something must be wrong. */
+const idleLooksMax = 80;
 
 /** Lives through the rounds in a world of their own, and judges what is left. */
 export async function rounds(options: RoundsOptions): Promise<Outcome> {
@@ -70,11 +72,20 @@ export async function rounds(options: RoundsOptions): Promise<Outcome> {
 async function place(world: World, options: RoundsOptions, chance: Chance, outcome: Outcome): Promise<Life> {
   let life = start(world, options, chance);
   let before = 0;
+  let idleLooks = 0;
   for (;;) {
-    const busy = await world.until(() => life.entered > before || life.gone, 10_000);
+    const over = (): boolean => life.gone || outcome.kills >= options.kills;
+    const busy = await world.until(() => life.entered > before || over(), 250);
     if (life.failed !== undefined) outcome.faults.push(`a worker ended by itself: ${life.failed}`);
-    if (!busy) outcome.faults.push(`a worker found nothing to do for 10 s, with ${(await world.open()).length} runs open`);
-    if (!busy || life.gone || outcome.kills >= options.kills) return life;
+    if (over()) return life;
+    if (!busy) {
+      // It may be slow to start, or have nothing to do because the other one has it all.
+      await world.feed(2);
+      if ((idleLooks += 1) < idleLooksMax) continue;
+      outcome.faults.push(`a worker entered nothing although there was work: ${(await world.open()).join()}`);
+      return life;
+    }
+    idleLooks = 0;
     await pause(chance.below(60));
     if (chance.happens(options.freezes) && (await freeze(world, life, chance))) {
       outcome.stops += 1;

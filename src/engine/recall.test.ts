@@ -1,0 +1,212 @@
+import { describe, expect, test } from "vitest";
+
+import type { Causes, Draft, Event, EventType, Value } from "../core/event.ts";
+import { labelOf } from "../core/identity.ts";
+import { sha256 } from "./hash.ts";
+import type { Recall, Recorded } from "./recall.ts";
+import { latest, recallOf } from "./recall.ts";
+
+type Step = { [T in EventType]: { type: T; data: Extract<Draft, { type: T }>["data"]; causes?: Causes } }[EventType];
+
+const output: Value = { inline: 1 };
+const error = { name: "Error", message: "no" };
+const a = sha256('"a"');
+const b = sha256('"b"');
+
+/** A history that begins with run.created (0) and run.started (1); the given events are 2, 3, 4 … */
+function history(...steps: Step[]): Event[] {
+  const data = { workflow: "w", version: 1, input: output, origin: { kind: "new" as const }, family: "R", seed: "s" };
+  const all: Step[] = [
+    { type: "run.created", data, causes: [] },
+    { type: "run.started", data: { worker: "w", epoch: 1, fingerprint: "f" } },
+    ...steps,
+  ];
+  return all.map((step, seq) => ({ ...step, seq, at: seq, causes: step.causes ?? [0], hash: "" }) as Event);
+}
+
+const recall = (...steps: Step[]): Recall => recallOf(history(...steps));
+const keys = (all: Iterable<Recorded>): string[] => [...all].map((recorded) => recorded.ref.key);
+
+function only(found: Recall): Recorded {
+  expect(found.asks).toHaveLength(1);
+  return found.asks[0] as Recorded;
+}
+
+describe("an ask on record", () => {
+  test("is found by its identity; a step that succeeded at once has its outcome and nothing else", () => {
+    const found = recall({ type: "step.succeeded", data: { key: "x/charge", input: a, given: { inline: "a" }, output }, causes: [0] });
+    const recorded = only(found);
+    expect(found.byText.get(`x/charge#${a}#0`)).toBe(recorded);
+    expect(recorded).toEqual({
+      text: `x/charge#${a}#0`,
+      ref: { key: "x/charge", input: a },
+      first: 2,
+      after: 0,
+      causes: [0],
+      spelledAt: 2,
+      kind: "step",
+      given: { inline: "a" },
+      attempts: 0,
+      asked: false,
+      outcome: expect.objectContaining({ seq: 2, type: "step.succeeded" }) as unknown,
+    });
+  });
+
+  test.each([
+    [{ type: "step.succeeded", data: { key: "x", output } }, "step"],
+    [{ type: "step.failed", data: { key: "x", error } }, "step"],
+    [{ type: "step.cancelled", data: { key: "x", reason: "lost race" } }, "step"],
+    [{ type: "step.overridden", data: { key: "x", output } }, "step"],
+    [{ type: "wait.answered", data: { key: "x", value: output } }, "wait"],
+    [{ type: "wait.failed", data: { key: "x", error } }, "wait"],
+    [{ type: "wait.expired", data: { key: "x" } }, "wait"],
+    [{ type: "wait.withdrawn", data: { key: "x", reason: "lost race" } }, "wait"],
+    [{ type: "child.ended", data: { key: "x", run: "run_c", status: "succeeded" } }, "child"],
+  ] as [Step, string][])("is settled by %j", (step, kind) => {
+    const found = recall(step);
+    expect(only(found)).toMatchObject({ kind, outcome: { seq: 2, type: step.type } });
+    expect(keys(found.outcomes)).toEqual(["x"]);
+  });
+
+  test.each([
+    [{ type: "step.started", data: { key: "x", attempt: 1 } }, "step"],
+    [{ type: "step.attempt_failed", data: { key: "x", attempt: 1, error } }, "step"],
+    [{ type: "step.in_doubt", data: { key: "x", attempt: 1 } }, "step"],
+    [{ type: "wait.opened", data: { key: "x", kind: "approval" } }, "wait"],
+    [{ type: "wait.refused", data: { key: "x", error } }, "wait"],
+    [{ type: "child.started", data: { key: "x", run: "run_c" } }, "child"],
+  ] as [Step, string][])("is open after %j", (step, kind) => {
+    const found = recall(step);
+    expect(only(found)).toMatchObject({ kind, first: 2 });
+    expect(only(found)).not.toHaveProperty("outcome");
+    expect(found.outcomes).toEqual([]);
+  });
+
+  test("keeps the first outcome: nothing that comes later can change what was delivered", () => {
+    const found = recall({ type: "step.succeeded", data: { key: "x", output } }, { type: "step.failed", data: { key: "x", error } });
+    expect(only(found).outcome).toMatchObject({ seq: 2, type: "step.succeeded" });
+    expect(found.outcomes).toHaveLength(1);
+  });
+
+  test("knows its first start, its failed attempts, and that it is in doubt", () => {
+    const recorded = only(
+      recall(
+        { type: "step.started", data: { key: "x", attempt: 1 } },
+        { type: "step.attempt_failed", data: { key: "x", attempt: 1, error }, causes: [2] },
+        { type: "step.started", data: { key: "x", attempt: 2 }, causes: [3] },
+        { type: "step.attempt_failed", data: { key: "x", attempt: 2, error }, causes: [4] },
+        { type: "step.in_doubt", data: { key: "x", attempt: 3 }, causes: [5] },
+      ),
+    );
+    expect(recorded).toMatchObject({ first: 2, started: 2, attempts: 2, doubtful: true });
+  });
+
+  test("that is a wait knows where it opened and until when; opened again, the last time counts", () => {
+    const opened = (until?: number): Step => ({ type: "wait.opened", data: { key: "x", kind: "timer", ...(until === undefined ? {} : { until }) } });
+    expect(only(recall(opened())).opened).toEqual({ seq: 2, until: undefined });
+    expect(only(recall(opened(50), opened(99))).opened).toEqual({ seq: 3, until: 99 });
+  });
+
+  test("has its input as it was declared by its first event", () => {
+    const found = recall(
+      { type: "step.started", data: { key: "x", input: a, given: { inline: "a" }, attempt: 1 } },
+      { type: "step.succeeded", data: { key: "x", output }, causes: [2] },
+    );
+    expect(only(found)).toMatchObject({ given: { inline: "a" }, ref: { key: "x", input: a }, first: 2, outcome: { seq: 3 } });
+  });
+});
+
+describe("causes of an ask", () => {
+  test("are spelled out, or those of the event that spells them out", () => {
+    const causes = [0, 2, 3];
+    const found = recall(
+      { type: "step.succeeded", data: { key: "p", output } },
+      { type: "step.succeeded", data: { key: "q", output } },
+      { type: "step.succeeded", data: { key: "x", output }, causes },
+      { type: "step.succeeded", data: { key: "y", output }, causes: { same: 4 } },
+    );
+    expect(found.asks.map(({ causes: named, spelledAt }) => ({ named, spelledAt }))).toEqual([
+      { named: [0], spelledAt: 2 },
+      { named: [0], spelledAt: 3 },
+      { named: causes, spelledAt: 4 },
+      { named: causes, spelledAt: 4 },
+    ]);
+  });
+
+  test("give the last outcome delivered before it, unless its event says otherwise", () => {
+    const found = recall(
+      { type: "step.succeeded", data: { key: "p", output } },
+      { type: "step.succeeded", data: { key: "q", output }, causes: [2] },
+      { type: "step.succeeded", data: { key: "x", output, after: 3 }, causes: [2] },
+      { type: "step.succeeded", data: { key: "y", output, after: 0 }, causes: [3] },
+    );
+    expect(Object.fromEntries(found.asks.map(({ ref, after }) => [ref.key, after]))).toEqual({ p: 0, q: 2, x: 3, y: 0 });
+    expect(found.asks.every(({ ref }) => !("after" in ref) && !("given" in ref))).toBe(true);
+  });
+
+  test("the latest of none is the creation of the run", () => {
+    expect(latest([])).toBe(0);
+    expect(latest([4, 9, 2])).toBe(9);
+  });
+});
+
+describe("order", () => {
+  test("asks come in the order in which they were made, outcomes in that in which they came", () => {
+    // p and slow were asked at once, then q when p was done; slow was put on record late and ended last.
+    const found = recall(
+      { type: "step.succeeded", data: { key: "p", output } },
+      { type: "step.succeeded", data: { key: "q", output }, causes: [2] },
+      { type: "step.started", data: { key: "slow", attempt: 1 } },
+      { type: "step.succeeded", data: { key: "r", output }, causes: [3] },
+      { type: "step.succeeded", data: { key: "slow", output }, causes: [4] },
+    );
+    expect(keys(found.asks)).toEqual(["p", "slow", "q", "r"]);
+    expect(keys(found.outcomes)).toEqual(["p", "q", "r", "slow"]);
+  });
+
+  test("equal asks are told apart by their place, whatever their labels say", () => {
+    const found = recall(
+      { type: "step.succeeded", data: { key: "x", input: a, output } },
+      { type: "step.succeeded", data: { key: "x#2", input: b, n: 0, output } },
+      { type: "step.succeeded", data: { key: "x#3", input: a, n: 1, output } },
+    );
+    expect([...found.byText].map(([text, { ref }]) => [text, ref.key])).toEqual([
+      [`x#${a}#0`, "x"],
+      [`x#${b}#0`, "x#2"],
+      [`x#${a}#1`, "x#3"],
+    ]);
+  });
+
+  test("the index is as large as the history says, and built in one pass", () => {
+    const steps = Array.from({ length: 20_000 }, (_, i): Step => ({ type: "step.succeeded", data: { key: labelOf("x", i), output } }));
+    const found = recall(...steps);
+    expect(found.asks).toHaveLength(20_000);
+    expect(found.outcomes).toHaveLength(20_000);
+    expect(found.byText.get("x#-#19999")?.first).toBe(20_001);
+  });
+});
+
+test("closed scopes are known by their label, and are no asks", () => {
+  const found = recall(
+    { type: "step.succeeded", data: { key: "l/x", output } },
+    { type: "scope.closed", data: { scope: "l", kind: "all" }, causes: [2] },
+    { type: "scope.closed", data: { scope: "l#2", kind: "map" }, causes: [2] },
+  );
+  expect([...found.closed]).toEqual([
+    ["l", 3],
+    ["l#2", 4],
+  ]);
+  expect(keys(found.asks)).toEqual(["l/x"]);
+});
+
+test("what happens to the run and not to a step is no ask", () => {
+  const found = recall(
+    { type: "run.suspended", data: { reason: "waiting" } },
+    { type: "signal.received", data: { name: "s", payload: output } },
+    { type: "checkpoint", data: { state: output, parent: null } },
+    { type: "cancel.requested", data: {} },
+    { type: "run.set", data: { tags: [] } },
+  );
+  expect(found).toMatchObject({ asks: [], outcomes: [] });
+  expect(found.byText.size + found.closed.size).toBe(0);
+});
