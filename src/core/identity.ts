@@ -18,6 +18,14 @@ export function pathOf(scope: string, name: string): string {
   return scope === "" ? name : `${scope}/${name}`;
 }
 
+/**
+ * Scope path of the root of a segment: the empty path before the first checkpoint, then `#1`, `#2` … No name holds a
+ * `#`, so a step counted anew after a checkpoint is never taken for one before it, inside the run or outside.
+ */
+export function segmentRoot(segment: number): string {
+  return segment === 0 ? "" : `#${segment}`;
+}
+
 /** The label of the k-th (0-based) of its kind: `charge`, `charge#2`, `charge#3` … */
 export function labelOf(path: string, k: number): string {
   return k === 0 ? path : `${path}#${k + 1}`;
@@ -90,7 +98,7 @@ export function reuseKey(
 export function scopeWithoutIndices(scope: string): string {
   return scope
     .split("/")
-    .filter((part) => !/^\d+$/.test(part))
     .map((part) => part.replace(/#\d+$/, ""))
+    .filter((part) => part !== "" && !/^\d+$/.test(part))
     .join("/");
 }

@@ -27,6 +27,8 @@ export type RunState = {
   /** The code that could not recall this run; another may. */
   refused?: string;
   error?: ErrorRecord;
+  /** The last state checkpoint: its event, and how many there have been. */
+  checkpoint?: { seq: Seq; count: number };
   tags: string[];
   /** Position of the last event folded in. */
   seq: Seq;
@@ -120,6 +122,9 @@ function apply(next: RunState, event: Event): void {
       break;
     case "run.failed":
       next.error = event.data.error;
+      break;
+    case "checkpoint":
+      next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? 0) + 1 };
       break;
     case "run.set":
       next.tags = event.data.tags;

@@ -11,13 +11,16 @@
  * aborted and settled (*ending*), and then the run's end is recorded. An activation that loses its run is dropped: its
  * promises never settle, so no `catch` or `finally` of the body runs on its behalf.
  */
+import { StemmaError } from "../core/error.ts";
 import type { Draft, EventOf, Seq } from "../core/event.ts";
-import { pathOf } from "../core/identity.ts";
-import type { Commit, RunRow } from "../store/store.ts";
+import { pathOf, segmentRoot } from "../core/identity.ts";
+import type { Commit, Message, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
+import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
-import type { Log, Operations, Outcome, RunningBody, Workflow } from "./body.ts";
+import type { Log, Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
+import { beginCall, endMessage } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
@@ -26,7 +29,9 @@ import { endOf } from "./ending.ts";
 import type { End } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import { Journal } from "./journal.ts";
-import type { Over } from "./journal.ts";
+import type { Over, OutcomeDraft } from "./journal.ts";
+import { outcomeOfMessage } from "./inbox.ts";
+import { startOf } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
@@ -35,8 +40,9 @@ import { recallOf } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
-import type { TimerSurroundings } from "./timers.ts";
-import { beginTimer } from "./timers.ts";
+import { beginWait } from "./waits.ts";
+import type { WaitSurroundings } from "./waits.ts";
+import type { Encoded } from "./value.ts";
 import { fromValue } from "./value.ts";
 
 /** What an activation is given to work with. Durations are milliseconds. */
@@ -55,6 +61,8 @@ export type Surroundings = {
   abortGraceMs: number;
   /** A promise while the worker's lease is too old to begin anything new; undefined when it is fresh. */
   hold(): Promise<void> | undefined;
+  /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
+  sent(messages: readonly Message[]): void;
 };
 
 export class Activation {
@@ -66,7 +74,7 @@ export class Activation {
   readonly #loaded: Loaded;
   readonly #recall: Recall;
   readonly #cursor: RecallCursor;
-  readonly #timers: TimerSurroundings;
+  readonly #waits: WaitSurroundings;
   readonly #asks: Asks;
   readonly #journal: Journal;
   readonly #steps: StepRunner;
@@ -86,6 +94,10 @@ export class Activation {
   #stallTimer: (() => void) | undefined;
   #draining = false;
   #lastDelivered: { seq: Seq; at: number };
+  /** Messages that came before the run was live. */
+  #mail: readonly Received[] = [];
+  /** A checkpoint that was asked for in recall. */
+  #heldCheckpoint: (() => void) | undefined;
 
   constructor(row: RunRow, workflow: Workflow, loaded: Loaded, surroundings: Surroundings) {
     const { promise, resolve } = Promise.withResolvers<Over>();
@@ -106,21 +118,23 @@ export class Activation {
       flushed: () => this.#wake(),
       over: (over) => this.#finish(over),
     });
-    this.#lastDelivered = { seq: 0, at: loaded.created.at };
+    const [first] = loaded.events;
+    this.#lastDelivered = { seq: first?.seq ?? 0, at: first?.at ?? loaded.created.at };
+    this.#mail = loaded.inbox;
     const common = {
       clock: surroundings.clock,
-      append: (draft: Draft) => this.#journal.append(draft),
+      append: (draft: Draft, extra?: Extra) => this.#journal.append(draft, extra),
+      recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra) => this.#journal.recordOutcome(ask, draft, extra),
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
       isOver: () => this.#phase === "over",
     };
-    this.#timers = { ...common, now: loaded.now, fired: (ask, draft) => this.#journal.recordOutcome(ask, draft) };
+    this.#waits = { ...common, now: loaded.now };
     this.#steps = new StepRunner({
       ...common,
       log: surroundings.log,
       hold: () => surroundings.hold(),
       mayBegin: () => this.#phase === "live" && !this.#draining,
       line: row.id,
-      recordOutcome: (ask, draft, extra) => this.#journal.recordOutcome(ask, draft, extra),
       afterCommit: (seq, call) => this.#journal.afterCommit(seq, call),
       changed: () => this.#wake(),
     });
@@ -130,6 +144,7 @@ export class Activation {
       open: (scope, name) => this.#asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => this.#withdrawScope(scope),
+      checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#lastDelivered.at,
       live: () => this.#phase !== "recall",
     });
@@ -146,6 +161,7 @@ export class Activation {
       context: created.data.context === undefined ? undefined : fromValue(created.data.context, texts),
       abort: this.#abort.signal,
       log: this.#with.log,
+      ...startOf(this.#loaded),
     };
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
@@ -158,6 +174,18 @@ export class Activation {
   /** When the run was lost although this worker still holds it: what gives it back. */
   get handBack(): Commit | undefined {
     return this.#journal.handBack;
+  }
+
+  /** Messages have come; those that answer an open ask become its outcome. */
+  receive(messages: readonly Received[], texts: ReadonlyMap<string, string>): void {
+    for (const [digest, text] of texts) this.#loaded.texts.set(digest, text);
+    if (this.#phase === "recall") this.#mail = messages;
+    else if (this.#phase === "live") this.#takeIn(messages);
+  }
+
+  /** Seq of the last event, behind which nothing is known here. */
+  get head(): Seq {
+    return this.#journal.head;
   }
 
   /** Lets go of the run without recording anything more: somebody else has it, or nobody will. */
@@ -194,7 +222,7 @@ export class Activation {
 
   #ask(
     place: { scope: string; name: string; causes: readonly Seq[] },
-    input: string | null,
+    input: Encoded | undefined,
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
@@ -230,11 +258,25 @@ export class Activation {
     return false;
   }
 
+  #takeIn(messages: readonly Received[]): void {
+    for (const message of messages) {
+      if (message.number <= this.#journal.inbox) continue;
+      this.#journal.takenIn(message.number);
+      const found = outcomeOfMessage(message, (key) => this.#asks.waiting(key));
+      if (found === undefined) {
+        const { kind, key } = message;
+        this.#with.log.warn("A message answers nothing that is open", { run: this.run, kind, key });
+      } else this.#journal.recordOutcome(found.ask, found.draft, found.extra);
+    }
+  }
+
   #begin(ask: Ask): void {
     if (ask.withdrawn !== undefined || this.#draining) return;
     ask.stage = "begun";
-    if (ask.work.kind === "step") this.#steps.begin(ask);
-    else beginTimer(ask, this.#timers);
+    const { work } = ask;
+    if (work.kind === "step") this.#steps.begin(ask);
+    else if (work.kind === "wait") beginWait(ask, work.ask, this.#waits);
+    else beginCall(ask, work.ask, { run: this.run, state: this.#journal.state, head: () => this.#journal.head }, this.#waits);
   }
 
   // ---- events --------------------------------------------------------------------------------------------------
@@ -245,6 +287,33 @@ export class Activation {
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
     if (this.#phase !== "recall" && this.#phase !== "live") return this.#journal.head;
     return this.#journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
+  }
+
+  /** Records a state to continue from. It closes a segment, so nothing may be open: what is asked later counts anew. */
+  #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
+    if (this.#asks.size > 0 || this.#heldCheckpoint !== undefined) {
+      const open = [...this.#asks.open()].slice(0, 5).map((ask) => ask.ref.key);
+      throw new StemmaError(
+        "checkpoint.not_quiescent",
+        `A checkpoint needs all steps, waits and calls to be settled; open: ${open.join(", ")}. Await them before.`,
+        { data: { open } },
+      );
+    }
+    return new Promise((resolve) => {
+      const record = (): void => {
+        const last = this.#journal.state.checkpoint;
+        const data = { state: state.value, parent: last?.seq ?? null };
+        const extra = state.payload === undefined ? {} : { payloads: [state.payload] };
+        const { seq, at } = this.#journal.append({ type: "checkpoint", data, causes }, extra);
+        this.#journal.afterCommit(seq, () => {
+          this.#lastDelivered = { seq, at };
+          resolve({ root: segmentRoot((last?.count ?? 0) + 1), seq });
+        });
+      };
+      if (this.#phase === "live") record();
+      else this.#heldCheckpoint = record;
+      this.#wake();
+    });
   }
 
   // ---- turns ---------------------------------------------------------------------------------------------------
@@ -314,7 +383,11 @@ export class Activation {
     this.#journal.append({ type: "run.started", data: started, causes: [this.#journal.head] });
     const held = this.#held;
     this.#held = [];
-    if (this.#end === undefined) for (const ask of held) this.#begin(ask);
+    if (this.#end === undefined) {
+      for (const ask of held) this.#begin(ask);
+      this.#takeIn(this.#mail);
+      this.#heldCheckpoint?.();
+    }
     this.#wake();
   }
 
@@ -371,8 +444,9 @@ export class Activation {
       for (const ask of this.#asks.open()) this.#withdraw(ask, end.ok ? "not awaited" : "run ended");
     }
     if (this.#steps.running > 0 || this.#journal.releasing) return;
-    const { draft, payloads } = endOf(end, this.#body?.causes() ?? []);
-    this.#journal.append(draft, { payloads });
+    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? []);
+    const message = endMessage(this.run, this.#journal.state, told);
+    this.#journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
     this.#giveBack({ dueAt: null, force: true }, "terminal");
   }
 

@@ -10,16 +10,36 @@ import type { Causes, Digest, Draft, Event, Seq, Timestamp } from "../core/event
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
-import type { Commit, Payload, RunRow } from "../store/store.ts";
+import type { Commit, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 
-type Place = { state: RunState; hash: Digest; at: Timestamp };
+/** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
+type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
 
-/** What goes to the store with an event: large values, and the key under which it may be reused. */
-export type Extra = { payloads?: readonly Payload[]; reuse?: Digest };
+/** What goes to the store with an event: large values, its reuse key, runs that it starts, messages that it sends. */
+export type Extra = {
+  payloads?: readonly Payload[];
+  reuse?: Digest;
+  create?: readonly NewRun[];
+  send?: readonly Message[];
+};
 
 /** What one flush takes along of a run. */
 export type Batch = { commit: Commit; events: readonly Event[] };
+
+/** What waits for the next flush. */
+type Gathered = {
+  stored: StoredEvent[];
+  events: Event[];
+  payloads: Payload[];
+  reuse: { seq: Seq; key: Digest }[];
+  create: NewRun[];
+  send: Message[];
+};
+
+function nothing(): Gathered {
+  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [] };
+}
 
 /** Causes up to this many are as short written out as they would be as a reference. */
 const causesWrittenOut = 3;
@@ -30,22 +50,15 @@ export class Appender {
   #head: Place;
   /** Where the last commit left the history; a refused flush goes back to it. */
   #committed: Place;
-  #stored: StoredEvent[] = [];
-  #events: Event[] = [];
-  #payloads: Payload[] = [];
-  #reuse: { seq: Seq; key: Digest }[] = [];
+  #gathered: Gathered = nothing();
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
-  /** Messages up to this number have become events. */
-  inbox: number;
-
   /** @param at `at` of the last event of the history, below which time never goes */
   constructor(row: RunRow, at: Timestamp, now: () => Timestamp) {
     this.#row = row;
     this.#now = now;
-    this.#head = { state: row.state, hash: row.hash, at };
+    this.#head = { state: row.state, hash: row.hash, at, inbox: row.inboxDone };
     this.#committed = this.#head;
-    this.inbox = row.inboxDone;
   }
 
   get state(): RunState {
@@ -54,7 +67,16 @@ export class Appender {
 
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
-    return this.#events.length > 0;
+    return this.#gathered.events.length > 0;
+  }
+
+  /** Messages up to this number have become events. */
+  get inbox(): number {
+    return this.#head.inbox;
+  }
+
+  set inbox(number: number) {
+    this.#head = { ...this.#head, inbox: number };
   }
 
   /** Appends an event and gives it back with its place. */
@@ -71,13 +93,16 @@ export class Appender {
     const placed = { ...draft, seq, at, causes };
     const stored = seal(sha256, this.#head.hash, placed);
     const event = { ...placed, hash: stored.hash } as Event;
-    this.#head = { state: reduce(this.#head.state, event), hash: stored.hash, at };
+    this.#head = { ...this.#head, state: reduce(this.#head.state, event), hash: stored.hash, at };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
     if (causes === draft.causes && !("same" in causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
-    this.#stored.push(stored);
-    this.#events.push(event);
-    if (extra.payloads !== undefined) this.#payloads.push(...extra.payloads);
-    if (extra.reuse !== undefined) this.#reuse.push({ seq, key: extra.reuse });
+    const { stored: texts, events, payloads, reuse, create, send } = this.#gathered;
+    texts.push(stored);
+    events.push(event);
+    payloads.push(...(extra.payloads ?? []));
+    create.push(...(extra.create ?? []));
+    send.push(...(extra.send ?? []));
+    if (extra.reuse !== undefined) reuse.push({ seq, key: extra.reuse });
     return event;
   }
 
@@ -94,32 +119,35 @@ export class Appender {
 
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
+    const { stored, events, payloads, reuse, create, send } = this.#gathered;
+    this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
       epoch: this.#row.epoch,
       seq: this.#committed.state.seq + 1,
-      events: this.#stored,
-      payloads: this.#payloads,
+      events: stored,
+      payloads,
       state: this.#head.state,
-      inbox: this.inbox,
-      reuse: this.#reuse,
+      inbox: this.#head.inbox,
+      reuse,
+      create,
+      send,
       ...(release === undefined ? {} : { release }),
     };
-    const batch = { commit, events: this.#events };
-    [this.#stored, this.#events, this.#payloads, this.#reuse] = [[], [], [], []];
-    return batch;
+    return { commit, events };
   }
 
   /** The store took the batch that ends with this event. */
   settled(batch: Batch): void {
     const last = batch.events.at(-1);
-    if (last !== undefined) this.#committed = { state: batch.commit.state, hash: last.hash, at: last.at };
+    const { state, inbox } = batch.commit;
+    this.#committed = last === undefined ? { ...this.#committed, inbox } : { state, inbox, hash: last.hash, at: last.at };
   }
 
   /** Forgets every event that is not committed. */
   rollBack(): void {
     this.#head = this.#committed;
-    [this.#stored, this.#events, this.#payloads, this.#reuse] = [[], [], [], []];
+    this.#gathered = nothing();
     this.#spelled = new WeakMap();
   }
 }

@@ -5,12 +5,12 @@ import type { Event, StepRef } from "../core/event.ts";
 import { identityOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
-import { sha256 } from "./hash.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import { recallOf } from "./recall.ts";
+import { digestOf, toValue } from "./value.ts";
 
-const a = sha256('"a"');
-const b = sha256('"b"');
+const inputs = { a: toValue("a", "input"), b: toValue("b", "input") };
+const [a, b] = [digestOf(inputs.a), digestOf(inputs.b)];
 const nothing = recallOf([]);
 
 /** What is recorded when these steps have succeeded, in this order. */
@@ -30,7 +30,8 @@ function recorded(...refs: readonly StepRef[]): Recall {
 
 function ask(asks: Asks, name: string, input: string | null = null, scope = ""): Ask {
   const work: Ask["work"] = { kind: "step", ask: { scope, name, causes: [0], run: () => undefined } };
-  return asks.make({ scope, name, causes: [0] }, input, 0, work, () => undefined);
+  const declared = input === a ? inputs.a : input === b ? inputs.b : undefined;
+  return asks.make({ scope, name, causes: [0] }, declared, 0, work, () => undefined);
 }
 
 const refs = (all: readonly Ask[]): StepRef[] => all.map((one) => one.ref);

@@ -2,12 +2,13 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { EventOf, Seq, StepRef } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityText, kindText, labelOf, pathOf, refOf } from "../core/identity.ts";
-import type { Outcome, Place, SleepAsk, StepAsk } from "./body.ts";
+import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
+import { digestOf } from "./value.ts";
 
 /** One ask, from the moment it is made until its outcome is delivered or it is taken back. */
 export type Ask = {
@@ -15,7 +16,9 @@ export type Ask = {
   readonly ref: StepRef;
   readonly causes: readonly Seq[];
   readonly after: Seq;
-  readonly work: { kind: "step"; ask: StepAsk; input?: Encoded } | { kind: "timer"; ask: SleepAsk };
+  /** The declared input. */
+  readonly input: Encoded | undefined;
+  readonly work: { kind: "step"; ask: StepAsk } | { kind: "wait"; ask: WaitAsk } | { kind: "call"; ask: CallAsk };
   readonly recorded: Recorded | undefined;
   readonly resolve: (outcome: Outcome) => void;
   /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
@@ -48,15 +51,16 @@ export class Asks {
   }
 
   /** Makes the ask for a place; `after` is the last outcome that the body was given before it. */
-  make(place: Place, input: Digest | null, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
+  make(place: Place, input: Encoded | undefined, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
     const { scope, name, causes } = place;
-    const kind = kindText(scope, name, input);
-    const identity: Identity = { scope, name, input, n: count(this.#kinds, kind) };
+    const digest = input === undefined ? null : digestOf(input);
+    const kind = kindText(scope, name, digest);
+    const identity: Identity = { scope, name, input: digest, n: count(this.#kinds, kind) };
     const text = identityText(identity);
     const recorded = this.#recall.byText.get(text);
     const key = this.#label(pathOf(scope, name), recorded);
     const ref = recorded?.ref ?? refOf(identity, key);
-    const ask: Ask = { identity, ref, causes, after, work, recorded, resolve, stage: "asked" };
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded, resolve, stage: "asked" };
     this.#byText.set(text, ask);
     return ask;
   }
@@ -78,6 +82,14 @@ export class Asks {
 
   get(recorded: Recorded): Ask | undefined {
     return this.#byText.get(recorded.text);
+  }
+
+  /** The open wait or call with this key. */
+  waiting(key: string): Ask | undefined {
+    for (const ask of this.#byText.values()) {
+      if (ask.ref.key === key && ask.stage === "begun" && ask.withdrawn === undefined) return ask;
+    }
+    return undefined;
   }
 
   /** Every ask of this activation whose outcome has not reached the body. */

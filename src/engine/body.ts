@@ -4,7 +4,8 @@
  * running code is the business of `authoring/workflow` alone.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Effect, RunId, Seq, Timestamp } from "../core/event.ts";
+import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
+import type { Json } from "../core/json.ts";
 
 /** How an ask ended, as recorded: `seq` is the event's place, to be named as a cause by what comes after. */
 export type Outcome =
@@ -46,14 +47,38 @@ export type StepAsk = Place & {
   run: (input: unknown, tools: StepTools) => unknown;
 };
 
-export type SleepAsk = Place & { until: (now: Timestamp) => Timestamp };
+export type WaitAsk = Place & {
+  kind: WaitKind;
+  /** What is asked about: part of the wait's identity, and shown to whoever answers. */
+  input?: { value: unknown };
+  /** When a timer fires, or anything else expires. */
+  until?: (now: Timestamp) => Timestamp;
+  /** What it settles with when it expires; without it, it fails with wait.expired. */
+  default?: { value: unknown };
+  prompt?: string;
+  reason?: string;
+  /** JSON Schema of the answer, for those who show a form. */
+  schema?: Json;
+  tags?: string[];
+};
+
+export type CallAsk = Place & { workflow: Workflow; input: { value: unknown }; tags?: string[] };
 
 /** The operations. Each returned promise settles by a recorded outcome, or never: in a dropped activation. */
 export type Operations = {
   /** Recalls the step, or runs it and records its outcome. */
   step(ask: StepAsk): Promise<Outcome>;
-  /** Settles when the time has come; long sleeps hold no process. */
-  sleep(ask: SleepAsk): Promise<Outcome>;
+  /** Opens a question and settles with its answer; a run that has only waits left holds no process. */
+  wait(ask: WaitAsk): Promise<Outcome>;
+  /** Settles when the time has come: a wait that the clock answers. */
+  sleep(ask: Place & { until: (now: Timestamp) => Timestamp }): Promise<Outcome>;
+  /** Starts a run of another workflow, once, and settles with its output. */
+  call(ask: CallAsk): Promise<Outcome>;
+  /**
+   * Continue from here with this state, not from the start: later activations load nothing from before. Only where
+   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives.
+   */
+  checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */
@@ -70,7 +95,13 @@ export type Operations = {
   live(): boolean;
 };
 
+/** Where a body starts: the scope path of its root, and what its first asks are caused by. */
+export type Segment = { root: string; seq: Seq };
+
 export type RunInfo = {
+  readonly segment: Segment;
+  /** The state of the last checkpoint; undefined before the first. */
+  readonly restored: unknown;
   readonly runId: RunId;
   readonly workflow: string;
   readonly version: number;

@@ -26,9 +26,9 @@ export function describeDivergence(recall: Recall, held: readonly Ask[], ended: 
 function difference(recorded: Recorded, held: readonly Ask[]): Json | undefined {
   const { scope, name } = identityOf(recorded.ref);
   const rival = held.find((ask) => ask.identity.scope === scope && ask.identity.name === name);
-  if (rival === undefined || rival.work.kind !== "step") return undefined;
+  if (rival === undefined) return undefined;
   const was = recorded.given;
-  const is = rival.work.input;
+  const is = rival.input;
   if ((was === undefined) !== (is === undefined)) {
     return {
       key: recorded.ref.key,

@@ -4,7 +4,8 @@
  * was written.
  */
 import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
-import type { Commit, CommitResult, Payload, RunRow } from "../store/store.ts";
+import type { RunState } from "../core/reduce.ts";
+import type { Commit, CommitResult, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import type { Batch, Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -29,6 +30,8 @@ export type JournalSurroundings = {
   outcome(ask: Ask, event: OutcomeEvent): void;
   /** A flush is through. */
   flushed(): void;
+  /** Messages for other runs were sent, or runs created, by a flush of this one. */
+  sent(messages: readonly Message[]): void;
   /** The run is not this activation's any more. */
   over(over: Over): void;
 };
@@ -62,6 +65,21 @@ export class Journal implements Source {
   /** Seq of the last event. */
   get head(): Seq {
     return this.#appender.state.seq;
+  }
+
+  /** What all events add up to. */
+  get state(): RunState {
+    return this.#appender.state;
+  }
+
+  /** Number of the last message that became an event. */
+  get inbox(): number {
+    return this.#appender.inbox;
+  }
+
+  /** Messages up to this number are taken in; the next flush says so. */
+  takenIn(number: number): void {
+    this.#appender.inbox = number;
   }
 
   /** Whether nothing waits for a flush, and none is under way. */
@@ -105,9 +123,9 @@ export class Journal implements Source {
   firstRef(ask: Ask): StepRef {
     const ref: StepRef = { ...ask.ref };
     if (ask.after !== latest(ask.causes)) ref.after = ask.after;
-    if (ask.work.kind === "step" && ask.work.input !== undefined) {
-      ref.given = ask.work.input.value;
-      if (ask.work.input.payload !== undefined) this.#carried.push(ask.work.input.payload);
+    if (ask.input !== undefined) {
+      ref.given = ask.input.value;
+      if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
     }
     return ref;
   }
@@ -155,6 +173,8 @@ export class Journal implements Source {
       call?.();
       if (this.#with.delivery.afterFlush) this.#tell(event);
     }
+    const { send = [], create = [] } = flight.batch.commit;
+    if (send.length > 0 || create.length > 0) this.#with.sent(send);
     if (flight.over !== undefined) return this.#with.over(flight.over);
     if (this.#appender.waiting || this.#release !== undefined) this.#with.committer.request(this);
     this.#with.flushed();

@@ -1,14 +1,19 @@
 /** Everything that a store knows of one run, loaded once per activation, page by page. */
 import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, Timestamp } from "../core/event.ts";
+import type { Digest, Event, EventOf, Timestamp, Value } from "../core/event.ts";
+import { segmentRoot } from "../core/identity.ts";
+import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
+import type { Segment } from "./body.ts";
 import { payloadsOf } from "./payload.ts";
+import { fromValue } from "./value.ts";
 
 export type Loaded = {
   row: RunRow;
   created: EventOf<"run.created">;
+  /** The history from its start, or from the last checkpoint. */
   events: readonly Event[];
   /** Texts of the payloads that the events name. */
   texts: Map<Digest, string>;
@@ -19,9 +24,10 @@ export type Loaded = {
 
 /** Loads a run that was claimed. Throws store.corrupt when its history does not end where its row says. */
 export async function load(store: Store, row: RunRow, now: () => Timestamp): Promise<Loaded> {
-  const { events, inbox } = await readHistory(store, row.id);
+  const from = row.state.checkpoint?.seq ?? 0;
+  const { events, inbox } = await readHistory(store, row.id, from - 1);
   const last = events.at(-1);
-  const [created] = events;
+  const [created] = from === 0 ? events : await firstOf(store, row.id);
   if (created?.type !== "run.created" || last?.seq !== row.state.seq || last.hash !== row.hash) {
     throw new StemmaError(
       "store.corrupt",
@@ -29,8 +35,31 @@ export async function load(store: Store, row: RunRow, now: () => Timestamp): Pro
       { data: { run: row.id } },
     );
   }
-  const texts = await readTexts(store, events);
+  const texts = await readTexts(store, from === 0 ? events : [created, ...events]);
+  for (const [digest, text] of await textsOfMessages(store, inbox)) texts.set(digest, text);
   return { row, created, events, texts, inbox, now };
+}
+
+/** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
+export function startOf(loaded: Loaded): { segment: Segment; restored: unknown } {
+  const [first] = loaded.events;
+  if (first?.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
+  const root = segmentRoot(loaded.row.state.checkpoint?.count ?? 0);
+  return { segment: { root, seq: first.seq }, restored: fromValue(first.data.state, loaded.texts) };
+}
+
+/** Texts of the values that messages hold by reference. */
+export async function textsOfMessages(store: Store, messages: readonly Received[]): Promise<ReadonlyMap<Digest, string>> {
+  const digests = messages.flatMap((message) => {
+    const { output } = (decode(message.body) ?? {}) as { output?: Value };
+    return output !== undefined && "digest" in output ? [output.digest] : [];
+  });
+  return digests.length === 0 ? new Map() : store.payloads(digests);
+}
+
+async function firstOf(store: Store, run: string): Promise<Event[]> {
+  const page = await store.history(run, { after: -1, limit: 1 });
+  return (page?.events ?? []).map((stored) => unseal(stored));
 }
 
 /** The history of a run behind `after` (-1: the whole). Throws run.not_found. */

@@ -1,16 +1,19 @@
 /** The operations as bodies see them, over what an activation can do. */
 import type { Digest, Seq, Timestamp } from "../core/event.ts";
 import type { Ask } from "./ask.ts";
-import type { Operations, Outcome, Place } from "./body.ts";
+import type { Operations, Outcome, Place, Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
-import { digestOf, toValue } from "./value.ts";
+import { validate } from "./schema.ts";
+import type { Encoded } from "./value.ts";
+import { toValue } from "./value.ts";
 
 type Primitives = {
   seed: string;
-  ask(place: Place, input: Digest | null, work: Ask["work"], resolve: (outcome: Outcome) => void): void;
+  ask(place: Place, input: Encoded | undefined, work: Ask["work"], resolve: (outcome: Outcome) => void): void;
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
+  checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment>;
   now(): Timestamp;
   live(): boolean;
 };
@@ -25,17 +28,28 @@ export function operationsOf(primitives: Primitives): Operations {
     drawn.set(place, n + 1);
     return sha256(`${seed}|${place}|${n}`);
   };
-  const ask = (place: Place, input: Digest | null, work: Ask["work"]): Promise<Outcome> =>
+  const ask = (place: Place, input: Encoded | undefined, work: Ask["work"]): Promise<Outcome> =>
     new Promise((resolve) => {
       primitives.ask(place, input, work, resolve);
     });
   return {
     async step(asked) {
-      if (asked.input === undefined) return ask(asked, null, { kind: "step", ask: asked });
-      const input = toValue(asked.input.value, `input of step ${asked.name}`);
-      return ask(asked, digestOf(input), { kind: "step", ask: asked, input });
+      const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
+      return ask(asked, input, { kind: "step", ask: asked });
     },
-    sleep: (asked) => ask(asked, null, { kind: "timer", ask: asked }),
+    async wait(asked) {
+      const input = asked.input && toValue(asked.input.value, `input of wait ${asked.name}`);
+      return ask(asked, input, { kind: "wait", ask: asked });
+    },
+    sleep: (asked) => ask(asked, undefined, { kind: "wait", ask: { ...asked, kind: "timer" } }),
+    async call(asked) {
+      const valid = await validate(asked.workflow, asked.input.value);
+      const input = toValue(valid, `input of workflow ${asked.workflow.name}`);
+      return ask(asked, input, { kind: "call", ask: asked });
+    },
+    async checkpoint(causes, state) {
+      return primitives.checkpoint(causes, toValue(state, "state of a checkpoint"));
+    },
     open,
     close,
     withdraw,

@@ -9,9 +9,10 @@ export function payloadsOf(event: Event): Digest[] {
     value?: Value;
     context?: Value;
     default?: Value;
+    state?: Value;
   };
   const digests: Digest[] = [];
-  for (const value of [data.input, data.output, data.value, data.context, data.default]) {
+  for (const value of [data.input, data.output, data.value, data.context, data.default, data.state]) {
     if (typeof value === "object" && value !== null && "digest" in value) digests.push(value.digest);
   }
   return digests;

@@ -8,7 +8,7 @@
  */
 import type { Event, EventOf, Seq, StepRef, Timestamp, Value } from "../core/event.ts";
 import { causesOf, outcomeOf } from "../core/event.ts";
-import { identityOf, identityText, parseKey, pathOf } from "../core/identity.ts";
+import { identityOf, identityText } from "../core/identity.ts";
 
 /** An event that settles an ask. */
 export type OutcomeEvent = { [T in OutcomeType]: EventOf<T> }[OutcomeType];
@@ -55,38 +55,33 @@ export type Recall = {
   outcomes: readonly Recorded[];
   /** Closed scopes by label. */
   closed: ReadonlyMap<string, Seq>;
-  /** How many labels each path has used. */
-  labels: Map<string, number>;
 };
 
-/** Indexes a history. */
+/** Indexes a history, or the part of it that follows a checkpoint. */
 export function recallOf(history: readonly Event[]): Recall {
+  const offset = history[0]?.seq ?? 0;
   const byText = new Map<string, Recorded>();
   const byKey = new Map<string, Recorded>();
   const outcomes: Recorded[] = [];
   const closed = new Map<string, Seq>();
-  const labels = new Map<string, number>();
   for (const event of history) {
     if (event.type === "scope.closed") closed.set(event.data.scope, event.seq);
     if (!("key" in event.data)) continue;
     let recorded = byKey.get(event.data.key);
     if (recorded === undefined) {
-      recorded = firstMention(event, event.data, history);
+      recorded = firstMention(event, event.data, (seq) => history[seq - offset]);
       byKey.set(event.data.key, recorded);
       byText.set(recorded.text, recorded);
-      const { scope, name, k } = parseKey(event.data.key);
-      const path = pathOf(scope, name);
-      labels.set(path, Math.max(labels.get(path) ?? 0, k + 1));
     }
     note(recorded, event);
     if (recorded.outcome === event) outcomes.push(recorded);
   }
   const asks = [...byText.values()].toSorted((a, b) => a.after - b.after || a.first - b.first);
-  return { byText, asks, outcomes, closed, labels };
+  return { byText, asks, outcomes, closed };
 }
 
-function firstMention(event: Event, ref: StepRef, history: readonly Event[]): Recorded {
-  const causes = causesOf(event, (seq) => history[seq]);
+function firstMention(event: Event, ref: StepRef, at: (seq: Seq) => Event | undefined): Recorded {
+  const causes = causesOf(event, at);
   return {
     text: identityText(identityOf(ref)),
     ref: pick(ref),

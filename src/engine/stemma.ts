@@ -1,11 +1,9 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { genesis, seal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { checkId, checkName } from "../core/name.ts";
-import { reduce } from "../core/reduce.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
 import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
@@ -16,10 +14,13 @@ import { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
 import { Ends } from "./ends.ts";
-import { sha256 } from "./hash.ts";
+import { toRecord } from "./failure.ts";
+import type { AnswerMessage } from "./inbox.ts";
+import { mayAnswer } from "./inbox.ts";
 import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./load.ts";
 import { defaultLog } from "./log.ts";
+import { buildRun } from "./new-run.ts";
 import { RunHandle } from "./run-handle.ts";
 import { validate } from "./schema.ts";
 import { toValue } from "./value.ts";
@@ -60,6 +61,13 @@ export type RunOptions = {
   /** Lower is more urgent; 0 is normal. */
   priority?: number;
   tags?: readonly string[];
+};
+
+export type AnswerOptions = {
+  /** A second answer with the same key is the same answer. Default: one answer for each wait. */
+  idempotencyKey?: string;
+  /** Who answers; kept on record. */
+  by?: string;
 };
 
 const drainMs = 10_000;
@@ -148,6 +156,30 @@ export class Stemma {
     return new RunHandle<O>(id, this, this.#ends);
   }
 
+  /**
+   * Answers an open wait. Answering again with anything changes nothing: the first answer is the one that is recorded.
+   *
+   * @throws run.not_found; wait.not_open when there is no such wait, or it is over in another way
+   */
+  async resume(id: RunId, wait: string, value: unknown, options: AnswerOptions = {}): Promise<void> {
+    const { text } = toValue(value, `answer to ${wait}`);
+    await this.#answer(id, wait, { key: wait, ...(text === undefined ? {} : { text }) }, options);
+  }
+
+  /** Answers an open wait with an error, which the run can catch. Throws like `resume`. */
+  async fail(id: RunId, wait: string, error: unknown, options: AnswerOptions = {}): Promise<void> {
+    await this.#answer(id, wait, { key: wait, error: toRecord(error) }, options);
+  }
+
+  async #answer(id: RunId, wait: string, body: AnswerMessage, options: AnswerOptions): Promise<void> {
+    if (!mayAnswer(await this.history(id), id, wait)) return;
+    if (options.by !== undefined) body.by = checkId(options.by, "by");
+    const key = checkId(options.idempotencyKey ?? `answer ${wait}`, "idempotencyKey");
+    const message = { run: id, key, kind: "answer", body: JSON.stringify(body) };
+    await this.store.send([message]);
+    this.#worker.sent([message]);
+  }
+
   /** Runs, newest first. */
   list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     return this.store.list(query);
@@ -198,23 +230,19 @@ export class Stemma {
     const encoded = toValue(valid, `input of workflow ${workflow.name}`);
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
-    const data = {
-      workflow: workflow.name,
-      version: workflow.version,
-      input: encoded.value,
-      origin: { kind: "new" as const },
-      family: id,
-      seed: sha256(id).slice(0, 32),
-      ...(context === undefined ? {} : { context: context.value }),
-      ...(options.tags === undefined ? {} : { tags: options.tags.map((tag) => checkName(tag, "tag")) }),
-    };
-    const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
-    const stored = seal(sha256, genesis, placed);
-    return {
+    const tags = options.tags?.map((tag) => checkName(tag, "tag"));
+    const run = buildRun({
       id,
-      events: [stored],
-      payloads: [encoded.payload, context?.payload].filter((payload) => payload !== undefined),
-      state: reduce(undefined, { ...placed, hash: stored.hash }),
+      workflow,
+      input: encoded,
+      origin: { kind: "new" },
+      family: id,
+      at,
+      ...(context === undefined ? {} : { context }),
+      ...(tags === undefined ? {} : { tags }),
+    });
+    return {
+      ...run,
       ...(options.delay === undefined ? {} : { dueAt: at + milliseconds(options.delay, "delay") }),
       ...(options.priority === undefined ? {} : { priority: options.priority }),
       ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),

@@ -120,7 +120,7 @@ export class StepRunner {
     const { ask, spec } = work;
     const startedAt = this.#with.clock.monotonic();
     const ms = (): number => Math.round(this.#with.clock.monotonic() - startedAt);
-    const input = ask.work.kind === "step" ? ask.work.input : undefined;
+    const { input } = ask;
     const tools = this.#toolsOf(ask);
     // The function gets a decoded copy, so what it does to its input cannot reach the body or another attempt.
     const given = input?.text === undefined ? undefined : decode(input.text);

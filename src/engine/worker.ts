@@ -11,7 +11,7 @@
  */
 import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { Json } from "../core/json.ts";
-import type { Commit, Offer, RunRow, Store } from "../store/store.ts";
+import type { Commit, Message, Offer, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Surroundings } from "./activation.ts";
 import { Appender } from "./appender.ts";
@@ -21,7 +21,7 @@ import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
-import { load } from "./load.ts";
+import { load, textsOfMessages } from "./load.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -215,7 +215,29 @@ export class Worker {
   #surroundings(fingerprint: string): Surroundings {
     const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
-    return { clock, committer, delivery, log, worker: name, fingerprint, lingerMs, recallGraceMs, abortGraceMs, hold };
+    const sent = (messages: readonly Message[]): void => this.sent(messages);
+    const patience = { lingerMs, recallGraceMs, abortGraceMs };
+    return { clock, committer, delivery, log, worker: name, fingerprint, ...patience, hold, sent };
+  }
+
+  /** Messages were put into inboxes: runs held here see them at once, others are due now. */
+  sent(messages: readonly Message[]): void {
+    for (const { run } of messages) if (this.#held.has(run)) void this.#look(run);
+    this.poke();
+  }
+
+  async #look(run: string): Promise<void> {
+    const { store, log } = this.#options;
+    const activation = this.#held.get(run);
+    if (activation === undefined) return;
+    try {
+      const page = await store.history(run, { after: activation.head, limit: 1 });
+      if (page === undefined) return;
+      activation.receive(page.inbox, await textsOfMessages(store, page.inbox));
+    } catch (error) {
+      // The messages stay where they are; the next heartbeat says so again.
+      log.error("The inbox of a run could not be read", { run, error: String(error) });
+    }
   }
 
   // ---- lease ---------------------------------------------------------------------------------------------------
@@ -238,6 +260,7 @@ export class Worker {
         });
         for (const activation of this.#held.values()) activation.drop();
       }
+      for (const { run } of heartbeat.news) void this.#look(run);
       this.#fresh?.resolve();
       this.#fresh = undefined;
     } catch (error) {

@@ -3,7 +3,7 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
-import type { Log, Operations, RunInfo } from "../../engine/body.ts";
+import type { Log, Operations, RunInfo, Segment } from "../../engine/body.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
 import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
 import { runAll, runMap, runRace } from "./parallel.ts";
@@ -120,9 +120,9 @@ function unawaited<A extends unknown[], R>(method: (...args: A) => Promise<R>): 
   };
 }
 
-/** The scope that a body starts in: all it knows is that its run was created. */
-export function rootScope(): Scope {
-  return new Scope("", [0]);
+/** The scope that a body starts in: all it knows is that its run was created, or restored from a checkpoint. */
+export function rootScope({ root, seq }: Segment): Scope {
+  return new Scope(root, [seq]);
 }
 
 function stepArguments(

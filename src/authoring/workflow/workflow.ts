@@ -48,7 +48,7 @@ export function workflow<I = undefined, O = unknown>(
     source: String(run),
     ...(input === undefined ? {} : { schema: input }),
     body(operations, info) {
-      const scope = rootScope();
+      const scope = rootScope(info.segment);
       const ctx = contextOf(operations, info);
       const done = inScope(operations, scope, async () => run(ctx, info.input as I));
       return { done, causes: () => scope.causes() };

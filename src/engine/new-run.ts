@@ -1,0 +1,41 @@
+/** A run as it is handed to a store: its first event, and what that adds up to. */
+import { genesis, seal } from "../core/chain.ts";
+import type { EventData, Origin, RunId, Timestamp } from "../core/event.ts";
+import { reduce } from "../core/reduce.ts";
+import type { NewRun } from "../store/store.ts";
+import type { Workflow } from "./body.ts";
+import { sha256 } from "./hash.ts";
+import type { Encoded } from "./value.ts";
+
+export type RunSeed = {
+  id: RunId;
+  workflow: Pick<Workflow, "name" | "version">;
+  input: Encoded;
+  context?: Encoded;
+  origin: Origin;
+  family: RunId;
+  at: Timestamp;
+  tags?: string[];
+};
+
+/** Seals `run.created`. Random values of the run derive from its id. */
+export function buildRun({ id, workflow, input, context, origin, family, at, tags }: RunSeed): NewRun {
+  const data: EventData["run.created"] = {
+    workflow: workflow.name,
+    version: workflow.version,
+    input: input.value,
+    origin,
+    family,
+    seed: sha256(id).slice(0, 32),
+  };
+  if (context !== undefined) data.context = context.value;
+  if (tags !== undefined) data.tags = tags;
+  const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
+  const stored = seal(sha256, genesis, placed);
+  return {
+    id,
+    events: [stored],
+    payloads: [input.payload, context?.payload].filter((payload) => payload !== undefined),
+    state: reduce(undefined, { ...placed, hash: stored.hash }),
+  };
+}
