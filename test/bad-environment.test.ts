@@ -24,7 +24,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { isStemmaError, Stemma, workflow } from "../src/index.ts";
-import type { ErrorCode, Event, RunHandle } from "../src/index.ts";
+import type { Duration, ErrorCode, Event, RunHandle } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
 import { errorOf, listening, outline, silent, stage, until } from "./stage.ts";
 
@@ -286,13 +286,22 @@ describe("a file that was damaged", () => {
   });
 });
 
-/** Lets a paid step end while its outcome cannot be stored, gives the disk back, and looks at what became of it. */
-async function keepsWhatWasPaid(path: string, code: ErrorCode, breakDisk: () => () => void, lease: string, awayMs: number) {
+/**
+ * Lets a paid step end while its outcome cannot be stored, gives the disk back, and looks at what became of it.
+ * `awayMs` is how long the disk is away, beyond the first two times that the outcome could not be stored.
+ */
+async function keepsWhatWasPaid(
+  path: string,
+  code: ErrorCode,
+  breakDisk: () => () => void,
+  lease: Duration,
+  awayMs: number,
+): Promise<void> {
   const value = "v".repeat(300_000);
   const { gate, seen, definition } = doored(value);
   const log = listening();
   await using store = sqlite(path);
-  await using theatre = await stage([definition], { store, log, lease: lease as "15s" });
+  await using theatre = await stage([definition], { store, log, lease });
   const handle = await theatre.stemma.run(definition, undefined);
   await gate.entered;
   const mend = breakDisk();
@@ -317,14 +326,14 @@ async function keepsWhatWasPaid(path: string, code: ErrorCode, breakDisk: () => 
 }
 
 describe.skipIf(!canMount)("a full disk", () => {
-  const full = (lease: string, awayMs: number): Promise<void> => {
+  const full = (lease: Duration, awayMs: number): Promise<void> => {
     const folder = smallDisk("1m") ?? "";
     return keepsWhatWasPaid(join(folder, "stemma.db"), "store.full", () => fill(folder), lease, awayMs);
   };
 
   it("keeps the outcome of a paid step in memory, and stores it once there is space", () => full("15s", 0));
 
-  it("does so too when the disk was full for longer than the lease", () => full("300ms", 1500));
+  it("does so too when the disk was full for longer than the lease", () => full("300ms", 500));
 
   it("says to free some space, and creates no run, when there is none from the start", async () => {
     const folder = smallDisk("2m") ?? "";
@@ -352,7 +361,7 @@ function limitFiles(bytes: string): void {
 }
 
 describe.skipIf(!canLimit)("a disk that fails to write", () => {
-  const failing = async (lease: string, awayMs: number): Promise<void> => {
+  const failing = async (lease: Duration, awayMs: number): Promise<void> => {
     const path = join(place(), "stemma.db");
     const ignore = (): void => {};
     process.on("SIGXFSZ", ignore);
@@ -370,7 +379,7 @@ describe.skipIf(!canLimit)("a disk that fails to write", () => {
 
   it("keeps the outcome of a paid step in memory, and stores it once it can be written", () => failing("15s", 0));
 
-  it("does so too when it failed for longer than the lease", () => failing("300ms", 1500));
+  it("does so too when it failed for longer than the lease", () => failing("300ms", 500));
 });
 
 describe("a place that cannot be written", () => {
@@ -433,6 +442,12 @@ describe("a file that is taken away under a working process", () => {
     expect(taken.seen, "what is acknowledged must be in the file that the user has").toEqual(["kept"]);
     expect(String((taken.error as { code?: string } | undefined)?.code)).toMatch(/^store\./);
     expect(existsSync(taken.path), "no empty file may stand in for the one that is gone").toBe(false);
+  });
+
+  it("acknowledges nothing more when only the log beside it was deleted, which has what was committed last", async () => {
+    await using taken = await takenAway((path) => rmSync(`${path}-wal`));
+    expect(taken.seen).toEqual(["kept"]);
+    expect(String((taken.error as { code?: string } | undefined)?.code)).toMatch(/^store\./);
   });
 
   it("acknowledges nothing more when another one was put in its place, and leaves that one alone", async () => {

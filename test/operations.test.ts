@@ -232,6 +232,36 @@ describe("a checkpoint", () => {
   });
 });
 
+describe("a stream", () => {
+  it("keeps what was emitted, in order, with a cursor of its own; recall emits nothing again", async () => {
+    let skipped = 0;
+    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    let entered = 0;
+    const emits = bare("emits", async (operations, run) => {
+      operations.emit("tokens", "a");
+      await operations.step({ ...place(run, "one"), run: () => 1 });
+      operations.emit("tokens", { b: 2 });
+      operations.emit("other", null);
+      await operations.step({ ...place(run, "two", [2]), run: () => ((entered += 1) === 1 ? new Promise(() => {}) : 2) });
+      operations.emit("tokens", "c");
+    });
+    const first = await stage([emits], { store });
+    const run = await first.stemma.run(emits, undefined);
+    await until(() => entered === 1);
+    await until(async () => ((await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 })).values ?? []).length === 2);
+    first.stemma.abandon();
+    skipped = 60_000;
+    await using second = await stage([emits], { store });
+    await (await second.stemma.get(run.id)).result();
+    const all = await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 });
+    // What was emitted before the first commit of a run that crashed is gone with it; here nothing was.
+    expect(all.values?.map(({ text }) => JSON.parse(text) as unknown)).toEqual(["a", { b: 2 }, "c"]);
+    const rest = await store.feed({ run: run.id, stream: "tokens", after: all.values?.[1]?.position ?? 0, limit: 9 });
+    expect(rest.values?.map(({ text }) => text)).toEqual(['"c"']);
+    expect((await store.feed({ run: run.id, stream: "none", after: 0, limit: 9 })).values).toEqual([]);
+  });
+});
+
 describe("messages", () => {
   it("that answer nothing open are logged, and taken in once", async () => {
     const store = sqlite(":memory:");

@@ -27,6 +27,8 @@ export const limits = {
   causesMax: 10_000,
   /** Items of one `ctx.map`. */
   mapItemsMax: 100_000,
+  /** Values that one stream of a run keeps; the oldest go. */
+  streamValuesMax: 10_000,
   /** Messages that wait in the inbox of one run. */
   inboxMessagesMax: 10_000,
 } as const;

@@ -144,6 +144,9 @@ export class Activation {
       open: (scope, name) => this.#asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => this.#withdrawScope(scope),
+      emit: (value) => {
+        if (this.#phase === "live") this.#journal.emit(value);
+      },
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#lastDelivered.at,
       live: () => this.#phase !== "recall",
@@ -163,6 +166,8 @@ export class Activation {
       log: this.#with.log,
       ...startOf(this.#loaded),
     };
+    // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
+    if (this.#recall.asks.length === 0) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),

@@ -10,7 +10,7 @@ import type { Causes, Digest, Draft, Event, Seq, Timestamp } from "../core/event
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
-import type { Commit, Message, NewRun, Payload, RunRow } from "../store/store.ts";
+import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
@@ -35,10 +35,11 @@ type Gathered = {
   reuse: { seq: Seq; key: Digest }[];
   create: NewRun[];
   send: Message[];
+  emit: Emitted[];
 };
 
 function nothing(): Gathered {
-  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [] };
+  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [] };
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
@@ -67,7 +68,12 @@ export class Appender {
 
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
-    return this.#gathered.events.length > 0;
+    return this.#gathered.events.length > 0 || this.#gathered.emit.length > 0;
+  }
+
+  /** Has a value of a stream flushed with the next events, or without any. */
+  emit(value: Emitted): void {
+    this.#gathered.emit.push(value);
   }
 
   /** Messages up to this number have become events. */
@@ -119,7 +125,7 @@ export class Appender {
 
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
-    const { stored, events, payloads, reuse, create, send } = this.#gathered;
+    const { stored, events, payloads, reuse, create, send, emit } = this.#gathered;
     this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
@@ -132,6 +138,7 @@ export class Appender {
       reuse,
       create,
       send,
+      emit,
       ...(release === undefined ? {} : { release }),
     };
     return { commit, events };

@@ -85,6 +85,8 @@ export type Operations = {
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   /** Takes back every open ask in a scope and below: losing steps are aborted, losing timers withdrawn. */
   withdraw(scope: string): void;
+  /** Puts a value into a stream of the run, for whoever follows it. Not waited for, and silent in recall. */
+  emit(stream: string, value: unknown): void;
   /** A number in [0, 1) that is the same in every recall, fork and restart. */
   random(scope: string): number;
   /** A UUID (version 8) that is the same in every recall, fork and restart. */

@@ -5,7 +5,7 @@
  */
 import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
-import type { Commit, CommitResult, Message, Payload, RunRow } from "../store/store.ts";
+import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import type { Batch, Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -128,6 +128,12 @@ export class Journal implements Source {
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
     }
     return ref;
+  }
+
+  /** Has a value of a stream flushed; nobody waits for it. */
+  emit(value: Emitted): void {
+    this.#appender.emit(value);
+    if (this.#flushing) this.#with.committer.request(this);
   }
 
   /** Tells where the causes of a recalled ask are written out. */

@@ -1,5 +1,7 @@
 /** The operations as bodies see them, over what an activation can do. */
 import type { Digest, Seq, Timestamp } from "../core/event.ts";
+import { checkName } from "../core/name.ts";
+import type { Emitted } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, Place, Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
@@ -14,6 +16,7 @@ type Primitives = {
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
   checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment>;
+  emit(value: Emitted): void;
   now(): Timestamp;
   live(): boolean;
 };
@@ -49,6 +52,11 @@ export function operationsOf(primitives: Primitives): Operations {
     },
     async checkpoint(causes, state) {
       return primitives.checkpoint(causes, toValue(state, "state of a checkpoint"));
+    },
+    emit(stream, value) {
+      checkName(stream, "name of a stream");
+      const { text = "null" } = toValue(value, `value for stream ${stream}`);
+      if (live()) primitives.emit({ stream, step: "", attempt: 1, text });
     },
     open,
     close,

@@ -70,6 +70,8 @@ export interface Store {
    * Events of all runs (or of one run, family or workflow) behind a position, in the order of positions. Every event
    * has exactly one position, for ever; within a run positions ascend with seq. There are no gaps: an event that is
    * not in a page has a higher position than all that are, whatever transactions were open meanwhile.
+   *
+   * With `stream` (and `run`) it gives the values of that stream instead, which have positions of their own.
    */
   feed(query: FeedQuery): Promise<FeedPage>;
 
@@ -143,6 +145,8 @@ export type Commit = {
   /** Runs to create, and messages to send, together with these events. */
   create?: readonly NewRun[];
   send?: readonly Message[];
+  /** Values of streams. They are no events: bounded, oldest first to go, and no part of what the run is. */
+  emit?: readonly Emitted[];
 };
 
 /** `epoch`: another worker holds the run. `seq`: the history is not where the holder believes. `inbox`: messages wait. */
@@ -190,6 +194,9 @@ export type Received = { number: number; key: string; kind: string; body: string
 
 export type Sent = { run: RunId; key: string; accepted: boolean; reason?: "missing" | "repeated" | "ended" | "full" };
 
+/** A value of a stream: JSON text, and which attempt of which step it comes from (the empty text: the body). */
+export type Emitted = { stream: string; step: string; attempt: number; text: string };
+
 export type ListQuery = {
   ids?: readonly RunId[];
   workflow?: string;
@@ -204,9 +211,11 @@ export type ListQuery = {
 
 export type Producer = { run: RunId; seq: Seq };
 
-export type FeedQuery = { after: number; limit: number; run?: RunId; family?: RunId; workflow?: string };
+export type FeedQuery = { after: number; limit: number; run?: RunId; family?: RunId; workflow?: string; stream?: string };
 
 export type FeedPage = {
+  /** Only of a stream. */
+  values?: readonly (Emitted & { position: number })[];
   events: readonly { position: number; run: RunId; event: StoredEvent }[];
   /** Where to go on: behind everything that this page has seen, matching or not. */
   position: number;

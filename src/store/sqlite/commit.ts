@@ -12,6 +12,7 @@ import { append } from "./append.ts";
 import { createRuns, endOf } from "./create.ts";
 import { bytesOf, digestOf } from "./digest.ts";
 import type { Statements } from "./driver.ts";
+import { writeEmitted } from "./emitted.ts";
 import { stateText } from "./row.ts";
 import { sendMessages } from "./send.ts";
 import {
@@ -80,6 +81,7 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
   const { family } = state;
   append(db, { run: before.n, family, seq: part.seq, events, payloads: part.payloads, reuse: part.reuse });
   settle(db, part, before, now);
+  if (part.emit !== undefined && part.emit.length > 0) writeEmitted(db, before.n, part.emit);
   if (part.create !== undefined) createRuns(db, part.create, now);
   if (part.send !== undefined) sendMessages(db, part.send, now);
   return { run, ok: true, inbox: before.inbox_seq };

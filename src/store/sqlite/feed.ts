@@ -8,6 +8,7 @@
 import type { RunId } from "../../core/event.ts";
 import type { FeedPage, FeedQuery } from "../store.ts";
 import type { Statements } from "./driver.ts";
+import { readStream } from "./emitted.ts";
 import { pageSize } from "./history.ts";
 import type { Row, RunColumns } from "./row.ts";
 import { eventOf } from "./row.ts";
@@ -28,6 +29,7 @@ const windowEvents = 20_000;
 
 export function readFeed(db: Statements, query: FeedQuery): FeedPage {
   const limit = pageSize(query.limit);
+  if (query.stream !== undefined) return readStream(db, query, query.stream, limit);
   // What holds of a run it has from its first event to its last, so this filter needs no window.
   if (query.run !== undefined) return readRun(db, query, query.run, limit);
   if (query.workflow === undefined && query.family === undefined) {

@@ -104,6 +104,16 @@ create table inbox (
   unique (run, key)
 );
 
+create table emitted (
+  run     integer not null references runs (n),
+  stream  text    not null,
+  n       integer not null, -- position in the stream: 1, 2, 3 ...
+  step    text    not null, -- key of the step that it comes from; empty: the body
+  attempt integer not null,
+  text    text    not null,
+  unique (run, stream, n)
+);
+
 create table workers (
   id          text    primary key,
   lease_until integer not null

@@ -5,6 +5,7 @@
 import type { Pruned, PruneRequest } from "../store.ts";
 import type { Statements } from "./driver.ts";
 import {
+  deleteEmitted,
   deleteEvents,
   deleteMessages,
   deletePayload,
@@ -45,6 +46,7 @@ export function haveGone(db: Statements, { runs }: Pruned): boolean {
 function remove(db: Statements, { n, tags }: Prunable): { events: number; payloadBytes: number } {
   const events = Number(db.prepare(deleteEvents).run(n).changes);
   db.prepare(deleteMessages).run(n);
+  db.prepare(deleteEmitted).run(n);
   for (const tag of JSON.parse(tags) as string[]) db.prepare(deleteTag).run(tag, n);
   const payloads = db.prepare(payloadsOfRun).all(n) as { payload: number }[];
   db.prepare(deletePayloadUses).run(n);

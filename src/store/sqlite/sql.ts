@@ -280,6 +280,7 @@ export const prunableRuns: string = /* sql */ `
    limit ?`;
 
 export const deleteEvents: string = /* sql */ `delete from events where run = ?`;
+export const deleteEmitted: string = /* sql */ `delete from emitted where run = ?`;
 export const deleteMessages: string = /* sql */ `delete from inbox where run = ?`;
 export const deleteRun: string = /* sql */ `delete from runs where n = ?`;
 export const payloadsOfRun: string = /* sql */ `select payload from payload_uses where run = ?`;
@@ -290,3 +291,20 @@ export const deletePayload: string = /* sql */ `
    where n = ?
      and not exists (select 1 from payload_uses where payload = ?)
   returning octet_length(text) as bytes`;
+
+export const lastEmitted: string = /* sql */ `select ifnull(max(n), 0) as n from emitted where run = ? and stream = ?`;
+
+export const insertEmitted: string = /* sql */ `
+  insert into emitted (run, stream, n, step, attempt, text)
+  values (?, ?, ?, ?, ?, ?)`;
+
+export const trimEmitted: string = /* sql */ `delete from emitted where run = ? and stream = ? and n <= ?`;
+
+export const readEmitted: string = /* sql */ `
+  select n as position, stream, step, attempt, text
+    from emitted
+   where run = ?
+     and stream = ?
+     and n > ?
+   order by n
+   limit ?`;

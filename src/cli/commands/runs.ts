@@ -1,0 +1,113 @@
+/** `stemma runs`: the runs of a store, newest first. */
+import { Option } from "commander";
+import type { Command } from "commander";
+import { formatDuration } from "../../core/duration.ts";
+import { limits } from "../../core/limits.ts";
+import type { Status } from "../../core/run.ts";
+import { isTerminal, statuses } from "../../core/run.ts";
+import { Stemma } from "../../engine/stemma.ts";
+import type { ListQuery, RunRow } from "../../store/store.ts";
+import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
+import { wholeNumber } from "../number-option.ts";
+import type { CommonOptions } from "../store-option.ts";
+import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Cell } from "../table.ts";
+import { table } from "../table.ts";
+import { note, paintNote, print, printJson, shellWord } from "../terminal.ts";
+
+type RunsOptions = CommonOptions & {
+  status?: Status[];
+  workflow?: string;
+  tag?: string;
+  limit: number;
+  cursor?: string;
+};
+
+const limitDefault = 20;
+
+export function addRuns(program: Command): void {
+  const command = program
+    .command("runs")
+    .description("list runs, newest first")
+    .addOption(new Option("--status <status...>", "only runs with one of these statuses").choices(statuses))
+    .option("--workflow <name>", "only runs of this workflow")
+    .option("--tag <tag>", "only runs with this tag")
+    .option("--limit <n>", "runs on a page", wholeNumber(1, limits.pageRunsMax), limitDefault)
+    .option("--cursor <cursor>", "the next page, as the page before named it");
+  withCommonOptions(command).action(runs);
+}
+
+async function runs(options: RunsOptions): Promise<void> {
+  await using store = openStore(options, "look");
+  const page = await new Stemma({ store }).list(queryOf(options));
+  if (options.json === true) return printJson({ runs: page.runs.map(plainRow), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) });
+  if (page.runs.length === 0) return note(paintNote(`No such runs in ${store.name}.`, "dim"));
+  const now = Date.now();
+  print(...table(columns, page.runs.map((row) => cellsOf(row, now))));
+  if (page.cursor !== undefined) note(paintNote(`More: ${nextCommand(options, page.cursor)}`, "dim"));
+}
+
+function queryOf({ status, workflow, tag, limit, cursor }: RunsOptions): ListQuery {
+  return {
+    limit,
+    ...(status === undefined ? {} : { status }),
+    ...(workflow === undefined ? {} : { workflow }),
+    ...(tag === undefined ? {} : { tag }),
+    ...(cursor === undefined ? {} : { cursor }),
+  };
+}
+
+/** A row as programs get it: the state, and where the store has the run. */
+export function plainRow({ id, state, worker, dueAt, queue, priority, epoch }: RunRow): Record<string, unknown> {
+  return { id, ...state, ...(worker === undefined ? {} : { worker }), dueAt, queue, priority, epoch };
+}
+
+const columns = [
+  { title: "status" },
+  { title: "run" },
+  { title: "workflow" },
+  { title: "started" },
+  { title: "took", align: "right" },
+  { title: "steps" },
+] as const;
+
+function cellsOf({ id, state, dueAt }: RunRow, now: number): Cell[] {
+  const { glyph, style } = lookOf(state.status);
+  const reason = state.reason === undefined || state.reason === "waiting" ? "" : ` (${wordsOf(state.reason)})`;
+  const due = dueAt !== null && dueAt > now ? `due ${relativeText(dueAt, now)}` : "";
+  const { startedAt } = state;
+  return [
+    { text: `${glyph} ${wordsOf(state.status)}${reason}`, style },
+    { text: id },
+    { text: `${state.workflow}@${state.version}` },
+    startedAt === undefined ? { text: due === "" ? "not yet" : due, style: "dim" } : { text: timeText(startedAt) },
+    { text: tookText(state, now) },
+    { text: stepsText(state) },
+  ];
+}
+
+/** How long it took; of a run that goes on, how long so far. */
+function tookText({ status, startedAt, endedAt, createdAt }: RunRow["state"], now: number): string {
+  if (endedAt !== undefined) return formatDuration(endedAt - (startedAt ?? createdAt));
+  return startedAt === undefined || isTerminal(status) ? "" : `${formatDuration(now - startedAt)}…`;
+}
+
+/** `12`, `12, 3 reused, 1 failed` */
+function stepsText({ steps }: RunRow["state"]): string {
+  const parts = [String(steps.succeeded)];
+  for (const [count, name] of [[steps.reused, "reused"], [steps.failed, "failed"], [steps.cancelled, "cancelled"]] as const) {
+    if (count > 0) parts.push(`${count} ${name}`);
+  }
+  return parts.join(", ");
+}
+
+/** What to type for the next page: the same question with the cursor. */
+function nextCommand({ status, workflow, tag, limit, store }: RunsOptions, cursor: string): string {
+  const words = ["stemma", "runs"];
+  if (status !== undefined) words.push("--status", ...status);
+  if (workflow !== undefined) words.push("--workflow", workflow);
+  if (tag !== undefined) words.push("--tag", tag);
+  if (limit !== limitDefault) words.push("--limit", String(limit));
+  if (store !== undefined) words.push("--store", store);
+  return [...words, "--cursor", cursor].map(shellWord).join(" ");
+}

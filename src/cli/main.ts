@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/**
+ * The command line. Each command is a file in `commands/` and a line in the list below. Standard output carries the
+ * answer and nothing else; exit codes: 0 done, 1 the run failed, 2 usage, 3 not found, 4 refused.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { addRuns } from "./commands/runs.ts";
+import { addShow } from "./commands/show.ts";
+import { addStart } from "./commands/start.ts";
+import { addTrace } from "./commands/trace.ts";
+import { addWorker } from "./commands/worker.ts";
+import { report } from "./report.ts";
+import { survivePipes } from "./terminal.ts";
+
+const commands = [addStart, addWorker, addRuns, addShow, addTrace];
+
+function programOf(): Command {
+  const program = new Command("stemma")
+    .description("Durable workflows whose runs form a family tree")
+    .version(version())
+    .showSuggestionAfterError()
+    .exitOverride()
+    // Errors are reported in one place; help that nobody asked for is not an answer.
+    .configureOutput({ outputError: () => {} });
+  for (const add of commands) add(program);
+  return program;
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return version;
+}
+
+/** Whether errors are wanted as JSON: also when the arguments could not be read. */
+function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? words.length : end).includes("--json");
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const json = wantsJson(words);
+  const fail = (error: unknown): void => process.exit(report(error, json));
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  survivePipes();
+  try {
+    await programOf().parseAsync([...words], { from: "user" });
+    return 0;
+  } catch (error) {
+    // Commander ends `--help` and `--version` this way too; they are answers. So it ends no command at all: usage.
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (error instanceof CommanderError && error.code === "commander.help") return 2;
+    return report(error, json);
+  }
+}
+
+const code = await main(process.argv.slice(2));
+process.exitCode = code;
+// What workflows' modules left open (connections, timers) must not keep a command from ending that is done.
+process.stdout.write("", () => process.exit(code));

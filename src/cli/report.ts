@@ -1,0 +1,42 @@
+/** How a command ends when it does not end well: one line for people or one object for programs, and the exit code. */
+import { inspect } from "node:util";
+import { CommanderError } from "commander";
+import { errorCodes, isStemmaError } from "../core/error.ts";
+import { isMissingStore } from "./store-option.ts";
+import { jsonText, note, paintNote, visible } from "./terminal.ts";
+
+type Report = { code: string; message: string; data: Record<string, unknown> };
+
+/** Says on standard error what went wrong, and gives the exit code that its code stands for. */
+export function report(error: unknown, json: boolean): number {
+  const { code, message, data } = reportOf(error);
+  if (json) note(jsonText({ error: { code, message, data } }));
+  else note(`${paintNote(`error ${code}:`, "red")} ${visible(message)}`);
+  if (process.env["STEMMA_DEBUG"]) for (const line of stackOf(error).split("\n")) note(visible(line));
+  return exitOf(code, error);
+}
+
+function reportOf(error: unknown): Report {
+  if (isStemmaError(error)) return { code: error.code, message: error.message, data: error.data };
+  // Commander words its messages as "error: unknown option '--x'".
+  if (error instanceof CommanderError) return { code: "usage.invalid", message: sentence(error.message), data: {} };
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 0 });
+  return { code: "engine.bug", message: `${what} (set STEMMA_DEBUG=1 to see where)`, data: {} };
+}
+
+function sentence(message: string): string {
+  const text = message.replace(/^error: /, "").trim();
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function exitOf(code: string, error: unknown): number {
+  // What is looked for is not there, which is another thing than a store that cannot be reached for now.
+  if (isMissingStore(error)) return 3;
+  const meanings: Readonly<Record<string, { exit: number }>> = errorCodes;
+  // An error of another copy of this package may have a code that this one does not know.
+  return Object.hasOwn(meanings, code) ? (meanings[code]?.exit ?? 1) : 1;
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? inspect(error, { depth: 4 }) : "";
+}

@@ -1,0 +1,66 @@
+/** Which store a command works on, and the options that every command has. */
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Stats } from "node:fs";
+import type { Command } from "commander";
+import { isStemmaError, StemmaError } from "../core/error.ts";
+import { sqlite } from "../sqlite.ts";
+import type { SqliteStore } from "../sqlite.ts";
+
+export type CommonOptions = { json?: boolean; store?: string };
+
+/** Adds what every command takes. */
+export function withCommonOptions(command: Command): Command {
+  return command
+    .option("--store <path>", "file of the store (default: $STEMMA_STORE, else stemma.db in this folder)")
+    .option("--json", "print exactly one JSON value to standard output");
+}
+
+/**
+ * Opens the store. `look` is for commands that only look: they never make a file.
+ *
+ * @throws StemmaError `usage.invalid` for what cannot be a store; for a file that is not there `store.unavailable`, see
+ * {@link isMissingStore}
+ */
+export function openStore(options: CommonOptions, use: "look" | "work"): SqliteStore {
+  const path = options.store ?? (process.env["STEMMA_STORE"] || "stemma.db");
+  if (path === "" || path === ":memory:" || /^[a-z][a-z0-9+.-]+:\/\//i.test(path) || path.startsWith("file:")) {
+    const found = JSON.stringify(withoutPassword(path));
+    throw new StemmaError("usage.invalid", `Expected --store to be the path of a file, got ${found}. Give a file such as stemma.db.`);
+  }
+  const stats = statsOf(path);
+  if (stats?.isDirectory() === true) {
+    throw new StemmaError("usage.invalid", `Expected --store to be a file, found a folder at ${resolve(path)}. Give a file in it.`, {
+      data: { path: resolve(path) },
+    });
+  }
+  if (use === "look" && (stats === undefined || (stats.isFile() && stats.size === 0))) throw missing(resolve(path));
+  return sqlite(path);
+}
+
+/** Whether a store was not there to be looked at: "not found" among exit codes. */
+export function isMissingStore(error: unknown): boolean {
+  return isStemmaError(error, "store.unavailable") && error.data["missing"] === true;
+}
+
+function missing(path: string): StemmaError {
+  const advice = "Name another with --store or STEMMA_STORE, or begin one with stemma start.";
+  return new StemmaError("store.unavailable", `There is no store at ${path}. ${advice}`, { data: { path, missing: true } });
+}
+
+/** Undefined where there is nothing. What cannot be looked at is left to the store, which says why. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new StemmaError("store.not_writable", `The store at ${resolve(path)} cannot be looked at (${code ?? String(error)}).`, {
+      data: { path: resolve(path) },
+      cause: error,
+    });
+  }
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//…@");
+}
