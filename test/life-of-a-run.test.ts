@@ -1,6 +1,7 @@
 /** What happens between the start and the end of a run: side by side, losers, leftovers, sleeps, stops. */
 import { describe, expect, it } from "vitest";
-import { Stemma, StepError, workflow } from "../src/index.ts";
+import { Stemma, workflow } from "../src/index.ts";
+import type { StepError } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
 import { errorOf, outline, silent, stage, until } from "./stage.ts";
 

@@ -94,7 +94,7 @@ describe("the end of the demonstration", () => {
   test("no more than five flagged packages are named, and the rest are counted", () => {
     const flag = { package: "p@1", path: "p", declared: null, licence: "unknown" };
     const documentation = { withoutReadme: 0, withoutInstall: 0, withoutExample: 0, words: 0 };
-    const unknown = Array<typeof flag>(7).fill(flag);
+    const unknown = Array.from({ length: 7 }, () => flag);
     const lines = plain(
       summaryLines({ packages: 7, byLicence: [], unknown, conflicting: [], withoutText: [], documentation }),
     );

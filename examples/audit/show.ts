@@ -51,7 +51,7 @@ export function figureLines(found: Figures): string[] {
 /** Commands to look at the run, to be typed where the demonstration was started. */
 export function nextCommands(run: string, store: string, reports: readonly string[]): string[] {
   return [
-    ...["show", "trace", "verify"].map((command) => `  npx stemma ${command} ${run} --store ${here(store)}`),
+    ...["show", "trace"].map((command) => `  npx stemma ${command} ${run} --store ${here(store)}`),
     ...reports.map((report) => `  less ${here(report)}`),
   ];
 }

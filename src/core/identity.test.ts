@@ -15,6 +15,7 @@ import {
   refOf,
   reuseKey,
   scopeWithoutIndices,
+  segmentRoot,
 } from "./identity.ts";
 import type { Json } from "./json.ts";
 import { checkName } from "./name.ts";
@@ -35,7 +36,10 @@ const name = fc.oneof(
 );
 /** A label: a name, or the k-th of a name. */
 const label = fc.tuple(name, fc.nat({ max: 3 })).map(([text, k]) => labelOf(text, k));
-const scope = fc.array(label, { maxLength: 3 }).map((labels) => labels.join("/"));
+/** A scope path, of the first segment of a run or of one behind a checkpoint. */
+const scope = fc
+  .tuple(fc.nat({ max: 2 }), fc.array(label, { maxLength: 3 }))
+  .map(([segment, labels]) => [segmentRoot(segment), ...labels].filter((part) => part !== "").join("/"));
 const digest = fc.constantFrom(sha256("a"), sha256("b"));
 const identity: fc.Arbitrary<Identity> = fc.record({
   scope,
@@ -62,6 +66,7 @@ describe("keys", () => {
     ["charge#2", { scope: "", name: "charge", k: 1 }],
     ["items/3/resize", { scope: "items/3", name: "resize", k: 0 }],
     ["x#2/y#12", { scope: "x#2", name: "y", k: 11 }],
+    ["#1/charge#2", { scope: "#1", name: "charge", k: 1 }],
   ])("%s is taken apart", (key, parts) => {
     expect(parseKey(key)).toEqual(parts);
   });
@@ -198,6 +203,9 @@ test.each([
   ["items/3/x#2", "items/x"],
   ["items#12/3/4/y", "items/y"],
   ["3", ""],
+  ["3#2/x", "x"],
+  ["#1", ""],
+  ["#12/items/3/x#2", "items/x"],
   ["v2/3a/a3/-1/1.5", "v2/3a/a3/-1/1.5"],
 ])("places in loops are taken out of the scope %j: %j", (path, bare) => {
   expect(scopeWithoutIndices(path)).toBe(bare);

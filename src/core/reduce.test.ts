@@ -121,6 +121,14 @@ test("tags are those that were set last; a run without tags has none", () => {
   expect(reduceAll(history({ type: "run.created", data })).tags).toEqual([]);
 });
 
+test("the last state checkpoint is known by its place, and all are counted, whatever comes after", () => {
+  const checkpoint: Step = { type: "checkpoint", data: { state: output, parent: null } };
+  expect(reduceAll(history(created, started))).not.toHaveProperty("checkpoint");
+  expect(reduceAll(history(created, started, checkpoint)).checkpoint).toEqual({ seq: 2, count: 1 });
+  const ended: Step = { type: "run.succeeded", data: { output } };
+  expect(reduceAll(history(created, started, checkpoint, started, checkpoint, ended)).checkpoint).toEqual({ seq: 4, count: 2 });
+});
+
 describe("a history is refused", () => {
   const reduced = (event: Partial<Event>): string =>
     refusalOf(() => reduce(reduceAll(history(created, started)), { ...history(created, started, started)[2], ...event } as Event));
@@ -179,6 +187,7 @@ const later: Step[] = [
   { type: "step.succeeded", data: { key: "a", output } },
   { type: "step.failed", data: { key: "b", error } },
   { type: "step.attempt_failed", data: { key: "a", attempt: 1, error } },
+  { type: "checkpoint", data: { state: output, parent: null } },
   { type: "wait.opened", data: { key: "w", kind: "approval" } },
   { type: "wait.answered", data: { key: "w", value: output } },
   { type: "run.failed", data: { error, frontier: [] } },

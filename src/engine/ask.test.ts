@@ -121,6 +121,21 @@ describe("asks that are on record", () => {
   });
 });
 
+test("a wait is found by its key while it is open: not before it was opened, not after it was settled or taken back", () => {
+  const asks = new Asks(nothing);
+  const [first, second] = [ask(asks, "ok"), ask(asks, "ok")];
+  expect(asks.waiting("ok")).toBeUndefined();
+  first.stage = "begun";
+  second.stage = "begun";
+  expect(asks.waiting("ok")).toBe(first);
+  expect(asks.waiting("ok#2")).toBe(second);
+  expect(asks.waiting("ok#3")).toBeUndefined();
+  first.stage = "recorded";
+  second.withdrawn = "lost race";
+  expect(asks.waiting("ok")).toBeUndefined();
+  expect(asks.waiting("ok#2")).toBeUndefined();
+});
+
 test("open asks are those whose outcome has not been delivered", () => {
   const asks = new Asks(nothing);
   const all = (["asked", "begun", "recorded", "delivered"] as const).map((stage) => {

@@ -102,9 +102,6 @@ export class Asks {
     this.#byText.delete(identityText(ask.identity));
   }
 
-  get size(): number {
-    return this.#byText.size;
-  }
 }
 
 /** Whether a scope path is another or below it. */

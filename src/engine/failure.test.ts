@@ -122,7 +122,7 @@ describe("the record of an error", () => {
 
   test("has nothing that the error does not have", () => {
     expect(toRecord(new Error("x"))).toEqual({ name: "Error", message: "x" });
-    expect(Object.keys(toRecord(new Error("x", { cause: undefined })))).toEqual(["name", "message"]);
+    for (const cause of [undefined, null]) expect(Object.keys(toRecord(new Error("x", { cause })))).toEqual(["name", "message"]);
   });
 
   test.each([null, 0, false, "", [], {}])("has data that is %j, which is a value like others", (data) => {

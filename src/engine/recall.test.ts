@@ -186,6 +186,23 @@ describe("order", () => {
   });
 });
 
+test("the part of a history behind a checkpoint is indexed by the places that its events have in the whole", () => {
+  const causes = [4, 2, 3, 0];
+  const whole = history(
+    { type: "step.succeeded", data: { key: "before", output } },
+    { type: "step.succeeded", data: { key: "also", output } },
+    { type: "checkpoint", data: { state: output, parent: null }, causes: [2, 3] },
+    { type: "step.succeeded", data: { key: "#1/x", output }, causes },
+    { type: "step.succeeded", data: { key: "#1/y", output }, causes: { same: 5 } },
+  );
+  const found = recallOf(whole.slice(4));
+  expect(found.asks.map(({ text, first, after, causes: named, spelledAt }) => [text, first, after, named, spelledAt])).toEqual([
+    ["#1/x#-#0", 5, 4, causes, 5],
+    ["#1/y#-#0", 6, 4, causes, 5],
+  ]);
+  expect(recallOf([])).toMatchObject({ asks: [], outcomes: [] });
+});
+
 test("closed scopes are known by their label, and are no asks", () => {
   const found = recall(
     { type: "step.succeeded", data: { key: "l/x", output } },

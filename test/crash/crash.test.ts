@@ -16,11 +16,14 @@ describe.skipIf(process.platform === "win32")("a worker killed at any instant", 
   test("loses no acknowledged step, has none run again, and leaves no run stuck", { timeout: 300_000 }, async () => {
     const started = performance.now();
     // Two worlds side by side: while a process of one is being started, those of the other work.
-    const worlds = await Promise.all([0, 1].map((i) => rounds({ ...usual, seed: seed + i, kills: Math.ceil(kills / 2) })));
-    const sum = (key: Exclude<keyof Outcome, "faults">): number => worlds.reduce((total, world) => total + world[key], 0);
+    const worlds = await Promise.all(
+      [0, 1].map((i) => rounds({ ...usual, seed: seed + i, kills: Math.ceil(kills / 2) })),
+    );
+    const sum = (key: Exclude<keyof Outcome, "faults">): number =>
+      worlds.reduce((total, world) => total + world[key], 0);
     console.log(
       `seed ${seed}: ${sum("kills")} kills (${sum("inFlush")} in a flush, ${sum("inStep")} in a step, ${sum("idle")} idle), ` +
-        `${sum("stops")} freezes, ${sum("runs")} runs, ${sum("steps")} steps, ${sum("events")} events, ` +
+        `${sum("stops")} freezes (${sum("late")} late), ${sum("runs")} runs, ${sum("steps")} steps, ${sum("events")} events, ` +
         `${((performance.now() - started) / 1000).toFixed(1)} s`,
     );
     expect(worlds.flatMap((world) => world.faults)).toEqual([]);
@@ -36,7 +39,14 @@ describe.skipIf(process.platform === "win32")("a worker killed at any instant", 
   ])("is noticed when %s", { timeout: 180_000 }, async (_, bug) => {
     const faults: string[] = [];
     for (let tries = 0; tries < 6 && faults.length === 0; tries += 1) {
-      const lived = await rounds({ ...usual, seed: seed + 100 + tries, kills: 16, freezes: 0.35, patienceMs: 1500, bug });
+      const lived = await rounds({
+        ...usual,
+        seed: seed + 100 + tries,
+        kills: 16,
+        freezes: 0.35,
+        patienceMs: 3000,
+        bug,
+      });
       faults.push(...lived.faults);
     }
     console.log(`${bug}: ${faults.length} faults, such as: ${faults[0]}`);

@@ -74,7 +74,8 @@ function outcomesOf(run: RunId, events: readonly Event[]): Outcome[] {
 function valueOf(event: Event): string | undefined {
   if (event.type === "step.failed") return event.data.error.message;
   if (event.type !== "step.succeeded" || !("inline" in event.data.output)) return undefined;
-  return String(event.data.output.inline);
+  const { inline } = event.data.output;
+  return typeof inline === "string" ? inline : undefined;
 }
 
 function checkRun(run: RunId, { row, stored, events }: Read, outcomes: readonly Outcome[]): string[] {
@@ -115,7 +116,7 @@ function checkRun(run: RunId, { row, stored, events }: Read, outcomes: readonly 
 async function checkFeed(store: Store, counts: ReadonlyMap<RunId, number>): Promise<string[]> {
   const faults: string[] = [];
   const next = new Map<RunId, number>();
-  for (let after = 0; ; ) {
+  for (let after = 0; ;) {
     const page = await store.feed({ after, limit: 1000 });
     for (const { position, run, event } of page.events) {
       if (position <= after) faults.push(`the feed gives position ${position} behind ${after}`);

@@ -47,7 +47,16 @@ export async function rounds(options: RoundsOptions): Promise<Outcome> {
   const world = new World(chance);
   const bug = options.bug ?? "none";
   const outcome: Outcome = {
-    ...{ kills: 0, inFlush: 0, inStep: 0, idle: 0, stops: 0, runs: 0, steps: 0, events: 0, late: 0, faults: [] },
+    kills: 0,
+    inFlush: 0,
+    inStep: 0,
+    idle: 0,
+    stops: 0,
+    runs: 0,
+    steps: 0,
+    events: 0,
+    late: 0,
+    faults: [],
   };
   try {
     await rehearse(world);

@@ -119,7 +119,8 @@ async function truth(store: Store, part: Commit, result: CommitResult): Promise<
 
 /** The store with a planted bug. */
 export function bugged(store: Store, bug: Bug): Store {
-  if (bug === "no-fence") return replaced(store, { commit: async (parts) => store.commit(await fenceless(store, parts)) });
+  if (bug === "no-fence")
+    return replaced(store, { commit: async (parts) => store.commit(await fenceless(store, parts)) });
   if (bug === "no-seq") return replaced(store, { commit: async (parts) => store.commit(await behind(store, parts)) });
   return store;
 }

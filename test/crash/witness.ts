@@ -7,7 +7,7 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
 /**
- * `enter`, `leave`: a step's function was entered, was left (run, idempotency key, name). `flush`, `flushed`: a commit
+ * `up`: a worker has started. `enter`, `leave`: a step's function was entered, was left (run, idempotency key, name). `flush`, `flushed`: a commit
  * was asked for, was answered. `recorded`: it had the outcome of a step (run, step, seq). `saw`: the workflow's code
  * was given it (run, step, value). `claim`: a run was given to this worker. `lock`, `free`: a transaction that writes
  * begins, is over. `stop`, `continue`: the process was frozen, was let go on. `log`: the engine has something to say.

@@ -4,8 +4,7 @@
  * can be told from one that was recalled. All of them end well, whatever happens to their workers.
  */
 import { workflow } from "../../src/index.ts";
-import type { Context, Workflow } from "../../src/index.ts";
-import type { StepTools } from "../../src/index.ts";
+import type { Context, StepTools, Workflow } from "../../src/index.ts";
 import type { Pen } from "./witness.ts";
 import { word } from "./witness.ts";
 
@@ -71,15 +70,19 @@ function chain(pen: Pen): Workflow<Input, string> {
 function fan(pen: Pen): Workflow<Input, number> {
   return workflow<Input, number>({ name: "fan" }, async (ctx) => {
     const items = [1, 2, 3, 4, 5, 6, 7];
-    const sizes = await ctx.map("size", items, { concurrency: 3 }, (item, tools) => work(pen, ctx, `size/${item}`, tools));
-    for (const [i, value] of sizes.entries()) pen.write("saw", ctx.runId, i === 0 ? "size" : `size#${i + 1}`, word(value));
+    const sizes = await ctx.map("size", items, { concurrency: 3 }, (item, tools) =>
+      work(pen, ctx, `size/${item}`, tools),
+    );
+    for (const [i, value] of sizes.entries())
+      pen.write("saw", ctx.runId, i === 0 ? "size" : `size#${i + 1}`, word(value));
     await Promise.all([step(pen, ctx, "left"), step(pen, ctx, "right"), failing(pen, ctx, "wrong")]);
     // Nobody waits for these; they run beside what follows, and are taken back if it ends before them.
     void step(pen, ctx, "aside");
     void (async () => step(pen, ctx, "behind", await step(pen, ctx, "before")))();
     const both = await ctx.all({
       one: async () => [await step(pen, ctx, "one/a"), await step(pen, ctx, "one/b")],
-      two: () => ctx.scope("deep", async () => [await step(pen, ctx, "two/deep/a"), await step(pen, ctx, "two/deep/b")]),
+      two: () =>
+        ctx.scope("deep", async () => [await step(pen, ctx, "two/deep/a"), await step(pen, ctx, "two/deep/b")]),
     });
     await step(pen, ctx, "sum", [...both.one, ...both.two].length);
     return sizes.length;

@@ -23,15 +23,14 @@ export const pause = (ms: number): Promise<void> => new Promise((resolve) => set
 export type Life = {
   pid: number;
   child: ChildProcess;
-  /** Steps that it is in, by idempotency key (a step may be entered while an abandoned entry is still on its way out). */
+  /** How many steps it is in. */
   inside: number;
   flushing: boolean;
   /** Whether it is in a transaction that writes; frozen there, it would keep everybody out. */
   locking: boolean;
   entered: number;
-  claimed: number;
   gone: boolean;
-  /** When it ended, and by nobody's wish. */
+  /** How it ended, if nobody here ended it. */
   failed: string | undefined;
 };
 
@@ -76,8 +75,14 @@ export class World {
     const child = startWorker(given);
     if (child.pid === undefined) throw new Error("A worker process could not be started.");
     const alive: Life = {
-      ...{ pid: child.pid, child, inside: 0, flushing: false, locking: false, entered: 0, claimed: 0 },
-      ...{ gone: false, failed: undefined },
+      pid: child.pid,
+      child,
+      inside: 0,
+      flushing: false,
+      locking: false,
+      entered: 0,
+      gone: false,
+      failed: undefined,
     };
     child.once("exit", (code, signal) => {
       alive.gone = true;
@@ -139,7 +144,9 @@ export class World {
       const { runs } = await this.store.list({ ids: this.runs.slice(at, at + 200), limit: 200 });
       for (const { id, state, worker } of runs) {
         if (isTerminal(state.status)) continue;
-        open.push(`${id} (${state.workflow}) ${state.status} ${state.reason ?? ""} seq ${state.seq} held by ${worker ?? "nobody"}`);
+        open.push(
+          `${id} (${state.workflow}) ${state.status} ${state.reason ?? ""} seq ${state.seq} held by ${worker ?? "nobody"}`,
+        );
       }
     }
     return open;
@@ -165,8 +172,14 @@ function startWorker(life: WorkerLife): ChildProcess {
 /** Has the code of a worker compiled and kept for the others: a process that is killed keeps nothing. */
 export async function rehearse(world: World): Promise<void> {
   const child = startWorker({
-    ...{ file: world.file, witness: world.witness, seed: 0, bug: "none", travelMsMax: 0, forgets: 0 },
-    ...{ leaseMs: 1000, rehearsal: true },
+    file: world.file,
+    witness: world.witness,
+    seed: 0,
+    bug: "none",
+    travelMsMax: 0,
+    forgets: 0,
+    leaseMs: 1000,
+    rehearsal: true,
   });
   const code = await new Promise<number | null>((resolve) => void child.once("exit", resolve));
   if (code !== 0) throw new Error(`A worker process could not be started: it ended with code ${code}.`);
@@ -177,7 +190,6 @@ function take(life: Life, { kind }: Line): void {
     life.inside += 1;
     life.entered += 1;
   } else if (kind === "leave") life.inside -= 1;
-  else if (kind === "claim") life.claimed += 1;
   else if (kind === "flush") life.flushing = true;
   else if (kind === "flushed") life.flushing = false;
   else if (kind === "lock") life.locking = true;
