@@ -60,7 +60,7 @@ const canLimit = process.platform === "linux" && spawnSync("prlimit", ["--versio
 function fill(folder: string): () => void {
   const ballast = join(folder, "ballast");
   const file = openSync(ballast, "w");
-  for (let size = 65_536; size >= 1; ) {
+  for (let size = 65_536; size >= 1;) {
     try {
       writeSync(file, Buffer.alloc(size));
     } catch {
@@ -136,7 +136,15 @@ async function wake(path: string, id: string) {
   const log = listening();
   const store = sqlite({ path, now: () => Date.now() + laterMs });
   const stemma = new Stemma({ store, workflows: [resting(entered)], log });
-  const woken = { entered, lines: log.lines, status: "", reason: "", detail: "", error: undefined as unknown, output: undefined as unknown };
+  const woken = {
+    entered,
+    lines: log.lines,
+    status: "",
+    reason: "",
+    detail: "",
+    error: undefined as unknown,
+    output: undefined as unknown,
+  };
   try {
     await stemma.start();
     await until(async () => {
@@ -215,7 +223,9 @@ describe("a file that is no database of ours", () => {
     const { path, ids } = await restingFile();
     const newer = new DatabaseSync(path);
     newer.exec("pragma user_version = 9001; delete from migrations where id > 1");
-    newer.exec("insert into migrations (id, breaking) with recursive n(i) as (select 2 union all select i + 1 from n where i < 9001) select i, i = 9001 from n");
+    newer.exec(
+      "insert into migrations (id, breaking) with recursive n(i) as (select 2 union all select i + 1 from n where i < 9001) select i, i = 9001 from n",
+    );
     newer.close();
     await expectRefused(path, "store.newer", /9001/, /upgrade/);
     const mended = new DatabaseSync(path);
@@ -233,9 +243,13 @@ describe("a file that was damaged", () => {
     const stemma = new Stemma({ store, log: silent });
     const codes = new Set<string>();
     for (const id of ids) {
-      const events = await stemma.history(id).catch((error: unknown) => codes.add(isStemmaError(error) ? error.code : String(error)));
+      const events = await stemma
+        .history(id)
+        .catch((error: unknown) => codes.add(isStemmaError(error) ? error.code : String(error)));
       if (!Array.isArray(events)) continue;
-      expect(JSON.stringify((events as Event[]).find(({ type }) => type === "step.succeeded")?.data)).toContain("paid-7777");
+      expect(JSON.stringify((events as Event[]).find(({ type }) => type === "step.succeeded")?.data)).toContain(
+        "paid-7777",
+      );
     }
     expect([...codes]).toEqual(["store.corrupt"]);
   });
@@ -307,7 +321,8 @@ async function keepsWhatWasPaid(
   const mend = breakDisk();
   try {
     gate.open();
-    const kept = (): number => log.lines.filter((line) => line.includes("cannot take a flush") && line.includes(code)).length;
+    const kept = (): number =>
+      log.lines.filter((line) => line.includes("cannot take a flush") && line.includes(code)).length;
     await until(() => kept() >= 2);
     await new Promise((resolve) => setTimeout(resolve, awayMs));
     expect(seen).toEqual(["kept"]);
@@ -354,9 +369,43 @@ describe.skipIf(!canMount)("a full disk", () => {
   });
 });
 
+describe.skipIf(!canMount)("a worker that is stopped while its disk is full", () => {
+  it("stops within its timeout, says which run it could not store, and another one goes on", async () => {
+    const folder = smallDisk("2m") ?? "";
+    const path = join(folder, "stemma.db");
+    const { gate, seen, definition } = doored("v".repeat(300_000));
+    const log = listening();
+    const store = sqlite(path);
+    const stemma = new Stemma({ store, workflows: [definition], log });
+    await stemma.start();
+    const handle = await stemma.run(definition, undefined);
+    await gate.entered;
+    const mend = fill(folder);
+    gate.open();
+    await until(() => log.lines.some((line) => line.includes("store.full")));
+    const stopped = stemma.stop({ timeout: 100 }).then(() => "stopped");
+    const late = new Promise((resolve) => setTimeout(() => resolve("still stopping after 5 s"), 5000));
+    try {
+      expect(await Promise.race([stopped, late])).toBe("stopped");
+      expect(log.lines.at(-1)).toContain(handle.id);
+      expect(log.lines.at(-1)).toContain("store.full");
+      expect(seen).toEqual(["kept"]);
+    } finally {
+      mend();
+      await stopped;
+      await store.close();
+    }
+    await using again = sqlite({ path, now: () => Date.now() + laterMs });
+    await using theatre = await stage([definition], { store: again });
+    expect(await (await theatre.stemma.get(handle.id)).result()).toBe("done");
+  });
+});
+
 /** For this very process: no file may grow beyond so many bytes. The signal that comes with it is ignored. */
 function limitFiles(bytes: string): void {
-  const { status, stderr } = spawnSync("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:`], { encoding: "utf8" });
+  const { status, stderr } = spawnSync("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:`], {
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(stderr);
 }
 
@@ -429,8 +478,9 @@ describe("a file that is taken away under a working process", () => {
       ...{ path, handle, error, log },
       ...made,
       async [Symbol.asyncDispose](): Promise<void> {
-        await stemma.stop({ timeout: 200 });
+        // Closing first ends what waits for the file.
         await store.close();
+        await stemma.stop({ timeout: 200 });
       },
     };
   }
@@ -469,7 +519,8 @@ describe("a file that is taken away under a working process", () => {
       for (const part of parts) if (existsSync(path + part)) renameSync(path + part, join(away, `x${part}`));
     });
     expect(taken.seen).toEqual(["kept"]);
-    for (const part of parts) if (existsSync(join(away, `x${part}`))) renameSync(join(away, `x${part}`), taken.path + part);
+    for (const part of parts)
+      if (existsSync(join(away, `x${part}`))) renameSync(join(away, `x${part}`), taken.path + part);
     expect(await taken.handle.result()).toBe("done");
     expect(taken.gate.entries).toBe(1);
   });
@@ -495,8 +546,12 @@ describe("two workers on one file", () => {
     // Few places each, so that neither can take all.
     await using first = await stage([workflows[0] as (typeof workflows)[0]], { store: one, concurrency: 2 });
     await using second = await stage([workflows[1] as (typeof workflows)[0]], { store: two, concurrency: 2 });
-    const handles = await Promise.all(Array.from({ length: 30 }, () => first.stemma.run(workflows[0] as (typeof workflows)[0], undefined)));
-    const outputs = await Promise.all(handles.map((handle) => second.stemma.get(handle.id).then((same) => same.result())));
+    const handles = await Promise.all(
+      Array.from({ length: 30 }, () => first.stemma.run(workflows[0] as (typeof workflows)[0], undefined)),
+    );
+    const outputs = await Promise.all(
+      handles.map((handle) => second.stemma.get(handle.id).then((same) => same.result())),
+    );
     expect(new Set(outputs)).toEqual(new Set(["one", "two"]));
     expect(entered.toSorted()).toEqual([...new Set(entered)].toSorted());
     expect(entered).toHaveLength(90);
@@ -517,11 +572,14 @@ describe("two workers on one file", () => {
       return child;
     });
     const closed = children.map((child) => once(child, "close"));
-    await until(() => children.some(({ exitCode }) => exitCode !== null) || [0, 1].every((n) => (lines[n]?.length ?? 0) > 400));
+    await until(
+      () => children.some(({ exitCode }) => exitCode !== null) || [0, 1].every((n) => (lines[n]?.length ?? 0) > 400),
+    );
     for (const child of children) child.kill("SIGKILL");
     await Promise.all(closed);
     const entered = lines.flatMap((some) => some.filter((line) => line.startsWith("enter ")));
-    const runs = (n: number): Set<string> => new Set(lines[n]?.flatMap((line) => (line.startsWith("enter ") ? [line.split(" ")[1] ?? ""] : [])));
+    const runs = (n: number): Set<string> =>
+      new Set(lines[n]?.flatMap((line) => (line.startsWith("enter ") ? [line.split(" ")[1] ?? ""] : [])));
     expect(entered.length).toBeGreaterThan(200);
     expect(entered.toSorted()).toEqual([...new Set(entered)].toSorted());
     expect([...runs(0).intersection(runs(1))], "no run was worked on by both").toEqual([]);

@@ -42,7 +42,13 @@ describe("I1 connected", () => {
     let n = 0;
     await fc.assert(
       fc.asyncProperty(programs, fc.nat(6), fc.boolean(), async (program, commit, applied) => {
-        const { events } = await live({ store, clock, name: `i1-${(n += 1)}`, program, crashes: [{ commit, applied }] });
+        const { events } = await live({
+          store,
+          clock,
+          name: `i1-${(n += 1)}`,
+          program,
+          crashes: [{ commit, applied }],
+        });
         for (let end = 1; end <= events.length; end += 1) {
           expect(components(trace([{ run: "run_x", events: events.slice(0, end) }]))).toBe(1);
         }
@@ -311,7 +317,9 @@ describe("I12 isolation", () => {
       }
       expect(result).toMatchObject({ status: "fulfilled", value: { list: [i, -1], again: [i, i * 10] } });
       if (result.status === "fulfilled") ids.add(result.value.id);
-      const step = (await (runs[i] as (typeof runs)[number]).history()).find((event) => event.type === "step.succeeded");
+      const step = (await (runs[i] as (typeof runs)[number]).history()).find(
+        (event) => event.type === "step.succeeded",
+      );
       expect(step?.data).toMatchObject({ output: { inline: [i] } });
     }
     expect(ids.size).toBe(results.filter((result) => result.status === "fulfilled").length);

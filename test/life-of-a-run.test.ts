@@ -61,7 +61,10 @@ describe("work side by side", () => {
     const run = await theatre.stemma.run(definition, undefined);
     await run.result();
     const causes = Object.fromEntries(
-      (await run.history()).map((event) => ["key" in event.data ? event.data.key : `${event.type} ${event.seq}`, event.causes]),
+      (await run.history()).map((event) => [
+        "key" in event.data ? event.data.key : `${event.type} ${event.seq}`,
+        event.causes,
+      ]),
     );
     expect(causes).toMatchObject({
       first: [0],
@@ -91,7 +94,10 @@ describe("work side by side", () => {
     let aborted = false;
     const definition = workflow({ name: "race" }, async (ctx) => {
       const won = await ctx.race({
-        slow: () => ctx.step("slow", (_, step) => later(10_000, step.abort).catch((error: unknown) => ((aborted = true), Promise.reject(error as Error)))),
+        slow: () =>
+          ctx.step("slow", (_, step) =>
+            later(10_000, step.abort).catch((error: unknown) => ((aborted = true), Promise.reject(error as Error))),
+          ),
         nap: () => ctx.sleep("1d"),
         fast: async () => {
           await ctx.step("fast", () => later(5));
@@ -189,10 +195,7 @@ describe("leftovers", () => {
 
   it("a failure waits for its siblings: what succeeds within the grace is on record before the run is failed", async () => {
     const definition = workflow({ name: "drain" }, async (ctx) => {
-      await Promise.all([
-        ctx.step("paid", () => later(30)),
-        ctx.step("bad", () => Promise.reject(new Error("no"))),
-      ]);
+      await Promise.all([ctx.step("paid", () => later(30)), ctx.step("bad", () => Promise.reject(new Error("no")))]);
     });
     await using theatre = await stage([definition]);
     const run = await theatre.stemma.run(definition, undefined);
@@ -237,7 +240,11 @@ describe("failures", () => {
     await using theatre = await stage([caught, wrapped, own]);
     expect(await (await theatre.stemma.run(caught, undefined)).result()).toBe("bad");
     const error = await errorOf((await theatre.stemma.run(wrapped, undefined)).result());
-    expect(error).toMatchObject({ code: "run.failed", data: { steps: ["bad"] }, cause: { message: "the import failed" } });
+    expect(error).toMatchObject({
+      code: "run.failed",
+      data: { steps: ["bad"] },
+      cause: { message: "the import failed" },
+    });
     const other = await errorOf((await theatre.stemma.run(own, undefined)).result());
     expect(other).toMatchObject({ data: { steps: [] }, cause: { name: "RangeError", message: "my own bug" } });
   });
@@ -361,13 +368,17 @@ describe("derived values", () => {
 describe("a slow step", () => {
   it("is on record while it runs, so that people see what takes time", async () => {
     const gate = Promise.withResolvers<number>();
-    const definition = workflow({ name: "slow" }, async (ctx) => ctx.step("slow", { input: { n: 1 } }, () => gate.promise));
+    const definition = workflow({ name: "slow" }, async (ctx) =>
+      ctx.step("slow", { input: { n: 1 } }, () => gate.promise),
+    );
     await using theatre = await stage([definition]);
     const run = await theatre.stemma.run(definition, undefined);
     await until(async () => (await outline(run)).includes("step.started slow"));
     gate.resolve(7);
     expect(await run.result()).toBe(7);
     const graph = await run.trace();
-    expect(graph.nodes.filter((node) => node.kind === "step")).toMatchObject([{ n: 0, key: "slow", status: "succeeded" }]);
+    expect(graph.nodes.filter((node) => node.kind === "step")).toMatchObject([
+      { n: 0, key: "slow", status: "succeeded" },
+    ]);
   });
 });

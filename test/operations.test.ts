@@ -11,7 +11,10 @@ import { sqlite } from "../src/sqlite.ts";
 import { errorOf, listening, outline, stage, until } from "./stage.ts";
 
 /** A workflow whose body uses the operations bare. */
-function bare(name: string, body: (operations: Operations, run: RunInfo) => Promise<unknown>): Workflow<unknown, unknown> {
+function bare(
+  name: string,
+  body: (operations: Operations, run: RunInfo) => Promise<unknown>,
+): Workflow<unknown, unknown> {
   return {
     name,
     version: 1,
@@ -128,9 +131,12 @@ describe("a call", () => {
     return { doubled: await ctx.step("double", () => input.n * 2), large: "x".repeat(input.n > 50 ? 5000 : 0) };
   });
   const parent = bare("parent", async (operations, run) => {
-    const call = (n: number) => operations.call({ ...place(run, "child"), workflow: child as never, input: { value: { n } } });
+    const call = (n: number) =>
+      operations.call({ ...place(run, "child"), workflow: child as never, input: { value: { n } } });
     const outcomes = await Promise.all([call(1), call(2), call(2), call(60), call(-1)]);
-    return outcomes.map((outcome) => (outcome.ok ? (outcome.value as { doubled: number; large: string }) : outcome.error.message));
+    return outcomes.map((outcome) =>
+      outcome.ok ? (outcome.value as { doubled: number; large: string }) : outcome.error.message,
+    );
   });
 
   it("made n times is n runs, all in one connected trace, and a child's failure can be caught", async () => {
@@ -140,7 +146,14 @@ describe("a call", () => {
     expect(result.map((one) => (typeof one === "object" ? one.doubled : one))).toEqual([2, 4, 4, 120, "negative"]);
     expect(result[3]?.large).toHaveLength(5000);
     const { runs } = await theatre.stemma.list({ family: run.id });
-    expect(runs.map((row) => row.state.workflow).toSorted()).toEqual(["child", "child", "child", "child", "child", "parent"]);
+    expect(runs.map((row) => row.state.workflow).toSorted()).toEqual([
+      "child",
+      "child",
+      "child",
+      "child",
+      "child",
+      "parent",
+    ]);
     const graph = await theatre.stemma.trace(run.id, { family: true });
     expect(components(graph)).toBe(1);
     expect(graph.edges.filter((edge) => edge.kind === "child_run")).toHaveLength(5);
@@ -228,7 +241,10 @@ describe("a checkpoint", () => {
     });
     await using theatre = await stage([early]);
     const error = await errorOf((await theatre.stemma.run(early, undefined)).result());
-    expect(error.cause).toMatchObject({ code: "checkpoint.not_quiescent", message: expect.stringContaining("nap") as string });
+    expect(error.cause).toMatchObject({
+      code: "checkpoint.not_quiescent",
+      message: expect.stringContaining("nap") as string,
+    });
   });
 });
 
@@ -242,13 +258,18 @@ describe("a stream", () => {
       await operations.step({ ...place(run, "one"), run: () => 1 });
       operations.emit("tokens", { b: 2 });
       operations.emit("other", null);
-      await operations.step({ ...place(run, "two", [2]), run: () => ((entered += 1) === 1 ? new Promise(() => {}) : 2) });
+      await operations.step({
+        ...place(run, "two", [2]),
+        run: () => ((entered += 1) === 1 ? new Promise(() => {}) : 2),
+      });
       operations.emit("tokens", "c");
     });
     const first = await stage([emits], { store });
     const run = await first.stemma.run(emits, undefined);
     await until(() => entered === 1);
-    await until(async () => ((await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 })).values ?? []).length === 2);
+    await until(
+      async () => ((await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 })).values ?? []).length === 2,
+    );
     first.stemma.abandon();
     skipped = 60_000;
     await using second = await stage([emits], { store });
@@ -272,7 +293,9 @@ describe("messages", () => {
     await using theatre = await stage([waits], { store, log });
     const run = await theatre.stemma.run(waits, undefined);
     await until(async () => (await outline(run)).includes("wait.opened approval"));
-    await store.send([{ run: run.id, key: "stray", kind: "answer", body: JSON.stringify({ key: "nothing", text: "1" }) }]);
+    await store.send([
+      { run: run.id, key: "stray", kind: "answer", body: JSON.stringify({ key: "nothing", text: "1" }) },
+    ]);
     await theatre.stemma.resume(run.id, "approval", null);
     await run.result();
     expect(log.lines.filter((line) => line.includes("answers nothing"))).toHaveLength(1);

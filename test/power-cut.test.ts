@@ -81,7 +81,11 @@ async function read(store: Store, run: RunId, faults: string[]): Promise<OnRecor
   }
 }
 
-async function payloadsOf(store: Store, stored: readonly StoredEvent[], faults: string[]): Promise<Map<string, string>> {
+async function payloadsOf(
+  store: Store,
+  stored: readonly StoredEvent[],
+  faults: string[],
+): Promise<Map<string, string>> {
   const named = stored.flatMap(({ data }) => [...data.matchAll(/\{"bytes":(\d+),"digest":"([0-9a-f]{64})"\}/g)]);
   const texts = new Map(await store.payloads([...new Set(named.map(([, , digest = ""]) => digest))]));
   for (const [, bytes, digest = ""] of named) {
@@ -115,7 +119,7 @@ async function readAll(path: string, faults: string[]): Promise<Map<RunId, OnRec
   const runs = new Map<RunId, OnRecord>();
   const store = sqlite(path);
   try {
-    for (let cursor: string | undefined; ; ) {
+    for (let cursor: string | undefined; ;) {
       const page = await store.list({ limit: 200, ...(cursor === undefined ? {} : { cursor }) });
       for (const { id } of page.runs) runs.set(id, (await read(store, id, faults)) as OnRecord);
       if ((cursor = page.cursor) === undefined) break;
@@ -266,17 +270,21 @@ async function cutMany(synchronous: Synchronous, count: number): Promise<Verdict
 }
 
 describe.skipIf(process.platform !== "linux")("a power cut under a working process", () => {
-  test("loses nothing that was acknowledged, and runs go on without repeating a step", { timeout: 300_000 }, async () => {
-    const verdicts = await cutMany("full", cuts);
-    expect(verdicts.flatMap(({ faults }) => faults)).toEqual([]);
-    expect(verdicts.map(({ lost }) => lost)).toEqual(verdicts.map(() => ({ steps: 0, runs: 0, ends: 0 })));
-    // The cuts fell while there was something to lose.
-    const most = (of: (verdict: Verdict) => number): number => Math.max(...verdicts.map(of));
-    expect(most(({ acknowledged }) => acknowledged.steps)).toBeGreaterThan(50);
-    expect(most(({ acknowledged }) => acknowledged.ends)).toBeGreaterThan(0);
-    expect(most(({ continued }) => continued)).toBeGreaterThan(0);
-    expect(most(({ recalled }) => recalled)).toBeGreaterThan(0);
-  });
+  test(
+    "loses nothing that was acknowledged, and runs go on without repeating a step",
+    { timeout: 300_000 },
+    async () => {
+      const verdicts = await cutMany("full", cuts);
+      expect(verdicts.flatMap(({ faults }) => faults)).toEqual([]);
+      expect(verdicts.map(({ lost }) => lost)).toEqual(verdicts.map(() => ({ steps: 0, runs: 0, ends: 0 })));
+      // The cuts fell while there was something to lose.
+      const most = (of: (verdict: Verdict) => number): number => Math.max(...verdicts.map(of));
+      expect(most(({ acknowledged }) => acknowledged.steps)).toBeGreaterThan(50);
+      expect(most(({ acknowledged }) => acknowledged.ends)).toBeGreaterThan(0);
+      expect(most(({ continued }) => continued)).toBeGreaterThan(0);
+      expect(most(({ recalled }) => recalled)).toBeGreaterThan(0);
+    },
+  );
 
   test("loses some of it with synchronous: normal, so the cuts are real", { timeout: 300_000 }, async () => {
     const verdicts = await cutMany("normal", Math.ceil(cuts / 8));

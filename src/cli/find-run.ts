@@ -16,26 +16,40 @@ const beginning = /^(?:run_)?[0-9a-hjkmnp-tv-z]*$/;
  */
 export async function findRun(stemma: Stemma, given: string): Promise<RunRow> {
   if (!beginning.test(given)) {
-    throw new StemmaError("run.invalid_id", `Expected the id of a run (run_ and 26 characters) or its beginning, got ${JSON.stringify(given.slice(0, 60))}.`);
+    throw new StemmaError(
+      "run.invalid_id",
+      `Expected the id of a run (run_ and 26 characters) or its beginning, got ${JSON.stringify(given.slice(0, 60))}.`,
+    );
   }
   const prefix = given.startsWith("run_") ? given : `run_${given}`;
   if (prefix.length >= idChars) return stemma.row(prefix);
   if (given.length < prefixCharsMin) {
-    throw new StemmaError("run.invalid_id", `Expected at least ${prefixCharsMin} characters of a run's id, got ${JSON.stringify(given)}.`);
+    throw new StemmaError(
+      "run.invalid_id",
+      `Expected at least ${prefixCharsMin} characters of a run's id, got ${JSON.stringify(given)}.`,
+    );
   }
   const found = await startingWith(stemma, prefix);
   const [row] = found;
   if (row === undefined) {
-    throw new StemmaError("run.not_found", `No run in this store has an id that begins with ${prefix}. stemma runs lists them.`, {
-      data: { prefix },
-    });
+    throw new StemmaError(
+      "run.not_found",
+      `No run in this store has an id that begins with ${prefix}. stemma runs lists them.`,
+      {
+        data: { prefix },
+      },
+    );
   }
   if (found.length === 1) return row;
   const ids = found.slice(0, shownMax).map(({ id }) => id);
   const more = found.length > shownMax ? ", …" : "";
-  throw new StemmaError("run.invalid_id", `Several runs have an id that begins with ${prefix}: ${ids.join(", ")}${more}. Give more of it.`, {
-    data: { prefix, runs: ids },
-  });
+  throw new StemmaError(
+    "run.invalid_id",
+    `Several runs have an id that begins with ${prefix}: ${ids.join(", ")}${more}. Give more of it.`,
+    {
+      data: { prefix, runs: ids },
+    },
+  );
 }
 
 /** Reads the whole list, because a run that was given its id by its maker may stand anywhere in it. */

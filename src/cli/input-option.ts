@@ -31,10 +31,14 @@ async function textOf(stream: Readable, what: string): Promise<string> {
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new StemmaError("usage.invalid", `Expected a file with the input, ${what} cannot be read (${code ?? String(error)}).`, {
-      data: { file: what },
-      cause: error,
-    });
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected a file with the input, ${what} cannot be read (${code ?? String(error)}).`,
+      {
+        data: { file: what },
+        cause: error,
+      },
+    );
   }
   if (bytes > limits.payloadBytesMax) {
     const message = `${what}: expected at most ${limits.payloadBytesMax} bytes of JSON, found more. Keep the data elsewhere and give a reference to it.`;
@@ -43,6 +47,8 @@ async function textOf(stream: Readable, what: string): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
   } catch (error) {
-    throw new StemmaError("json.invalid", `${what}: expected JSON in UTF-8, found bytes that are no UTF-8.`, { cause: error });
+    throw new StemmaError("json.invalid", `${what}: expected JSON in UTF-8, found bytes that are no UTF-8.`, {
+      cause: error,
+    });
   }
 }

@@ -75,7 +75,8 @@ export function adviceLines(row: RunRow, events: readonly Event[], entries: read
   const offer = `${state.workflow}@${state.version}`;
   if (isTerminal(state.status)) return [];
   if (state.status === "queued") {
-    if (row.dueAt !== null && row.dueAt > now) return [`It is due ${relativeText(row.dueAt, now)} (${timeText(row.dueAt)}).`];
+    if (row.dueAt !== null && row.dueAt > now)
+      return [`It is due ${relativeText(row.dueAt, now)} (${timeText(row.dueAt)}).`];
     return [`No worker has taken it yet: run stemma worker with the file that exports ${offer}.`];
   }
   if (state.status === "running") {
@@ -109,10 +110,15 @@ function suspendedLines(
     case "in_doubt": {
       const doubtful = entries.filter(({ status }) => status === "in_doubt").map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
-      return [`It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls.`];
+      return [
+        `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls.`,
+      ];
     }
     case "poison":
-      return ["It was taken up again and again without moving on: mend what ends its workers (memory? a crash in native code?).", ...detail];
+      return [
+        "It was taken up again and again without moving on: mend what ends its workers (memory? a crash in native code?).",
+        ...detail,
+      ];
     case "corrupt":
       return ["Its history cannot be continued. Keep a copy of the store, and restore a backup.", ...detail];
     case undefined:
@@ -128,7 +134,10 @@ function waitingLines(until: number | undefined, entries: readonly Entry[], now:
   if (others.length > 0) lines.push(`It waits for an answer to ${named(others)}.`);
   if (until !== undefined) {
     const what = timers.length === 0 ? "" : `, for ${named(timers)}`;
-    const due = until > now ? `It goes on by itself ${relativeText(until, now)}${what}` : `It has been due since ${timeText(until)}${what}`;
+    const due =
+      until > now
+        ? `It goes on by itself ${relativeText(until, now)}${what}`
+        : `It has been due since ${timeText(until)}${what}`;
     lines.push(`${due}; a worker must be running then.`);
   }
   return lines;
@@ -165,11 +174,19 @@ function endLines({ row, events }: ShownRun, options: EntryOptions): string[] {
       const [first = "", ...causes] = errorLines(last.data.error);
       const { frontier } = last.data;
       const by = frontier.length === 0 ? "the workflow's own code, not a step" : named(frontier);
-      return ["", `  ${paint("error   ", "dim")} ${first}`, ...causes.map((line) => `${" ".repeat(11)}${line}`), ...field("ended by", by)];
+      return [
+        "",
+        `  ${paint("error   ", "dim")} ${first}`,
+        ...causes.map((line) => `${" ".repeat(11)}${line}`),
+        ...field("ended by", by),
+      ];
     }
     case "run.cancelled": {
       const { by, reason } = last.data;
-      return ["", ...field("ended by", [by ?? "a request to cancel", reason].filter((text) => text !== undefined).join(": "))];
+      return [
+        "",
+        ...field("ended by", [by ?? "a request to cancel", reason].filter((text) => text !== undefined).join(": ")),
+      ];
     }
     case "run.timed_out":
       return ["", ...field("ended by", `its time limit of ${formatDuration(last.data.limitMs)}`)];

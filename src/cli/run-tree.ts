@@ -49,7 +49,12 @@ export type Branch = {
 export type Child = { entry: Entry; branch?: never } | { branch: Branch; entry?: never };
 
 /** A branch with nothing in it is only there while the tree is made. */
-type Growing = { entries: Map<string, Entry>; places: Map<string, string>; keyAt: Map<Seq, string>; kinds: Map<string, Branch["kind"]> };
+type Growing = {
+  entries: Map<string, Entry>;
+  places: Map<string, string>;
+  keyAt: Map<Seq, string>;
+  kinds: Map<string, Branch["kind"]>;
+};
 
 /** The tree of a run. `events` is its history, whole and in order. */
 export function runTree(events: readonly Event[]): Branch {

@@ -26,13 +26,20 @@ export function openStore(options: CommonOptions, use: "look" | "work"): SqliteS
   const path = options.store ?? (process.env["STEMMA_STORE"] || "stemma.db");
   if (path === "" || path === ":memory:" || /^[a-z][a-z0-9+.-]+:\/\//i.test(path) || path.startsWith("file:")) {
     const found = JSON.stringify(withoutPassword(path));
-    throw new StemmaError("usage.invalid", `Expected --store to be the path of a file, got ${found}. Give a file such as stemma.db.`);
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected --store to be the path of a file, got ${found}. Give a file such as stemma.db.`,
+    );
   }
   const stats = statsOf(path);
   if (stats?.isDirectory() === true) {
-    throw new StemmaError("usage.invalid", `Expected --store to be a file, found a folder at ${resolve(path)}. Give a file in it.`, {
-      data: { path: resolve(path) },
-    });
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected --store to be a file, found a folder at ${resolve(path)}. Give a file in it.`,
+      {
+        data: { path: resolve(path) },
+      },
+    );
   }
   if (use === "look" && (stats === undefined || (stats.isFile() && stats.size === 0))) throw missing(resolve(path));
   return sqlite(path);
@@ -45,7 +52,9 @@ export function isMissingStore(error: unknown): boolean {
 
 function missing(path: string): StemmaError {
   const advice = "Name another with --store or STEMMA_STORE, or begin one with stemma start.";
-  return new StemmaError("store.unavailable", `There is no store at ${path}. ${advice}`, { data: { path, missing: true } });
+  return new StemmaError("store.unavailable", `There is no store at ${path}. ${advice}`, {
+    data: { path, missing: true },
+  });
 }
 
 /** Undefined where there is nothing. What cannot be looked at is left to the store, which says why. */
@@ -54,10 +63,14 @@ function statsOf(path: string): Stats | undefined {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new StemmaError("store.not_writable", `The store at ${resolve(path)} cannot be looked at (${code ?? String(error)}).`, {
-      data: { path: resolve(path) },
-      cause: error,
-    });
+    throw new StemmaError(
+      "store.not_writable",
+      `The store at ${resolve(path)} cannot be looked at (${code ?? String(error)}).`,
+      {
+        data: { path: resolve(path) },
+        cause: error,
+      },
+    );
   }
 }
 

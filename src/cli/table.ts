@@ -11,7 +11,9 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
   const cellsOf = (row: readonly Cell[]): Cell[] => columns.map((_, i) => row[i] ?? { text: "" });
   const head = columns.map(({ title }): Cell => ({ text: title, style: "bold" }));
   const lines = [head, ...rows.map(cellsOf)];
-  const widths = columns.map((_, i) => lines.reduce((width, row) => Math.max(width, widthOf(visible(row[i]?.text ?? ""))), 0));
+  const widths = columns.map((_, i) =>
+    lines.reduce((width, row) => Math.max(width, widthOf(visible(row[i]?.text ?? ""))), 0),
+  );
   return lines.map((row) => lineOf(row, columns, widths));
 }
 

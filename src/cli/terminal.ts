@@ -14,7 +14,11 @@ export type Style = Parameters<typeof styleText>[0];
  */
 const deceptive = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-const shortEscapes: Readonly<Record<string, string>> = { "\n": String.raw`\n`, "\r": String.raw`\r`, "\t": String.raw`\t` };
+const shortEscapes: Readonly<Record<string, string>> = {
+  "\n": String.raw`\n`,
+  "\r": String.raw`\r`,
+  "\t": String.raw`\t`,
+};
 
 /**
  * The text with every character that would steer a terminal spelled out, so it is always one line.

@@ -11,14 +11,17 @@ export type Texts = ReadonlyMap<Digest, string>;
 export function shortText(value: Value | undefined, texts: Texts, charsMax: number): string {
   if (value === undefined || "undefined" in value) return "";
   if ("inline" in value) return shorten(jsonText(value.inline), charsMax);
-  return texts.has(value.digest) ? shorten(jsonText(parsed(value, texts)), charsMax) : `${bytesText(value.bytes)} of JSON`;
+  return texts.has(value.digest)
+    ? shorten(jsonText(parsed(value, texts)), charsMax)
+    : `${bytesText(value.bytes)} of JSON`;
 }
 
 /** The value in full, indented. */
 export function fullLines(value: Value | undefined, texts: Texts): string[] {
   if (value === undefined || "undefined" in value) return [];
   if ("inline" in value) return jsonText(value.inline, 2).split("\n");
-  if (!texts.has(value.digest)) return [`${bytesText(value.bytes)} of JSON that are not in the store any more (${value.digest})`];
+  if (!texts.has(value.digest))
+    return [`${bytesText(value.bytes)} of JSON that are not in the store any more (${value.digest})`];
   return jsonText(parsed(value, texts), 2).split("\n");
 }
 

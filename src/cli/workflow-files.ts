@@ -37,7 +37,9 @@ export function offerText({ name, version }: Workflow): string {
 async function load(file: string): Promise<Record<string, unknown>> {
   const path = resolve(file);
   if (!existsSync(path) || !statSync(path).isFile()) {
-    throw new StemmaError("usage.invalid", `Expected a file that exports workflows, found no file at ${path}.`, { data: { file } });
+    throw new StemmaError("usage.invalid", `Expected a file that exports workflows, found no file at ${path}.`, {
+      data: { file },
+    });
   }
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
@@ -54,7 +56,9 @@ async function load(file: string): Promise<Record<string, unknown>> {
 function isWorkflow(value: unknown): value is Workflow {
   if (typeof value !== "object" || value === null) return false;
   const { name, version, source, body } = value as Partial<Workflow>;
-  return typeof name === "string" && typeof version === "number" && typeof source === "string" && typeof body === "function";
+  return (
+    typeof name === "string" && typeof version === "number" && typeof source === "string" && typeof body === "function"
+  );
 }
 
 function withoutWorkflow(file: string, names: readonly string[]): StemmaError {

@@ -188,7 +188,8 @@ export function isEventType(type: string): type is EventType {
  */
 export function causesOf(event: { causes: Causes }, at: (seq: Seq) => { causes: Causes } | undefined): readonly Seq[] {
   let { causes } = event;
-  for (let before = Infinity; "same" in causes; ) {
+  let before = Infinity;
+  while ("same" in causes) {
     const named = causes.same < before ? at(causes.same) : undefined;
     if (named === undefined) return [];
     before = causes.same;

@@ -32,7 +32,23 @@ const isName = (text: string): boolean => {
 const name = fc.oneof(
   fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter(isName),
   fc.string({ unit: "binary", minLength: 1, maxLength: 6 }).filter(isName),
-  fc.constantFrom("a", "b", "3", "-", " ", "2-0", "a:b", "支払い", "größe", "😀", "__proto__", "constructor", "\u202e", "é", "e\u0301"),
+  fc.constantFrom(
+    "a",
+    "b",
+    "3",
+    "-",
+    " ",
+    "2-0",
+    "a:b",
+    "支払い",
+    "größe",
+    "😀",
+    "__proto__",
+    "constructor",
+    "\u202e",
+    "é",
+    "e\u0301",
+  ),
 );
 /** A label: a name, or the k-th of a name. */
 const label = fc.tuple(name, fc.nat({ max: 3 })).map(([text, k]) => labelOf(text, k));
@@ -143,7 +159,12 @@ describe("the idempotency key", () => {
     n: fc.nat({ max: 3 }),
     generation: fc.nat({ max: 2 }),
   });
-  const keyOf = ({ line, calls, generation, ...id }: { line: string; calls: string[]; generation: number } & Identity): string =>
+  const keyOf = ({
+    line,
+    calls,
+    generation,
+    ...id
+  }: { line: string; calls: string[]; generation: number } & Identity): string =>
     idempotencyKey(sha256, line, calls, id, generation);
 
   test("property: is another one whenever the line, the calls, the identity or the generation is", () => {
@@ -188,7 +209,13 @@ describe("the reuse key of a declared input", () => {
   });
 
   test("depends on nothing else, and is the same for ever", () => {
-    const step: Step = { scope: "items/3/x#2", name: "resize", version: 1, input: sha256("a"), context: { b: 1, a: 2 } };
+    const step: Step = {
+      scope: "items/3/x#2",
+      name: "resize",
+      version: 1,
+      input: sha256("a"),
+      context: { b: 1, a: 2 },
+    };
     const expected = sha256(`["items/x","resize",1,"${sha256("a")}",{"a":2,"b":1}]`);
     expect(reuseKey(sha256, step)).toBe(expected);
     expect(reuseKey(sha256, { ...step, scope: "items/40/x", context: { a: 2, b: 1 } })).toBe(expected);

@@ -23,8 +23,6 @@ export const limits = {
   pageEventsMax: 1000,
   /** Runs in one page of `list`. */
   pageRunsMax: 200,
-  /** Causes that one event may name. */
-  causesMax: 10_000,
   /** Items of one `ctx.map`. */
   mapItemsMax: 100_000,
   /** Values that one stream of a run keeps; the oldest go. */

@@ -30,7 +30,7 @@ const error = { name: "Error", message: "no" };
 function history(...steps: Step[]): Event[] {
   return steps.map((step, seq) => {
     const causes = step.causes ?? (seq === 0 ? [] : [seq - 1]);
-    return { ...step, seq, at: seq * 10, causes, hash: "" } as Event;
+    return { ...step, seq, at: seq * 10, causes, hash: "" };
   });
 }
 
@@ -68,7 +68,12 @@ test("a failed run has its error, and no other run has one", () => {
   const failed = reduceAll(history(created, started, { type: "run.failed", data: { error, frontier: ["x"] } }));
   expect(failed).toMatchObject({ status: "failed", error, endedAt: 20 });
   const caught = reduceAll(
-    history(created, started, { type: "step.failed", data: { key: "x", error } }, { type: "run.succeeded", data: { output } }),
+    history(
+      created,
+      started,
+      { type: "step.failed", data: { key: "x", error } },
+      { type: "run.succeeded", data: { output } },
+    ),
   );
   expect(caught.status).toBe("succeeded");
   expect(caught).not.toHaveProperty("error");
@@ -82,7 +87,10 @@ test("steps are counted by how they ended, and by nothing else", () => {
     { type: "step.succeeded", data: { key: "a", output } },
     { type: "step.failed", data: { key: "b", error } },
     { type: "step.cancelled", data: { key: "c", reason: "lost race" } },
-    { type: "step.reused", data: { key: "d", output, from: { run: "r", key: "d", seq: 1 }, origin: { run: "r", key: "d", seq: 1 } } },
+    {
+      type: "step.reused",
+      data: { key: "d", output, from: { run: "r", key: "d", seq: 1 }, origin: { run: "r", key: "d", seq: 1 } },
+    },
     { type: "step.in_doubt", data: { key: "e", attempt: 1 } },
     { type: "wait.opened", data: { key: "f", kind: "timer" } },
     { type: "wait.answered", data: { key: "f", value: output } },
@@ -117,7 +125,7 @@ test("why a run is suspended, and until when, is said while it is suspended and 
 
 test("tags are those that were set last; a run without tags has none", () => {
   expect(reduceAll(history(created, { type: "run.set", data: { tags: ["x", "y"] } })).tags).toEqual(["x", "y"]);
-  const { tags: _, ...data } = created.data as Extract<Step, { type: "run.created" }>["data"];
+  const { tags: _, ...data } = created.data;
   expect(reduceAll(history({ type: "run.created", data })).tags).toEqual([]);
 });
 
@@ -126,12 +134,17 @@ test("the last state checkpoint is known by its place, and all are counted, what
   expect(reduceAll(history(created, started))).not.toHaveProperty("checkpoint");
   expect(reduceAll(history(created, started, checkpoint)).checkpoint).toEqual({ seq: 2, count: 1 });
   const ended: Step = { type: "run.succeeded", data: { output } };
-  expect(reduceAll(history(created, started, checkpoint, started, checkpoint, ended)).checkpoint).toEqual({ seq: 4, count: 2 });
+  expect(reduceAll(history(created, started, checkpoint, started, checkpoint, ended)).checkpoint).toEqual({
+    seq: 4,
+    count: 2,
+  });
 });
 
 describe("a history is refused", () => {
   const reduced = (event: Partial<Event>): string =>
-    refusalOf(() => reduce(reduceAll(history(created, started)), { ...history(created, started, started)[2], ...event } as Event));
+    refusalOf(() =>
+      reduce(reduceAll(history(created, started)), { ...history(created, started, started)[2], ...event } as Event),
+    );
 
   test("when it is empty", () => {
     expect(refusalOf(() => reduceAll([]))).toBe("event.invalid: A history has at least one event, run.created.");
@@ -156,7 +169,9 @@ describe("a history is refused", () => {
   test.each([[[2]], [[3]], [[-1]], [[0, 2]], [[1, 99]], [[0.5]], [[Number.NaN]], [["0"]], [[null]]])(
     "when an event is caused by %j, which is not an earlier one",
     (causes) => {
-      expect(reduced({ causes: causes as number[] })).toMatch(/^event\.invalid: .* as its cause: not an earlier event\.$/);
+      expect(reduced({ causes: causes as number[] })).toMatch(
+        /^event\.invalid: .* as its cause: not an earlier event\.$/,
+      );
     },
   );
 

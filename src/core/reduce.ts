@@ -68,7 +68,10 @@ function checkPlace(state: RunState | undefined, event: Event): void {
   // The trace is connected because of these checks: whatever happens after seq 0 says why it happened.
   if ("same" in causes) return checkCause(event, causes.same, 1);
   if (event.seq > 0 && causes.length === 0) {
-    throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names no cause; every later event has one.`);
+    throw new StemmaError(
+      "event.invalid",
+      `${event.type} at seq ${event.seq} names no cause; every later event has one.`,
+    );
   }
   for (const cause of causes) checkCause(event, cause, 0);
 }
@@ -76,7 +79,10 @@ function checkPlace(state: RunState | undefined, event: Event): void {
 /** @param first where causes can be: seq 0 has none itself, so no event can have the same as it */
 function checkCause(event: Event, cause: Seq, first: Seq): void {
   if (Number.isInteger(cause) && cause >= first && cause < event.seq) return;
-  throw new StemmaError("event.invalid", `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`);
+  throw new StemmaError(
+    "event.invalid",
+    `${event.type} at seq ${event.seq} names ${cause} as its cause: not an earlier event.`,
+  );
 }
 
 function created(event: Event, status: Status): RunState {

@@ -14,39 +14,41 @@ const output: Value = { inline: 1 };
 const error = { name: "Error", message: "no" };
 
 /** What may happen to a run, whether or not it makes sense: the trace must be sound whatever happened. */
-const happenings: fc.Arbitrary<Step> = fc.constantFrom("a", "b", "c").chain((key) =>
-  fc.constantFrom<Step>(
-    { type: "run.started", data: { worker: "w", epoch: 1, fingerprint: "f" } },
-    { type: "run.suspended", data: { reason: "waiting" } },
-    { type: "run.paused", data: {} },
-    { type: "run.unpaused", data: {} },
-    { type: "run.set", data: { tags: [] } },
-    { type: "step.started", data: { key, attempt: 1 } },
-    { type: "step.attempt_failed", data: { key, attempt: 1, error } },
-    { type: "step.succeeded", data: { key, output } },
-    { type: "step.failed", data: { key, error } },
-    { type: "step.cancelled", data: { key, reason: "lost race" } },
-    { type: "step.overridden", data: { key, output } },
-    { type: "step.in_doubt", data: { key, attempt: 1 } },
-    { type: "step.decided", data: { key, decision: "run" } },
-    { type: "wait.opened", data: { key, kind: "approval" } },
-    { type: "wait.answered", data: { key, value: output } },
-    { type: "wait.failed", data: { key, error } },
-    { type: "wait.refused", data: { key, error } },
-    { type: "wait.expired", data: { key } },
-    { type: "wait.withdrawn", data: { key, reason: "lost race" } },
-    { type: "signal.received", data: { name: "s", payload: output } },
-    { type: "scope.closed", data: { scope: key, kind: "map" } },
-    { type: "checkpoint", data: { state: output, parent: null } },
-    { type: "cancel.requested", data: {} },
-    { type: "child.started", data: { key, run: "run_child" } },
-    { type: "child.ended", data: { key, run: "run_child", status: "succeeded" } },
-    { type: "run.succeeded", data: { output } },
-    { type: "run.failed", data: { error, frontier: [] } },
-    { type: "run.cancelled", data: {} },
-    { type: "run.timed_out", data: { limitMs: 1 } },
-  ),
-);
+const happenings: fc.Arbitrary<Step> = fc
+  .constantFrom("a", "b", "c")
+  .chain((key) =>
+    fc.constantFrom<Step>(
+      { type: "run.started", data: { worker: "w", epoch: 1, fingerprint: "f" } },
+      { type: "run.suspended", data: { reason: "waiting" } },
+      { type: "run.paused", data: {} },
+      { type: "run.unpaused", data: {} },
+      { type: "run.set", data: { tags: [] } },
+      { type: "step.started", data: { key, attempt: 1 } },
+      { type: "step.attempt_failed", data: { key, attempt: 1, error } },
+      { type: "step.succeeded", data: { key, output } },
+      { type: "step.failed", data: { key, error } },
+      { type: "step.cancelled", data: { key, reason: "lost race" } },
+      { type: "step.overridden", data: { key, output } },
+      { type: "step.in_doubt", data: { key, attempt: 1 } },
+      { type: "step.decided", data: { key, decision: "run" } },
+      { type: "wait.opened", data: { key, kind: "approval" } },
+      { type: "wait.answered", data: { key, value: output } },
+      { type: "wait.failed", data: { key, error } },
+      { type: "wait.refused", data: { key, error } },
+      { type: "wait.expired", data: { key } },
+      { type: "wait.withdrawn", data: { key, reason: "lost race" } },
+      { type: "signal.received", data: { name: "s", payload: output } },
+      { type: "scope.closed", data: { scope: key, kind: "map" } },
+      { type: "checkpoint", data: { state: output, parent: null } },
+      { type: "cancel.requested", data: {} },
+      { type: "child.started", data: { key, run: "run_child" } },
+      { type: "child.ended", data: { key, run: "run_child", status: "succeeded" } },
+      { type: "run.succeeded", data: { output } },
+      { type: "run.failed", data: { error, frontier: [] } },
+      { type: "run.cancelled", data: {} },
+      { type: "run.timed_out", data: { limitMs: 1 } },
+    ),
+  );
 
 const choices = fc.array(
   fc.record({
@@ -66,7 +68,8 @@ function historyOf(first: Event, list: readonly Choice[]): Event[] {
   let status = reduceAll(events).status;
   for (const { step, causes, same, end } of list) {
     const seq = events.length;
-    const named: Causes = same !== null && seq > 1 ? { same: 1 + (same % (seq - 1)) } : causes.map((cause) => cause % seq);
+    const named: Causes =
+      same !== null && seq > 1 ? { same: 1 + (same % (seq - 1)) } : causes.map((cause) => cause % seq);
     const event = { ...step, seq, at: seq, causes: named, hash: "" } as Event;
     try {
       status = reduceAll([...events, event]).status;

@@ -13,7 +13,7 @@ const error = { name: "Error", message: "no" };
 function history(...steps: Step[]): Event[] {
   return steps.map((step, seq) => {
     const causes = step.causes ?? (seq === 0 ? [] : [seq - 1]);
-    return { ...step, seq, at: seq, causes, hash: "" } as Event;
+    return { ...step, seq, at: seq, causes, hash: "" };
   });
 }
 
@@ -180,7 +180,11 @@ describe("waits", () => {
   });
 
   /** A run that asked for approval as its step 1, after step 0 with a sibling beside the wait as step 2. */
-  const asking = [started, succeeded("a", [0]), { type: "wait.opened", data: { key: "ok", kind: "approval" }, causes: [2] }] as const;
+  const asking = [
+    started,
+    succeeded("a", [0]),
+    { type: "wait.opened", data: { key: "ok", kind: "approval" }, causes: [2] },
+  ] as const;
   const answered = (causes: Causes): Step => ({ type: "wait.answered", data: { key: "ok", value: output }, causes });
 
   test("suspended at step 1 and answered, step 2 has the edge from step 1 and its checkpoint the edge from step 2", () => {
@@ -249,11 +253,11 @@ describe("a family", () => {
     { type: "child.ended", data: { key: "call", run: "C", error, status: "failed" }, causes: [3] },
     { type: "run.failed", data: { error, frontier: ["call"] }, causes: [4] },
   );
-  const child = history(
-    created({ kind: "child", run: "R", key: "call", seq: 3 }),
-    started,
-    { type: "run.failed", data: { error, frontier: [] }, causes: [0] },
-  );
+  const child = history(created({ kind: "child", run: "R", key: "call", seq: 3 }), started, {
+    type: "run.failed",
+    data: { error, frontier: [] },
+    causes: [0],
+  });
   const from = { run: "R", key: "a", seq: 2 };
   const restarted = history(
     created({ kind: "restart", run: "R", seq: 5, hash: "h" }),
@@ -274,8 +278,18 @@ describe("a family", () => {
     const between = graph.edges.filter((edge) => !/^(?:wf_next|persist|terminal)/.test(edge.kind));
     expect(between).toEqual([
       { id: "child_run|C|last::wf_step|R|1|to::wf_run|C", kind: "child_run", from: "wf_step|R|1", to: "wf_run|C" },
-      { id: "restarted_from|N|last::wf_failed|R|to::wf_run|N", kind: "restarted_from", from: "wf_failed|R", to: "wf_run|N" },
-      { id: "reused_from|N|last::wf_step|R|0|to::wf_step|N|0", kind: "reused_from", from: "wf_step|R|0", to: "wf_step|N|0" },
+      {
+        id: "restarted_from|N|last::wf_failed|R|to::wf_run|N",
+        kind: "restarted_from",
+        from: "wf_failed|R",
+        to: "wf_run|N",
+      },
+      {
+        id: "reused_from|N|last::wf_step|R|0|to::wf_step|N|0",
+        kind: "reused_from",
+        from: "wf_step|R|0",
+        to: "wf_step|N|0",
+      },
       { id: "forked_from|F|last::wf_step|R|0|to::wf_run|F", kind: "forked_from", from: "wf_step|R|0", to: "wf_run|F" },
     ]);
     expect(components(graph)).toBe(1);
@@ -315,7 +329,12 @@ test("a state checkpoint belongs to what it was caused by last, and so does what
 
 test("components counts what hangs together, and an edge to nowhere joins nothing", () => {
   const node = (id: string): Trace["nodes"][number] => ({ id, kind: "step", run: "R", status: "x" });
-  const edge = (from: string, to: string): Trace["edges"][number] => ({ id: `${from}${to}`, kind: "resolved", from, to });
+  const edge = (from: string, to: string): Trace["edges"][number] => ({
+    id: `${from}${to}`,
+    kind: "resolved",
+    from,
+    to,
+  });
   const nodes = ["a", "b", "c", "d"].map(node);
   expect(components({ nodes: [], edges: [] })).toBe(0);
   expect(components({ nodes, edges: [] })).toBe(4);

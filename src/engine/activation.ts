@@ -11,9 +11,8 @@
  * aborted and settled (*ending*), and then the run's end is recorded. An activation that loses its run is dropped: its
  * promises never settle, so no `catch` or `finally` of the body runs on its behalf.
  */
-import { StemmaError } from "../core/error.ts";
 import type { Draft, EventOf, Seq } from "../core/event.ts";
-import { pathOf, segmentRoot } from "../core/identity.ts";
+import { pathOf } from "../core/identity.ts";
 import type { Commit, Message, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
@@ -21,6 +20,8 @@ import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
 import type { Log, Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { beginCall, endMessage } from "./calls.ts";
+import { checkQuiet, recordCheckpoint } from "./checkpoints.ts";
+import { guarded } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
@@ -122,7 +123,7 @@ export class Activation {
     this.#lastDelivered = { seq: first?.seq ?? 0, at: first?.at ?? loaded.created.at };
     this.#mail = loaded.inbox;
     const common = {
-      clock: surroundings.clock,
+      clock: guarded(surroundings.clock, (error) => this.fault(error)),
       append: (draft: Draft, extra?: Extra) => this.#journal.append(draft, extra),
       recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra) => this.#journal.recordOutcome(ask, draft, extra),
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
@@ -137,6 +138,7 @@ export class Activation {
       line: row.id,
       afterCommit: (seq, call) => this.#journal.afterCommit(seq, call),
       changed: () => this.#wake(),
+      fault: (error) => this.fault(error),
     });
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
@@ -281,7 +283,13 @@ export class Activation {
     const { work } = ask;
     if (work.kind === "step") this.#steps.begin(ask);
     else if (work.kind === "wait") beginWait(ask, work.ask, this.#waits);
-    else beginCall(ask, work.ask, { run: this.run, state: this.#journal.state, head: () => this.#journal.head }, this.#waits);
+    else
+      beginCall(
+        ask,
+        work.ask,
+        { run: this.run, state: this.#journal.state, head: () => this.#journal.head },
+        this.#waits,
+      );
   }
 
   // ---- events --------------------------------------------------------------------------------------------------
@@ -294,27 +302,14 @@ export class Activation {
     return this.#journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
-  /** Records a state to continue from. It closes a segment, so nothing may be open: what is asked later counts anew. */
   #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
-    if (this.#asks.size > 0 || this.#heldCheckpoint !== undefined) {
-      const open = [...this.#asks.open()].slice(0, 5).map((ask) => ask.ref.key);
-      throw new StemmaError(
-        "checkpoint.not_quiescent",
-        `A checkpoint needs all steps, waits and calls to be settled; open: ${open.join(", ")}. Await them before.`,
-        { data: { open } },
-      );
-    }
+    checkQuiet(this.#asks.open(), this.#heldCheckpoint !== undefined);
     return new Promise((resolve) => {
-      const record = (): void => {
-        const last = this.#journal.state.checkpoint;
-        const data = { state: state.value, parent: last?.seq ?? null };
-        const extra = state.payload === undefined ? {} : { payloads: [state.payload] };
-        const { seq, at } = this.#journal.append({ type: "checkpoint", data, causes }, extra);
-        this.#journal.afterCommit(seq, () => {
-          this.#lastDelivered = { seq, at };
-          resolve({ root: segmentRoot((last?.count ?? 0) + 1), seq });
+      const record = (): void =>
+        recordCheckpoint(this.#journal, causes, state, (segment, at) => {
+          this.#lastDelivered = { seq: segment.seq, at };
+          resolve(segment);
         });
-      };
       if (this.#phase === "live") record();
       else this.#heldCheckpoint = record;
       this.#wake();

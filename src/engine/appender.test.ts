@@ -5,7 +5,7 @@ import type { Draft, Event, Seq } from "../core/event.ts";
 import { causesOf } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import { reduce } from "../core/reduce.ts";
-import type { RunRow } from "../store/store.ts";
+import type { Emitted, Message, NewRun, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import { sha256 } from "./hash.ts";
 
@@ -18,12 +18,30 @@ const step = (key: string, causes: readonly Seq[] = [1]): Draft => ({
 
 /** A run of one event, and its clock. */
 function bench(): { row: RunRow; first: Event; appender: Appender; at(ms: number): void } {
-  const data = { workflow: "w", version: 1, input: { inline: 1 }, origin: { kind: "new" as const }, family: "R", seed: "s" };
+  const data = {
+    workflow: "w",
+    version: 1,
+    input: { inline: 1 },
+    origin: { kind: "new" as const },
+    family: "R",
+    seed: "s",
+  };
   const placed = { seq: 0, at: 100, type: "run.created" as const, causes: [], data };
   const { hash } = seal(sha256, "0".repeat(64), placed);
   const first: Event = { ...placed, hash };
   const state = reduce(undefined, first);
-  const row = { id: "R", state, epoch: 4, hash, dueAt: null, queue: "default", priority: 0, inbox: 2, inboxDone: 1, claims: 1 };
+  const row = {
+    id: "R",
+    state,
+    epoch: 4,
+    hash,
+    dueAt: null,
+    queue: "default",
+    priority: 0,
+    inbox: 2,
+    inboxDone: 1,
+    claims: 1,
+  };
   let now = 100;
   return { row, first, appender: new Appender(row, 100, () => now), at: (ms) => void (now = ms) };
 }
@@ -91,6 +109,57 @@ describe("a batch", () => {
     const last = appender.take({ dueAt: null });
     appender.settled(last);
     expect(last.commit).toMatchObject({ seq: 3, events: [], release: { dueAt: null } });
+  });
+});
+
+describe("what goes to the store with events", () => {
+  const run: NewRun = { id: "C", events: [], payloads: [], state: bench().row.state };
+  const message: Message = { run: "P", key: "k", kind: "child.ended", body: "{}" };
+  const value: Emitted = { stream: "s", step: "x", attempt: 1, text: "1" };
+
+  test("goes once, and not at all when they are rolled back", () => {
+    const { appender } = bench();
+    appender.append(started, { create: [run], send: [message] });
+    appender.emit(value);
+    const first = appender.take();
+    expect(first.commit).toMatchObject({ create: [run], send: [message], emit: [value] });
+    appender.settled(first);
+    appender.append(step("a"), { create: [run], send: [message], payloads: [{ digest: "d", text: "1" }], reuse: "r" });
+    appender.emit(value);
+    appender.rollBack();
+    expect(appender.take().commit).toMatchObject({
+      seq: 2,
+      events: [],
+      create: [],
+      send: [],
+      emit: [],
+      payloads: [],
+      reuse: [],
+    });
+  });
+
+  test("a value of a stream waits for a flush by itself", () => {
+    const { appender } = bench();
+    appender.emit(value);
+    expect(appender.waiting).toBe(true);
+    const batch = appender.take();
+    expect(batch.commit).toMatchObject({ seq: 1, events: [], emit: [value] });
+    appender.settled(batch);
+    expect(appender.waiting).toBe(false);
+    expect(appender.append(started).seq).toBe(1);
+  });
+
+  test("the messages that were taken in are counted with the events, and counted back with them", () => {
+    const { appender } = bench();
+    expect(appender.inbox).toBe(1);
+    appender.append(started);
+    appender.inbox = 2;
+    const batch = appender.take();
+    expect(batch.commit.inbox).toBe(2);
+    appender.inbox = 3;
+    appender.settled(batch);
+    appender.rollBack();
+    expect(appender.inbox).toBe(2);
   });
 });
 
@@ -162,7 +231,11 @@ describe("causes", () => {
     const recorded = { causes: [1, 2, 3, 4], spelledAt: 2 };
     for (const causes of [same, other, few]) appender.spelledAt(causes, recorded);
     appender.spelledAt(few, { causes: few, spelledAt: 2 });
-    expect([same, other, few].map((causes, i) => append(step(`x${i}`, causes)).causes)).toEqual([{ same: 2 }, other, few]);
+    expect([same, other, few].map((causes, i) => append(step(`x${i}`, causes)).causes)).toEqual([
+      { same: 2 },
+      other,
+      few,
+    ]);
   });
 
   test("of an event that was refused are not referred to: its place is taken by another", () => {
@@ -201,7 +274,11 @@ describe("an event is refused, and leaves everything as it was,", () => {
     const full = { ...row, state: { ...row.state, status: "running" as const, seq: limits.historyEventsMax - 1 } };
     const appender = new Appender(full, 100, () => 100);
     expect(() => appender.append(step("x"))).toThrow(expect.objectContaining({ code: "limit.exceeded" }));
-    const ended: Draft = { type: "run.failed", data: { error: { name: "Error", message: "full" }, frontier: [] }, causes: [1] };
+    const ended: Draft = {
+      type: "run.failed",
+      data: { error: { name: "Error", message: "full" }, frontier: [] },
+      causes: [1],
+    };
     expect(appender.append(ended).seq).toBe(limits.historyEventsMax);
   });
 });

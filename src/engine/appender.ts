@@ -101,7 +101,7 @@ export class Appender {
     const event = { ...placed, hash: stored.hash } as Event;
     this.#head = { ...this.#head, state: reduce(this.#head.state, event), hash: stored.hash, at };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
-    if (causes === draft.causes && !("same" in causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
+    if (Array.isArray(causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
     const { stored: texts, events, payloads, reuse, create, send } = this.#gathered;
     texts.push(stored);
     events.push(event);
@@ -148,7 +148,8 @@ export class Appender {
   settled(batch: Batch): void {
     const last = batch.events.at(-1);
     const { state, inbox } = batch.commit;
-    this.#committed = last === undefined ? { ...this.#committed, inbox } : { state, inbox, hash: last.hash, at: last.at };
+    this.#committed =
+      last === undefined ? { ...this.#committed, inbox } : { state, inbox, hash: last.hash, at: last.at };
   }
 
   /** Forgets every event that is not committed. */

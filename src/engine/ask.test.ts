@@ -15,16 +15,14 @@ const nothing = recallOf([]);
 
 /** What is recorded when these steps have succeeded, in this order. */
 function recorded(...refs: readonly StepRef[]): Recall {
-  const events = refs.map(
-    (ref, i): Event => ({
-      seq: i + 1,
-      at: i,
-      type: "step.succeeded",
-      causes: [0],
-      data: { ...ref, output: { inline: i } },
-      hash: "",
-    }),
-  );
+  const events = refs.map((ref, i): Event => ({
+    seq: i + 1,
+    at: i,
+    type: "step.succeeded",
+    causes: [0],
+    data: { ...ref, output: { inline: i } },
+    hash: "",
+  }));
   return recallOf(events);
 }
 
@@ -75,12 +73,12 @@ describe("labels and places of new asks", () => {
 
   test("a scope that is opened again under its name is x#2, and counts apart from steps", () => {
     const asks = new Asks(nothing);
-    expect([asks.openScope("", "x"), ask(asks, "x").ref.key, asks.openScope("", "x"), asks.openScope("x", "x")]).toEqual([
-      "x",
-      "x",
-      "x#2",
-      "x/x",
-    ]);
+    expect([
+      asks.openScope("", "x"),
+      ask(asks, "x").ref.key,
+      asks.openScope("", "x"),
+      asks.openScope("x", "x"),
+    ]).toEqual(["x", "x", "x#2", "x/x"]);
   });
 });
 

@@ -3,8 +3,10 @@
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
 import type { EventOf, Seq, StepRef } from "../core/event.ts";
+import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityText, kindText, labelOf, pathOf, refOf } from "../core/identity.ts";
+import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
@@ -77,6 +79,12 @@ export class Asks {
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
   openScope(scope: string, name: string): string {
     const path = pathOf(scope, name);
+    if (path.split("/").length > limits.scopeDepthMax) {
+      throw new StemmaError(
+        "limit.exceeded",
+        `Expected scopes to be nested at most ${limits.scopeDepthMax} deep, got one more: ${path}. Continue in a called run.`,
+      );
+    }
     return labelOf(path, count(this.#scopes, path));
   }
 
@@ -102,6 +110,9 @@ export class Asks {
     this.#byText.delete(identityText(ask.identity));
   }
 
+  get size(): number {
+    return this.#byText.size;
+  }
 }
 
 /** Whether a scope path is another or below it. */

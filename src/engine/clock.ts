@@ -26,3 +26,15 @@ export const systemClock: Clock = {
   },
   turn: (call) => void setImmediate(call),
 };
+
+/** The same clock, whose calls cannot end the process: what they throw goes to `fault`. */
+export function guarded(clock: Clock, fault: (error: unknown) => void): Clock {
+  const guard = (call: () => void) => (): void => {
+    try {
+      call();
+    } catch (error) {
+      fault(error);
+    }
+  };
+  return { ...clock, after: (ms, call, background) => clock.after(ms, guard(call), background) };
+}

@@ -37,14 +37,22 @@ async function world(): Promise<World> {
     return { store, cleanup: () => store.close() };
   });
   open.push(cleanup);
-  const [flushes, waits, errors, faults, first]: [number[], number[], World["errors"], unknown[], (() => void)[]] = [[], [], [], [], []];
+  const [flushes, waits, errors, faults, first]: [number[], number[], World["errors"], unknown[], (() => void)[]] = [
+    [],
+    [],
+    [],
+    [],
+    [],
+  ];
   const commit = async (parts: readonly Commit[]): Promise<readonly CommitResult[]> => {
     flushes.push(parts.length);
     first.shift()?.();
     if (faults.length > 0) throw faults.shift();
     return bench.store.commit(parts);
   };
-  const store = new Proxy(bench.store, { get: (real, key) => (key === "commit" ? commit : Reflect.get(real, key, real)) });
+  const store = new Proxy(bench.store, {
+    get: (real, key) => (key === "commit" ? commit : Reflect.get(real, key, real)),
+  });
   const clock: Clock = {
     ...systemClock,
     after(ms, call) {
@@ -54,7 +62,12 @@ async function world(): Promise<World> {
     },
   };
   const quiet = (): void => undefined;
-  const log: Log = { debug: quiet, info: quiet, warn: quiet, error: (message, data) => void errors.push({ message, data }) };
+  const log: Log = {
+    debug: quiet,
+    info: quiet,
+    warn: quiet,
+    error: (message, data) => void errors.push({ message, data }),
+  };
   return {
     bench,
     committer: new Committer(store satisfies Store, clock, log),
@@ -205,7 +218,8 @@ describe("a flush", () => {
     const it = await world();
     const all = await holders(it.bench, 2);
     const told: [number, readonly CommitResult[]][] = [];
-    it.committer.onCommitted = (results) => void told.push([all.filter((one) => one.settled.length > 0).length, results]);
+    it.committer.onCommitted = (results) =>
+      void told.push([all.filter((one) => one.settled.length > 0).length, results]);
     await flush(it, all);
     expect(told).toEqual([[2, all.map((one) => ({ run: one.row.id, ok: true, inbox: 0 }))]]);
   });

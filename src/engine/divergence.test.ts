@@ -36,7 +36,13 @@ function held(recall: Recall, ...steps: readonly Declared[]): Ask[] {
   });
 }
 
-type Description = { recorded: string[]; recordedCount: number; asked: string[]; ended: boolean; differences: unknown[] };
+type Description = {
+  recorded: string[];
+  recordedCount: number;
+  asked: string[];
+  ended: boolean;
+  differences: unknown[];
+};
 const describeOf = (recall: Recall, ...steps: readonly Declared[]): Description =>
   describeDivergence(recall, held(recall, ...steps), false) as unknown as Description;
 
@@ -83,7 +89,9 @@ describe("a divergence says", () => {
     const recall = recorded(...many);
     const description = describeOf(recall, ...many.map(({ key, input }) => ({ key, input: -1 - input })));
     expect(description).toMatchObject({ recordedCount: 1000 });
-    expect([description.recorded, description.asked, description.differences].map((list) => list.length)).toEqual([20, 20, 20]);
+    expect([description.recorded, description.asked, description.differences].map((list) => list.length)).toEqual([
+      20, 20, 20,
+    ]);
     expect(encode(description)?.length).toBeLessThan(5000);
   });
 });

@@ -91,7 +91,9 @@ export class Ends {
 
   #pollLater(): void {
     if (this.#stopPoll !== undefined || this.#waiting.size === 0) return;
-    this.#stopPoll = this.#clock.after(this.#pollMs, () => {
+    // Most end in this process and are seen at their commit, so asking after many may take its time.
+    const waitMs = this.#pollMs * Math.ceil(this.#waiting.size / limits.pageRunsMax);
+    this.#stopPoll = this.#clock.after(waitMs, () => {
       this.#stopPoll = undefined;
       void this.#check([...this.#waiting.keys()]);
     });

@@ -17,7 +17,10 @@ import type { OutcomeEvent } from "./recall.ts";
 const boom = (): never => {
   throw new Error("boom");
 };
-const trap = new Proxy({}, { get: boom, has: boom, ownKeys: boom, getPrototypeOf: boom, getOwnPropertyDescriptor: boom });
+const trap = new Proxy(
+  {},
+  { get: boom, has: boom, ownKeys: boom, getPrototypeOf: boom, getOwnPropertyDescriptor: boom },
+);
 const cyclic = new Error("a");
 cyclic.cause = Object.assign(new Error("b"), { cause: cyclic, data: { cyclic } });
 const revoked = Proxy.revocable(new Error("x"), {});
@@ -37,7 +40,16 @@ const hostile: [name: string, thrown: unknown][] = [
   ["a promise", Promise.resolve(1)],
   ["a plain object", { status: 500 }],
   ["an object without prototype", Object.create(null)],
-  ["an object that throws when it is shown", { toString: boom, toJSON: boom, get message() { return boom(); } }],
+  [
+    "an object that throws when it is shown",
+    {
+      toString: boom,
+      toJSON: boom,
+      get message() {
+        return boom();
+      },
+    },
+  ],
   ["a Proxy that throws at every touch", trap],
   ["a revoked Proxy of an error", revoked.proxy],
   ["an error whose message throws", Object.defineProperty(new Error("x"), "message", { get: boom })],
@@ -56,7 +68,10 @@ const hostile: [name: string, thrown: unknown][] = [
   ["halves of surrogate pairs", Object.assign(new Error("\ud83d"), { name: "\ude00", code: "\ud800", data: "\ud800" })],
   ["a pair on the edge of what is kept", new Error(`${"x".repeat(9999)}😀`)],
   ["text with half a pair", "a\ud83d"],
-  ["an error that names a prototype", Object.assign(new Error("x"), { data: JSON.parse('{"__proto__":{"code":"E"}}') as Json })],
+  [
+    "an error that names a prototype",
+    Object.assign(new Error("x"), { data: JSON.parse('{"__proto__":{"code":"E"}}') as Json }),
+  ],
 ];
 
 function makesCauses(): Error {
@@ -69,7 +84,13 @@ function depthOf(record: ErrorRecord): number {
 
 /** What a body catches: live from the event that was appended, in recall from what the store gives back. */
 function caught(record: ErrorRecord): { live: Error; recalled: Error } {
-  const event = { seq: 1, at: 5, type: "step.failed" as const, causes: [0], data: { key: "x/charge#2", error: record } };
+  const event = {
+    seq: 1,
+    at: 5,
+    type: "step.failed" as const,
+    causes: [0],
+    data: { key: "x/charge#2", error: record },
+  };
   const stored: StoredEvent = seal(sha256, genesis, event);
   const errorOf = (outcome: ReturnType<typeof outcomeFor>): Error => outcome?.error as Error;
   return {
@@ -82,13 +103,22 @@ function caught(record: ErrorRecord): { live: Error; recalled: Error } {
 function visible(error: unknown): unknown {
   if (!(error instanceof StepError)) return error;
   const { name, message, code, data, step } = error;
-  return { name, message, code, data, step, cause: visible(error.cause), hasCause: "cause" in error, keys: Object.keys(error) };
+  return {
+    name,
+    message,
+    code,
+    data,
+    step,
+    cause: visible(error.cause),
+    hasCause: "cause" in error,
+    keys: Object.keys(error),
+  };
 }
 
 describe.each(hostile)("%s, thrown by a step,", (_name, thrown) => {
   test("becomes a record that is plain, bounded, and can be written", () => {
     const record = toRecord(thrown);
-    const text = canonical(record as unknown as Json);
+    const text = canonical(record);
     expect(JSON.parse(text)).toEqual(record);
     expect(text.isWellFormed()).toBe(true);
     expect(text.length).toBeLessThan(300_000);
@@ -122,7 +152,8 @@ describe("the record of an error", () => {
 
   test("has nothing that the error does not have", () => {
     expect(toRecord(new Error("x"))).toEqual({ name: "Error", message: "x" });
-    for (const cause of [undefined, null]) expect(Object.keys(toRecord(new Error("x", { cause })))).toEqual(["name", "message"]);
+    for (const cause of [undefined, null])
+      expect(Object.keys(toRecord(new Error("x", { cause })))).toEqual(["name", "message"]);
   });
 
   test.each([null, 0, false, "", [], {}])("has data that is %j, which is a value like others", (data) => {
@@ -131,7 +162,12 @@ describe("the record of an error", () => {
 
   test("of Stemma has its code and facts", () => {
     const error = new StemmaError("run.not_found", "none", { data: { run: "run_x" } });
-    expect(toRecord(error)).toEqual({ name: "StemmaError", message: "none", code: "run.not_found", data: { run: "run_x" } });
+    expect(toRecord(error)).toEqual({
+      name: "StemmaError",
+      message: "none",
+      code: "run.not_found",
+      data: { run: "run_x" },
+    });
   });
 
   test("of another realm is that of an error, not of something that is none", () => {
@@ -189,10 +225,19 @@ describe("a StepError", () => {
   test("property: any record comes back from it as it was, and from any nesting of it", () => {
     const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)) as Json);
     const text = fc.string({ unit: "grapheme", maxLength: 20 });
-    const flat = fc.record({ name: text, message: text, code: text, data: json }, { requiredKeys: ["name", "message"] });
-    const records = fc.array(flat, { minLength: 1, maxLength: 9 }).map(
-      (all) => all.reduceRight<ErrorRecord | undefined>((cause, one) => (cause === undefined ? one : { ...one, cause }), undefined) as ErrorRecord,
+    const flat = fc.record(
+      { name: text, message: text, code: text, data: json },
+      { requiredKeys: ["name", "message"] },
     );
+    const records = fc
+      .array(flat, { minLength: 1, maxLength: 9 })
+      .map(
+        (all) =>
+          all.reduceRight<ErrorRecord | undefined>(
+            (cause, one) => (cause === undefined ? one : { ...one, cause }),
+            undefined,
+          ) as ErrorRecord,
+      );
     fc.assert(
       fc.property(records, (record) => {
         expect(toRecord(new StepError(record, "key"))).toEqual(record);

@@ -35,7 +35,13 @@ export function outcomeOfMessage(
     const { run, key, status, output, error } = decode(message.body) as unknown as EndMessage;
     const ask = find(key);
     if (ask?.work.kind !== "call") return undefined;
-    const data = { key, run, status, ...(output === undefined ? {} : { output }), ...(error === undefined ? {} : { error }) };
+    const data = {
+      key,
+      run,
+      status,
+      ...(output === undefined ? {} : { output }),
+      ...(error === undefined ? {} : { error }),
+    };
     return { ask, draft: { type: "child.ended", data }, extra: {} };
   }
   if (message.kind !== "answer") return undefined;

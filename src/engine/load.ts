@@ -49,7 +49,10 @@ export function startOf(loaded: Loaded): { segment: Segment; restored: unknown }
 }
 
 /** Texts of the values that messages hold by reference. */
-export async function textsOfMessages(store: Store, messages: readonly Received[]): Promise<ReadonlyMap<Digest, string>> {
+export async function textsOfMessages(
+  store: Store,
+  messages: readonly Received[],
+): Promise<ReadonlyMap<Digest, string>> {
   const digests = messages.flatMap((message) => {
     const { output } = (decode(message.body) ?? {}) as { output?: Value };
     return output !== undefined && "digest" in output ? [output.digest] : [];

@@ -21,7 +21,7 @@ function history(...steps: Step[]): Event[] {
     { type: "run.started", data: { worker: "w", epoch: 1, fingerprint: "f" } },
     ...steps,
   ];
-  return all.map((step, seq) => ({ ...step, seq, at: seq, causes: step.causes ?? [0], hash: "" }) as Event);
+  return all.map((step, seq) => ({ ...step, seq, at: seq, causes: step.causes ?? [0], hash: "" }));
 }
 
 const recall = (...steps: Step[]): Recall => recallOf(history(...steps));
@@ -34,7 +34,11 @@ function only(found: Recall): Recorded {
 
 describe("an ask on record", () => {
   test("is found by its identity; a step that succeeded at once has its outcome and nothing else", () => {
-    const found = recall({ type: "step.succeeded", data: { key: "x/charge", input: a, given: { inline: "a" }, output }, causes: [0] });
+    const found = recall({
+      type: "step.succeeded",
+      data: { key: "x/charge", input: a, given: { inline: "a" }, output },
+      causes: [0],
+    });
     const recorded = only(found);
     expect(found.byText.get(`x/charge#${a}#0`)).toBe(recorded);
     expect(recorded).toEqual({
@@ -83,7 +87,10 @@ describe("an ask on record", () => {
   });
 
   test("keeps the first outcome: nothing that comes later can change what was delivered", () => {
-    const found = recall({ type: "step.succeeded", data: { key: "x", output } }, { type: "step.failed", data: { key: "x", error } });
+    const found = recall(
+      { type: "step.succeeded", data: { key: "x", output } },
+      { type: "step.failed", data: { key: "x", error } },
+    );
     expect(only(found).outcome).toMatchObject({ seq: 2, type: "step.succeeded" });
     expect(found.outcomes).toHaveLength(1);
   });
@@ -102,7 +109,10 @@ describe("an ask on record", () => {
   });
 
   test("that is a wait knows where it opened and until when; opened again, the last time counts", () => {
-    const opened = (until?: number): Step => ({ type: "wait.opened", data: { key: "x", kind: "timer", ...(until === undefined ? {} : { until }) } });
+    const opened = (until?: number): Step => ({
+      type: "wait.opened",
+      data: { key: "x", kind: "timer", ...(until === undefined ? {} : { until }) },
+    });
     expect(only(recall(opened())).opened).toEqual({ seq: 2, until: undefined });
     expect(only(recall(opened(50), opened(99))).opened).toEqual({ seq: 3, until: 99 });
   });
@@ -112,7 +122,12 @@ describe("an ask on record", () => {
       { type: "step.started", data: { key: "x", input: a, given: { inline: "a" }, attempt: 1 } },
       { type: "step.succeeded", data: { key: "x", output }, causes: [2] },
     );
-    expect(only(found)).toMatchObject({ given: { inline: "a" }, ref: { key: "x", input: a }, first: 2, outcome: { seq: 3 } });
+    expect(only(found)).toMatchObject({
+      given: { inline: "a" },
+      ref: { key: "x", input: a },
+      first: 2,
+      outcome: { seq: 3 },
+    });
   });
 });
 
@@ -140,7 +155,12 @@ describe("causes of an ask", () => {
       { type: "step.succeeded", data: { key: "x", output, after: 3 }, causes: [2] },
       { type: "step.succeeded", data: { key: "y", output, after: 0 }, causes: [3] },
     );
-    expect(Object.fromEntries(found.asks.map(({ ref, after }) => [ref.key, after]))).toEqual({ p: 0, q: 2, x: 3, y: 0 });
+    expect(Object.fromEntries(found.asks.map(({ ref, after }) => [ref.key, after]))).toEqual({
+      p: 0,
+      q: 2,
+      x: 3,
+      y: 0,
+    });
     expect(found.asks.every(({ ref }) => !("after" in ref) && !("given" in ref))).toBe(true);
   });
 
@@ -178,7 +198,10 @@ describe("order", () => {
   });
 
   test("the index is as large as the history says, and built in one pass", () => {
-    const steps = Array.from({ length: 20_000 }, (_, i): Step => ({ type: "step.succeeded", data: { key: labelOf("x", i), output } }));
+    const steps = Array.from({ length: 20_000 }, (_, i): Step => ({
+      type: "step.succeeded",
+      data: { key: labelOf("x", i), output },
+    }));
     const found = recall(...steps);
     expect(found.asks).toHaveLength(20_000);
     expect(found.outcomes).toHaveLength(20_000);
@@ -196,7 +219,9 @@ test("the part of a history behind a checkpoint is indexed by the places that it
     { type: "step.succeeded", data: { key: "#1/y", output }, causes: { same: 5 } },
   );
   const found = recallOf(whole.slice(4));
-  expect(found.asks.map(({ text, first, after, causes: named, spelledAt }) => [text, first, after, named, spelledAt])).toEqual([
+  expect(
+    found.asks.map(({ text, first, after, causes: named, spelledAt }) => [text, first, after, named, spelledAt]),
+  ).toEqual([
     ["#1/x#-#0", 5, 4, causes, 5],
     ["#1/y#-#0", 6, 4, causes, 5],
   ]);

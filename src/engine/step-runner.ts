@@ -30,6 +30,8 @@ export type StepSurroundings = {
   /** Whether the run takes on anything new. */
   mayBegin(): boolean;
   changed(): void;
+  /** The run cannot go on. */
+  fault(error: unknown): void;
 };
 
 /** After this long a running step is put on record, so that people see what is taking time. */
@@ -155,10 +157,14 @@ export class StepRunner {
   #settle(work: StepWork, record: () => void): void {
     // A result that comes after the attempt was given up is refused.
     if (this.#running.get(work.ask) !== work) return;
-    this.#vacate(work);
-    if (this.#with.isOver()) return;
-    record();
-    this.#with.changed();
+    try {
+      this.#vacate(work);
+      if (this.#with.isOver()) return;
+      record();
+      this.#with.changed();
+    } catch (error) {
+      this.#with.fault(error);
+    }
   }
 
   #vacate(work: StepWork): void {

@@ -42,7 +42,11 @@ describe("what a body is given", () => {
     ["a property that is undefined", { a: undefined, b: 1 }, { b: 1 }],
     ["something with toJSON", { toJSON: () => ({ a: 1 }) }, { a: 1 }],
     ["keys that look like indices", { b: 1, 10: 2, 9: 3 }, { 9: 3, 10: 2, b: 1 }],
-    ["keys that objects have by nature", JSON.parse('{"__proto__":1,"constructor":2}'), JSON.parse('{"__proto__":1,"constructor":2}')],
+    [
+      "keys that objects have by nature",
+      JSON.parse('{"__proto__":1,"constructor":2}'),
+      JSON.parse('{"__proto__":1,"constructor":2}'),
+    ],
   ] as [string, unknown, unknown][])("for %s is what was recorded of it", (_name, value, given) => {
     expect(through(toValue(value, "value"))).toStrictEqual(given);
   });

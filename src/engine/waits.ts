@@ -56,8 +56,13 @@ function arm(ask: Ask, wait: WaitAsk, until: number, surroundings: WaitSurroundi
 /** The clock answers a timer; for anything else it is the end of the waiting. */
 function expire(ask: Ask, wait: WaitAsk, { recordOutcome }: WaitSurroundings): void {
   const { key } = ask.ref;
-  if (wait.kind === "timer") return recordOutcome(ask, { type: "wait.answered", data: { key, value: { undefined: true } } });
+  if (wait.kind === "timer")
+    return recordOutcome(ask, { type: "wait.answered", data: { key, value: { undefined: true } } });
   if (wait.default === undefined) return recordOutcome(ask, { type: "wait.expired", data: { key } });
   const { value, payload } = toValue(wait.default.value, `default of wait ${key}`);
-  recordOutcome(ask, { type: "wait.expired", data: { key, value } }, payload === undefined ? {} : { payloads: [payload] });
+  recordOutcome(
+    ask,
+    { type: "wait.expired", data: { key, value } },
+    payload === undefined ? {} : { payloads: [payload] },
+  );
 }

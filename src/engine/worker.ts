@@ -44,6 +44,8 @@ export type WorkerOptions = {
 /** Runs claimed in one statement. */
 const claimMax = 100;
 const retryMsMax = 2000;
+/** How long a store that takes nothing may hold up a stop, beyond the time that steps are given. */
+const dropMs = 5000;
 
 export class Worker {
   readonly #options: WorkerOptions;
@@ -109,13 +111,21 @@ export class Worker {
     if (this.#phase === "stopped") return;
     this.#phase = "draining";
     this.#stopPoll?.();
+    const { clock, log } = this.#options;
+    // A claim that is under way may still bring runs; they are given back like the others.
+    while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
     for (const activation of held) activation.drain();
-    const cut = this.#options.clock.after(timeoutMs, () => {
+    const cut = clock.after(timeoutMs, () => {
       for (const activation of held) activation.cut();
+    });
+    const drop = clock.after(timeoutMs + dropMs, () => {
+      log.error("The store did not take what was left; runs are let go without it", { worker: this.#options.name });
+      for (const activation of held) activation.drop();
     });
     await Promise.all(held.map((activation) => activation.over));
     cut();
+    drop();
     this.#stopBeat?.();
     this.#phase = "stopped";
   }
@@ -192,7 +202,7 @@ export class Worker {
     }
     this.#held.set(row.id, activation);
     void activation.over.then(() => {
-      this.#held.delete(row.id);
+      if (this.#held.get(row.id) === activation) this.#held.delete(row.id);
       if (activation.handBack !== undefined) void this.#handBack(activation.handBack);
       this.poke();
     });

@@ -211,7 +211,14 @@ export type ListQuery = {
 
 export type Producer = { run: RunId; seq: Seq };
 
-export type FeedQuery = { after: number; limit: number; run?: RunId; family?: RunId; workflow?: string; stream?: string };
+export type FeedQuery = {
+  after: number;
+  limit: number;
+  run?: RunId;
+  family?: RunId;
+  workflow?: string;
+  stream?: string;
+};
 
 export type FeedPage = {
   /** Only of a stream. */

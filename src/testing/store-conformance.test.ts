@@ -122,7 +122,9 @@ const bugs: readonly Bug[] = [
         for (const message of messages) {
           const [first] = await store.send([message]);
           if (first?.reason === "repeated") await store.send([{ ...message, key: `${message.key} ${(made += 1)}` }]);
-          sent.push(first?.reason === "repeated" ? { run: message.run, key: message.key, accepted: true } : (first as Sent));
+          sent.push(
+            first?.reason === "repeated" ? { run: message.run, key: message.key, accepted: true } : (first as Sent),
+          );
         }
         return sent;
       },
@@ -260,7 +262,8 @@ const bugs: readonly Bug[] = [
       async reusable(_family, keys) {
         const all = new Map<string, { run: string; seq: number }[]>();
         for (const { state } of (await store.list({})).runs) {
-          for (const [key, found] of await store.reusable(state.family, keys)) all.set(key, [...(all.get(key) ?? []), ...found]);
+          for (const [key, found] of await store.reusable(state.family, keys))
+            all.set(key, [...(all.get(key) ?? []), ...found]);
         }
         return all;
       },

@@ -97,6 +97,7 @@ async function main(path: string, synchronous: "full" | "normal", aheadMs: numbe
 // Started without arguments it ends at once: that compiles its modules, and the cache of compiled code keeps them.
 const [path, synchronous, aheadMs = "0"] = process.argv.slice(2);
 if (import.meta.main && path !== undefined) {
-  if (synchronous !== "full" && synchronous !== "normal") throw new Error(`expected full or normal, got ${synchronous}`);
+  if (synchronous !== "full" && synchronous !== "normal")
+    throw new Error(`expected full or normal, got ${synchronous}`);
   await main(path, synchronous, Number(aheadMs));
 }

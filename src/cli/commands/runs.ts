@@ -40,10 +40,16 @@ export function addRuns(program: Command): void {
 async function runs(options: RunsOptions): Promise<void> {
   await using store = openStore(options, "look");
   const page = await new Stemma({ store }).list(queryOf(options));
-  if (options.json === true) return printJson({ runs: page.runs.map(plainRow), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) });
+  if (options.json === true)
+    return printJson({ runs: page.runs.map(plainRow), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) });
   if (page.runs.length === 0) return note(paintNote(`No such runs in ${store.name}.`, "dim"));
   const now = Date.now();
-  print(...table(columns, page.runs.map((row) => cellsOf(row, now))));
+  print(
+    ...table(
+      columns,
+      page.runs.map((row) => cellsOf(row, now)),
+    ),
+  );
   if (page.cursor !== undefined) note(paintNote(`More: ${nextCommand(options, page.cursor)}`, "dim"));
 }
 
@@ -95,7 +101,11 @@ function tookText({ status, startedAt, endedAt, createdAt }: RunRow["state"], no
 /** `12`, `12, 3 reused, 1 failed` */
 function stepsText({ steps }: RunRow["state"]): string {
   const parts = [String(steps.succeeded)];
-  for (const [count, name] of [[steps.reused, "reused"], [steps.failed, "failed"], [steps.cancelled, "cancelled"]] as const) {
+  for (const [count, name] of [
+    [steps.reused, "reused"],
+    [steps.failed, "failed"],
+    [steps.cancelled, "cancelled"],
+  ] as const) {
     if (count > 0) parts.push(`${count} ${name}`);
   }
   return parts.join(", ");

@@ -60,7 +60,8 @@ async function textsOf(store: Store, values: readonly (Value | undefined)[]): Pr
   const digests = digestsOf(values);
   const texts = new Map<Digest, string>();
   for (let at = 0; at < digests.length; at += limits.pageRunsMax) {
-    for (const [digest, text] of await store.payloads(digests.slice(at, at + limits.pageRunsMax))) texts.set(digest, text);
+    for (const [digest, text] of await store.payloads(digests.slice(at, at + limits.pageRunsMax)))
+      texts.set(digest, text);
   }
   return texts;
 }

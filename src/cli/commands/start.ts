@@ -66,18 +66,24 @@ function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
 }
 
 function showCommand(run: string, options: CommonOptions): string {
-  return ["stemma", "show", run, ...(options.store === undefined ? [] : ["--store", options.store])].map(shellWord).join(" ");
+  return ["stemma", "show", run, ...(options.store === undefined ? [] : ["--store", options.store])]
+    .map(shellWord)
+    .join(" ");
 }
 
 /** The answer is the output; a run that ends otherwise is an error, and with `--json` the answer says so too. */
 async function follow(run: RunHandle, options: StartOptions): Promise<void> {
   if (options.json !== true) print(run.id);
   const delayMs = options.delay === undefined ? 0 : milliseconds(options.delay, "delay");
-  const untaken = setTimeout(() => note(paintNote("No worker has taken it yet: stemma worker works on runs.", "yellow")), delayMs + untakenMs);
+  const untaken = setTimeout(
+    () => note(paintNote("No worker has taken it yet: stemma worker works on runs.", "yellow")),
+    delayMs + untakenMs,
+  );
   try {
     await narrate(run, () => clearTimeout(untaken));
     const output = await run.result();
-    if (options.json === true) printJson({ run: run.id, status: "succeeded", ...(output === undefined ? {} : { output }) });
+    if (options.json === true)
+      printJson({ run: run.id, status: "succeeded", ...(output === undefined ? {} : { output }) });
     else if (output !== undefined) print(jsonText(output, 2));
   } catch (error) {
     if (options.json === true) printJson({ run: run.id, status: await run.status() });

@@ -31,7 +31,10 @@ export function addWorker(program: Command): void {
 async function worker(files: readonly string[], options: WorkerOptions): Promise<void> {
   keepOutputClean();
   if (files.length === 0) {
-    throw new StemmaError("usage.invalid", "Expected files that export workflows. Give them: stemma worker workflows.ts");
+    throw new StemmaError(
+      "usage.invalid",
+      "Expected files that export workflows. Give them: stemma worker workflows.ts",
+    );
   }
   const leaseMs = milliseconds(options.lease, "--lease");
   if (leaseMs < leaseMsMin) {
@@ -42,7 +45,13 @@ async function worker(files: readonly string[], options: WorkerOptions): Promise
   await using store = openStore(options, "work");
   const log = stderrLog();
   const { concurrency } = options;
-  const stemma = new Stemma({ store, workflows, lease: leaseMs, log, ...(concurrency === undefined ? {} : { concurrency }) });
+  const stemma = new Stemma({
+    store,
+    workflows,
+    lease: leaseMs,
+    log,
+    ...(concurrency === undefined ? {} : { concurrency }),
+  });
   // Listened for before anything is claimed, so a signal that comes early still drains.
   const stopped = stopSignal();
   await stemma.start();

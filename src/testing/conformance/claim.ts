@@ -43,7 +43,9 @@ export function claimGuarantees(check: Check): void {
   check("of two workers only one gets a run", async ({ store, created, second }) => {
     const other = await second();
     const all = await Promise.all(Array.from({ length: 40 }, () => created()));
-    const claims = Array.from({ length: 20 }, (_, i) => claim(i % 2 === 0 ? store : other, `worker-${i}`, { limit: 3 }));
+    const claims = Array.from({ length: 20 }, (_, i) =>
+      claim(i % 2 === 0 ? store : other, `worker-${i}`, { limit: 3 }),
+    );
     const given = (await Promise.all(claims)).flatMap(({ runs }) => runs.map(({ id }) => id));
     assert.equal(new Set(given).size, given.length, "no run was given twice");
     assert.deepEqual(given.sort(), all.map(({ id }) => id).sort());
@@ -70,15 +72,21 @@ export function claimGuarantees(check: Check): void {
     clock.advance(1000);
     const urgent = [await created({ priority: -1 }), await created({ priority: 1 })];
     const { runs } = await claim(store, "worker-a", { limit: 2 });
-    assert.deepEqual(runs.map(({ id }) => id), urgent.map(({ id }) => id));
+    assert.deepEqual(
+      runs.map(({ id }) => id),
+      urgent.map(({ id }) => id),
+    );
   });
 
-  check("of runs that are equally urgent the one that is due longest comes first", async ({ store, clock, created }) => {
-    const later = await created({ dueAt: clock.now() + 2000 });
-    const sooner = await created({ dueAt: clock.now() + 1000 });
-    clock.advance(5000);
-    assert.deepEqual(await claimedIds(store, "worker-a"), [sooner.id, later.id]);
-  });
+  check(
+    "of runs that are equally urgent the one that is due longest comes first",
+    async ({ store, clock, created }) => {
+      const later = await created({ dueAt: clock.now() + 2000 });
+      const sooner = await created({ dueAt: clock.now() + 1000 });
+      clock.advance(5000);
+      assert.deepEqual(await claimedIds(store, "worker-a"), [sooner.id, later.id]);
+    },
+  );
 
   check("a run that is not due is not given, and is when its time has come", async ({ store, clock, created }) => {
     const run = await created({ dueAt: clock.now() + 60_000 });
@@ -100,7 +108,8 @@ export function claimGuarantees(check: Check): void {
 
   check("a worker may have code for many workflows, each in several versions", async ({ store, created }) => {
     const offers: Offer[] = [];
-    for (let i = 0; i < 40; i += 1) offers.push({ workflow: `w${i % 20}`, version: i, fingerprint: sha256(`code ${i}`) });
+    for (let i = 0; i < 40; i += 1)
+      offers.push({ workflow: `w${i % 20}`, version: i, fingerprint: sha256(`code ${i}`) });
     await created({ workflow: "w0", version: 1 });
     const [a, b, c] = [
       await created({ workflow: "w0", version: 0 }),

@@ -24,7 +24,10 @@ export function commitGuarantees(check: Check): void {
     const rows = [await held(), await held(), await held()];
     const parts = rows.map((row) => part(row, [started, succeeded("a")]));
     const results = await store.commit([...parts].reverse());
-    assert.deepEqual(results, [...rows].reverse().map(({ id }) => ({ run: id, ok: true, inbox: 0 })));
+    assert.deepEqual(
+      results,
+      [...rows].reverse().map(({ id }) => ({ run: id, ok: true, inbox: 0 })),
+    );
     for (const { run, state } of parts) assert.deepEqual((await rowOf(store, run)).state, state);
   });
 
@@ -33,7 +36,14 @@ export function commitGuarantees(check: Check): void {
     const before = await pageOf(store, b.id);
     const parts = [part(a, [started]), { ...part(b, [started]), epoch: b.epoch - 1 }, part(c, [started])];
     const results = await store.commit(parts);
-    assert.deepEqual(results.map(({ run, ok }) => [run, ok]), [[a.id, true], [b.id, false], [c.id, true]]);
+    assert.deepEqual(
+      results.map(({ run, ok }) => [run, ok]),
+      [
+        [a.id, true],
+        [b.id, false],
+        [c.id, true],
+      ],
+    );
     assert.deepEqual(await pageOf(store, b.id), before);
     assert.equal((await rowOf(store, a.id)).state.seq, 1);
     assert.equal((await rowOf(store, c.id)).state.seq, 1);
@@ -151,7 +161,10 @@ export function commitGuarantees(check: Check): void {
     assert.deepEqual((await wholeHistory(store, child.id)).events, child.events);
     assert.deepEqual(await claimedIds(store, "worker-b"), [child.id]);
     const { inbox } = await pageOf(store, target.id);
-    assert.deepEqual(inbox.map(({ key, body }) => [key, body]), [["hello", '{"from":"parent"}']]);
+    assert.deepEqual(
+      inbox.map(({ key, body }) => [key, body]),
+      [["hello", '{"from":"parent"}']],
+    );
   });
 
   check("a part whose child is there already goes through, and the child stays as it is", async (bench) => {
@@ -193,7 +206,10 @@ export function commitGuarantees(check: Check): void {
     await assert.rejects(store.commit([part(a, [started]), { ...bad, state: unreadable }]));
     assert.deepEqual(await snapshot(store), before);
     const results = await store.commit([part(a, [started]), bad]);
-    assert.deepEqual(results.map(({ ok }) => ok), [true, true]);
+    assert.deepEqual(
+      results.map(({ ok }) => ok),
+      [true, true],
+    );
   });
 
   check("of two that append at the same place only one does", async ({ store, held, part, second }) => {

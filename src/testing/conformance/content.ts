@@ -7,11 +7,11 @@ import { listedIds, pageOf, snapshot, wholeFeed, wholeHistory, wholeList } from 
 
 /** Texts that careless layers change: escapes, quotes, line ends, astral characters, normal forms, sizes. */
 const awkward: Readonly<Record<string, string>> = {
-  "nothing": "",
+  nothing: "",
   "lone NUL escapes": "a\u0000b\u0000",
   "quotes and backslashes": `'"\`\\'' \\" \\u0041 %s $1 ? :name @x`,
   "line ends": "\r\n\n\r\u2028\u2029\t\v",
-  "emoji": "👩‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301 é \ufeff \uffff",
+  emoji: "👩‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301 é \ufeff \uffff",
   "right to left": "\u202eשלום مرحبا",
   "what looks like JSON": '{"__proto__":{"a":1},"n":1e400,"n":-0}',
   "spaces at both ends": "  x  ",
@@ -37,7 +37,13 @@ export function contentGuarantees(check: Check): void {
     const [a, b, missing] = [payloadOf("a").payload, payloadOf({ b: [1] }).payload, sha256("nobody wrote this")];
     await created({ payloads: [a, b] });
     const texts = await store.payloads([missing, b.digest, a.digest]);
-    assert.deepEqual([...texts].sort(), [[a.digest, a.text], [b.digest, b.text]].sort());
+    assert.deepEqual(
+      [...texts].sort(),
+      [
+        [a.digest, a.text],
+        [b.digest, b.text],
+      ].sort(),
+    );
     assert.equal((await store.payloads([])).size, 0);
     assert.equal((await store.payloads([missing])).size, 0);
     assert.equal((await store.payloads([a.digest, a.digest])).size, 1);
@@ -82,9 +88,15 @@ export function contentGuarantees(check: Check): void {
     const { events, inbox, row: now } = await wholeHistory(again, row.id);
     assert.deepEqual(events.slice(1), appended.events);
     assert.deepEqual(now.state, appended.state);
-    assert.deepEqual(inbox.map(({ body }) => body), [...messages.map(({ body }) => body), '"\\ud800"']);
+    assert.deepEqual(
+      inbox.map(({ body }) => body),
+      [...messages.map(({ body }) => body), '"\\ud800"'],
+    );
     const { events: feed } = await wholeFeed(again, events.length);
-    assert.deepEqual(feed.map(({ event }) => event), events);
+    assert.deepEqual(
+      feed.map(({ event }) => event),
+      events,
+    );
     const texts = await again.payloads(payloads.map(({ digest }) => digest));
     for (const { digest, text } of payloads) assert.equal(texts.get(digest), text);
     for (const tag of tags) assert.deepEqual(await listedIds(again, { tag }), [row.id], JSON.stringify(tag));
@@ -102,7 +114,10 @@ export function contentGuarantees(check: Check): void {
     const page = await pageOf(store, row.id);
     assert.ok(page.events[2]?.data === appended.events[1]?.data, "the event is as it was");
     assert.ok(page.inbox[0]?.body === sent.body, "the message is as it was");
-    assert.ok((await store.payloads([payload.digest])).get(payload.digest) === payload.text, "the payload is as it was");
+    assert.ok(
+      (await store.payloads([payload.digest])).get(payload.digest) === payload.text,
+      "the payload is as it was",
+    );
   });
 
   check("text that looks like a statement is data, wherever a string can stand", async (bench) => {
@@ -125,9 +140,13 @@ export function contentGuarantees(check: Check): void {
         { run: run.id, key: text, accepted: false, reason: "repeated" },
       ]);
       const { inbox } = await pageOf(store, run.id);
-      assert.deepEqual(inbox.map(({ key, kind, body }) => [key, kind, body]), [[text, text, sent.body]]);
+      assert.deepEqual(
+        inbox.map(({ key, kind, body }) => [key, kind, body]),
+        [[text, text, sent.body]],
+      );
       assert.equal((await store.heartbeat({ worker: text, leaseMs: 15_000 })).news.length, 1);
-      for (const query of [{ workflow: text }, { tag: text }]) assert.deepEqual(await listedIds(store, query), [run.id]);
+      for (const query of [{ workflow: text }, { tag: text }])
+        assert.deepEqual(await listedIds(store, query), [run.id]);
       assert.equal((await wholeFeed(store, 3, { workflow: text })).events[0]?.run, run.id);
       assert.equal((await wholeList(store)).length, i + 2);
     }

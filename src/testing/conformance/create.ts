@@ -60,12 +60,18 @@ export function createGuarantees(check: Check): void {
 
   check("an idempotency key is of its workflow: another workflow may use the same", async ({ store, newRun }) => {
     const runs = [newRun({ idempotencyKey: "k" }), newRun({ idempotencyKey: "k", workflow: "other" })];
-    assert.deepEqual(await store.create(runs), runs.map(({ id }) => ({ id, created: true })));
+    assert.deepEqual(
+      await store.create(runs),
+      runs.map(({ id }) => ({ id, created: true })),
+    );
   });
 
   check("runs without an idempotency key are never taken for each other", async ({ store, newRun }) => {
     const runs = [newRun(), newRun(), newRun()];
-    assert.deepEqual(await store.create(runs), runs.map(({ id }) => ({ id, created: true })));
+    assert.deepEqual(
+      await store.create(runs),
+      runs.map(({ id }) => ({ id, created: true })),
+    );
   });
 
   check("an idempotency key holds when its run has ended, and after a reopen", async ({ store, newRun, reopen }) => {
@@ -92,7 +98,10 @@ export function createGuarantees(check: Check): void {
     await store.create([old]);
     const [a, b] = [newRun(), newRun()];
     const answers = await store.create([a, old, b]);
-    assert.deepEqual(answers, [a, old, b].map((run) => ({ id: run.id, created: run !== old })));
+    assert.deepEqual(
+      answers,
+      [a, old, b].map((run) => ({ id: run.id, created: run !== old })),
+    );
   });
 
   check("creating nothing is fine, and does nothing", async ({ store }) => {
@@ -118,7 +127,10 @@ export function createGuarantees(check: Check): void {
     assert.deepEqual(await listedIds(store), []);
     assert.equal(await store.history(good.id, { after: -1, limit: 10 }), undefined);
     assert.equal((await store.payloads([payload.digest])).size, 0);
-    assert.deepEqual(await store.create([good, bad]), [good, bad].map(({ id }) => ({ id, created: true })));
+    assert.deepEqual(
+      await store.create([good, bad]),
+      [good, bad].map(({ id }) => ({ id, created: true })),
+    );
     assert.deepEqual((await snapshot(store)).feed.length, 2);
   });
 
@@ -128,7 +140,10 @@ export function createGuarantees(check: Check): void {
       const id = newRunId(1);
       const make = (): NewRun => newRun({ id, idempotencyKey: `k${i}` });
       const answers = (await Promise.all([store.create([make()]), other.create([make()])])).flat();
-      assert.deepEqual(answers.map((answer) => answer.id), [id, id]);
+      assert.deepEqual(
+        answers.map((answer) => answer.id),
+        [id, id],
+      );
       assert.deepEqual(answers.map((answer) => answer.created).sort(), [false, true]);
     }
     assert.equal((await claimedIds(other, "worker-b", [offer])).length, 20);

@@ -24,7 +24,12 @@ export function feedGuarantees(check: Check): void {
 
   check("values of a stream have positions of their own, and are no events", async (bench) => {
     const row = await bench.held();
-    const emitted = (n: number) => ({ stream: "tokens", step: "", attempt: 1, text: JSON.stringify({ n, quote: "'\u0000" }) });
+    const emitted = (n: number) => ({
+      stream: "tokens",
+      step: "",
+      attempt: 1,
+      text: JSON.stringify({ n, quote: "'\u0000" }),
+    });
     const emit = [1, 2, 3].map(emitted);
     const other = { ...emitted(4), stream: "other" };
     const head = await accept(bench.store, row, bench.part(row, [started], { emit: [...emit, other] }));
@@ -32,9 +37,15 @@ export function feedGuarantees(check: Check): void {
     const query = { run: row.id, stream: "tokens", limit: 3 };
     const first = await bench.store.feed({ ...query, after: 0 });
     assert.deepEqual(first.events, []);
-    assert.deepEqual(first.values?.map(({ text }) => text), emit.map(({ text }) => text));
+    assert.deepEqual(
+      first.values?.map(({ text }) => text),
+      emit.map(({ text }) => text),
+    );
     const rest = await bench.store.feed({ ...query, after: first.position });
-    assert.deepEqual(rest.values?.map(({ text }) => text), [emitted(5).text]);
+    assert.deepEqual(
+      rest.values?.map(({ text }) => text),
+      [emitted(5).text],
+    );
     assert.deepEqual((await bench.store.feed({ ...query, after: rest.position })).values, []);
     await wholeFeed(bench.store, 2);
   });
@@ -68,10 +79,16 @@ export function feedGuarantees(check: Check): void {
   check("a reader at the end stays there until something comes, and then gets it", async (bench) => {
     await busy(bench);
     const end = await wholeFeed(bench.store, 24);
-    assert.deepEqual(await bench.store.feed({ after: end.position, limit: 10 }), { events: [], position: end.position });
+    assert.deepEqual(await bench.store.feed({ after: end.position, limit: 10 }), {
+      events: [],
+      position: end.position,
+    });
     const run = await bench.created();
     const next = await wholeFeed(bench.store, 1, { after: end.position });
-    assert.deepEqual(next.events.map(({ run: id, event }) => [id, event]), [[run.id, run.events[0]]]);
+    assert.deepEqual(
+      next.events.map(({ run: id, event }) => [id, event]),
+      [[run.id, run.events[0]]],
+    );
   });
 
   check("a cursor given before a reopen goes on exactly behind what was read", async (bench) => {
@@ -118,7 +135,10 @@ export function feedGuarantees(check: Check): void {
     assert.deepEqual([filtered.events, filtered.position], [[], end.position]);
     const { id } = await created({ workflow: "nobody" });
     const next = await wholeFeed(store, 1, { workflow: "nobody", after: filtered.position });
-    assert.deepEqual(next.events.map(({ run }) => run), [id]);
+    assert.deepEqual(
+      next.events.map(({ run }) => run),
+      [id],
+    );
   });
 
   check("the feed gives every event one position and has no gaps, whatever two writers do", async (bench) => {
@@ -130,8 +150,15 @@ export function feedGuarantees(check: Check): void {
     let position = 0;
     for (let i = 0; i < 25; i += 1) {
       const [pa, pb] = [part(a, [succeeded(`a${i}`), succeeded(`b${i}`)]), part(b, [succeeded(`a${i}`)])];
-      const [, , page] = await Promise.all([store.commit([pa]), other.commit([pb]), reader.feed({ after: position, limit: 3 })]);
-      [a, b] = [{ ...a, state: pa.state, hash: hashOf(pa) }, { ...b, state: pb.state, hash: hashOf(pb) }];
+      const [, , page] = await Promise.all([
+        store.commit([pa]),
+        other.commit([pb]),
+        reader.feed({ after: position, limit: 3 }),
+      ]);
+      [a, b] = [
+        { ...a, state: pa.state, hash: hashOf(pa) },
+        { ...b, state: pb.state, hash: hashOf(pb) },
+      ];
       seen.push(...page.events);
       position = page.position;
     }
@@ -154,7 +181,10 @@ export function feedGuarantees(check: Check): void {
     const fresh = bench.newRun();
     await again.create([fresh]);
     const next = await wholeFeed(again, 1, { after: before.position });
-    assert.deepEqual(next.events.map(({ run }) => run), [fresh.id]);
+    assert.deepEqual(
+      next.events.map(({ run }) => run),
+      [fresh.id],
+    );
   });
 }
 
@@ -162,7 +192,12 @@ export function feedGuarantees(check: Check): void {
 async function busy({ store, held, part }: Bench): Promise<string[]> {
   let rows = [await held(), await held(), await held()];
   for (let i = 0; i < 3; i += 1) {
-    const parts = rows.map((row, r) => part(row, Array.from({ length: r + 1 }, (_, s) => succeeded(`s${i}-${s}`))));
+    const parts = rows.map((row, r) =>
+      part(
+        row,
+        Array.from({ length: r + 1 }, (_, s) => succeeded(`s${i}-${s}`)),
+      ),
+    );
     await store.commit(parts);
     rows = rows.map((row, r) => {
       const appended = parts[r];

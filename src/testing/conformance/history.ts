@@ -17,7 +17,10 @@ export function historyGuarantees(check: Check): void {
     await accept(store, row, part(row, [started, ...steps]));
     await store.send([message(row.id, "a"), message(row.id, "b")]);
     const whole = await pageOf(store, row.id);
-    assert.deepEqual(whole.events.map(({ seq }) => seq), Array.from({ length: 18 }, (_, i) => i));
+    assert.deepEqual(
+      whole.events.map(({ seq }) => seq),
+      Array.from({ length: 18 }, (_, i) => i),
+    );
     assert.equal(whole.more, false);
     for (let limit = 1; limit <= 19; limit += 1) {
       const { events, inbox, row: now } = await wholeHistory(store, row.id, limit);
@@ -73,6 +76,9 @@ export function historyGuarantees(check: Check): void {
     assert.deepEqual(events, written);
     assert.deepEqual(now.state, row.state);
     const { events: feed } = await wholeFeed(store, 10_000, { run: row.id });
-    assert.deepEqual(feed.map(({ event }) => event), written);
+    assert.deepEqual(
+      feed.map(({ event }) => event),
+      written,
+    );
   });
 }

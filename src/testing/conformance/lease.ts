@@ -98,14 +98,17 @@ export function leaseGuarantees(check: Check): void {
     assert.deepEqual(beat.news, [], "it holds nothing that there could be news of");
   });
 
-  check("a worker that comes too late is told so, and others may have its runs, although nobody took them", async (bench) => {
-    const { store, clock, held } = bench;
-    const row = await held();
-    clock.advance(leaseMs + 1);
-    assert.equal((await store.heartbeat({ worker: "worker-a", leaseMs })).expired, true);
-    assert.deepEqual(await claimedIds(store, "worker-b"), [row.id]);
-    assert.equal((await store.heartbeat({ worker: "worker-a", leaseMs })).expired, false, "it is told once");
-  });
+  check(
+    "a worker that comes too late is told so, and others may have its runs, although nobody took them",
+    async (bench) => {
+      const { store, clock, held } = bench;
+      const row = await held();
+      clock.advance(leaseMs + 1);
+      assert.equal((await store.heartbeat({ worker: "worker-a", leaseMs })).expired, true);
+      assert.deepEqual(await claimedIds(store, "worker-b"), [row.id]);
+      assert.equal((await store.heartbeat({ worker: "worker-a", leaseMs })).expired, false, "it is told once");
+    },
+  );
 
   check("runs that a worker drops because it was taken for dead are free for others, all of them", async (bench) => {
     const { store, clock, held } = bench;
@@ -146,7 +149,11 @@ export function leaseGuarantees(check: Check): void {
     assert.deepEqual(await snapshot(store), before);
     const { expired } = await store.heartbeat({ worker: "worker-a", leaseMs });
     const found = await claimedIds(store, "worker-c");
-    assert.deepEqual(found, expired ? [row.id] : [], "what a worker is told to drop is free, what it is not told is not");
+    assert.deepEqual(
+      found,
+      expired ? [row.id] : [],
+      "what a worker is told to drop is free, what it is not told is not",
+    );
   });
 
   check("a run that was given back outlives the lease of who gave it back", async ({ store, clock, held, part }) => {

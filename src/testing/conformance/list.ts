@@ -47,7 +47,10 @@ export function listGuarantees(check: Check): void {
     await created();
     assert.ok(second.cursor);
     const third = await store.list({ limit: 2, cursor: second.cursor });
-    assert.deepEqual([first, second, third].flatMap(({ runs }) => runs.map(({ id }) => id)), ids);
+    assert.deepEqual(
+      [first, second, third].flatMap(({ runs }) => runs.map(({ id }) => id)),
+      ids,
+    );
   });
 
   check("a list cursor given before a reopen goes on exactly behind what was read", async (bench) => {
@@ -56,7 +59,10 @@ export function listGuarantees(check: Check): void {
     assert.ok(first.cursor);
     const again = await bench.reopen();
     const rest = await again.list({ limit: 10, cursor: first.cursor });
-    assert.deepEqual(rest.runs.map(({ id }) => id), ids.slice(2));
+    assert.deepEqual(
+      rest.runs.map(({ id }) => id),
+      ids.slice(2),
+    );
   });
 
   check("a page without a limit has an end, and goes on", async (bench) => {

@@ -56,7 +56,11 @@ export function pruneGuarantees(check: Check): void {
     assert.deepEqual(await snapshot(store, known), before);
     assert.deepEqual([counted.runs.length, counted.events], [3, 12]);
     assert.deepEqual(await store.prune({ endedBefore: clock.now(), limit: 10 }), counted);
-    assert.deepEqual(await store.prune({ endedBefore: clock.now(), limit: 10 }), { runs: [], events: 0, payloadBytes: 0 });
+    assert.deepEqual(await store.prune({ endedBefore: clock.now(), limit: 10 }), {
+      runs: [],
+      events: 0,
+      payloadBytes: 0,
+    });
   });
 
   check("no call removes more runs than it was asked to", async (bench) => {
@@ -148,9 +152,18 @@ export function pruneGuarantees(check: Check): void {
     clock.advance(1000);
     assert.deepEqual((await store.prune({ endedBefore: clock.now(), limit: 10 })).runs, [old.id]);
     const after = await wholeFeed(store, 2);
-    assert.deepEqual(after.events, before.events.filter(({ run }) => run !== old.id));
-    assert.deepEqual(after.events.map(({ run }) => run), [first.id, last.id]);
-    assert.deepEqual((await wholeFeed(store, 1, { after: cursor })).events.map(({ run }) => run), [last.id]);
+    assert.deepEqual(
+      after.events,
+      before.events.filter(({ run }) => run !== old.id),
+    );
+    assert.deepEqual(
+      after.events.map(({ run }) => run),
+      [first.id, last.id],
+    );
+    assert.deepEqual(
+      (await wholeFeed(store, 1, { after: cursor })).events.map(({ run }) => run),
+      [last.id],
+    );
   });
 }
 

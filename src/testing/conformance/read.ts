@@ -6,7 +6,16 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StoredEvent } from "../../core/chain.ts";
 import type { Digest, RunId } from "../../core/event.ts";
-import type { FeedPage, FeedQuery, HistoryPage, ListQuery, Producer, Received, RunRow, Store } from "../../store/store.ts";
+import type {
+  FeedPage,
+  FeedQuery,
+  HistoryPage,
+  ListQuery,
+  Producer,
+  Received,
+  RunRow,
+  Store,
+} from "../../store/store.ts";
 import { pageLimit } from "./fixture.ts";
 
 export type FeedItem = FeedPage["events"][number];
@@ -74,7 +83,7 @@ export async function wholeFeed(
   const events: FeedItem[] = [];
   const { after = 0, limit = pageLimit, ...filter } = query;
   let position = after;
-  for (let patience = 200; ; ) {
+  for (let patience = 200; ;) {
     const page = await store.feed({ ...filter, after: position, limit });
     assert.ok(page.events.length <= limit, `a page of ${page.events.length} events, asked for ${limit}`);
     checkPage(page, position);

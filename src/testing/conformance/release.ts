@@ -73,7 +73,10 @@ export function releaseGuarantees(check: Check): void {
     await store.send([message(a.id, "answer")]);
     const wait: Partial<Commit> = { release: { dueAt: null } };
     const results = await store.commit([part(a, [started, suspended], wait), part(b, [started, suspended], wait)]);
-    assert.deepEqual(results.map(({ ok }) => ok), [false, true]);
+    assert.deepEqual(
+      results.map(({ ok }) => ok),
+      [false, true],
+    );
     assert.equal((await rowOf(store, a.id)).worker, "worker-a");
     assert.equal((await rowOf(store, b.id)).worker, undefined);
   });
@@ -101,7 +104,10 @@ export function releaseGuarantees(check: Check): void {
     const [again] = (await claim(store, "worker-b")).runs;
     assert.equal(again?.id, row.id);
     assert.ok(again.inbox > again.inboxDone);
-    assert.deepEqual((await pageOf(store, row.id)).inbox.map(({ key }) => key), ["answer"]);
+    assert.deepEqual(
+      (await pageOf(store, row.id)).inbox.map(({ key }) => key),
+      ["answer"],
+    );
   });
 
   check("an end or drain that is forced is still refused by epoch and seq", async ({ store, held, part }) => {
@@ -110,7 +116,10 @@ export function releaseGuarantees(check: Check): void {
     const end = part(row, [started, ended], { release: { dueAt: null, force: true } });
     const results = await store.commit([{ ...end, epoch: row.epoch - 1 }]);
     const others = await store.commit([{ ...end, seq: end.seq + 1 }]);
-    assert.deepEqual([...results, ...others].map((r) => (r.ok ? "ok" : r.reason)), ["epoch", "seq"]);
+    assert.deepEqual(
+      [...results, ...others].map((r) => (r.ok ? "ok" : r.reason)),
+      ["epoch", "seq"],
+    );
     assert.deepEqual(await snapshot(store), before);
   });
 

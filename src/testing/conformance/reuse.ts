@@ -10,7 +10,10 @@ const [keyA, keyB, keyC] = [sha256("reuse key a"), sha256("reuse key b"), sha256
 export function reuseGuarantees(check: Check): void {
   check("successes are found by reuse key, each with its run and seq", async ({ store, held, part }) => {
     const row = await held();
-    const reuse = [{ seq: 2, key: keyA }, { seq: 3, key: keyB }];
+    const reuse = [
+      { seq: 2, key: keyA },
+      { seq: 3, key: keyB },
+    ];
     await accept(store, row, part(row, [started, succeeded("a"), succeeded("b")], { reuse }));
     const found = await store.reusable(row.id, [keyA, keyB, keyC]);
     assert.deepEqual(found.get(keyA), [{ run: row.id, seq: 2 }]);
@@ -53,7 +56,15 @@ export function reuseGuarantees(check: Check): void {
     const row = await held();
     const keys = Array.from({ length: 1500 }, (_, i) => sha256(`key ${i}`));
     const reuse = keys.map((key, i) => ({ seq: i + 1, key }));
-    await accept(store, row, part(row, keys.map((_, i) => succeeded(`s${i}`)), { reuse }));
+    await accept(
+      store,
+      row,
+      part(
+        row,
+        keys.map((_, i) => succeeded(`s${i}`)),
+        { reuse },
+      ),
+    );
     const found = await (await reopen()).reusable(row.id, [...keys, keyA]);
     for (const { seq, key } of reuse) assert.deepEqual(found.get(key), [{ run: row.id, seq }]);
   });

@@ -14,12 +14,24 @@ export function sendGuarantees(check: Check): void {
     const first = clock.now();
     clock.advance(1000);
     results.push(...(await store.send(sent.slice(2))));
-    assert.deepEqual(results, sent.map(({ key }) => ({ run: run.id, key, accepted: true })));
+    assert.deepEqual(
+      results,
+      sent.map(({ key }) => ({ run: run.id, key, accepted: true })),
+    );
     const { inbox, row } = await pageOf(store, run.id);
-    assert.deepEqual(inbox.map(({ key, kind, body }) => ({ run: run.id, key, kind, body })), sent);
-    assert.deepEqual(inbox.map(({ at }) => at), [first, first, clock.now()]);
+    assert.deepEqual(
+      inbox.map(({ key, kind, body }) => ({ run: run.id, key, kind, body })),
+      sent,
+    );
+    assert.deepEqual(
+      inbox.map(({ at }) => at),
+      [first, first, clock.now()],
+    );
     const numbers = inbox.map(({ number }) => number);
-    assert.ok(numbers.every((number, i) => number > (numbers[i - 1] ?? 0)), `numbers rise from 1: ${numbers}`);
+    assert.ok(
+      numbers.every((number, i) => number > (numbers[i - 1] ?? 0)),
+      `numbers rise from 1: ${numbers}`,
+    );
     assert.deepEqual([row.inbox, row.inboxDone], [numbers.at(-1), 0]);
   });
 
@@ -45,14 +57,23 @@ export function sendGuarantees(check: Check): void {
   check("of two equal keys in one call the first is accepted", async ({ store, created }) => {
     const run = await created();
     const results = await store.send([message(run.id, "k", "first"), message(run.id, "k", "second")]);
-    assert.deepEqual(results.map(({ accepted }) => accepted), [true, false]);
-    assert.deepEqual((await pageOf(store, run.id)).inbox.map(({ body }) => body), ['"first"']);
+    assert.deepEqual(
+      results.map(({ accepted }) => accepted),
+      [true, false],
+    );
+    assert.deepEqual(
+      (await pageOf(store, run.id)).inbox.map(({ body }) => body),
+      ['"first"'],
+    );
   });
 
   check("a key is of its run: another run may be sent the same", async ({ store, created }) => {
     const [a, b] = [await created(), await created()];
     const results = await store.send([message(a.id, "k"), message(b.id, "k")]);
-    assert.deepEqual(results.map(({ accepted }) => accepted), [true, true]);
+    assert.deepEqual(
+      results.map(({ accepted }) => accepted),
+      [true, true],
+    );
   });
 
   check("a key stays taken when its message has become an event, and after a reopen", async (bench) => {
@@ -145,8 +166,17 @@ export function sendGuarantees(check: Check): void {
     const other = await second();
     const run = await created();
     for (let i = 0; i < 20; i += 1) {
-      const results = await Promise.all([store.send([message(run.id, `k${i}`)]), other.send([message(run.id, `k${i}`)])]);
-      assert.deepEqual(results.flat().map(({ accepted }) => accepted).sort(), [false, true]);
+      const results = await Promise.all([
+        store.send([message(run.id, `k${i}`)]),
+        other.send([message(run.id, `k${i}`)]),
+      ]);
+      assert.deepEqual(
+        results
+          .flat()
+          .map(({ accepted }) => accepted)
+          .sort(),
+        [false, true],
+      );
     }
     assert.equal((await pageOf(store, run.id)).inbox.length, 20);
   });

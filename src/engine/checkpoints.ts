@@ -1,0 +1,36 @@
+/** States to continue from. A checkpoint closes a segment of the run: what is asked after it is counted anew. */
+import { StemmaError } from "../core/error.ts";
+import type { Seq, Timestamp } from "../core/event.ts";
+import { segmentRoot } from "../core/identity.ts";
+import type { Ask } from "./ask.ts";
+import type { Segment } from "./body.ts";
+import type { Journal } from "./journal.ts";
+import type { Encoded } from "./value.ts";
+
+const shownMax = 5;
+
+/** Refuses a checkpoint while anything is open, for its outcome would belong to a segment that is closed. */
+export function checkQuiet(asks: Iterable<Ask>, another: boolean): void {
+  const open = [...asks].slice(0, shownMax).map((ask) => ask.ref.key);
+  if (another) open.push("another checkpoint");
+  if (open.length === 0) return;
+  throw new StemmaError(
+    "checkpoint.not_quiescent",
+    `A checkpoint needs all steps, waits and calls to be settled; open: ${open.join(", ")}. Await them before.`,
+    { data: { open } },
+  );
+}
+
+/** Appends the checkpoint, and calls back with the segment that it opens when it is durable. */
+export function recordCheckpoint(
+  journal: Journal,
+  causes: readonly Seq[],
+  state: Encoded,
+  durable: (segment: Segment, at: Timestamp) => void,
+): void {
+  const last = journal.state.checkpoint;
+  const data = { state: state.value, parent: last?.seq ?? null };
+  const extra = state.payload === undefined ? {} : { payloads: [state.payload] };
+  const { seq, at } = journal.append({ type: "checkpoint", data, causes }, extra);
+  journal.afterCommit(seq, () => durable({ root: segmentRoot((last?.count ?? 0) + 1), seq }, at));
+}
