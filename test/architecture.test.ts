@@ -11,7 +11,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec"],
   "authoring/workflow/": ["core/", "engine/", "node:async_hooks", "@standard-schema/spec"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
-  "cli/": ["core/", "store/", "engine/", "authoring/", "node:", "commander"],
+  "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "testing.ts": ["testing/", "engine/"],

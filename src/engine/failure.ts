@@ -1,8 +1,8 @@
+/// <reference lib="esnext.error" />
 /**
  * Errors on their way into the journal and out of it. Whatever a step throws, even something that is no error at all,
  * becomes a plain record; what the body catches is made from the record, live and after a crash alike.
  */
-import { isNativeError } from "node:util/types";
 import type { ErrorRecord } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import { decode, encode } from "../core/json.ts";
@@ -36,8 +36,8 @@ export class StepError extends Error {
 /** Makes a record of anything that can be thrown. Never throws itself, however hostile the value is. */
 export function toRecord(thrown: unknown, depth = 0): ErrorRecord {
   try {
-    // Errors of another realm (a vm context, as test runners use) are errors too, but not instances of ours.
-    return thrown instanceof Error || isNativeError(thrown) ? fromError(thrown, depth) : fromOther(thrown);
+    // Errors of another realm (a vm context, as test runners use) are errors too, but not instances of our class.
+    return thrown instanceof Error || Error.isError(thrown) ? fromError(thrown, depth) : fromOther(thrown);
   } catch {
     return { name: "Error", message: "something was thrown that cannot be looked at", code: "step.failed" };
   }
