@@ -66,7 +66,7 @@ async function textsOf(store: Store, values: readonly (Value | undefined)[]): Pr
   return texts;
 }
 
-/** The run for programs. Its steps are a list: the tree is in their keys. */
+/** The run for programs. `steps` counts them, as everywhere; `entries` lists them: the tree is in their keys. */
 function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
   const { row, events, tree } = run;
   const { input, context } = createdOf(events);
@@ -79,7 +79,7 @@ function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
     ...valueFields("output", outputOf(events), texts),
     ...(last?.type === "run.failed" ? { endedBy: last.data.frontier } : {}),
     advice: adviceLines(row, events, entries, Date.now()),
-    steps: entries.map((entry) => plainEntry(entry, texts)),
+    entries: entries.map((entry) => plainEntry(entry, texts)),
   };
 }
 

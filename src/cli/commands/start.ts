@@ -50,10 +50,13 @@ async function start(name: string, files: readonly string[], options: StartOptio
   await using store = openStore(options, "work");
   await using stemma = new Stemma({ store, workflows });
   const run = await stemma.run(stemma.workflow(name), input, runOptions(options));
-  if (options.wait === true) return follow(run, options);
-  if (options.json === true) return printJson({ run: run.id, status: await run.status() });
-  print(run.id);
-  note(paintNote(`Look at it: ${showCommand(run.id, options)}`, "dim"));
+  // Awaited here: the store is closed when this function is left.
+  if (options.wait === true) await follow(run, options);
+  else if (options.json === true) printJson({ run: run.id, status: await run.status() });
+  else {
+    print(run.id);
+    note(paintNote(`Look at it: ${showCommand(run.id, options)}`, "dim"));
+  }
 }
 
 function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
