@@ -100,7 +100,7 @@ async function payloadsOf(
 
 function checkHistory(row: RunRow, stored: readonly StoredEvent[], events: readonly Event[]): string[] {
   const faults: string[] = [];
-  let previous = genesis;
+  let previous = genesis(sha256, row.id);
   for (const [i, event] of events.entries()) {
     if (event.seq !== i) faults.push(`event ${i} has seq ${event.seq}`);
     const hash = chainHash(sha256, previous, event);
@@ -205,7 +205,10 @@ function emptyVerdict(): Verdict {
   return {
     acknowledged: { steps: 0, runs: 0, ends: 0 },
     lost: { steps: 0, runs: 0, ends: 0 },
-    ...{ faults: [], cuts: 1, continued: 0, recalled: 0 },
+    faults: [],
+    cuts: 1,
+    continued: 0,
+    recalled: 0,
   };
 }
 

@@ -16,6 +16,8 @@ export type EntryOptions = {
   texts: Texts;
   /** Every sibling, however many there are. */
   all: boolean;
+  /** Whether somebody works on the run: if not, a step that was begun is not running. */
+  held: boolean;
 };
 
 const outputCharsMax = 60;
@@ -70,16 +72,17 @@ function entryLine(entry: Entry, options: EntryOptions): string {
   const timer = entry.waitsFor === "timer";
   const mark = timer && entry.status === "answered" ? paint("◷", style) : paint(glyph, style);
   const name = entry.kind === "wait" ? paint(entry.name, "italic") : visible(entry.name);
-  const facts = entry.kind === "wait" ? waitFacts(entry, options.now) : stepFacts(entry, options.now);
+  const facts = entry.kind === "wait" ? waitFacts(entry, options.now) : stepFacts(entry, options);
   const output = options.outputs ? "" : shortText(entry.output, options.texts, outputCharsMax);
   return [`${mark} ${name}`, ...facts, ...(output === "" ? [] : [`${paint("→", "dim")} ${output}`])].join("  ");
 }
 
-function stepFacts(entry: Entry, now: number): string[] {
-  const { glyph: _, style } = lookOf(entry.status);
+function stepFacts(entry: Entry, { now, held }: EntryOptions): string[] {
+  const { style } = lookOf(entry.status);
   const facts: string[] = [];
-  if (entry.status !== "succeeded") facts.push(paint(wordsOf(entry.status), style));
-  if (entry.status === "running") facts.push(paint(`for ${formatDuration(now - entry.firstAt)}`, "dim"));
+  if (entry.status === "running" && !held) facts.push(paint("begun and not settled", "yellow"));
+  else if (entry.status !== "succeeded") facts.push(paint(wordsOf(entry.status), style));
+  if (entry.status === "running" && held) facts.push(paint(`for ${formatDuration(now - entry.firstAt)}`, "dim"));
   if (entry.ms !== undefined) facts.push(paint(formatDuration(entry.ms), "dim"));
   if (entry.kind === "child" && entry.from !== undefined) facts.push(paint(`run ${entry.from.run}`, "dim"));
   if (entry.status === "reused" && entry.from !== undefined) {

@@ -18,7 +18,7 @@ const commands = [addStart, addWorker, addRuns, addShow, addTrace];
 function programOf(): Command {
   const program = new Command("stemma")
     .description("Durable workflows whose runs form a family tree")
-    .version(version())
+    .version(versionOf())
     .showSuggestionAfterError()
     .exitOverride()
     // Errors are reported in one place; help that nobody asked for is not an answer.
@@ -27,7 +27,7 @@ function programOf(): Command {
   return program;
 }
 
-function version(): string {
+function versionOf(): string {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };

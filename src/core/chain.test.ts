@@ -3,12 +3,14 @@ import { describe, expect, test } from "vitest";
 
 import { sha256 } from "../engine/hash.ts";
 import type { StoredEvent } from "./chain.ts";
-import { chainHash, genesis, seal, unseal } from "./chain.ts";
+import { chainHash, genesis as genesisOf, seal, unseal } from "./chain.ts";
 import { isStemmaError } from "./error.ts";
 import type { Draft, Event, EventType, Value } from "./event.ts";
 import { causesOf } from "./event.ts";
 import type { Json } from "./json.ts";
 import { canonical, utf8Length } from "./json.ts";
+
+const genesis = genesisOf(sha256, "run_x");
 
 type Step = { [T in EventType]: { type: T; data: Extract<Draft, { type: T }>["data"] } }[EventType];
 
@@ -106,7 +108,7 @@ describe("seal and unseal", () => {
       type: "run.paused",
       causes: "[0]",
       data: '{"by":"ann"}',
-      hash: sha256(`${"0".repeat(64)}${text}`),
+      hash: sha256(sha256("stemma run_x") + text),
     });
   });
 

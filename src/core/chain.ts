@@ -3,7 +3,7 @@
  * without every later hash giving it away. Values enter by their digests, so taking a value out of the store later
  * (retention) leaves the chain valid.
  */
-import type { Causes, Digest, Event, EventType, Seq, Timestamp } from "./event.ts";
+import type { Causes, Digest, Event, EventType, RunId, Seq, Timestamp } from "./event.ts";
 import { isEventType } from "./event.ts";
 import type { Hash } from "./identity.ts";
 import { StemmaError } from "./error.ts";
@@ -22,8 +22,10 @@ export type StoredEvent = {
   hash: Digest;
 };
 
-/** What stands before seq 0. */
-export const genesis: Digest = "0".repeat(64);
+/** What stands before seq 0 of a run. It binds the history to its run, so two histories cannot be exchanged unseen. */
+export function genesis(hash: Hash, run: RunId): Digest {
+  return hash(`stemma ${run}`);
+}
 
 type Unhashed = { seq: Seq; at: Timestamp; type: EventType; causes: Causes; data: unknown };
 

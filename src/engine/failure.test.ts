@@ -91,7 +91,7 @@ function caught(record: ErrorRecord): { live: Error; recalled: Error } {
     causes: [0],
     data: { key: "x/charge#2", error: record },
   };
-  const stored: StoredEvent = seal(sha256, genesis, event);
+  const stored: StoredEvent = seal(sha256, genesis(sha256, "run_x"), event);
   const errorOf = (outcome: ReturnType<typeof outcomeFor>): Error => outcome?.error as Error;
   return {
     live: errorOf(outcomeFor({ ...event, hash: stored.hash }, new Map())),

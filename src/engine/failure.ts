@@ -1,4 +1,3 @@
-/// <reference lib="esnext.error" />
 /**
  * Errors on their way into the journal and out of it. Whatever a step throws, even something that is no error at all,
  * becomes a plain record; what the body catches is made from the record, live and after a crash alike.

@@ -31,7 +31,7 @@ export function buildRun({ id, workflow, input, context, origin, family, at, tag
   if (context !== undefined) data.context = context.value;
   if (tags !== undefined) data.tags = tags;
   const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
-  const stored = seal(sha256, genesis, placed);
+  const stored = seal(sha256, genesis(sha256, id), placed);
   return {
     id,
     events: [stored],

@@ -52,6 +52,8 @@ export class Worker {
   readonly #workflows: ReadonlyMap<string, { workflow: Workflow; fingerprint: string }>;
   readonly #offers: readonly Offer[];
   readonly #held = new Map<string, Activation>();
+  /** Runs that no activation holds, on their way back to the store. */
+  readonly #givingBack = new Set<Promise<void>>();
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -60,6 +62,10 @@ export class Worker {
   #stopBeat: (() => void) | undefined;
   #renewedAt = 0;
   #fresh: PromiseWithResolvers<void> | undefined;
+  /** The question to the store about what this worker holds that is under way: a claim or a heartbeat, never both. */
+  #asking: Promise<unknown> = Promise.resolve();
+  /** How often the lease had run out. */
+  #lapses = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -119,11 +125,14 @@ export class Worker {
     const cut = clock.after(timeoutMs, () => {
       for (const activation of held) activation.cut();
     });
+    const given = Promise.all([...held.map((activation) => activation.over), ...this.#givingBack]);
+    const { promise: late, resolve } = Promise.withResolvers<void>();
     const drop = clock.after(timeoutMs + dropMs, () => {
       log.error("The store did not take what was left; runs are let go without it", { worker: this.#options.name });
       for (const activation of held) activation.drop();
+      resolve();
     });
-    await Promise.all(held.map((activation) => activation.over));
+    await Promise.race([given, late]);
     cut();
     drop();
     this.#stopBeat?.();
@@ -173,10 +182,11 @@ export class Worker {
         const limit = Math.min(claimMax, runsMax - this.#held.size);
         // With no place left there is nothing to claim; a run that ends pokes.
         if (limit <= 0) return Infinity;
-        const claimed = await store.claim({ worker: name, offers: this.#offers, limit, leaseMs });
+        const claimed = await this.#ask(() => store.claim({ worker: name, offers: this.#offers, limit, leaseMs }));
+        const lapses = this.#lapses;
         const at = this.#options.clock.monotonic();
         const now = (): number => claimed.now + Math.floor(this.#options.clock.monotonic() - at);
-        await Promise.all(claimed.runs.map((row) => this.#activate(row, now)));
+        await Promise.all(claimed.runs.map((row) => this.#activate(row, now, lapses)));
         if (claimed.runs.length === limit || this.#again) continue;
         return claimed.nextDueAt === undefined ? Infinity : claimed.nextDueAt - claimed.now;
       }
@@ -185,25 +195,29 @@ export class Worker {
     }
   }
 
-  async #activate(row: RunRow, now: () => number): Promise<void> {
+  async #activate(row: RunRow, now: () => number, lapses: number): Promise<void> {
     const { store, log } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
+    // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
+    this.#held.get(row.id)?.drop();
     let activation: Activation;
     try {
       const loaded = await load(store, row, now);
+      // The lease ran out meanwhile: the store has taken the run back.
+      if (lapses !== this.#lapses) return;
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     } catch (error) {
-      if (isStemmaError(error) && error.retryable) throw error;
+      if (lapses !== this.#lapses) return;
       log.error("A run cannot be read", { run: row.id, error: String(error) });
-      await this.#handBack(unreadable(row, error, now));
+      this.#handBack(unreadable(row, error, now));
       return;
     }
     this.#held.set(row.id, activation);
     void activation.over.then(() => {
       if (this.#held.get(row.id) === activation) this.#held.delete(row.id);
-      if (activation.handBack !== undefined) void this.#handBack(activation.handBack);
+      if (activation.handBack !== undefined) this.#handBack(activation.handBack);
       this.poke();
     });
     try {
@@ -214,12 +228,25 @@ export class Worker {
     }
   }
 
-  async #handBack(commit: Commit): Promise<void> {
-    try {
-      await this.#options.store.commit([commit]);
-    } catch (error) {
-      this.#options.log.error("A run could not be given back", { run: commit.run, error: String(error) });
-    }
+  /** Gives back a run that no activation holds, with the next flush that the store can take. */
+  #handBack(commit: Commit): void {
+    const { committer, log } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#givingBack.add(promise);
+    void promise.then(() => this.#givingBack.delete(promise)).then(() => this.poke());
+    let waiting: Commit | undefined = commit;
+    committer.request({
+      take() {
+        const taken = waiting;
+        waiting = undefined;
+        return taken;
+      },
+      settle: () => resolve(),
+      lose(error) {
+        log.error("A run could not be given back", { run: commit.run, error: String(error) });
+        resolve();
+      },
+    });
   }
 
   #surroundings(fingerprint: string): Surroundings {
@@ -259,15 +286,19 @@ export class Worker {
 
   async #beat(): Promise<void> {
     const { store, name, leaseMs, clock, log } = this.#options;
-    const askedAt = clock.monotonic();
     try {
-      const heartbeat = await store.heartbeat({ worker: name, leaseMs });
+      let askedAt = 0;
+      const heartbeat = await this.#ask(() => {
+        askedAt = clock.monotonic();
+        return store.heartbeat({ worker: name, leaseMs });
+      });
       this.#renewedAt = askedAt;
       if (heartbeat.expired) {
         log.warn("The lease of this worker had run out; it drops the runs it held", {
           worker: name,
           runs: this.#held.size,
         });
+        this.#lapses += 1;
         for (const activation of this.#held.values()) activation.drop();
       }
       for (const { run } of heartbeat.news) void this.#look(run);
@@ -279,6 +310,16 @@ export class Worker {
     if (this.#phase === "working" || this.#phase === "draining") this.#beatLater();
   }
 
+  /**
+   * Asks the store one thing at a time about what this worker holds. A heartbeat that says "expired" means the runs of
+   * every claim before it and of none behind it; with both under way at once, nobody could tell which came first.
+   */
+  #ask<T>(question: () => Promise<T>): Promise<T> {
+    const answer = this.#asking.then(question, question);
+    this.#asking = answer;
+    return answer;
+  }
+
   /** Undefined while the lease is fresh; else what to wait for before anything new is entered. */
   #hold(): Promise<void> | undefined {
     const { clock, leaseMs } = this.#options;
@@ -288,12 +329,14 @@ export class Worker {
   }
 }
 
-/** How long a run that a newer version wrote is left to workers of that version. */
+/** How long a run that could not be read for now is left alone, and one that a newer version wrote, to that version. */
+const unreadMs = 1000;
 const newerMs = 60_000;
 
-/** Gives back a run that cannot be read: to others if they may be able to, else suspended with the reason. */
+/** Gives back a run that cannot be read: to be tried again if that may help, else suspended with the reason. */
 function unreadable(row: RunRow, error: unknown, now: () => number): Commit {
   const appender = new Appender(row, row.state.createdAt, now);
+  if (isStemmaError(error) && error.retryable) return appender.take({ dueAt: now() + unreadMs, force: true }).commit;
   if (isStemmaError(error, "store.newer")) return appender.take({ dueAt: now() + newerMs, force: true }).commit;
   const detail = toRecord(error) as unknown as Json;
   appender.append({ type: "run.suspended", data: { reason: "corrupt", detail }, causes: [row.state.seq] });

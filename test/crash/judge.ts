@@ -82,7 +82,7 @@ function checkRun(run: RunId, { row, stored, events }: Read, outcomes: readonly 
   const faults: string[] = [];
   const { status, reason, error } = row.state;
   if (status !== "succeeded") faults.push(`it is ${status} ${reason ?? ""} ${error?.message ?? ""}`);
-  let previous = genesis;
+  let previous = genesis(sha256, run);
   for (const [i, event] of events.entries()) {
     if (event.seq !== i) faults.push(`event ${i} has seq ${event.seq}`);
     previous = chainHash(sha256, previous, event);

@@ -38,7 +38,9 @@ async function show(given: string, options: ShowOptions): Promise<void> {
   const run: ShownRun = { row, events, tree: runTree(events) };
   const texts = options.outputs === true ? await textsOf(store, valuesOf(run)) : new Map<Digest, string>();
   if (options.json === true) return printJson(plainRun(run, texts));
-  print(...runLines(run, { now: Date.now(), outputs: options.outputs === true, all: options.all === true, texts }));
+  const held = row.state.status === "running" && row.worker !== undefined;
+  const { outputs = false, all = false } = options;
+  print(...runLines(run, { now: Date.now(), outputs, all, held, texts }));
 }
 
 /** Everything of a run that may be large. */
@@ -83,6 +85,6 @@ function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
   };
 }
 
-function plainEntry({ name: _, given, output, ...entry }: Entry, texts: Texts): Record<string, unknown> {
+function plainEntry({ given, output, ...entry }: Entry, texts: Texts): Record<string, unknown> {
   return { ...entry, ...valueFields("input", given, texts), ...valueFields("output", output, texts) };
 }

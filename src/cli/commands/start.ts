@@ -33,7 +33,10 @@ export function addStart(program: Command): void {
     .option("--input <json>", "input: JSON, @file, or - for standard input")
     .option("--id <run>", "id of the run: starting it again gives the run that is there")
     .option("--key <key>", "idempotency key: the same workflow and key give the run that is there")
-    .option("--tag <tag>", "tag of the run; may be repeated", (tag: string, tags: string[] = []) => [...tags, tag])
+    .option("--tag <tag>", "tag of the run; may be repeated", (tag: string, tags: string[] | undefined) => [
+      ...(tags ?? []),
+      tag,
+    ])
     .option("--delay <duration>", "when it may first be worked on: 10s, 2h …")
     .option("--wait", "follow it to its end; exit code 1 when it fails (a worker must be running)");
   withCommonOptions(command).action(start);

@@ -166,7 +166,7 @@ function buildRun(now: Timestamp, options: RunOptions): NewRun {
   const { id = newRunId(now), workflow = offer.workflow, version = offer.version, tags, steps = [] } = options;
   const { origin = { kind: "new" }, family = id, input = { inline: { order: 17 } }, payloads = [] } = options;
   const data = { workflow, version, input, origin, family, seed: id, ...(tags === undefined ? {} : { tags }) };
-  const { events, state } = sealAll(now, undefined, genesis, [{ type: "run.created", data }, ...steps]);
+  const { events, state } = sealAll(now, undefined, genesis(sha256, id), [{ type: "run.created", data }, ...steps]);
   const run: NewRun = { id, events, payloads, state };
   if (options.dueAt !== undefined) run.dueAt = options.dueAt;
   if (options.queue !== undefined) run.queue = options.queue;

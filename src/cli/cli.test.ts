@@ -1,0 +1,254 @@
+/** The command line as people use it: real processes, a real SQLite file. */
+import { spawn, spawnSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+const main = join(import.meta.dirname, "main.ts");
+const index = pathToFileURL(join(import.meta.dirname, "../index.ts")).href;
+const folder = mkdtempSync(join(tmpdir(), "stemma-cli-"));
+const environment = { ...process.env, STEMMA_STORE: "", STEMMA_DEBUG: "", NO_COLOR: "", FORCE_COLOR: undefined };
+const workers: ChildProcess[] = [];
+
+const code = `
+import { workflow } from ${JSON.stringify(index)};
+console.log("a module that talks");
+export const demo = workflow({ name: "demo", version: 3 }, async (ctx, input) => {
+  await ctx.map("size", [1, 2, 3], (n) => n * 2);
+  await ctx.scope("inner", () => ctx.step("evil", () => "\\u001b[2J"));
+  if (input?.fail) await ctx.step("boom", () => { throw new Error("no \\u001b[31m\\nway"); });
+  if (input?.hang) await ctx.step("hang", () => new Promise(() => {}));
+  return { sum: 12, text: "x".repeat(2000) };
+});
+export default demo;
+setInterval(() => {}, 1000);
+`;
+
+type Ended = { status: number | null; out: string; err: string };
+
+function stemma(
+  words: readonly string[],
+  more: { input?: string | Uint8Array; env?: Record<string, string> } = {},
+): Ended {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
+    cwd: folder,
+    env: { ...environment, ...more.env },
+    ...(more.input === undefined ? {} : { input: more.input }),
+    encoding: "utf8",
+  });
+  return { status, out: stdout, err: stderr };
+}
+
+/** A worker on demo.ts that works, as its log says. */
+async function worker(...words: string[]): Promise<{ child: ChildProcess; ended: Promise<Ended> }> {
+  const child = spawn(process.execPath, [main, "worker", "demo.ts", ...words], { cwd: folder, env: environment });
+  workers.push(child);
+  const { promise: working, resolve } = Promise.withResolvers<void>();
+  const told = { out: "", err: "" };
+  child.stdout.on("data", (chunk: Buffer) => (told.out += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => {
+    told.err += chunk.toString();
+    if (told.err.includes("works on demo@3")) resolve();
+  });
+  const ended = new Promise<Ended>((resolveEnded) => {
+    child.on("close", (status) => {
+      resolve();
+      resolveEnded({ status, ...told });
+    });
+  });
+  await working;
+  return { child, ended };
+}
+
+const parsed = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>;
+const errorOf = (err: string): unknown =>
+  (parsed(err.trim().split("\n").at(-1) ?? "")["error"] as { code: string }).code;
+
+beforeAll(() => {
+  writeFileSync(join(folder, "demo.ts"), code);
+  writeFileSync(join(folder, "none.ts"), "export const a = 1;\n");
+  writeFileSync(join(folder, "broken.ts"), "throw new Error('not today');\n");
+  writeFileSync(join(folder, "garbage.db"), "garbage ".repeat(1000));
+});
+afterEach(() => {
+  for (const child of workers.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
+  for (const end of ["", "-wal", "-shm"]) rmSync(join(folder, `stemma.db${end}`), { force: true });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("stemma", () => {
+  test("start --wait follows a run to its end: its output is the answer, its failure is exit code 1", async () => {
+    const { child, ended } = await worker();
+    const good = stemma(["start", "demo", "demo.ts", "--wait", "--json", "--tag", "a", "--tag", "b"]);
+    expect(good).toMatchObject({ status: 0 });
+    expect(parsed(good.out)).toMatchObject({ status: "succeeded", output: { sum: 12 } });
+    const bad = stemma(["start", "demo", "demo.ts", "--wait", "--input", '{"fail":true}']);
+    expect(bad.status).toBe(1);
+    expect(bad.out).toMatch(/^run_[0-9a-z]{26}\n$/);
+    expect(bad.err).toContain(String.raw`failed at boom: no \u001b[31m\nway`);
+    const badAsJson = stemma(["start", "demo", "demo.ts", "--wait", "--json", "--input", "-"], {
+      input: '{"fail":true}',
+    });
+    expect([badAsJson.status, parsed(badAsJson.out)["status"], errorOf(badAsJson.err)]).toEqual([
+      1,
+      "failed",
+      "run.failed",
+    ]);
+
+    const shown = stemma(["show", bad.out.trim()]);
+    expect(shown.status).toBe(0);
+    expect(shown.out).toContain("demo@3  ✖ failed");
+    expect(shown.out).toContain("├─ size  map · 3 succeeded");
+    expect(shown.out).toContain("ended by boom");
+    expect(shown.out.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+    const tagged = parsed(stemma(["runs", "--tag", "b", "--json"]).out)["runs"] as Record<string, unknown>[];
+    expect(tagged.map(({ id }) => id)).toEqual([parsed(good.out)["run"]]);
+
+    child.kill("SIGTERM");
+    expect((await ended).status).toBe(0);
+  });
+
+  test("a worker drains at the first signal and says on standard output nothing but its answer", async () => {
+    const { child, ended } = await worker("--json");
+    child.kill("SIGINT");
+    const { status, out, err } = await ended;
+    expect([status, parsed(out)["offers"], parsed(out)["stoppedBy"]]).toEqual([0, ["demo@3"], "SIGINT"]);
+    expect(err).toContain("a module that talks");
+  });
+
+  test("a worker that still waits for a step ends at the second signal, and the run is there to be taken up", async () => {
+    const { child, ended } = await worker();
+    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
+    while (!stemma(["show", id]).out.includes("▶ hang")) continue;
+    child.kill("SIGTERM");
+    child.kill("SIGINT");
+    const { status, err } = await ended;
+    expect([130, 143]).toContain(status);
+    expect(err).not.toContain("stopped; every run was given back");
+    expect(stemma(["runs", "--status", "running"]).out).toContain(id);
+  });
+
+  test("starting again with the same key gives the run that is there, with other input it is refused", () => {
+    const words = ["start", "demo", "demo.ts", "--key", "k", "--input"];
+    const first = stemma([...words, '{"n":1}']);
+    expect(first.status).toBe(0);
+    expect(stemma([...words, '{"n":1}']).out).toBe(first.out);
+    expect(stemma([...words, '{"n":2}'])).toMatchObject({ status: 4, out: "" });
+  });
+
+  test("runs are listed newest first, page by page, by what the hint says to type", () => {
+    const ids = [1, 2, 3].map(() => stemma(["start", "demo", "demo.ts"]).out.trim());
+    const first = stemma(["runs", "--limit", "2", "--workflow", "demo"]);
+    const listed = (text: string): string[] => text.match(/run_[0-9a-z]{26}/g) ?? [];
+    expect(listed(first.out)).toEqual([ids[2], ids[1]]);
+    const hint = /More: stemma (.*)/.exec(first.err)?.[1]?.split(" ") ?? [];
+    const second = stemma(hint);
+    expect(listed(second.out)).toEqual([ids[0]]);
+    expect(second.err).toBe("");
+    expect(stemma(["runs", "--status", "failed", "paused"])).toMatchObject({ status: 0, out: "" });
+  });
+
+  test("a run is found by the beginning of its id if that is long enough and fits no other", () => {
+    const [a = "", b = ""] = [1, 2].map(() => stemma(["start", "demo", "demo.ts"]).out.trim());
+    const until = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
+    expect(stemma(["show", a.slice(0, until)]).out).toContain(a);
+    expect(stemma(["show", a.slice(4, until)]).out).toContain(a);
+    const ambiguous = stemma(["show", a.slice(0, 8), "--json"]);
+    expect([ambiguous.status, errorOf(ambiguous.err)]).toEqual([2, "run.invalid_id"]);
+    expect(ambiguous.err).toContain(b);
+    const short = stemma(["show", a.slice(0, 7)]);
+    expect([short.status, short.out]).toEqual([2, ""]);
+    expect(stemma(["show", "run_zzzzzzzzz"]).status).toBe(3);
+  });
+
+  test("a trace is one JSON value, or a flowchart", () => {
+    const id = stemma(["start", "demo", "demo.ts"]).out.trim();
+    expect(parsed(stemma(["trace", id, "--json"]).out)["nodes"]).toEqual([
+      { id: `wf_run|${id}`, kind: "run", run: id, status: "queued" },
+    ]);
+    expect(stemma(["trace", id, "--format", "mermaid", "--family"]).out).toMatch(/^flowchart TD\n {2}n0\(\["run_/);
+    expect(stemma(["trace", id, "--format", "mermaid", "--json"]).status).toBe(2);
+  });
+
+  test("a queued run says that it needs a worker, and a delayed one when it is due", () => {
+    const now = stemma(["start", "demo", "demo.ts"]).out.trim();
+    const later = stemma(["start", "demo", "demo.ts", "--delay", "2d"]).out.trim();
+    expect(stemma(["show", now]).out).toContain("No worker has taken it yet");
+    expect(stemma(["show", later]).out).toContain("It is due in");
+    expect(stemma(["runs"]).out).toMatch(/due in (2d|1d 23h|1d 24h)/);
+  });
+
+  test("commands that look make no file, and say what to do", () => {
+    for (const words of [["runs"], ["show", "run_00000000"], ["trace", "run_00000000"]]) {
+      const { status, out, err } = stemma(words);
+      expect([status, out]).toEqual([3, ""]);
+      expect(err).toMatch(/^error store\.unavailable: There is no store at .*--store/);
+    }
+    expect(existsSync(join(folder, "stemma.db"))).toBe(false);
+    stemma(["start", "demo", "demo.ts", "--store", "other.db"]);
+    expect(stemma(["runs"], { env: { STEMMA_STORE: "other.db" } }).out).toContain("demo@3");
+  });
+
+  test.each([
+    [2, "usage.invalid", ["nonsense"]],
+    [2, "usage.invalid", ["runs", "--nonsense"]],
+    [2, "usage.invalid", ["runs", "--status", "odd"]],
+    [2, "usage.invalid", ["runs", "--limit", "0"]],
+    [2, "usage.invalid", ["runs", "--store", "."]],
+    [2, "usage.invalid", ["runs", "--store", ":memory:"]],
+    [4, "store.corrupt", ["runs", "--store", "garbage.db"]],
+    [4, "store.not_writable", ["start", "demo", "demo.ts", "--store", "no/folder.db"]],
+    [2, "usage.invalid", ["worker"]],
+    [2, "usage.invalid", ["worker", "demo.ts", "--lease", "1ms"]],
+    [2, "duration.invalid", ["worker", "demo.ts", "--lease", "soon"]],
+    [2, "usage.invalid", ["start", "demo", "missing.ts"]],
+    [2, "usage.invalid", ["start", "demo", "none.ts"]],
+    [2, "usage.invalid", ["start", "demo", "broken.ts"]],
+    [3, "workflow.not_found", ["start", "demo"]],
+    [3, "workflow.not_found", ["start", "nobody", "demo.ts"]],
+    [2, "json.invalid", ["start", "demo", "demo.ts", "--input", "{bad"]],
+    [2, "json.invalid", ["start", "demo", "demo.ts", "--input", "12345678901234567890"]],
+    [2, "usage.invalid", ["start", "demo", "demo.ts", "--input", "@missing.json"]],
+    [2, "payload.too_large", ["start", "demo", "demo.ts", "--input", "@/dev/zero"]],
+    [2, "run.invalid_id", ["start", "demo", "demo.ts", "--id", "run_mine"]],
+    [2, "name.invalid", ["start", "demo", "demo.ts", "--tag", "a/b"]],
+  ])("bad usage ends with exit code %i and %s, one line and no stack: %j", (status, code_, words) => {
+    const asText = stemma(words);
+    expect([asText.status, asText.out]).toEqual([status, ""]);
+    expect(asText.err.trim().split("\n").at(-1)).toMatch(new RegExp(`^error ${code_}: .+`));
+    expect(asText.err).not.toMatch(/\n\s+at /);
+    const asJson = stemma([...words, "--json"]);
+    expect([asJson.status, asJson.out, errorOf(asJson.err)]).toEqual([status, "", code_]);
+  });
+
+  test("bytes that are no UTF-8 are refused as input", () => {
+    const { status, err } = stemma(["start", "demo", "demo.ts", "--input", "-", "--json"], {
+      input: new Uint8Array([0x22, 0xff, 0x22]),
+    });
+    expect([status, errorOf(err)]).toEqual([2, "json.invalid"]);
+  });
+
+  test("STEMMA_DEBUG shows where an error comes from, with nothing that steers a terminal", () => {
+    const { err } = stemma(["start", "demo", "broken.ts"], { env: { STEMMA_DEBUG: "1" } });
+    expect(err).toMatch(/\n\s+at .*broken\.ts/);
+  });
+
+  test("colours are not written into a pipe unless somebody asks for them", () => {
+    stemma(["start", "demo", "demo.ts"]);
+    expect(stemma(["runs"]).out).not.toContain("\u001b");
+    expect(stemma(["runs"], { env: { FORCE_COLOR: "1" } }).out).toContain("\u001b[1mstatus");
+  });
+
+  test("a reader that goes away ends a command quietly", async () => {
+    const id = stemma(["start", "demo", "demo.ts", "--input", "-"], { input: `"${"x".repeat(900_000)}"` }).out.trim();
+    const child = spawn(process.execPath, [main, "show", id, "--outputs"], { cwd: folder, env: environment });
+    child.stdout.destroy();
+    let err = "";
+    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect([status, err]).toEqual([0, ""]);
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "vitest";
+import type { Event, EventData, EventType } from "../core/event.ts";
+import type { Branch } from "./run-tree.ts";
+import { entriesOf, runTree } from "./run-tree.ts";
+
+/** A history from (type, data, causes); each event 10 ms after the one before. */
+function history(...steps: [EventType, object, number[]?][]): Event[] {
+  const created = {
+    workflow: "w",
+    version: 1,
+    input: { undefined: true },
+    origin: { kind: "new" },
+    family: "run_f",
+    seed: "",
+  };
+  const all: [EventType, object, number[]?][] = [["run.created", created, []], ...steps];
+  return all.map(
+    ([type, data, causes = [0]], seq) =>
+      ({ seq, at: seq * 10, type, data: data as EventData[EventType], causes, hash: "" }) as Event,
+  );
+}
+
+const output = { inline: 1 };
+const done = (key: string): [EventType, object] => ["step.succeeded", { key, output }];
+
+/** `a(b c)`: names of entries, branches with their kind. */
+function shape(branch: Branch): string {
+  return branch.children
+    .map(({ entry, branch: inner }) => entry?.name ?? `${inner?.name}:${inner?.kind ?? "-"}(${shape(inner as Branch)})`)
+    .join(" ");
+}
+
+describe("runTree", () => {
+  test("the keys of steps make the branches, in the order in which the history first mentions them", () => {
+    expect(shape(runTree(history(done("b"), done("s/x"), done("a"), done("s/t/y"), done("s/z#2"))))).toBe(
+      "b s:-(x t:-(y) z#2) a",
+    );
+  });
+
+  test("items of a map without keys of their own become its branch when it is closed, and no step beside it does", () => {
+    const closed = history(done("size"), done("size#2"), done("size#3"), [
+      "scope.closed",
+      { scope: "size", kind: "map" },
+      [2, 3],
+    ]);
+    expect(shape(runTree(closed))).toBe("size size:map(size#2 size#3)");
+    expect(shape(runTree(closed.slice(0, 4)))).toBe("size size#2 size#3");
+  });
+
+  test("a closing says what its branches were, also where scopes stand within them", () => {
+    const events = history(
+      done("s/left/load"),
+      done("s/right/in/load"),
+      ["scope.closed", { scope: "s/right/in", kind: "scope" }, [2]],
+      ["scope.closed", { scope: "s/all", kind: "all" }, [1, 3]],
+      ["scope.closed", { scope: "s", kind: "scope" }, [4]],
+    );
+    expect(shape(runTree(events))).toBe("s:scope(left:all(load) right:all(in:scope(load)))");
+  });
+
+  test("an entry is what its last event says, with what the earlier ones told of it", () => {
+    const error = { name: "Error", message: "no" };
+    const [step, wait, child, reused] = entriesOf(
+      runTree(
+        history(
+          ["step.started", { key: "pay", attempt: 1, effect: "once", given: { inline: "x" } }],
+          ["step.attempt_failed", { key: "pay", attempt: 1, error }],
+          ["step.succeeded", { key: "pay", output, attempt: 2, ms: 7 }],
+          ["wait.opened", { key: "nap", kind: "timer", until: 99 }],
+          ["wait.answered", { key: "nap", value: { undefined: true } }],
+          ["child.started", { key: "call", run: "run_c" }],
+          ["child.ended", { key: "call", run: "run_c", status: "failed", error }],
+          [
+            "step.reused",
+            {
+              key: "old",
+              output,
+              from: { run: "run_s", key: "k", seq: 3 },
+              origin: { run: "run_s", key: "k", seq: 3 },
+            },
+          ],
+        ),
+      ),
+    );
+    expect(step).toMatchObject({
+      kind: "step",
+      status: "succeeded",
+      attempt: 2,
+      ms: 7,
+      effect: "once",
+      given: { inline: "x" },
+      firstAt: 10,
+      lastAt: 30,
+    });
+    expect(step).not.toHaveProperty("error");
+    expect(wait).toMatchObject({
+      kind: "wait",
+      status: "answered",
+      waitsFor: "timer",
+      until: 99,
+      firstAt: 40,
+      lastAt: 50,
+    });
+    expect(child).toMatchObject({ kind: "child", status: "failed", error, from: { run: "run_c" } });
+    expect(reused).toMatchObject({ status: "reused", from: { run: "run_s", key: "k" } });
+  });
+
+  test("a run of which nothing is known but its creation has an empty tree", () => {
+    expect(runTree(history())).toEqual({ name: "", path: "", children: [] });
+  });
+});
