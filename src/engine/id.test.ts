@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { isStemmaError } from "../core/error.ts";
-import { sha256 } from "./hash.ts";
-import { checkRunId, childRunId, newRunId } from "./id.ts";
+import { checkRunId, newRunId } from "./id.ts";
 
 /** Crockford's base32 back to 32 hexadecimal digits, by his table and not by the code under test. */
 function hexOf(id: string): string {
@@ -60,25 +59,6 @@ describe("a new run id", () => {
     const now = later();
     const tails = new Set(Array.from({ length: 1000 }, () => hexOf(newRunId(now)).slice(16)));
     expect(tails.size).toBe(1000);
-  });
-});
-
-describe("the id of a called run", () => {
-  const key = sha256("a call");
-
-  test("is the same each time it is asked for, and an id like others", () => {
-    const id = childRunId(key, 1_800_000_000_000);
-    expect(childRunId(key, 1_800_000_000_000)).toBe(id);
-    expect(checkRunId(id)).toBe(id);
-    const hex = hexOf(id);
-    expect(Number.parseInt(hex.slice(0, 12), 16)).toBe(1_800_000_000_000);
-    expect(hex[12]).toBe("7");
-    expect("89ab").toContain(hex[16]);
-  });
-
-  test("is another one for another call", () => {
-    const ids = Array.from({ length: 1000 }, (_, i) => childRunId(sha256(`call ${i}`), 1_800_000_000_000));
-    expect(new Set(ids).size).toBe(1000);
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, RunId } from "../core/event.ts";
+import type { RunId } from "../core/event.ts";
 
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
 const shape = /^run_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
@@ -27,15 +27,6 @@ export function newRunId(now: number): RunId {
   bytes.writeUIntBE(lastMs, 0, 6);
   bytes.writeUInt16BE(0x7000 | counter, 6);
   random.copy(bytes, 8, 2);
-  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-  return `run_${base32(bytes)}`;
-}
-
-/** The id of the run that a step calls: the same each time it is asked, so a crash cannot make a second child. */
-export function childRunId(idempotencyKey: Digest, now: number): RunId {
-  const bytes = Buffer.from(idempotencyKey.slice(0, 32), "hex");
-  bytes.writeUIntBE(now, 0, 6);
-  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
   bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
   return `run_${base32(bytes)}`;
 }
