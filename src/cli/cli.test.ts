@@ -178,7 +178,7 @@ describe("stemma", () => {
     const later = stemma(["start", "demo", "demo.ts", "--delay", "2d"]).out.trim();
     expect(stemma(["show", now]).out).toContain("No worker has taken it yet");
     expect(stemma(["show", later]).out).toContain("It is due in");
-    expect(stemma(["runs"]).out).toMatch(/due in (2d|1d 23h|1d 24h)/);
+    expect(stemma(["runs"]).out).toContain("due in 2d");
   });
 
   test("commands that look make no file, and say what to do", () => {

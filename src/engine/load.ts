@@ -1,12 +1,13 @@
 /** Everything that a store knows of one run, loaded once per activation, page by page. */
-import { unseal } from "../core/chain.ts";
+import { chainHash, genesis, unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, Timestamp, Value } from "../core/event.ts";
+import type { Digest, Event, EventOf, RunId, Timestamp, Value } from "../core/event.ts";
 import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Segment } from "./body.ts";
+import { sha256 } from "./hash.ts";
 import { payloadsOf } from "./payload.ts";
 import { fromValue } from "./value.ts";
 
@@ -22,22 +23,47 @@ export type Loaded = {
   now: () => Timestamp;
 };
 
-/** Loads a run that was claimed. Throws store.corrupt when its history does not end where its row says. */
+/**
+ * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
+ * not reach a body as if it had been recorded.
+ *
+ * @throws store.corrupt when the history is not what was written, or does not end where its row says
+ */
 export async function load(store: Store, row: RunRow, now: () => Timestamp): Promise<Loaded> {
   const from = row.state.checkpoint?.seq ?? 0;
-  const { events, inbox } = await readHistory(store, row.id, from - 1);
-  const last = events.at(-1);
-  const [created] = from === 0 ? events : await firstOf(store, row.id);
+  // The event before a checkpoint is read too: the checkpoint's hash covers it.
+  const { events: read, inbox } = await readHistory(store, row.id, Math.max(from - 2, -1));
+  const before = from === 0 ? genesis(sha256, row.id) : (read.shift()?.hash ?? "");
+  const [created] = from === 0 ? read : await firstOf(store, row.id);
+  const last = read.at(-1);
   if (created?.type !== "run.created" || last?.seq !== row.state.seq || last.hash !== row.hash) {
-    throw new StemmaError(
-      "store.corrupt",
-      `Expected the history of ${row.id} to end with seq ${row.state.seq}, found ${last?.seq ?? "nothing"}. Restore the store from a backup.`,
-      { data: { run: row.id } },
-    );
+    const found = last === undefined ? "nothing" : `seq ${last.seq} with another hash or order`;
+    throw corrupt(row.id, `expected its history to end with seq ${row.state.seq} as its row says, found ${found}`);
   }
-  const texts = await readTexts(store, from === 0 ? events : [created, ...events]);
+  await checkChain(row.id, before, read);
+  const texts = await readTexts(store, row.id, from === 0 ? read : [created, ...read]);
   for (const [digest, text] of await textsOfMessages(store, inbox)) texts.set(digest, text);
-  return { row, created, events, texts, inbox, now };
+  return { row, created, events: read, texts, inbox, now };
+}
+
+/** Events whose hashes are recomputed in one go, so that a long history does not hold up the event loop. */
+const chainEventsMax = 500;
+
+async function checkChain(run: RunId, before: Digest, events: readonly Event[]): Promise<void> {
+  let previous = before;
+  for (const [i, event] of events.entries()) {
+    if (i > 0 && i % chainEventsMax === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (chainHash(sha256, previous, event) !== event.hash) {
+      throw corrupt(run, `event ${event.seq} (${event.type}) is not what was written: its hash differs`);
+    }
+    previous = event.hash;
+  }
+}
+
+function corrupt(run: RunId, why: string): StemmaError {
+  return new StemmaError("store.corrupt", `Run ${run} cannot be continued: ${why}. Restore the store from a backup.`, {
+    data: { run },
+  });
 }
 
 /** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
@@ -75,13 +101,12 @@ export async function readHistory(
   for (;;) {
     const next = after + 1 + events.length;
     const page = await store.history(run, { after: next - 1, limit: limits.pageEventsMax });
-    if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${run} in this store.`);
+    if (page === undefined) {
+      throw new StemmaError("run.not_found", `There is no run ${run} in this store.`, { data: { run } });
+    }
     for (const stored of page.events) {
       if (stored.seq !== after + 1 + events.length) {
-        throw new StemmaError(
-          "store.corrupt",
-          `Expected seq ${after + 1 + events.length} of ${run}, found ${stored.seq}. Restore the store from a backup.`,
-        );
+        throw corrupt(run, `expected the event with seq ${after + 1 + events.length}, found seq ${stored.seq}`);
       }
       events.push(unseal(stored));
     }
@@ -89,13 +114,15 @@ export async function readHistory(
   }
 }
 
-async function readTexts(store: Store, events: readonly Event[]): Promise<Map<Digest, string>> {
+async function readTexts(store: Store, run: RunId, events: readonly Event[]): Promise<Map<Digest, string>> {
   const wanted = new Set<Digest>();
   for (const event of events) for (const digest of payloadsOf(event)) wanted.add(digest);
   const texts = new Map<Digest, string>();
   const digests = [...wanted];
   for (let at = 0; at < digests.length; at += limits.pageRunsMax) {
     for (const [digest, text] of await store.payloads(digests.slice(at, at + limits.pageRunsMax))) {
+      if (sha256(text) !== digest)
+        throw corrupt(run, `the value ${digest} is not what was written: its digest differs`);
       texts.set(digest, text);
     }
   }

@@ -33,7 +33,9 @@ export interface Store {
 
   /**
    * Renews the lease of a worker for all runs it holds, in one statement, and says for which of them messages wait.
-   * `expired` means that the lease had run out and its runs may be others' by now: the worker drops all it holds.
+   * `expired` means that the lease had run out and its runs were taken from it: the worker drops all it holds. A lease
+   * that ran out is renewed as long as nobody has taken the runs, so what a worker could not store while the store was
+   * away is not lost when it is back.
    */
   heartbeat(request: { worker: string; leaseMs: number }): Promise<Heartbeat>;
 

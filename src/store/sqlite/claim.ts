@@ -9,6 +9,7 @@
 import type { Timestamp } from "../../core/event.ts";
 import type { Claimed, ClaimRequest, Offer, RunRow } from "../store.ts";
 import type { Driver, Statements } from "./driver.ts";
+import { isUnknown } from "./failure.ts";
 import { hasLease, reap, renew } from "./lease.ts";
 import { runRowOf } from "./row.ts";
 import { holderOf, leasesEnded, nextDue, nextLeaseEnd, readyRuns, ripenRuns, takeRun } from "./sql.ts";
@@ -87,10 +88,19 @@ export class Claims {
   #take(request: ClaimRequest, now: Timestamp): Taken {
     const { worker, leaseMs } = request;
     const until = now + leaseMs;
-    const taken = this.#driver.write(
-      () => take(this.#driver, request, now, until),
-      ({ runs }) => holds(this.#driver, worker, runs[0]) && hasLease(this.#driver, worker, until),
-    );
+    let meant: Taken | undefined;
+    let taken: Taken;
+    try {
+      taken = this.#driver.write(
+        () => (meant = take(this.#driver, request, now, until)),
+        ({ runs }) => holds(this.#driver, worker, runs[0]) && hasLease(this.#driver, worker, until),
+      );
+    } catch (error) {
+      // Runs may have been given out that the worker never heard of. With none, asking again does no harm.
+      const unsure = meant !== undefined && (meant.runs.length > 0 || !meant.renewed);
+      if (unsure && isUnknown(error)) this.doubt(worker);
+      throw error;
+    }
     for (const id of taken.reaped) if (this.#leases.has(id)) this.#leases.set(id, 0);
     if (!taken.renewed && this.#leases.has(worker)) this.#lapsed.add(worker);
     this.#leases.set(worker, until);

@@ -13,6 +13,8 @@ import { StemmaError } from "../../core/error.ts";
 import { failureOf, isFatal, isFull } from "./failure.ts";
 import type { OpenOptions } from "./open.ts";
 import { openDatabase } from "./open.ts";
+import type { Place } from "./place.ts";
+import { displaced, isInPlace, placeOf } from "./place.ts";
 
 export type DriverOptions = OpenOptions & {
   /** Carries out each COMMIT. Tests throw from it, before or after: the store cannot know whether it went through. */
@@ -22,12 +24,20 @@ export type DriverOptions = OpenOptions & {
 /** What the operations of the store see of the driver: prepared statements, cached by their text. */
 export type Statements = { prepare(sql: string): StatementSync };
 
+/**
+ * Connections to files that are not at their path any more. They are kept and never closed: closing would remove the
+ * log at that path, which by now may be another database's.
+ */
+const adrift: DatabaseSync[] = [];
+
 export class Driver implements Statements {
   readonly path: string;
   readonly #options: DriverOptions;
   readonly #statements = new Map<string, StatementSync>();
   #database: DatabaseSync | undefined;
   #opened = false;
+  /** The files of the open connection; of the last one while there is none. */
+  #place: Place | undefined;
   #closed = false;
 
   constructor(options: DriverOptions) {
@@ -68,7 +78,21 @@ export class Driver implements Statements {
       this.#undo();
       if (isFull(error) || !this.#hasLanded(() => landed(result), error)) throw failureOf(error, this.path);
     }
+    this.#expectInPlace();
     return result;
+  }
+
+  #expectInPlace(): void {
+    if (this.#place === undefined) return;
+    const now = placeOf(this.path);
+    if (isInPlace(this.#place, now)) {
+      this.#place = now;
+      return;
+    }
+    if (this.#database !== undefined) adrift.push(this.#database);
+    this.#database = undefined;
+    this.#statements.clear();
+    throw displaced(this.path);
   }
 
   /** Runs `work` in a transaction and undoes it. */
@@ -97,8 +121,11 @@ export class Driver implements Statements {
   #open(): DatabaseSync {
     this.expectOpen();
     if (this.#database === undefined) {
+      // What was open before must be what is opened again; above all, no empty file may be made in its stead.
+      if (this.#place !== undefined && !isInPlace(this.#place, placeOf(this.path))) throw displaced(this.path);
       try {
         this.#database = openDatabase(this.#options);
+        if (this.path !== ":memory:") this.#place = { ...placeOf(this.path) };
         this.#opened = true;
       } catch (error) {
         throw failureOf(error, this.path, this.#opened);
@@ -166,6 +193,8 @@ export class Driver implements Statements {
 
   #drop(): void {
     const database = this.#database;
+    // The last connection to close removes the log, so another one may be there next time.
+    if (this.#place !== undefined) this.#place = { main: this.#place.main, log: undefined };
     this.#database = undefined;
     this.#statements.clear();
     try {

@@ -3,7 +3,7 @@
  * never a statement or a value; the original error is the cause.
  */
 import type { ErrorCode } from "../../core/error.ts";
-import { StemmaError } from "../../core/error.ts";
+import { isStemmaError, StemmaError } from "../../core/error.ts";
 
 /** Primary result codes, from https://sqlite.org/rescode.html. */
 const result = {
@@ -112,4 +112,9 @@ export function failureOf(error: unknown, path: string, known: boolean = false):
     `SQLite could not use ${path}: ${errstr ?? "unknown error"} (${errcode}). ${meaning.advice}`,
     { data: { path, errcode }, cause: error },
   );
+}
+
+/** Whether nobody can tell if what failed with this error was done. */
+export function isUnknown(error: unknown): boolean {
+  return isStemmaError(error) && error.data["outcome"] === "unknown";
 }

@@ -6,16 +6,7 @@
 import type { Timestamp } from "../../core/event.ts";
 import type { Heartbeat } from "../store.ts";
 import type { Statements } from "./driver.ts";
-import {
-  deleteWorker,
-  insertWorker,
-  leaseEnd,
-  leasesEnded,
-  news,
-  renewLease,
-  renewLiveLease,
-  takeRunsAway,
-} from "./sql.ts";
+import { deleteWorker, insertWorker, leaseEnd, leasesEnded, news, renewLease, takeRunsAway } from "./sql.ts";
 
 /** Takes the runs of other workers whose lease has run out. Their epoch rises at once, so they cannot append any more. */
 export function reap(db: Statements, worker: string, now: Timestamp): readonly string[] {
@@ -37,11 +28,9 @@ export function renew(db: Statements, worker: string, until: Timestamp): boolean
   return false;
 }
 
-/** Renews the lease of a worker that reports. One that comes too late holds nothing any more, whoever has its runs. */
+/** Renews the lease of a worker that reports. One whose runs were taken has no row any more, and is told so. */
 export function beat(db: Statements, worker: string, lapsed: boolean, now: Timestamp, until: Timestamp): Heartbeat {
-  const live = db.prepare(renewLiveLease).run(until, worker, now).changes === 1;
-  if (!live) renew(db, worker, until);
-  const expired = !live || lapsed;
+  const expired = !renew(db, worker, until) || lapsed;
   if (expired) db.prepare(takeRunsAway).run(now, worker);
   const rows = db.prepare(news).all(worker) as { id: string; inbox_seq: number }[];
   return { now, expired, news: rows.map((row) => ({ run: row.id, inbox: row.inbox_seq })) };

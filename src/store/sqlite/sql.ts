@@ -147,7 +147,6 @@ export const leasesEnded: string = /* sql */ `select id from workers where lease
 export const nextLeaseEnd: string = /* sql */ `select min(lease_until) as at from workers where id <> ?`;
 export const leaseEnd: string = /* sql */ `select lease_until from workers where id = ?`;
 export const renewLease: string = /* sql */ `update workers set lease_until = ? where id = ?`;
-export const renewLiveLease: string = /* sql */ `update workers set lease_until = ? where id = ? and lease_until > ?`;
 export const insertWorker: string = /* sql */ `insert into workers (id, lease_until) values (?, ?)`;
 export const deleteWorker: string = /* sql */ `delete from workers where id = ?`;
 

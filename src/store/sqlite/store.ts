@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 
-import { isStemmaError, StemmaError } from "../../core/error.ts";
+import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
 import type {
   Claimed,
@@ -31,6 +31,7 @@ import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts
 import { createRuns, haveLanded as runsHaveLanded } from "./create.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
+import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { readHistory, readPayloads } from "./history.ts";
 import { beat, hasLease } from "./lease.ts";
@@ -112,21 +113,30 @@ class SqliteFile implements SqliteStore {
 
   async claim(request: ClaimRequest): Promise<Claimed> {
     this.#use();
-    return this.#orDoubt(request.worker, () => this.#claims.claim(request, this.#now()));
+    return this.#claims.claim(request, this.#now());
   }
 
   async heartbeat({ worker, leaseMs }: { worker: string; leaseMs: number }): Promise<Heartbeat> {
     const db = this.#use();
     const now = this.#now();
     const until = now + leaseMs;
-    return this.#orDoubt(worker, () => {
+    let expired = false;
+    try {
       const heard = db.write(
-        () => beat(db, worker, this.#claims.isLapsed(worker), now, until),
+        () => {
+          const answer = beat(db, worker, this.#claims.isLapsed(worker), now, until);
+          ({ expired } = answer);
+          return answer;
+        },
         () => hasLease(db, worker, until),
       );
       this.#claims.beaten(worker, heard.expired, until);
       return heard;
-    });
+    } catch (error) {
+      // A renewal may be made again without harm; that the worker's runs were taken must not be forgotten.
+      if (expired && isUnknown(error)) this.#claims.doubt(worker);
+      throw error;
+    }
   }
 
   async commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
@@ -210,17 +220,4 @@ class SqliteFile implements SqliteStore {
     const landed = this.#driver.read(() => isThere(this.#driver, part));
     return landed ? { run: part.run, ok: true, inbox: result.inbox } : result;
   }
-
-  #orDoubt<T>(worker: string, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (isUnknown(error)) this.#claims.doubt(worker);
-      throw error;
-    }
-  }
-}
-
-function isUnknown(error: unknown): boolean {
-  return isStemmaError(error) && error.data["outcome"] === "unknown";
 }

@@ -126,6 +126,16 @@ export function claimGuarantees(check: Check): void {
     assert.deepEqual(await claimedIds(store, "worker-b"), []);
   });
 
+  check("a terminal run is claimed by nobody, also when it was created so", async ({ store, clock, created }) => {
+    await created({ steps: [{ type: "run.cancelled", data: {} }] });
+    await created({ steps: [{ type: "run.cancelled", data: {} }], dueAt: clock.now() + 5 });
+    for (let i = 0; i < 2; i += 1) {
+      const { runs, nextDueAt } = await claim(store, "worker-a");
+      assert.deepEqual([runs, nextDueAt], [[], undefined]);
+      clock.advance(1000);
+    }
+  });
+
   check("a terminal run is claimed by nobody, also when its holder died before giving it back", async (bench) => {
     const { store, clock, held, part } = bench;
     const row = await held();

@@ -110,6 +110,13 @@ export function releaseGuarantees(check: Check): void {
     );
   });
 
+  check("a forced release that names no time loses no message that waits", async ({ store, held, part }) => {
+    const row = await held();
+    await store.send([message(row.id, "answer")]);
+    await accept(store, row, part(row, [started, suspended], { release: { dueAt: null, force: true } }));
+    assert.deepEqual(await claimedIds(store, "worker-b"), [row.id]);
+  });
+
   check("an end or drain that is forced is still refused by epoch and seq", async ({ store, held, part }) => {
     const row = await held();
     const before = await snapshot(store);
