@@ -25,5 +25,6 @@ export type { Event, EventType, RunId } from "./core/event.ts";
 export type { Json } from "./core/json.ts";
 export type { Duration } from "./core/duration.ts";
 export type { Status } from "./core/run.ts";
+export { reduceAll } from "./core/reduce.ts";
 export type { RunState } from "./core/reduce.ts";
 export type { Store } from "./store/store.ts";

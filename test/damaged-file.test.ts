@@ -75,9 +75,7 @@ describe("a file that was damaged", () => {
         .history(id)
         .catch((error: unknown) => codes.add(isStemmaError(error) ? error.code : String(error)));
       if (!Array.isArray(events)) continue;
-      expect(JSON.stringify((events as Event[]).find(({ type }) => type === "step.succeeded")?.data)).toContain(
-        "paid-7777",
-      );
+      expect(JSON.stringify(events.find(({ type }) => type === "step.succeeded")?.data)).toContain("paid-7777");
     }
     expect([...codes]).toEqual(["store.corrupt"]);
   });
@@ -91,7 +89,7 @@ describe("a file that was damaged", () => {
     const stemma = new Stemma({ store, workflows: [resting(entered)], log });
     const error = await stemma.start().catch((thrown: unknown) => thrown);
     if (error === undefined) await until(() => log.lines.some((line) => line.includes("store.corrupt")));
-    else expect(isStemmaError(error, "store.corrupt"), String(error)).toBe(true);
+    else expect(isStemmaError(error, "store.corrupt"), "the error is store.corrupt").toBe(true);
     await stemma.stop({ timeout: 500 });
     await store.close();
     expect(entered.filter((name) => name !== "after")).toEqual([]);

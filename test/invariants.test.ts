@@ -298,9 +298,9 @@ describe("I12 isolation", () => {
     const definition = workflow({ name: "alone" }, async (ctx, input: number) => {
       const list = await ctx.step("list", () => [input]);
       // The value is the body's own copy: changing it changes neither the record nor any other run.
-      (list as number[]).push(-1);
+      list.push(-1);
       const again = await ctx.step("again", { input: [input] }, (given) => {
-        (given as number[]).push(input * 10);
+        given.push(input * 10);
         return given;
       });
       if (input % 7 === 0) throw new Error(`failed ${input}`);

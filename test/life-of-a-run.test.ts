@@ -95,9 +95,10 @@ describe("work side by side", () => {
     const definition = workflow({ name: "race" }, async (ctx) => {
       const won = await ctx.race({
         slow: () =>
-          ctx.step("slow", (_, step) =>
-            later(10_000, step.abort).catch((error: unknown) => ((aborted = true), Promise.reject(error as Error))),
-          ),
+          ctx.step("slow", (_, step) => {
+            step.abort.addEventListener("abort", () => (aborted = true));
+            return later(10_000, step.abort);
+          }),
         nap: () => ctx.sleep("1d"),
         fast: async () => {
           await ctx.step("fast", () => later(5));
@@ -300,7 +301,10 @@ describe("stopping", () => {
     const gate = Promise.withResolvers<string>();
     const entered: string[] = [];
     const definition = workflow({ name: "stopped" }, async (ctx) => {
-      const first = await ctx.step("first", () => (entered.push("first"), gate.promise));
+      const first = await ctx.step("first", () => {
+        entered.push("first");
+        return gate.promise;
+      });
       return ctx.step("second", () => (entered.push("second"), `${first} second`));
     });
     const one = await stage([definition], { store });

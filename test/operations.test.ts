@@ -11,10 +11,7 @@ import { sqlite } from "../src/sqlite.ts";
 import { errorOf, listening, outline, stage, until } from "./stage.ts";
 
 /** A workflow whose body uses the operations bare. */
-function bare(
-  name: string,
-  body: (operations: Operations, run: RunInfo) => Promise<unknown>,
-): Workflow<unknown, unknown> {
+function bare(name: string, body: (operations: Operations, run: RunInfo) => Promise<unknown>): Workflow {
   return {
     name,
     version: 1,
@@ -131,8 +128,7 @@ describe("a call", () => {
     return { doubled: await ctx.step("double", () => input.n * 2), large: "x".repeat(input.n > 50 ? 5000 : 0) };
   });
   const parent = bare("parent", async (operations, run) => {
-    const call = (n: number) =>
-      operations.call({ ...place(run, "child"), workflow: child as never, input: { value: { n } } });
+    const call = (n: number) => operations.call({ ...place(run, "child"), workflow: child, input: { value: { n } } });
     const outcomes = await Promise.all([call(1), call(2), call(2), call(60), call(-1)]);
     return outcomes.map((outcome) =>
       outcome.ok ? (outcome.value as { doubled: number; large: string }) : outcome.error.message,
@@ -140,7 +136,7 @@ describe("a call", () => {
   });
 
   it("made n times is n runs, all in one connected trace, and a child's failure can be caught", async () => {
-    await using theatre = await stage([parent, child as unknown as Workflow]);
+    await using theatre = await stage([parent, child]);
     const run = await theatre.stemma.run(parent, undefined);
     const result = (await run.result()) as { doubled: number; large: string }[];
     expect(result.map((one) => (typeof one === "object" ? one.doubled : one))).toEqual([2, 4, 4, 120, "negative"]);
@@ -167,9 +163,9 @@ describe("a call", () => {
       return "slow";
     });
     const caller = bare("caller", async (operations, run) =>
-      valueOf(await operations.call({ ...place(run, "slow"), workflow: slow as never, input: { value: undefined } })),
+      valueOf(await operations.call({ ...place(run, "slow"), workflow: slow, input: { value: undefined } })),
     );
-    const workflows = [caller, slow as unknown as Workflow];
+    const workflows = [caller, slow];
     const first = await stage(workflows, { store });
     const run = await first.stemma.run(caller, undefined);
     await until(async () => (await outline(run)).includes("child.started slow"));

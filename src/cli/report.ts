@@ -2,7 +2,6 @@
 import { inspect } from "node:util";
 import { CommanderError } from "commander";
 import { errorCodes, isStemmaError } from "../core/error.ts";
-import { isMissingStore } from "./store-option.ts";
 import { jsonText, note, paintNote, visible } from "./terminal.ts";
 
 type Report = { code: string; message: string; data: Record<string, unknown> };
@@ -13,7 +12,7 @@ export function report(error: unknown, json: boolean): number {
   if (json) note(jsonText({ error: { code, message, data } }));
   else note(`${paintNote(`error ${code}:`, "red")} ${visible(message)}`);
   if (process.env["STEMMA_DEBUG"]) for (const line of stackOf(error).split("\n")) note(visible(line));
-  return exitOf(code, error);
+  return exitOf(code);
 }
 
 function reportOf(error: unknown): Report {
@@ -29,9 +28,7 @@ function sentence(message: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function exitOf(code: string, error: unknown): number {
-  // What is looked for is not there, which is another thing than a store that cannot be reached for now.
-  if (isMissingStore(error)) return 3;
+function exitOf(code: string): number {
   const meanings: Readonly<Record<string, { exit: number }>> = errorCodes;
   // An error of another copy of this package may have a code that this one does not know.
   return Object.hasOwn(meanings, code) ? (meanings[code]?.exit ?? 1) : 1;

@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Stats } from "node:fs";
 import type { Command } from "commander";
-import { isStemmaError, StemmaError } from "../core/error.ts";
+import { StemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
 import type { SqliteStore } from "../sqlite.ts";
 
@@ -19,8 +19,7 @@ export function withCommonOptions(command: Command): Command {
 /**
  * Opens the store. `look` is for commands that only look: they never make a file.
  *
- * @throws StemmaError `usage.invalid` for what cannot be a store; for a file that is not there `store.unavailable`, see
- * {@link isMissingStore}
+ * @throws StemmaError `usage.invalid` for what cannot be a store, `store.not_found` for a file that is not there
  */
 export function openStore(options: CommonOptions, use: "look" | "work"): SqliteStore {
   const path = options.store ?? (process.env["STEMMA_STORE"] || "stemma.db");
@@ -45,16 +44,9 @@ export function openStore(options: CommonOptions, use: "look" | "work"): SqliteS
   return sqlite(path);
 }
 
-/** Whether a store was not there to be looked at: "not found" among exit codes. */
-export function isMissingStore(error: unknown): boolean {
-  return isStemmaError(error, "store.unavailable") && error.data["missing"] === true;
-}
-
 function missing(path: string): StemmaError {
   const advice = "Name another with --store or STEMMA_STORE, or begin one with stemma start.";
-  return new StemmaError("store.unavailable", `There is no store at ${path}. ${advice}`, {
-    data: { path, missing: true },
-  });
+  return new StemmaError("store.not_found", `There is no store at ${path}. ${advice}`, { data: { path } });
 }
 
 /** Undefined where there is nothing. What cannot be looked at is left to the store, which says why. */

@@ -47,6 +47,7 @@ export const errorCodes = {
   "lease.lost": { status: 409, exit: 4, retryable: true },
   "commit.conflict": { status: 409, exit: 4, retryable: true },
 
+  "store.not_found": { status: 404, exit: 3, retryable: false },
   "store.unavailable": { status: 503, exit: 4, retryable: true },
   "store.busy": { status: 503, exit: 4, retryable: true },
   "store.full": { status: 507, exit: 4, retryable: true },

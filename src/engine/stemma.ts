@@ -3,6 +3,7 @@ import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
+import { equal } from "../core/json.ts";
 import { checkId, checkName } from "../core/name.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
@@ -106,7 +107,7 @@ export class Stemma {
       log,
       delivery: seams.delivery ?? delivery,
       committer,
-      leaseMs: milliseconds(options.lease ?? "15s", "lease"),
+      leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: options.concurrency ?? 1000,
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
@@ -255,8 +256,7 @@ export class Stemma {
     const [stored] = wanted.events;
     if (first?.type !== "run.created" || stored === undefined) return;
     const meant = JSON.parse(stored.data) as typeof first.data;
-    const same =
-      first.data.workflow === meant.workflow && JSON.stringify(first.data.input) === JSON.stringify(meant.input);
+    const same = first.data.workflow === meant.workflow && equal(first.data.input, meant.input);
     if (same) return;
     throw new StemmaError(
       "run.conflict",
@@ -264,6 +264,15 @@ export class Stemma {
       { data: { run: id } },
     );
   }
+}
+
+/** A lease shorter than this runs out while a machine is merely busy. */
+const leaseMsMin = 100;
+
+function leaseOf(lease: Duration): number {
+  const ms = milliseconds(lease, "lease");
+  if (ms >= leaseMsMin) return ms;
+  throw new StemmaError("duration.invalid", `Expected a lease of at least ${leaseMsMin} ms, got ${ms} ms.`);
 }
 
 function byName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {

@@ -30,7 +30,7 @@ export function sendGuarantees(check: Check): void {
     const numbers = inbox.map(({ number }) => number);
     assert.ok(
       numbers.every((number, i) => number > (numbers[i - 1] ?? 0)),
-      `numbers rise from 1: ${numbers}`,
+      `numbers rise from 1: ${numbers.join()}`,
     );
     assert.deepEqual([row.inbox, row.inboxDone], [numbers.at(-1), 0]);
   });
