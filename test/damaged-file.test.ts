@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { isStemmaError, Stemma } from "../src/index.ts";
-import type { Event } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
 import { expectRefused, laterMs, place, resting, restingFile, wake } from "./environment.ts";
 import { listening, silent, until } from "./stage.ts";
