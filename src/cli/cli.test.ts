@@ -185,7 +185,7 @@ describe("stemma", () => {
     for (const words of [["runs"], ["show", "run_00000000"], ["trace", "run_00000000"]]) {
       const { status, out, err } = stemma(words);
       expect([status, out]).toEqual([3, ""]);
-      expect(err).toMatch(/^error store\.unavailable: There is no store at .*--store/);
+      expect(err).toMatch(/^error store\.not_found: There is no store at .*--store/);
     }
     expect(existsSync(join(folder, "stemma.db"))).toBe(false);
     stemma(["start", "demo", "demo.ts", "--store", "other.db"]);

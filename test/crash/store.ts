@@ -71,6 +71,11 @@ function recorded(part: Commit, pen: Pen): void {
   }
 }
 
+/** How many reads of a store that is far away fail, as connections do. */
+const readsFail = 0.03;
+
+const lost = (): StemmaError => new StemmaError("store.unavailable", "The connection was lost.");
+
 /** Puts the store up to `msMax` away: every call takes a while to get there, and its answer a while to come back. */
 export function distant(store: Store, msMax: number, chance: Chance): Store {
   if (msMax === 0) return store;
@@ -85,7 +90,8 @@ export function distant(store: Store, msMax: number, chance: Chance): Store {
     claim: (request) => there(() => store.claim(request)),
     heartbeat: (request) => there(() => store.heartbeat(request)),
     commit: (parts) => there(() => store.commit(parts)),
-    history: (run, page) => there(() => store.history(run, page)),
+    history: (run, page) =>
+      there(() => (chance.happens(readsFail) ? Promise.reject(lost()) : store.history(run, page))),
     payloads: (digests) => there(() => store.payloads(digests)),
   });
 }
