@@ -18,6 +18,7 @@ import { pruneGuarantees } from "./conformance/prune.ts";
 import { releaseGuarantees } from "./conformance/release.ts";
 import { reuseGuarantees } from "./conformance/reuse.ts";
 import { sendGuarantees } from "./conformance/send.ts";
+import { streamGuarantees } from "./conformance/stream.ts";
 
 /** How a runner registers a group of tests, and one test. Those of `node:test` and of vitest fit. */
 export type TestFunctions = {
@@ -42,6 +43,7 @@ const subjects: Readonly<Record<string, (check: Check) => void>> = {
   list: listGuarantees,
   reuse: reuseGuarantees,
   feed: feedGuarantees,
+  stream: streamGuarantees,
   prune: pruneGuarantees,
   life: lifeGuarantees,
 };

@@ -78,6 +78,22 @@ export function claimGuarantees(check: Check): void {
     );
   });
 
+  check("limit and urgency go over all workflows that the worker has code for", async ({ store, clock, created }) => {
+    const ids: string[] = [];
+    for (let priority = 6; priority > 0; priority -= 1) {
+      ids.unshift((await created({ workflow: `w${priority % 3}`, priority })).id);
+      clock.advance(1);
+    }
+    const offers = [0, 1, 2].map((i) => ({ ...offer, workflow: `w${i}` }));
+    for (const expected of [ids.slice(0, 4), ids.slice(4)]) {
+      const { runs } = await claim(store, "worker-a", { offers, limit: 4 });
+      assert.deepEqual(
+        runs.map(({ id }) => id),
+        expected,
+      );
+    }
+  });
+
   check(
     "of runs that are equally urgent the one that is due longest comes first",
     async ({ store, clock, created }) => {
