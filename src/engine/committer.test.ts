@@ -258,6 +258,16 @@ describe("a store that cannot take a flush for now", () => {
     }
   });
 
+  test("is not asked again once this process ends, so that it can end; the runs are told", async () => {
+    const it = await world();
+    const all = await holders(it.bench, 2);
+    it.fail(unavailable(), unavailable(), unavailable(), unavailable(), unavailable(), unavailable());
+    it.before(() => setImmediate(() => it.committer.end()));
+    await flush(it, all);
+    expect(it.flushes.length).toBeLessThan(6);
+    for (const one of all) expect(one.lost).toMatchObject([{ code: "store.unavailable" }]);
+  });
+
   test("loses nothing of what comes meanwhile", async () => {
     const it = await world();
     const [one, two] = (await holders(it.bench, 2)) as [Holder, Holder];

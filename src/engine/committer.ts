@@ -33,6 +33,8 @@ export class Committer {
   #waiting = new Set<Source>();
   #scheduled = false;
   #flushing = false;
+  #ended = false;
+  #endPause: (() => void) | undefined;
   /** Called after each flush, with what went through. */
   onCommitted: ((results: readonly CommitResult[]) => void) | undefined;
 
@@ -46,6 +48,20 @@ export class Committer {
   request(source: Source): void {
     this.#waiting.add(source);
     this.#schedule();
+  }
+
+  /** Tries no flush a second time from now on: what the store does not take is lost to this process. */
+  end(): void {
+    this.#ended = true;
+    this.#endPause?.();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stop = this.#clock.after(ms, resolve);
+    this.#endPause = resolve;
+    await promise;
+    stop();
   }
 
   #schedule(): void {
@@ -81,13 +97,13 @@ export class Committer {
       try {
         results = await this.#store.commit(parts.map((part) => part.commit));
       } catch (error) {
-        if (!isStemmaError(error) || !error.retryable) return this.#takeApart(parts, error);
+        if (!isStemmaError(error) || !error.retryable || this.#ended) return this.#takeApart(parts, error);
         this.#log.error("The store cannot take a flush; it is kept and tried again", {
           code: error.code,
           runs: parts.length,
           retryInMs: wait,
         });
-        await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
+        await this.#pause(wait);
         continue;
       }
       return this.#settle(parts, results);

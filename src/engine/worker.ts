@@ -128,7 +128,12 @@ export class Worker {
     const given = Promise.all([...held.map((activation) => activation.over), ...this.#givingBack]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const drop = clock.after(timeoutMs + dropMs, () => {
-      log.error("The store did not take what was left; runs are let go without it", { worker: this.#options.name });
+      const runs = [...this.#held.keys()];
+      log.error("The store did not take what was left; runs are let go without it", {
+        count: runs.length,
+        runs: runs.slice(0, 20),
+      });
+      this.#options.committer.end();
       for (const activation of held) activation.drop();
       resolve();
     });

@@ -216,6 +216,8 @@ function compare(before: Observed, after: Observed, complete: boolean): string[]
     const is = after.get(place) ?? [];
     for (const [i, what] of was.entries()) {
       if (is[i] === what || (is[i] === undefined && !complete)) continue;
+      // A draw behind plain I/O is on no record: a run that ended before its I/O was done this time never came there.
+      if (is[i] === undefined && (what === "heads" || what === "tails")) continue;
       faults.push(`at ${place} "${what}" was observed before a crash and "${is[i] ?? "nothing"}" after it`);
       break;
     }

@@ -36,6 +36,8 @@ export class Driver implements Statements {
   readonly #statements = new Map<string, StatementSync>();
   #database: DatabaseSync | undefined;
   #opened = false;
+  /** Whether a commit went through, so that a medium that takes none now is expected to take some again. */
+  #written = false;
   /** The files of the open connection; of the last one while there is none. */
   #place: Place | undefined;
   #closed = false;
@@ -76,9 +78,11 @@ export class Driver implements Statements {
       else this.#options.commit(commit);
     } catch (error) {
       this.#undo();
-      if (isFull(error) || !this.#hasLanded(() => landed(result), error)) throw failureOf(error, this.path);
+      if (isFull(error) || !this.#hasLanded(() => landed(result), error))
+        throw failureOf(error, this.path, this.#written);
     }
     this.#expectInPlace();
+    this.#written = true;
     return result;
   }
 
@@ -148,7 +152,7 @@ export class Driver implements Statements {
     } catch (error) {
       this.#undo();
       if (isFatal(error)) this.#dropFile();
-      throw failureOf(error, this.path);
+      throw failureOf(error, this.path, this.#written);
     }
   }
 

@@ -100,13 +100,15 @@ export function isBusy(error: unknown): boolean {
 
 /**
  * The error to throw for `error`, which happened while the file at `path` was used. Errors not of SQLite pass. A file
- * that could be opened before (`known`) and now cannot is expected to come back, as disks do, so it may be tried again.
+ * that could be opened or written before (`known`) and now cannot is expected to come back, as disks do, so it may be
+ * tried again.
  */
 export function failureOf(error: unknown, path: string, known: boolean = false): unknown {
   const code = resultCode(error);
   if (code === undefined) return error;
   const { errcode, errstr } = error as Error & { errcode: number; errstr?: string };
-  const meaning = known && code === result.cannotOpen ? unavailable : (meanings[code] ?? unavailable);
+  const passing = code === result.cannotOpen || code === result.readOnly;
+  const meaning = known && passing ? unavailable : (meanings[code] ?? unavailable);
   return new StemmaError(
     meaning.code,
     `SQLite could not use ${path}: ${errstr ?? "unknown error"} (${errcode}). ${meaning.advice}`,

@@ -36,7 +36,7 @@ export function openDatabase(options: OpenOptions): DatabaseSync {
     defensive: true,
   });
   try {
-    refuseForeign(database, options.path);
+    refuseForeign(database, options);
     makeDurable(database, options);
     migrate(database, options.path, applicationId);
     return database;
@@ -46,9 +46,17 @@ export function openDatabase(options: OpenOptions): DatabaseSync {
   }
 }
 
-function refuseForeign(database: DatabaseSync, path: string): void {
-  const id = pragma(database, "application_id");
-  const tables = database.prepare("select count(*) as n from sqlite_schema").get()?.["n"];
+function refuseForeign(database: DatabaseSync, { path, busyMs }: OpenOptions): void {
+  // Both in one transaction: another process may be making this very database.
+  const [id, tables] = waitWhileBusy(busyMs, () => {
+    database.exec("begin");
+    try {
+      const count = database.prepare("select count(*) as n from sqlite_schema").get()?.["n"];
+      return [pragma(database, "application_id"), count];
+    } finally {
+      if (database.isTransaction) database.exec("commit");
+    }
+  });
   if (id === applicationId || (id === 0 && tables === 0)) return;
   throw new StemmaError(
     "store.corrupt",
@@ -87,7 +95,7 @@ function pragma(database: DatabaseSync, name: string): unknown {
   return Object.values(database.prepare(`pragma ${name}`).get() ?? {})[0];
 }
 
-function waitWhileBusy(busyMs: number, work: () => void): void {
+function waitWhileBusy<T>(busyMs: number, work: () => T): T {
   const until = performance.now() + busyMs;
   for (;;) {
     try {

@@ -22,41 +22,6 @@ export function feedGuarantees(check: Check): void {
     assert.ok(events.every(({ position }) => Number.isSafeInteger(position) && position > 0));
   });
 
-  check("values of a stream have positions of their own, and are no events", async (bench) => {
-    const row = await bench.held();
-    const emitted = (n: number) => ({
-      stream: "tokens",
-      step: "",
-      attempt: 1,
-      text: JSON.stringify({ n, quote: "'\u0000" }),
-    });
-    const emit = [1, 2, 3].map(emitted);
-    const other = { ...emitted(4), stream: "other" };
-    const head = await accept(bench.store, row, bench.part(row, [started], { emit: [...emit, other] }));
-    await accept(bench.store, head, bench.part(head, [], { emit: [emitted(5)] }));
-    const query = { run: row.id, stream: "tokens", limit: 3 };
-    const first = await bench.store.feed({ ...query, after: 0 });
-    assert.deepEqual(first.events, []);
-    assert.deepEqual(
-      first.values?.map(({ text }) => text),
-      emit.map(({ text }) => text),
-    );
-    const rest = await bench.store.feed({ ...query, after: first.position });
-    assert.deepEqual(
-      rest.values?.map(({ text }) => text),
-      [emitted(5).text],
-    );
-    assert.deepEqual((await bench.store.feed({ ...query, after: rest.position })).values, []);
-    await wholeFeed(bench.store, 2);
-  });
-
-  check("a refused part emits nothing", async (bench) => {
-    const row = await bench.held();
-    const value = { stream: "tokens", step: "", attempt: 1, text: "1" };
-    await bench.store.commit([bench.part(row, [started], { epoch: row.epoch + 1, emit: [value] })]);
-    assert.deepEqual((await bench.store.feed({ run: row.id, stream: "tokens", after: 0, limit: 9 })).values, []);
-  });
-
   check("every page size gives the same feed", async (bench) => {
     await busy(bench);
     const { events, position } = await wholeFeed(bench.store, 24);
