@@ -25,9 +25,9 @@ export interface Store {
 
   /**
    * Gives the worker up to `limit` runs that are due, that it offers code for, and that nobody holds, most urgent
-   * first; each with its epoch raised by one, so that whoever held it before can no longer append. Before that, runs
-   * of workers whose lease has run out are taken from them. Renews the worker's own lease. No run is given to two
-   * workers.
+   * first (by priority, then by how long it has been due); each with its epoch raised, so that whoever held it before
+   * can no longer append. Before that, runs of workers whose lease has run out are taken from them, which raises the
+   * epoch too. The worker has at least half of its own lease left afterwards. No run is given to two workers.
    */
   claim(request: ClaimRequest): Promise<Claimed>;
 
@@ -151,7 +151,11 @@ export type Commit = {
   emit?: readonly Emitted[];
 };
 
-/** `epoch`: another worker holds the run. `seq`: the history is not where the holder believes. `inbox`: messages wait. */
+/**
+ * What became of a part. In a refusal `seq` is that of the last event that the store has.
+ *
+ * `epoch`: another worker holds the run. `seq`: the history is not where the holder believes. `inbox`: messages wait.
+ */
 export type CommitResult =
   | { run: RunId; ok: true; inbox: number }
   | { run: RunId; ok: false; reason: "epoch" | "seq" | "inbox" | "missing"; epoch: number; seq: Seq; inbox: number };

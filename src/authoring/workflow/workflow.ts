@@ -6,6 +6,7 @@ import type { Workflow } from "../../engine/body.ts";
 import type { Context } from "./context.ts";
 import { contextOf, rootScope } from "./context.ts";
 import { inScope } from "./frame.ts";
+import type { Recorded } from "./step.ts";
 
 export type WorkflowOptions<I> = {
   name: string;
@@ -30,7 +31,7 @@ export type WorkflowOptions<I> = {
 export function workflow<I = undefined, O = unknown>(
   options: WorkflowOptions<I>,
   run: (ctx: Context, input: I) => O | Promise<O>,
-): Workflow<I, Awaited<O>> {
+): Workflow<I, Recorded<Awaited<O>>> {
   const { name, version = 1, input } = options;
   checkName(name, "name of a workflow");
   if (!Number.isSafeInteger(version) || version < 1) {

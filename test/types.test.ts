@@ -1,0 +1,56 @@
+/** What an editor infers: no `any` reaches a user, and what comes back from a record has the type of the record. */
+import { describe, expectTypeOf, it } from "vitest";
+import { z } from "zod";
+import type { RunHandle, Stemma } from "../src/index.ts";
+import { workflow } from "../src/index.ts";
+
+describe("types", () => {
+  it("of input and output go from the schema through the run to its result", () => {
+    const audit = workflow({ name: "audit", input: z.object({ dir: z.string() }) }, async (ctx, input) => {
+      expectTypeOf(input).toEqualTypeOf<{ dir: string }>();
+      const files = await ctx.step("list", { input: input.dir }, (dir) => {
+        expectTypeOf(dir).toEqualTypeOf<string>();
+        return [dir];
+      });
+      expectTypeOf(files).toEqualTypeOf<string[]>();
+      const sizes = await ctx.map("size", files, { concurrency: 2 }, async (file, step) => {
+        expectTypeOf(file).toEqualTypeOf<string>();
+        expectTypeOf(step.idempotencyKey).toEqualTypeOf<string>();
+        expectTypeOf(step.abort).toEqualTypeOf<AbortSignal>();
+        return file.length;
+      });
+      expectTypeOf(sizes).toEqualTypeOf<number[]>();
+      return { count: sizes.length };
+    });
+    type Started = Awaited<ReturnType<typeof start>>;
+    const start = (stemma: Stemma) => stemma.run(audit, { dir: "node_modules" });
+    expectTypeOf<Started>().toEqualTypeOf<RunHandle<{ count: number }>>();
+    // @ts-expect-error the input must fit the schema
+    const wrong = (stemma: Stemma) => stemma.run(audit, { dir: 7 });
+    expectTypeOf(wrong).toBeFunction();
+  });
+
+  it("of a recorded value are those of its JSON: a Date is a string", () => {
+    workflow({ name: "dates" }, async (ctx) => {
+      const found = await ctx.step("look", () => ({ at: new Date(0), tags: ["a"] as const, none: undefined }));
+      expectTypeOf(found.at).toEqualTypeOf<string>();
+      expectTypeOf(found.tags).toEqualTypeOf<["a"]>();
+    });
+  });
+
+  it("of a result are those of its JSON too", () => {
+    const when = workflow({ name: "when" }, () => ({ at: new Date(0) }));
+    const ask = async (stemma: Stemma) => (await stemma.run(when, undefined)).result();
+    expectTypeOf<Awaited<ReturnType<typeof ask>>>().toEqualTypeOf<{ at: string }>();
+  });
+
+  it("of branches are kept: all gives each its own, race tells them apart by key", () => {
+    workflow({ name: "branches" }, async (ctx) => {
+      const both = await ctx.all({ n: () => ctx.step("n", () => 1), s: async () => "s" });
+      expectTypeOf(both).toEqualTypeOf<{ n: number; s: string }>();
+      const won = await ctx.race({ n: () => ctx.step("m", () => 1), nap: () => ctx.sleep("1d") });
+      if (won.key === "n") expectTypeOf(won.value).toEqualTypeOf<number>();
+      else expectTypeOf(won.value).toEqualTypeOf<void>();
+    });
+  });
+});
