@@ -173,6 +173,10 @@ describe("a classification", () => {
     },
   );
 
+  test.each(["__proto__", "constructor", "toString"])("%s is no licence, and no accident", (licenceField) => {
+    expect(classify(subject({ licenceField, licenceText: mit }))).toMatchObject({ licence: "MIT" });
+  });
+
   test("any texts give a classification, equal ones an equal one", () => {
     const texts = fc.oneof(fc.string({ unit: "binary" }), fc.mixedCase(fc.constantFrom(mit, isc, bsd3)));
     fc.assert(

@@ -112,7 +112,9 @@ type Declared = { ids: string[]; choice: boolean };
 export function declaredLicences(field: string | null): Declared {
   const value = field?.trim() ?? "";
   if (value === "" || /^(see licen[cs]e|unlicensed$|none$|custom)/i.test(value)) return { ids: [], choice: false };
-  const alias = licenceAliases[value.toLowerCase()];
+  // Own names only: a package may declare "__proto__" or "constructor" as its licence.
+  const name = value.toLowerCase();
+  const alias = Object.hasOwn(licenceAliases, name) ? licenceAliases[name] : undefined;
   if (alias) return { ids: [...alias], choice: alias.length > 1 };
   const ids = value
     .replaceAll(/[()]/g, " ")

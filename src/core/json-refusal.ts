@@ -30,7 +30,9 @@ const remedies: Record<string, string> = {
 
 export function refuse(pass: Pass, type: string, found: string, cause?: unknown): never {
   const path = pathOf(pass.keys.slice(0, pass.depth));
-  const remedy = remedies[type] ?? "use a plain object, or give the class a toJSON";
+  // A class may be named "constructor" or "toString"; only own names of the table count.
+  const known = Object.hasOwn(remedies, type) ? remedies[type] : undefined;
+  const remedy = known ?? "use a plain object, or give the class a toJSON";
   const message = `${pass.what}: expected a JSON value, found ${found} at ${path}; ${remedy}.`;
   const options = cause === undefined ? { data: { path, type } } : { data: { path, type }, cause };
   return fail(pass, new StemmaError("json.not_serializable", message, options));

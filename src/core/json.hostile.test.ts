@@ -226,3 +226,8 @@ describe("no value changes a prototype", () => {
     expect(Reflect.ownKeys(Object.prototype)).toEqual(before);
   });
 });
+
+test("a class with the name of what every object inherits is refused like any other", () => {
+  const Named = Object.defineProperty(class {}, "name", { value: "toString" });
+  expect(() => encode(new Named())).toThrow(/use a plain object, or give the class a toJSON/);
+});
