@@ -228,6 +228,12 @@ describe("no value changes a prototype", () => {
 });
 
 test("a class with the name of what every object inherits is refused like any other", () => {
-  const Named = Object.defineProperty(class {}, "name", { value: "toString" });
+  const Named = Object.defineProperty(
+    class {
+      readonly data = 1;
+    },
+    "name",
+    { value: "toString" },
+  );
   expect(() => encode(new Named())).toThrow(/use a plain object, or give the class a toJSON/);
 });
