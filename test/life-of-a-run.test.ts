@@ -133,6 +133,36 @@ describe("a concurrency limit", () => {
     expect((await outline(run)).filter((line) => line.includes("slow"))).toEqual(["step.cancelled many/slow"]);
   });
 
+  it("counts what is not on record yet, so a crash repeats at most as many items as the limit", async () => {
+    const inner = sqlite(":memory:");
+    const unrecorded: number[] = [];
+    let open = 0;
+    // A store that takes its time: items end while the flush of others is under way.
+    const store = new Proxy(inner, {
+      get: (target, key) => {
+        const value = Reflect.get(target, key) as unknown;
+        if (key !== "commit") return typeof value === "function" ? (value as () => void).bind(target) : value;
+        return async (parts: Parameters<typeof inner.commit>[0]) => {
+          await later(4);
+          const results = await inner.commit(parts);
+          open -= parts.flatMap((part) => part.events).filter((event) => event.type === "step.succeeded").length;
+          return results;
+        };
+      },
+    });
+    const definition = workflow({ name: "at-risk" }, async (ctx) =>
+      ctx.map("item", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], { concurrency: 3 }, async (n) => {
+        unrecorded.push((open += 1));
+        await later(n % 3);
+        return n;
+      }),
+    );
+    await using theatre = await stage([definition], { store });
+    await (await theatre.stemma.run(definition, undefined)).result();
+    expect(unrecorded).toHaveLength(12);
+    expect(Math.max(...unrecorded)).toBe(3);
+  });
+
   it("holds while a run is drained: what waited for its turn is begun by the next worker", async () => {
     const store = sqlite(":memory:");
     const entered: number[] = [];

@@ -108,7 +108,7 @@ export class Journal implements Source {
   }
 
   /** Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by. */
-  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}): void {
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}): Seq {
     const first = ask.begunAt === undefined;
     const causes = first ? ask.causes : [ask.begunAt as Seq];
     const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
@@ -117,6 +117,7 @@ export class Journal implements Source {
     const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
     this.#askOf.set(event.seq, ask);
     if (!this.#with.delivery.afterFlush) this.#tell(event);
+    return event.seq;
   }
 
   /** The reference of a first event: it also says when the step was asked, and with what. */

@@ -23,7 +23,8 @@ export type StepSurroundings = {
   line: RunId;
   hold(): Promise<void> | undefined;
   append(draft: Draft, extra?: Extra): Event;
-  recordOutcome(ask: Ask, draft: OutcomeDraft, extra?: Extra): void;
+  /** Gives the seq of the outcome. */
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra?: Extra): Seq;
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
@@ -39,7 +40,7 @@ const slowMs = 1000;
 
 type StepWork = { ask: Ask; spec: StepAsk; group: Gate | undefined; stopTimers: (() => void)[] };
 
-/** How many of a group are running, and who waits for a place. */
+/** How many of a group are running or not on record yet, and who waits for a place. */
 type Gate = { limit: number; running: number; queue: Ask[] };
 
 export class StepRunner {
@@ -70,8 +71,8 @@ export class StepRunner {
       return;
     }
     if (ask.work.ask.effect !== "once") return this.#enter(ask, ask.work.ask, gate);
-    if (ask.recorded?.started !== undefined) return this.#doubt(ask, attemptOf(ask) - 1);
-    this.#intend(ask, ask.work.ask, gate);
+    if (ask.recorded?.started !== undefined) this.#doubt(ask, attemptOf(ask) - 1);
+    else this.#intend(ask, ask.work.ask, gate);
   }
 
   #gateOf(group: Group | undefined): Gate | undefined {
@@ -154,24 +155,24 @@ export class StepRunner {
     };
   }
 
-  #settle(work: StepWork, record: () => void): void {
+  #settle(work: StepWork, record: () => Seq): void {
     // A result that comes after the attempt was given up is refused.
     if (this.#running.get(work.ask) !== work) return;
     try {
-      this.#vacate(work);
+      this.#running.delete(work.ask);
+      for (const stop of work.stopTimers) stop();
       if (this.#with.isOver()) return;
-      record();
+      const seq = record();
+      // The place is free when the outcome is durable: until then a crash would repeat it, and the limit says how much
+      // may have to be repeated.
+      if (work.group !== undefined) this.#with.afterCommit(seq, () => this.#vacate(work.group as Gate));
       this.#with.changed();
     } catch (error) {
       this.#with.fault(error);
     }
   }
 
-  #vacate(work: StepWork): void {
-    this.#running.delete(work.ask);
-    for (const stop of work.stopTimers) stop();
-    const gate = work.group;
-    if (gate === undefined) return;
+  #vacate(gate: Gate): void {
     gate.running -= 1;
     // One that was taken back while it waited leaves its place to the next.
     while (gate.running < gate.limit && this.#with.mayBegin()) {
@@ -181,7 +182,7 @@ export class StepRunner {
     }
   }
 
-  #succeed(ask: Ask, spec: StepAsk, value: unknown, ms: number): void {
+  #succeed(ask: Ask, spec: StepAsk, value: unknown, ms: number): Seq {
     const { key } = ask.ref;
     let encoded;
     try {
@@ -201,10 +202,10 @@ export class StepRunner {
     const extra: Extra = {};
     if (encoded.payload !== undefined) extra.payloads = [encoded.payload];
     if (reuse !== undefined) extra.reuse = reuse;
-    this.#with.recordOutcome(ask, { type: "step.succeeded", data }, extra);
+    return this.#with.recordOutcome(ask, { type: "step.succeeded", data }, extra);
   }
 
-  #fail(ask: Ask, spec: StepAsk, error: unknown, ms: number): void {
+  #fail(ask: Ask, spec: StepAsk, error: unknown, ms: number): Seq {
     const { key } = ask.ref;
     if (spec.effect === "once") return this.#doubt(ask, attemptOf(ask), error);
     if (ask.withdrawn !== undefined) {
@@ -212,18 +213,20 @@ export class StepRunner {
     }
     const data: EventOf<"step.failed">["data"] = { key, error: toRecord(error) };
     if (ms > 0) data.ms = ms;
-    this.#with.recordOutcome(ask, { type: "step.failed", data });
+    return this.#with.recordOutcome(ask, { type: "step.failed", data });
   }
 
   /** It may have happened: nobody enters it again without a decision. */
-  #doubt(ask: Ask, attempt: number, error?: unknown): void {
+  #doubt(ask: Ask, attempt: number, error?: unknown): Seq {
     ask.doubtful = true;
     const cause = ask.begunAt;
     if (cause === undefined)
       throw new StemmaError("engine.bug", `The step ${ask.ref.key} is in doubt without an intent.`);
     const data = { key: ask.ref.key, attempt, ...(error === undefined ? {} : { error: toRecord(error) }) };
-    if (ask.recorded?.doubtful !== true) this.#with.append({ type: "step.in_doubt", data, causes: [cause] });
+    const known = ask.recorded?.doubtful === true;
+    const seq = known ? cause : this.#with.append({ type: "step.in_doubt", data, causes: [cause] }).seq;
     this.#with.changed();
+    return seq;
   }
 
   /** Aborts a running attempt and settles it within the grace. False when it is not running. */
@@ -235,7 +238,7 @@ export class StepRunner {
       this.#settle(work, () => {
         if (work.spec.effect === "once") return this.#doubt(ask, attemptOf(ask));
         const data = { key: ask.ref.key, reason: "abandoned" as const };
-        this.#with.recordOutcome(ask, { type: "step.cancelled", data });
+        return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
       });
     });
     work.stopTimers.push(stop);

@@ -1,5 +1,5 @@
 /** Open questions: put on record when they open, settled by an answer, by the clock, or by being taken back. */
-import type { Draft, Event, EventOf, StepRef } from "../core/event.ts";
+import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import type { WaitAsk } from "./body.ts";
@@ -13,7 +13,7 @@ export type WaitSurroundings = {
   /** The store's clock. */
   now(): number;
   append(draft: Draft, extra?: Extra): Event;
-  recordOutcome(ask: Ask, draft: OutcomeDraft, extra?: Extra): void;
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra?: Extra): Seq;
   firstRef(ask: Ask): StepRef;
   isOver(): boolean;
 };
@@ -54,13 +54,13 @@ function arm(ask: Ask, wait: WaitAsk, until: number, surroundings: WaitSurroundi
 }
 
 /** The clock answers a timer; for anything else it is the end of the waiting. */
-function expire(ask: Ask, wait: WaitAsk, { recordOutcome }: WaitSurroundings): void {
+function expire(ask: Ask, wait: WaitAsk, { recordOutcome }: WaitSurroundings): Seq {
   const { key } = ask.ref;
   if (wait.kind === "timer")
     return recordOutcome(ask, { type: "wait.answered", data: { key, value: { undefined: true } } });
   if (wait.default === undefined) return recordOutcome(ask, { type: "wait.expired", data: { key } });
   const { value, payload } = toValue(wait.default.value, `default of wait ${key}`);
-  recordOutcome(
+  return recordOutcome(
     ask,
     { type: "wait.expired", data: { key, value } },
     payload === undefined ? {} : { payloads: [payload] },
