@@ -275,6 +275,29 @@ describe("workflows", () => {
   });
 });
 
+describe("options", () => {
+  it("that would bring everything to a silent standstill are refused at once", async () => {
+    const store = sqlite(":memory:");
+    for (const [options, code] of [
+      [{}, "usage.invalid"],
+      [{ store, concurrency: 0 }, "usage.invalid"],
+      [{ store, concurrency: Number.NaN }, "usage.invalid"],
+      [{ store, lease: "1ms" }, "duration.invalid"],
+      [{ store, workflows: [{}] }, "workflow.invalid"],
+    ] as const) {
+      expect(() => new Stemma(options as never)).toThrow(expect.objectContaining({ code }));
+    }
+    const stemma = new Stemma({ store, log: silent });
+    const good = workflow({ name: "good" }, async () => 1);
+    expect(await errorOf(stemma.run(undefined as never, undefined))).toMatchObject({ code: "workflow.invalid" });
+    expect(await errorOf(stemma.run(good, undefined, { priority: Number.NaN }))).toMatchObject({
+      code: "usage.invalid",
+    });
+    expect(await errorOf(stemma.run(good, undefined, { delay: "soon" }))).toMatchObject({ code: "duration.invalid" });
+    expect((await stemma.list()).runs).toEqual([]);
+  });
+});
+
 describe("a run", () => {
   it("that is not there is run.not_found, and what is no id is run.invalid_id", async () => {
     const stemma = new Stemma({ store: sqlite(":memory:"), log: silent });

@@ -22,6 +22,7 @@ import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./load.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
+import { concurrencyOf, checkWorkflow, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
 import { RunHandle } from "./run-handle.ts";
 import { validate } from "./schema.ts";
 import { toValue } from "./value.ts";
@@ -90,9 +91,9 @@ export class Stemma {
   readonly #ends: Ends;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
-    this.store = options.store;
+    this.store = storeOf(options.store);
     const workflows = options.workflows ?? [];
-    this.#workflows = byName(workflows);
+    this.#workflows = workflowsByName(workflows);
     this.#clock = seams.clock ?? systemClock;
     const log = options.log ?? defaultLog;
     const committer = new Committer(options.store, this.#clock, log);
@@ -108,7 +109,7 @@ export class Stemma {
       delivery: seams.delivery ?? delivery,
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
-      runsMax: options.concurrency ?? 1000,
+      runsMax: concurrencyOf(options.concurrency ?? 1000),
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: seams.abortGraceMs ?? 5000,
@@ -225,6 +226,7 @@ export class Stemma {
   }
 
   async #newRun(workflow: Workflow, input: unknown, options: RunOptions): Promise<NewRun> {
+    checkWorkflow(workflow);
     const id = options.id === undefined ? newRunId(this.#clock.now()) : checkRunId(options.id);
     if (options.idempotencyKey !== undefined) checkId(options.idempotencyKey, "idempotencyKey");
     const valid = await validate(workflow, input);
@@ -245,7 +247,7 @@ export class Stemma {
     return {
       ...run,
       ...(options.delay === undefined ? {} : { dueAt: at + milliseconds(options.delay, "delay") }),
-      ...(options.priority === undefined ? {} : { priority: options.priority }),
+      ...(options.priority === undefined ? {} : { priority: priorityOf(options.priority) }),
       ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
     };
   }
@@ -264,31 +266,4 @@ export class Stemma {
       { data: { run: id } },
     );
   }
-}
-
-/** A lease shorter than this runs out while a machine is merely busy. */
-const leaseMsMin = 100;
-
-function leaseOf(lease: Duration): number {
-  const ms = milliseconds(lease, "lease");
-  if (ms >= leaseMsMin) return ms;
-  throw new StemmaError("duration.invalid", `Expected a lease of at least ${leaseMsMin} ms, got ${ms} ms.`);
-}
-
-function byName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
-  const known = new Map<string, Workflow>();
-  const seen = new Set<string>();
-  for (const workflow of workflows) {
-    const id = `${workflow.name}@${workflow.version}`;
-    if (seen.has(id)) {
-      throw new StemmaError(
-        "workflow.duplicate",
-        `Expected each workflow once, got ${id} twice. Give one another name or version.`,
-      );
-    }
-    seen.add(id);
-    const before = known.get(workflow.name);
-    if (before === undefined || before.version < workflow.version) known.set(workflow.name, workflow);
-  }
-  return known;
 }

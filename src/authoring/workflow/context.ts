@@ -25,8 +25,9 @@ export type Context = {
   step<O>(name: string, run: StepFunction<undefined, O>): Promise<Recorded<Awaited<O>>>;
   step<I, O>(name: string, options: StepOptions<I>, run: StepFunction<I, O>): Promise<Recorded<Awaited<O>>>;
   /**
-   * One step for each item, at most `concurrency` entered and not yet on record at a time (default: no limit). All items are settled before a failure
-   * is thrown, so that what succeeded is on record; several failures are one error with all of them in `cause.errors`.
+   * One step for each item. At most `concurrency` (default: no limit) are entered and not on record yet, so that is how
+   * many a crash can repeat. All items are settled before a failure is thrown, so that what succeeded is on record;
+   * several failures are one error with all of them in `cause.errors`.
    *
    * @example const sizes = await ctx.map("size", files, { concurrency: 8 }, (file) => stat(file));
    */

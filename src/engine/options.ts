@@ -1,0 +1,68 @@
+/** What a program gives to a Stemma, checked before anything begins: a wrong option must not be a silent standstill. */
+import type { Duration } from "../core/duration.ts";
+import { milliseconds } from "../core/duration.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Store } from "../store/store.ts";
+import type { Workflow } from "./body.ts";
+
+/** A lease shorter than this runs out while a machine is merely busy. */
+const leaseMsMin = 100;
+
+/** Length of a lease in milliseconds. Throws duration.invalid. */
+export function leaseOf(lease: Duration): number {
+  const ms = milliseconds(lease, "lease");
+  if (ms >= leaseMsMin) return ms;
+  throw new StemmaError("duration.invalid", `Expected a lease of at least ${leaseMsMin} ms, got ${ms} ms.`);
+}
+
+/** How many runs at a time. Throws usage.invalid. */
+export function concurrencyOf(concurrency: number): number {
+  if (Number.isSafeInteger(concurrency) && concurrency >= 1) return concurrency;
+  throw new StemmaError(
+    "usage.invalid",
+    `Expected concurrency to be a whole number from 1, got ${String(concurrency)}.`,
+  );
+}
+
+/** Whether runs of this priority can be ordered. Throws usage.invalid. */
+export function priorityOf(priority: number): number {
+  if (Number.isSafeInteger(priority)) return priority;
+  throw new StemmaError("usage.invalid", `Expected priority to be a whole number, got ${String(priority)}.`);
+}
+
+/** The store, if it is one. Throws usage.invalid. */
+export function storeOf(store: Store | undefined): Store {
+  if (typeof store?.commit === "function" && typeof store.claim === "function") return store;
+  throw new StemmaError(
+    "usage.invalid",
+    'Expected { store } to be a store, for example sqlite("stemma.db"), got none.',
+  );
+}
+
+/** Workflows by name, at their highest version. Throws workflow.invalid, workflow.duplicate. */
+export function workflowsByName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
+  const known = new Map<string, Workflow>();
+  const seen = new Set<string>();
+  for (const workflow of workflows) {
+    checkWorkflow(workflow);
+    const id = `${workflow.name}@${workflow.version}`;
+    if (seen.has(id)) {
+      throw new StemmaError(
+        "workflow.duplicate",
+        `Expected each workflow once, got ${id} twice. Give one another name or version.`,
+      );
+    }
+    seen.add(id);
+    const before = known.get(workflow.name);
+    if (before === undefined || before.version < workflow.version) known.set(workflow.name, workflow);
+  }
+  return known;
+}
+
+/** Throws workflow.invalid for what no authoring style has made. */
+export function checkWorkflow(workflow: Partial<Workflow> | undefined): void {
+  const { name, version, source, body } = workflow ?? {};
+  if (typeof name === "string" && typeof version === "number" && typeof source === "string" && body !== undefined)
+    return;
+  throw new StemmaError("workflow.invalid", `Expected a workflow made by workflow(…), got ${typeof workflow}.`);
+}
