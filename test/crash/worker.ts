@@ -42,7 +42,7 @@ const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[
 const stemma = new Stemma(
   // Few runs at a time, so that one life does not hold them all when it ends.
   { store, workflows, log, lease: life.leaseMs, concurrency: 12 },
-  { lingerMs: 25, abortGraceMs: 40, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
+  { lingerMs: 25, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
 );
 if (life.rehearsal === true) process.exit();
 
