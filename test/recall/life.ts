@@ -146,7 +146,7 @@ export async function live(options: LifeOptions): Promise<Life> {
       ending.resolve("crashed");
     });
     const stemma = new Stemma(
-      { store: dead, workflows: [definition], log: silent, lease: 1000 },
+      { store: dead, workflows: [definition], log: silent, lease: 1000, abortGrace: 60 },
       { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, pollMs: 20 },
     );
     activations += 1;
