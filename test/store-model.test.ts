@@ -95,7 +95,8 @@ function modelCommit(run: ModelRun, part: Commit): void {
   run.hashes.push(...part.events.map(({ hash }) => hash));
   run.state = part.state;
   run.done = part.inbox;
-  run.claims = 0;
+  if (part.progress === true || (part.release !== undefined && part.release.untried !== true)) run.claims = 0;
+  else if (part.release !== undefined) run.claims = Math.max(0, run.claims - 1);
   if (part.release === undefined) return;
   delete run.holder;
   run.dueAt = isEnded(run) ? null : part.release.dueAt;
@@ -235,7 +236,7 @@ const mostlyRight = fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, -1, 1);
 
 type Wish = {
   at: number;
-  kind: "append" | "suspend" | "end" | "drain";
+  kind: "append" | "suspend" | "end" | "drain" | "untried";
   takeIn: boolean;
   epochOff: number;
   seqOff: number;
@@ -244,7 +245,7 @@ type Wish = {
 
 const wishes: fc.Arbitrary<Wish> = fc.record({
   at: small,
-  kind: fc.constantFrom<Wish["kind"][]>("append", "append", "suspend", "end", "drain"),
+  kind: fc.constantFrom<Wish["kind"][]>("append", "append", "suspend", "end", "drain", "untried"),
   takeIn: fc.boolean(),
   epochOff: mostlyRight,
   seqOff: mostlyRight,
@@ -310,7 +311,8 @@ function partOf(bench: Bench, model: Model, row: RunRow, wish: Wish): Commit {
     append: () => bench.part(row, [started, step], { inbox }),
     suspend: () => bench.part(row, [started, suspended], { inbox, release: { dueAt } }),
     end: () => bench.part(row, [started, ended], { inbox, release: { dueAt: null, force: true } }),
-    drain: () => bench.part(row, [step], { inbox, release: { dueAt: now, force: true } }),
+    drain: () => bench.part(row, [step], { inbox, progress: true, release: { dueAt: now, force: true } }),
+    untried: () => bench.part(row, [], { inbox, release: { dueAt: now, force: true, untried: true } }),
   }[wish.kind]();
   const seq = part.seq + wish.seqOff;
   const events = part.events.map((event, i) => ({ ...event, seq: seq + i }));

@@ -39,7 +39,7 @@ export type StemmaOptions = {
   concurrency?: number;
   /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
   abortGrace?: Duration;
-  /** How often a run may be claimed in a row by workers that die of it before it is set aside. Default 5. */
+  /** How many workers in a row may die with a run in hand that does not move on, before it is set aside. Default 10. */
   poisonAfter?: number;
   /** Default: warnings and errors to standard error. */
   log?: Log;
@@ -118,7 +118,7 @@ export class Stemma {
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
-      poisonAfter: countOf(options.poisonAfter ?? 5, "poisonAfter"),
+      poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
     });
   }

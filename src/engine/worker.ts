@@ -241,11 +241,11 @@ export class Worker {
   }
 
   /**
-   * Several workers in a row died with this run in hand, by its fault or by that of another. Such runs are worked on
+   * Half as many workers as make it poisonous died with this run in hand, by its fault or by that of another. Such runs are worked on
    * one at a time: then the next death tells which of them it was.
    */
   #isOneTooMany(row: RunRow): boolean {
-    if (row.claims < suspectClaims) return false;
+    if (row.claims <= this.#options.poisonAfter / 2) return false;
     const suspect = this.#suspect;
     if (suspect !== undefined && suspect.run !== row.id && suspect.activation?.movedOn !== true) return true;
     this.#suspect = { run: row.id };
@@ -357,8 +357,6 @@ export class Worker {
   }
 }
 
-/** Claimed so often without moving on, a run is suspected to be what its workers died of. */
-const suspectClaims = 3;
 /** How long a suspect waits for another one. */
 const suspectMs = 1000;
 
