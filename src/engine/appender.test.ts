@@ -41,6 +41,7 @@ function bench(): { row: RunRow; first: Event; appender: Appender; at(ms: number
     inbox: 2,
     inboxDone: 1,
     claims: 1,
+    offered: true,
   };
   let now = 100;
   return { row, first, appender: new Appender(row, 100, () => now), at: (ms) => void (now = ms) };

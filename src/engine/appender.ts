@@ -45,6 +45,11 @@ function nothing(): Gathered {
 /** Causes up to this many are as short written out as they would be as a reference. */
 const causesWrittenOut = 3;
 
+/** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
+function alwaysFits({ type }: Draft): boolean {
+  return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
+}
+
 export class Appender {
   readonly #row: RunRow;
   readonly #now: () => Timestamp;
@@ -88,7 +93,7 @@ export class Appender {
   /** Appends an event and gives it back with its place. */
   append(draft: Draft, extra: Extra = {}): Event {
     const seq = this.#head.state.seq + 1;
-    if (seq >= limits.historyEventsMax && !draft.type.startsWith("run.")) {
+    if (seq >= limits.historyEventsMax && !alwaysFits(draft)) {
       throw new StemmaError(
         "limit.exceeded",
         `A run has at most ${limits.historyEventsMax} events; this one is full. Continue in a child run or from a checkpoint.`,
