@@ -13,11 +13,11 @@
  */
 import type { Draft, EventOf, Seq } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
-import type { Commit, Message, Received, RunRow } from "../store/store.ts";
+import type { Commit, Emitted, Message, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
-import { Asks, isWithin } from "./ask.ts";
+import { Asks, isWithin, isWithinAny } from "./ask.ts";
 import type { Log, Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { beginCall, endMessage } from "./calls.ts";
 import { checkQuiet, recordCheckpoint } from "./checkpoints.ts";
@@ -34,6 +34,8 @@ import type { Over, OutcomeDraft } from "./journal.ts";
 import { outcomeOfMessage } from "./inbox.ts";
 import { startOf } from "./load.ts";
 import type { Loaded } from "./load.ts";
+import { labelled } from "./log.ts";
+import { Marks } from "./marks.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent, Recall } from "./recall.ts";
@@ -76,6 +78,7 @@ export class Activation {
   readonly #recall: Recall;
   readonly #cursor: RecallCursor;
   readonly #waits: WaitSurroundings;
+  readonly #marks: Marks;
   readonly #asks: Asks;
   readonly #journal: Journal;
   readonly #steps: StepRunner;
@@ -104,7 +107,8 @@ export class Activation {
     const { promise, resolve } = Promise.withResolvers<Over>();
     [this.over, this.#resolveOver] = [promise, resolve];
     this.run = row.id;
-    this.#with = surroundings;
+    const log = labelled(surroundings.log, { run: row.id, workflow: workflow.name });
+    this.#with = { ...surroundings, log };
     this.#workflow = workflow;
     this.#loaded = loaded;
     this.#recall = recallOf(loaded.events);
@@ -129,10 +133,20 @@ export class Activation {
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
       isOver: () => this.#phase === "over",
     };
+    const emit = (value: Emitted): void => {
+      if (this.#phase === "live" || this.#phase === "ending") this.#journal.emit(value);
+    };
     this.#waits = { ...common, now: loaded.now };
+    this.#marks = new Marks(loaded.events, row.state, {
+      append: common.append,
+      phase: () => this.#phase,
+      allRecalled: () => this.#cursor.atEnd(),
+    });
     this.#steps = new StepRunner({
       ...common,
-      log: surroundings.log,
+      log,
+      resumed: row.state.startedAt !== undefined,
+      emit,
       hold: () => surroundings.hold(),
       mayBegin: () => this.#phase === "live" && !this.#draining,
       line: row.id,
@@ -146,9 +160,9 @@ export class Activation {
       open: (scope, name) => this.#asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => this.#withdrawScope(scope),
-      emit: (value) => {
-        if (this.#phase === "live") this.#journal.emit(value);
-      },
+      emit,
+      set: (tags, causes) => this.#marks.set(tags, causes),
+      patched: (name, causes) => this.#marks.patched(name, causes),
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#lastDelivered.at,
       live: () => this.#phase !== "recall",
@@ -168,8 +182,8 @@ export class Activation {
       log: this.#with.log,
       ...startOf(this.#loaded),
     };
-    // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
-    if (this.#recall.asks.length === 0) this.#goLive();
+    // The first time the body is live from its first line, and what it logs and emits there is heard; not a second time.
+    if (this.#recall.asks.length === 0 && this.#loaded.row.state.startedAt === undefined) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -235,7 +249,7 @@ export class Activation {
   ): void {
     if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
-    if (this.#isLost(place.scope)) return;
+    if (isWithinAny(place.scope, this.#lost)) return;
     const ask = this.#asks.make(place, input, this.#lastDelivered.seq, work, resolve);
     const { recorded } = ask;
     if (recorded !== undefined) {
@@ -255,14 +269,6 @@ export class Activation {
     this.#ignored = true;
     const asked = pathOf(place.scope, place.name);
     this.#with.log.info("Code of a run that is over here asked for more; it gets no answer", { run: this.run, asked });
-  }
-
-  #isLost(scope: string): boolean {
-    if (this.#lost.size === 0) return false;
-    for (let end = scope.length; end > 0; end = scope.lastIndexOf("/", end - 1)) {
-      if (this.#lost.has(scope.slice(0, end))) return true;
-    }
-    return false;
   }
 
   #takeIn(messages: readonly Received[]): void {
@@ -296,6 +302,7 @@ export class Activation {
 
   #close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq {
     const known = this.#recall.closed.get(scope);
+    this.#marks.closed(scope);
     if (known !== undefined) return known;
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
     if (this.#phase !== "recall" && this.#phase !== "live") return this.#journal.head;
@@ -307,6 +314,7 @@ export class Activation {
     return new Promise((resolve) => {
       const record = (): void =>
         recordCheckpoint(this.#journal, causes, state, (segment, at) => {
+          this.#marks.newSegment();
           this.#lastDelivered = { seq: segment.seq, at };
           resolve(segment);
         });

@@ -12,6 +12,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
+import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
 type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
@@ -57,6 +58,8 @@ export class Appender {
   /** Where the last commit left the history; a refused flush goes back to it. */
   #committed: Place;
   #gathered: Gathered = nothing();
+  /** How many values of streams may wait before the oldest go. */
+  #emitMax = 2 * limits.streamValuesMax;
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
   /** @param at `at` of the last event of the history, below which time never goes */
@@ -78,7 +81,11 @@ export class Appender {
 
   /** Has a value of a stream flushed with the next events, or without any. */
   emit(value: Emitted): void {
-    this.#gathered.emit.push(value);
+    const { emit } = this.#gathered;
+    emit.push(value);
+    if (emit.length < this.#emitMax) return;
+    this.#gathered.emit = latestOf(emit);
+    this.#emitMax = this.#gathered.emit.length + limits.streamValuesMax;
   }
 
   /** Messages up to this number have become events. */

@@ -120,6 +120,15 @@ export function isWithin(path: string, scope: string): boolean {
   return path === scope || path.startsWith(`${scope}/`);
 }
 
+/** Whether a scope path is one of these or below it. */
+export function isWithinAny(path: string, scopes: ReadonlySet<string>): boolean {
+  if (scopes.size === 0) return false;
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+    if (scopes.has(path.slice(0, end))) return true;
+  }
+  return false;
+}
+
 function count(counts: Map<string, number>, key: string): number {
   const before = counts.get(key) ?? 0;
   counts.set(key, before + 1);

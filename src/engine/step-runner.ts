@@ -6,6 +6,7 @@ import { StemmaError } from "../core/error.ts";
 import type { Draft, Event, EventOf, RunId, Seq, StepRef } from "../core/event.ts";
 import { idempotencyKey, reuseKey } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
+import type { Emitted } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import type { Group, Log, StepAsk, StepTools } from "./body.ts";
@@ -13,6 +14,9 @@ import type { Clock } from "./clock.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import type { OutcomeDraft } from "./journal.ts";
+import { labelled } from "./log.ts";
+import { emitter } from "./streams.ts";
+import type { Emit } from "./streams.ts";
 import { toValue } from "./value.ts";
 
 /** What the activation does for its steps. */
@@ -21,6 +25,9 @@ export type StepSurroundings = {
   log: Log;
   /** First run of the restart / fork line. */
   line: RunId;
+  /** Whether this run was worked on before this activation. */
+  resumed: boolean;
+  emit(value: Emitted): void;
   hold(): Promise<void> | undefined;
   append(draft: Draft, extra?: Extra): Event;
   /** Gives the seq of the outcome. */
@@ -140,18 +147,30 @@ export class StepRunner {
   }
 
   #toolsOf(ask: Ask): StepTools {
-    const { line, log } = this.#with;
+    const { line, log, resumed } = this.#with;
     const { identity, abort } = ask;
+    const attempt = attemptOf(ask);
+    const work = this.#running.get(ask);
+    const write = (value: Emitted): void => {
+      if (this.#running.get(ask) === work) this.#with.emit(value);
+    };
     let key: string | undefined;
+    let lines: Log | undefined;
+    let emit: Emit | undefined;
     return {
       // Most steps send it nowhere, so it is made when it is asked for.
       get idempotencyKey(): string {
         key ??= idempotencyKey(sha256, line, [], identity);
         return key;
       },
-      attempt: attemptOf(ask),
+      attempt,
       abort: (abort ?? new AbortController()).signal,
-      log,
+      get log(): Log {
+        return (lines ??= labelled(log, { step: ask.ref.key, attempt }));
+      },
+      get emit(): Emit {
+        return (emit ??= emitter({ step: ask.ref.key, attempt, again: resumed || attempt > 1 }, write));
+      },
     };
   }
 

@@ -17,7 +17,8 @@ export type Program =
   | { do: "hops"; count: number; part: Program }
   | { do: "sleep"; ms: number }
   | { do: "io"; turns: number; part: Program }
-  | { do: "chance"; part: Program; other: Program };
+  | { do: "chance"; part: Program; other: Program }
+  | { do: "patched"; name: string; part: Program; other: Program };
 
 const names = ["a", "b", "c"] as const;
 const name = fc.constantFrom(...names);
@@ -195,6 +196,14 @@ export async function interpret(
       await interpret(ctx, program.part, world, notes, at("io"));
       // A part that ends in plain I/O would race with recorded outcomes by the clock, which no engine can repeat.
       return ctx.step(own("after-io"), () => world.fresh("after-io", 0));
+    case "patched": {
+      const taken = ctx.patched(program.name);
+      notes.write(`patch ${program.name}`, taken ? "new" : "old");
+      // The old part stands where it stood before there was a guard.
+      return taken
+        ? interpret(ctx, program.part, world, notes, at("new"))
+        : interpret(ctx, program.other, world, notes, place);
+    }
     case "chance": {
       const heads = ctx.random() < 0.5;
       notes.write(place, heads ? "heads" : "tails");
