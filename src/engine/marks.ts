@@ -44,7 +44,8 @@ export class Marks {
   /**
    * Whether the run takes the new code behind a name. It does if it comes here for the first time: live, or at the very
    * end of what is recorded. Where anything recorded is still to come, older code has been past this place. Either
-   * answer is put on record, so it holds for the run, behind checkpoints too.
+   * answer goes on record with the next flush and holds for the run from then on, behind checkpoints too. One that a
+   * crash takes before is given anew; nothing behind it is on record either.
    *
    * @throws limit.exceeded
    */

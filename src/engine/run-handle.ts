@@ -82,8 +82,9 @@ export class RunHandle<O = unknown> {
 
   /**
    * Values of a stream as they come, from behind the position `after` (from the oldest that is kept, if left out) to
-   * the end of the run. After `{ reset: true }` what came from the same step before is void: it was entered again, and
-   * begins anew. What a step and the body emit is told apart by `step`, the key of the step (the empty text: the body).
+   * the end of the run. `step` is the key of the step that a value comes from; the empty text is the body. After
+   * `{ reset: true }` what came from the same step before is void: it was entered again and begins anew. A stream keeps
+   * its latest 10,000 values, so a reader that comes late finds positions missing at the beginning.
    *
    * @throws name.invalid, usage.invalid; run.not_found
    * @example

@@ -164,7 +164,10 @@ export async function live(options: LifeOptions): Promise<Life> {
     events = await readAll(store, run);
     recorded = recordedKeys(run, events);
     if (sameCode) faults.push(...compare(before, observed, how === "ended"));
-    if (sameCode) before = longer(before, observed);
+    const answers = checkAnswers(events, observed);
+    faults.push(...answers.faults);
+    // An answer that a crash took before its flush binds nobody: nothing behind it is on record either.
+    if (sameCode && !answers.lost) before = longer(before, observed);
     const state = reduceAll(events);
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
@@ -226,6 +229,28 @@ function compare(before: Observed, after: Observed, complete: boolean): string[]
     }
   }
   return faults;
+}
+
+/** What guards were answered must be what is on record of it, from the first time on. */
+function checkAnswers(events: readonly Event[], observed: Observed): { faults: string[]; lost: boolean } {
+  const recorded = new Map<string, string>();
+  const faults: string[] = [];
+  let lost = false;
+  for (const event of events) {
+    if (event.type !== "run.patched") continue;
+    const place = `patch ${event.data.name}`;
+    if (recorded.has(place)) faults.push(`the answer for ${place} is on record twice`);
+    recorded.set(place, event.data.old === true ? "old" : "new");
+  }
+  for (const [place, answers] of observed) {
+    if (!place.startsWith("patch ")) continue;
+    const answer = recorded.get(place);
+    lost ||= answer === undefined;
+    if (new Set(answers).size > 1) faults.push(`${place} had several answers: ${answers.join(", ")}`);
+    if (answer !== undefined && answers[0] !== answer)
+      faults.push(`${place} is ${answer} on record, not ${answers[0]}`);
+  }
+  return { faults, lost };
 }
 
 /** At each place the longer of two observations; they agree where both say something. */

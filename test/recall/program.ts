@@ -108,11 +108,18 @@ async function turnsLater(count: number): Promise<void> {
 /** Runs a program. `place` is the path in the tree, so that notes of concurrent parts do not mix. */
 export async function interpret(
   ctx: Context,
-  program: Program,
+  whole: Program,
   world: World,
   notes: Notes,
-  place = ".",
+  from = ".",
 ): Promise<unknown> {
+  let [program, place] = [whole, from];
+  // A guard is an `if`: the code behind it takes no more turns than without it. The old part stands where it stood.
+  while (program.do === "patched") {
+    const taken = ctx.patched(program.name);
+    notes.write(`patch ${program.name}`, taken ? "new" : "old");
+    [program, place] = taken ? [program.part, `${place}new.`] : [program.other, place];
+  }
   const at = (i: number | string): string => `${place}${i}.`;
   const own = (base: string): string => (world.apart ? `${base}${place.replaceAll(/[^0-9a-z]/g, "_")}` : base);
   switch (program.do) {
@@ -196,14 +203,6 @@ export async function interpret(
       await interpret(ctx, program.part, world, notes, at("io"));
       // A part that ends in plain I/O would race with recorded outcomes by the clock, which no engine can repeat.
       return ctx.step(own("after-io"), () => world.fresh("after-io", 0));
-    case "patched": {
-      const taken = ctx.patched(program.name);
-      notes.write(`patch ${program.name}`, taken ? "new" : "old");
-      // The old part stands where it stood before there was a guard.
-      return taken
-        ? interpret(ctx, program.part, world, notes, at("new"))
-        : interpret(ctx, program.other, world, notes, place);
-    }
     case "chance": {
       const heads = ctx.random() < 0.5;
       notes.write(place, heads ? "heads" : "tails");
