@@ -38,7 +38,7 @@ const poison = (die: () => void): Workflow<undefined> =>
       die();
       return new Promise(() => {});
     });
-  }) as Workflow<undefined>;
+  });
 
 describe("a run that kills its workers", () => {
   it("is set aside after five deaths, and says what it was at", async () => {

@@ -136,7 +136,7 @@ describe("a step that fails", () => {
     const definition = workflow({ name: "bigint" }, (ctx) =>
       ctx.step("call", { retry: soon }, () => {
         entered += 1;
-        return { paid: 10n } as unknown;
+        return { paid: 10n };
       }),
     );
     await using theatre = await stage([definition]);

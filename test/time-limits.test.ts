@@ -17,7 +17,7 @@ const obedient = (_: unknown, { abort }: StepTools): Promise<never> =>
   });
 
 function body(run: (ctx: Context) => Promise<unknown>, timeout?: string | number): Workflow<undefined> {
-  return workflow({ name: "limited", ...(timeout === undefined ? {} : { timeout }) }, run) as Workflow<undefined>;
+  return workflow({ name: "limited", ...(timeout === undefined ? {} : { timeout }) }, run);
 }
 
 const code = (error: { cause?: unknown }): unknown => (error.cause as { code?: string }).code;

@@ -13,7 +13,7 @@
  */
 import type { Draft, EventOf, Seq } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
-import type { Commit, Received, RunRow } from "../store/store.ts";
+import type { Commit, Emitted, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -30,8 +30,10 @@ import { toRecord } from "./failure.ts";
 import { Journal } from "./journal.ts";
 import type { Over, OutcomeDraft } from "./journal.ts";
 import { takeIn } from "./inbox.ts";
-import { startOf } from "./load.ts";
+import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
+import { labelled } from "./log.ts";
+import { Marks } from "./marks.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent, Recall } from "./recall.ts";
@@ -44,7 +46,6 @@ import { atTime } from "./timer.ts";
 import { beginWait } from "./waits.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import type { Encoded } from "./value.ts";
-import { fromValue } from "./value.ts";
 
 export class Activation {
   readonly run: string;
@@ -56,6 +57,7 @@ export class Activation {
   readonly #recall: Recall;
   readonly #cursor: RecallCursor;
   readonly #waits: WaitSurroundings;
+  readonly #marks: Marks;
   readonly #asks: Asks;
   readonly #journal: Journal;
   readonly #checkpoints: Checkpoints;
@@ -87,7 +89,8 @@ export class Activation {
     const { promise, resolve } = Promise.withResolvers<Over>();
     [this.over, this.#resolveOver] = [promise, resolve];
     this.run = row.id;
-    this.#with = surroundings;
+    const log = labelled(surroundings.log, { run: row.id, workflow: workflow.name });
+    this.#with = { ...surroundings, log };
     this.#workflow = workflow;
     this.#loaded = loaded;
     this.#recall = recallOf(loaded.events);
@@ -114,10 +117,20 @@ export class Activation {
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
       isOver: () => this.#phase === "over",
     };
+    const emit = (value: Emitted): void => {
+      if (this.#phase === "live" || this.#phase === "ending") this.#journal.emit(value);
+    };
     this.#waits = { ...common, now: loaded.now };
+    this.#marks = new Marks(loaded.events, row.state, {
+      append: common.append,
+      phase: () => this.#phase,
+      allRecalled: () => this.#cursor.atEnd(),
+    });
     this.#steps = new StepRunner({
       ...common,
-      log: surroundings.log,
+      log,
+      resumed: row.state.startedAt !== undefined,
+      emit,
       now: loaded.now,
       run: row.id,
       cautious: row.claims > 1,
@@ -135,9 +148,9 @@ export class Activation {
       open: (scope, name) => this.#asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => this.#withdrawScope(scope),
-      emit: (value) => {
-        if (this.#phase === "live") this.#journal.emit(value);
-      },
+      emit,
+      set: (tags, causes) => this.#marks.set(tags, causes),
+      patched: (name, causes) => this.#marks.patched(name, causes),
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#lastDelivered.at,
       live: () => this.#phase !== "recall",
@@ -146,21 +159,12 @@ export class Activation {
 
   /** Starts the body, unless the run's time is up or it is poisonous. */
   start(): void {
-    const { created, texts, row } = this.#loaded;
+    const { row } = this.#loaded;
     if (this.#watchDeadline()) return;
     if (row.claims > this.#with.poisonAfter) return this.#setPoisonAside(row.claims - 1);
-    const info = {
-      runId: this.run,
-      workflow: this.#workflow.name,
-      version: this.#workflow.version,
-      input: fromValue(created.data.input, texts),
-      context: created.data.context === undefined ? undefined : fromValue(created.data.context, texts),
-      abort: this.#abort.signal,
-      log: this.#with.log,
-      ...startOf(this.#loaded),
-    };
-    // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
-    if (this.#recall.asks.length === 0) this.#goLive();
+    const info = runInfo(this.#workflow, this.#loaded, this.#abort.signal, this.#with.log);
+    // The first time the body is live from its first line, and what it logs and emits there is heard; not a second time.
+    if (this.#recall.asks.length === 0 && this.#loaded.row.state.startedAt === undefined) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -301,6 +305,7 @@ export class Activation {
 
   #close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq {
     const known = this.#recall.closed.get(scope);
+    this.#marks.closed(scope);
     if (known !== undefined) return known;
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
     if (this.#phase !== "recall" && this.#phase !== "live") return this.#journal.head;
@@ -311,6 +316,7 @@ export class Activation {
     const recorded = this.#checkpoints.ask(causes, state, this.#phase === "live");
     this.#wake();
     const { segment, at } = await recorded;
+    this.#marks.newSegment();
     this.#lastDelivered = { seq: segment.seq, at };
     return segment;
   }

@@ -12,6 +12,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
+import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
 type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
@@ -46,6 +47,11 @@ function nothing(): Gathered {
 /** Causes up to this many are as short written out as they would be as a reference. */
 const causesWrittenOut = 3;
 
+/** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
+function alwaysFits({ type }: Draft): boolean {
+  return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
+}
+
 export class Appender {
   readonly #row: RunRow;
   readonly #now: () => Timestamp;
@@ -53,6 +59,8 @@ export class Appender {
   /** Where the last commit left the history; a refused flush goes back to it. */
   #committed: Place;
   #gathered: Gathered = nothing();
+  /** How many values of streams may wait before the oldest go. */
+  #emitMax = 2 * limits.streamValuesMax;
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
   /** @param at `at` of the last event of the history, below which time never goes */
@@ -74,7 +82,11 @@ export class Appender {
 
   /** Has a value of a stream flushed with the next events, or without any. */
   emit(value: Emitted): void {
-    this.#gathered.emit.push(value);
+    const { emit } = this.#gathered;
+    emit.push(value);
+    if (emit.length < this.#emitMax) return;
+    this.#gathered.emit = latestOf(emit);
+    this.#emitMax = this.#gathered.emit.length + limits.streamValuesMax;
   }
 
   /** Messages up to this number have become events. */
@@ -89,7 +101,7 @@ export class Appender {
   /** Appends an event and gives it back with its place. */
   append(draft: Draft, extra: Extra = {}): Event {
     const seq = this.#head.state.seq + 1;
-    if (seq >= limits.historyEventsMax && !draft.type.startsWith("run.")) {
+    if (seq >= limits.historyEventsMax && !alwaysFits(draft)) {
       throw new StemmaError(
         "limit.exceeded",
         `A run has at most ${limits.historyEventsMax} events; this one is full. Continue in a child run or from a checkpoint.`,

@@ -137,8 +137,9 @@ export class Journal implements Source {
     return ref;
   }
 
-  /** Has a value of a stream flushed; nobody waits for it. */
+  /** Has a value of a stream flushed; nobody waits for it. A run that is on its way out has had its last. */
   emit(value: Emitted): void {
+    if (this.#release !== undefined) return;
     this.#appender.emit(value);
     if (this.#flushing) this.#with.committer.request(this);
   }

@@ -6,7 +6,7 @@ import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
-import type { Segment } from "./body.ts";
+import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { payloadsOf } from "./payload.ts";
 import { fromValue } from "./value.ts";
@@ -66,8 +66,24 @@ function corrupt(run: RunId, why: string): StemmaError {
   });
 }
 
+/** What a body is told of its run. */
+export function runInfo(workflow: Workflow, loaded: Loaded, abort: AbortSignal, log: Log): RunInfo {
+  const { row, created, texts } = loaded;
+  const { input, context } = created.data;
+  return {
+    runId: row.id,
+    workflow: workflow.name,
+    version: workflow.version,
+    input: fromValue(input, texts),
+    context: context === undefined ? undefined : fromValue(context, texts),
+    abort,
+    log,
+    ...startOf(loaded),
+  };
+}
+
 /** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
-export function startOf(loaded: Loaded): { segment: Segment; restored: unknown } {
+function startOf(loaded: Loaded): { segment: Segment; restored: unknown } {
   const [first] = loaded.events;
   if (first?.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
   const root = segmentRoot(loaded.row.state.checkpoint?.count ?? 0);

@@ -10,11 +10,19 @@ export class RecallCursor {
   readonly #afterAsks: boolean;
   #outcome = 0;
   #ask = 0;
+  #asked = 0;
 
   /** @param afterAsks the rule of delivery says whether an outcome waits for the asks made before it */
   constructor(recall: Recall, afterAsks: boolean) {
     this.#recall = recall;
     this.#afterAsks = afterAsks;
+  }
+
+  /** Whether nothing recorded is still to come: all asks were made again, all outcomes delivered. */
+  atEnd(): boolean {
+    const { asks, outcomes } = this.#recall;
+    while (asks[this.#asked]?.asked === true) this.#asked += 1;
+    return this.#asked === asks.length && this.#outcome === outcomes.length;
   }
 
   /** The next outcome if it is due, and steps over it; "nothing" when all are delivered and all asks were made again. */

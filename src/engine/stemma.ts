@@ -4,7 +4,7 @@ import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
-import { checkId, checkName } from "../core/name.ts";
+import { checkId, checkTags } from "../core/name.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
 import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
@@ -239,7 +239,7 @@ export class Stemma {
     const encoded = toValue(valid, `input of workflow ${workflow.name}`);
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
-    const tags = options.tags?.map((tag) => checkName(tag, "tag"));
+    const tags = options.tags && checkTags(options.tags);
     const run = buildRun({
       id,
       workflow,

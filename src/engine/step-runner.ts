@@ -11,20 +11,20 @@
  */
 import { StemmaError } from "../core/error.ts";
 import type { Draft, Event, EventData, RunId, Seq, StepRef, Timestamp } from "../core/event.ts";
-import { idempotencyKey } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
+import type { Emitted } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import { attemptLimit, deadlineOf, nextAttempt } from "./attempt.ts";
-import type { Log, StepAsk, StepTools } from "./body.ts";
+import type { Log, StepAsk } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Gate, Gates } from "./gate.ts";
 import { gateOf, vacate } from "./gate.ts";
-import { sha256 } from "./hash.ts";
 import type { OutcomeDraft } from "./journal.ts";
-import type { Recorded } from "./recall.ts";
 import { failed, inDoubt, returned } from "./step-outcome.ts";
+import { toolsOf } from "./step-tools.ts";
 import { atTime } from "./timer.ts";
+import type { Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -41,6 +41,9 @@ export type StepSurroundings = {
   cautious: boolean;
   /** How long an aborted attempt may take to settle, in milliseconds. */
   abortGraceMs: number;
+  /** Whether this run was worked on before this activation. */
+  resumed: boolean;
+  emit(value: Emitted): void;
   hold(): Promise<void> | undefined;
   append(draft: Draft, extra?: Extra): Event;
   /** Gives the seq of the outcome. */
@@ -171,7 +174,12 @@ export class StepRunner {
     const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
     let result: Promise<unknown>;
     try {
-      result = Promise.resolve(step.run(given, this.#toolsOf(ask)));
+      result = Promise.resolve(
+        step.run(
+          given,
+          toolsOf(ask, this.#with, () => this.#running.get(ask) === attempt),
+        ),
+      );
     } catch (error) {
       result = Promise.reject(error);
     }
@@ -195,22 +203,6 @@ export class StepRunner {
       this.#abort(attempt, limit.error);
     });
     attempt.stopTimers.push(stop);
-  }
-
-  #toolsOf(ask: Ask): StepTools {
-    const { line, log } = this.#with;
-    const { identity, abort, attempt } = ask;
-    let key: string | undefined;
-    return {
-      // Most steps send it nowhere, so it is made when it is asked for.
-      get idempotencyKey(): string {
-        key ??= idempotencyKey(sha256, line, [], identity);
-        return key;
-      },
-      attempt: attempt ?? 1,
-      abort: (abort ?? new AbortController()).signal,
-      log,
-    };
   }
 
   /** Puts on record what came of an attempt, and frees its place when that is durable. */

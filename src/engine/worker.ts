@@ -22,6 +22,7 @@ import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { OfferWatch } from "./offer-watch.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -55,6 +56,7 @@ export class Worker {
   readonly #held = new Map<string, Activation>();
   /** Runs that no activation holds, on their way back to the store. */
   readonly #givingBack = new Set<Promise<void>>();
+  readonly #watch: OfferWatch;
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -82,6 +84,10 @@ export class Worker {
       version: workflow.version,
       fingerprint,
     }));
+    this.#watch = new OfferWatch(
+      options,
+      this.#offers.map((offer) => offer.workflow),
+    );
   }
 
   /** Runs in hand. */
@@ -101,6 +107,7 @@ export class Worker {
       throw error;
     }
     this.#beatLater();
+    this.#watch.start();
     this.poke();
   }
 
@@ -119,6 +126,7 @@ export class Worker {
     if (this.#phase === "idle") this.#phase = "stopped";
     if (this.#phase === "stopped") return;
     this.#phase = "draining";
+    this.#watch.stop();
     this.#stopPoll?.();
     const { clock, log } = this.#options;
     // A claim that is under way may still bring runs; they are given back like the others.
@@ -150,6 +158,7 @@ export class Worker {
   /** Lets go of everything at once and records nothing, as a crash would. */
   abandon(): void {
     this.#phase = "stopped";
+    this.#watch.stop();
     this.#stopPoll?.();
     this.#stopBeat?.();
     for (const activation of this.#held.values()) activation.drop();

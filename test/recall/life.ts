@@ -99,6 +99,8 @@ export type LifeOptions = {
   program: Program;
   /** The program that continues after the first crash; the same if left out. */
   changed?: Program;
+  /** What is changed stands behind guards, so the run must come to its end with it. */
+  guarded?: boolean;
   crashes: readonly Crash[];
   delivery?: Delivery;
 };
@@ -116,13 +118,16 @@ export async function live(options: LifeOptions): Promise<Life> {
   let events: Event[] = [];
   let activations = 0;
   let crashed = 0;
+  const apart = hasIo(program) || (options.changed !== undefined && hasIo(options.changed));
   for (let i = 0; ; i += 1) {
     const code = i > 0 ? (options.changed ?? program) : program;
+    // The guards are not there before the change, and behind plain I/O the record does not say when they were met.
+    const sameCode = options.changed === undefined || (options.guarded === true && i > 0 && !apart);
     const observed: Observed = new Map();
     let frozen = false;
     let entered = 0;
     const world = {
-      apart: hasIo(program),
+      apart,
       enter(name: string, _input: unknown, key: string): void {
         if (frozen) return;
         entered += 1;
@@ -158,14 +163,17 @@ export async function live(options: LifeOptions): Promise<Life> {
     frozen = true;
     events = await readAll(store, run);
     recorded = recordedKeys(run, events);
-    if (options.changed === undefined) faults.push(...compare(before, observed, how === "ended"));
-    before = longer(before, observed);
+    if (sameCode) faults.push(...compare(before, observed, how === "ended"));
+    const answers = checkAnswers(events, observed);
+    faults.push(...answers.faults);
+    // An answer that a crash took before its flush binds nobody: nothing behind it is on record either.
+    if (sameCode && !answers.lost) before = longer(before, observed);
     const state = reduceAll(events);
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
     if (how === "ended" || isTerminal(state.status)) {
       if (state.reason === "divergence") {
-        if (options.changed === undefined) faults.push("a run diverged from its own code");
+        if (options.changed === undefined || options.guarded === true) faults.push("a run diverged from its own code");
         if (entered > 0) faults.push(`${entered} steps were entered before a divergence was found`);
       }
       faults.push(...checkHistory(run, events));
@@ -221,6 +229,28 @@ function compare(before: Observed, after: Observed, complete: boolean): string[]
     }
   }
   return faults;
+}
+
+/** What guards were answered must be what is on record of it, from the first time on. */
+function checkAnswers(events: readonly Event[], observed: Observed): { faults: string[]; lost: boolean } {
+  const recorded = new Map<string, string>();
+  const faults: string[] = [];
+  let lost = false;
+  for (const event of events) {
+    if (event.type !== "run.patched") continue;
+    const place = `patch ${event.data.name}`;
+    if (recorded.has(place)) faults.push(`the answer for ${place} is on record twice`);
+    recorded.set(place, event.data.old === true ? "old" : "new");
+  }
+  for (const [place, answers] of observed) {
+    if (!place.startsWith("patch ")) continue;
+    const answer = recorded.get(place);
+    lost ||= answer === undefined;
+    if (new Set(answers).size > 1) faults.push(`${place} had several answers: ${answers.join(", ")}`);
+    if (answer !== undefined && answers[0] !== answer)
+      faults.push(`${place} is ${answer} on record, not ${answers[0]}`);
+  }
+  return { faults, lost };
 }
 
 /** At each place the longer of two observations; they agree where both say something. */

@@ -1,11 +1,12 @@
 /**
  * Reads one run back: a page of its events, its row, and what waits in its inbox.
  */
-import type { Digest, RunId, Seq } from "../../core/event.ts";
+import type { Digest, RunId, Seq, Timestamp } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import type { HistoryPage, Received } from "../store.ts";
 import { bytesOf, isDigest } from "./digest.ts";
 import type { Statements } from "./driver.ts";
+import { offeredAt } from "./offered.ts";
 import { eventOf, runRowOf } from "./row.ts";
 import { eventsAfter, payloadText, runRow, waitingMessages } from "./sql.ts";
 
@@ -13,11 +14,12 @@ export function readHistory(
   db: Statements,
   run: RunId,
   { after, limit }: { after: Seq; limit: number },
+  now: Timestamp,
 ): HistoryPage | undefined {
   const found = db.prepare(runRow).get(run);
   if (found === undefined) return undefined;
   const n = found["n"] as number;
-  const row = runRowOf(found);
+  const row = runRowOf(found, offeredAt(db, now)(found));
   const events = db.prepare(eventsAfter).all(n, after, pageSize(limit)).map(eventOf);
   const more = (events.at(-1)?.seq ?? after) < (found["seq"] as Seq);
   const inbox = more

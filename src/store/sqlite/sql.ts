@@ -148,6 +148,9 @@ export const nextLeaseEnd: string = /* sql */ `select min(lease_until) as at fro
 export const leaseEnd: string = /* sql */ `select lease_until from workers where id = ?`;
 export const renewLease: string = /* sql */ `update workers set lease_until = ? where id = ?`;
 export const insertWorker: string = /* sql */ `insert into workers (id, lease_until) values (?, ?)`;
+export const offerLease: string = /* sql */ `update workers set lease_until = ?, offers = ? where id = ?`;
+export const insertOffering: string = /* sql */ `insert into workers (id, lease_until, offers) values (?, ?, ?)`;
+export const offersHeld: string = /* sql */ `select distinct offers from workers where lease_until > ?`;
 export const deleteWorker: string = /* sql */ `delete from workers where id = ?`;
 
 export const takeRunsAway: string = /* sql */ `

@@ -156,7 +156,7 @@ class SqliteFile implements SqliteStore {
 
   async history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
     const db = this.#use();
-    return db.read(() => readHistory(db, run, page));
+    return db.read(() => readHistory(db, run, page, this.#now()));
   }
 
   async payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
@@ -176,7 +176,7 @@ class SqliteFile implements SqliteStore {
 
   async list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     const db = this.#use();
-    return db.read(() => readList(db, query));
+    return db.read(() => readList(db, query, this.#now()));
   }
 
   async reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {
