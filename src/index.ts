@@ -12,6 +12,7 @@ export { Stemma } from "./engine/stemma.ts";
 export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
 export type { Log, StepTools, Workflow } from "./engine/body.ts";
+export type { Clock, TimerOptions } from "./engine/clock.ts";
 
 // fail
 export { StemmaError, isStemmaError } from "./core/error.ts";

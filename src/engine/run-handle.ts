@@ -74,12 +74,10 @@ export class RunHandle<O = unknown> {
       }
       if (page.more) continue;
       if (isTerminal(page.row.state.status) && after >= page.row.state.seq) return;
-      await new Promise((resolve) => setTimeout(resolve, eventsPollMs));
+      await this.#ends.pause();
     }
   }
 }
-
-const eventsPollMs = 20;
 
 function endError(row: RunRow, last: Event | undefined): StemmaError {
   const { status, error } = row.state;

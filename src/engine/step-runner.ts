@@ -105,7 +105,7 @@ export class StepRunner {
         const data = { ...this.#with.firstRef(ask), attempt: attemptOf(ask) };
         ask.begunAt = this.#with.append({ type: "step.started", data, causes: ask.causes }).seq;
       },
-      true,
+      { background: true },
     );
     work.stopTimers.push(slow);
     this.#call(work);
