@@ -15,6 +15,7 @@ import { reduceAll } from "../../src/core/reduce.ts";
 import { sha256 } from "../../src/engine/hash.ts";
 import { readHistory } from "../../src/engine/load.ts";
 import type { Clock } from "../../src/engine/clock.ts";
+import { faults } from "../../src/testing.ts";
 import type { Program } from "./program.ts";
 import { interpret } from "./program.ts";
 
@@ -59,29 +60,6 @@ export function turnClock(): Clock & { skip(ms: number): void; stop(): void } {
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A store whose process dies at a chosen commit. */
-function dying(store: Store, crash: Crash | undefined, died: () => void): Store {
-  let count = 0;
-  let dead = false;
-  const never = new Promise<never>(() => {});
-  return new Proxy(store, {
-    get(target, method) {
-      const value = Reflect.get(target, method) as unknown;
-      if (typeof value !== "function") return value;
-      return async (...args: unknown[]) => {
-        if (dead) return never;
-        if (method === "commit" && crash !== undefined && count++ === crash.commit) {
-          dead = true;
-          if (crash.applied) await (value as (...a: unknown[]) => Promise<unknown>).apply(target, args);
-          died();
-          return never;
-        }
-        return (value as (...a: unknown[]) => unknown).apply(target, args);
-      };
-    },
-  });
-}
-
 export type Life = {
   /** What went wrong, in words; empty when everything held. */
   faults: string[];
@@ -108,7 +86,7 @@ type Observed = Map<string, string[]>;
 /** Lives a program to its end, and looks for everything that must not be. */
 export async function live(options: LifeOptions): Promise<Life> {
   const { store, clock, program, crashes } = options;
-  const faults: string[] = [];
+  const wrong: string[] = [];
   let recorded = new Set<string>();
   let fresh = 0;
   let run = "";
@@ -126,7 +104,7 @@ export async function live(options: LifeOptions): Promise<Life> {
       enter(name: string, _input: unknown, key: string): void {
         if (frozen) return;
         entered += 1;
-        if (recorded.has(key)) faults.push(`${name} was entered again although its outcome is on record`);
+        if (recorded.has(key)) wrong.push(`${name} was entered again although its outcome is on record`);
       },
       fresh: (name: string, input: unknown): string => `${name}(${String(input)})=${(fresh += 1)}`,
     };
@@ -141,13 +119,16 @@ export async function live(options: LifeOptions): Promise<Life> {
     const body = workflow({ name: options.name }, (ctx: Context) => interpret(ctx, code, world, notes));
     const definition = { ...body, source: JSON.stringify(code) } as Workflow<undefined>;
     const ending = Promise.withResolvers<"crashed" | "ended">();
-    const dead = dying(store, crashes[i], () => {
+    const faulty = faults(store);
+    const crash = crashes[i];
+    if (crash !== undefined) faulty.crash(crash.applied ? "commit.after" : "commit.before", crash.commit + 1);
+    void faulty.crashed.then(() => {
       frozen = true;
       ending.resolve("crashed");
     });
     const stemma = new Stemma(
-      { store: dead, workflows: [definition], log: silent, lease: 1000 },
-      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20 },
+      { store: faulty, workflows: [definition], log: silent, lease: 1000, clock },
+      { delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20 },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;
@@ -158,18 +139,18 @@ export async function live(options: LifeOptions): Promise<Life> {
     frozen = true;
     events = await readAll(store, run);
     recorded = recordedKeys(run, events);
-    if (options.changed === undefined) faults.push(...compare(before, observed, how === "ended"));
+    if (options.changed === undefined) wrong.push(...compare(before, observed, how === "ended"));
     before = longer(before, observed);
     const state = reduceAll(events);
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
     if (how === "ended" || isTerminal(state.status)) {
       if (state.reason === "divergence") {
-        if (options.changed === undefined) faults.push("a run diverged from its own code");
-        if (entered > 0) faults.push(`${entered} steps were entered before a divergence was found`);
+        if (options.changed === undefined) wrong.push("a run diverged from its own code");
+        if (entered > 0) wrong.push(`${entered} steps were entered before a divergence was found`);
       }
-      faults.push(...checkHistory(run, events));
-      return { faults, status: state.reason ?? state.status, events, crashes: crashed, activations };
+      wrong.push(...checkHistory(run, events));
+      return { faults: wrong, status: state.reason ?? state.status, events, crashes: crashed, activations };
     }
     // The dead process's lease runs out.
     clock.skip(2000);
