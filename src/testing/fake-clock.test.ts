@@ -143,6 +143,19 @@ describe("a run on a fake clock", () => {
     expect(await run.status()).toBe("succeeded");
   });
 
+  it("is recalled at one point in time, however long its history", async () => {
+    const clock = fakeClock();
+    const long = workflow({ name: "long" }, async (ctx) => {
+      for (let i = 0; i < 60; i += 1) await ctx.step("add", () => i);
+      await ctx.sleep("nap", "14d");
+      await ctx.sleep("again", "14d");
+    });
+    const stemma = await working(clock, { workflows: [long] });
+    const run = await stemma.run(long, undefined);
+    await clock.advance("90d");
+    expect((await days(run)).at(-1)).toBe("run.succeeded 28");
+  });
+
   it("may sleep for centuries, far beyond the longest timer of the platform", async () => {
     const clock = fakeClock();
     const slow = workflow({ name: "slow" }, async (ctx) => {

@@ -168,7 +168,7 @@ class Hand {
   }
 
   async #ringAll(which: (timer: Timer) => boolean): Promise<void> {
-    const due = [...this.#timers].filter(which).toSorted((a, b) => a.at - b.at);
+    const due = [...this.#timers].filter(which);
     for (const timer of due) this.#ring(timer);
     if (due.length > 0) await this.#quiet();
   }

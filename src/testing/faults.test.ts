@@ -115,7 +115,9 @@ describe("a fault", () => {
       expect(faulty.dead).toBe(true);
       if (isDone !== undefined) expect(await isDone(bench)).toBe(point.endsWith(".after"));
       expect(await isOpen(answer)).toBe(true);
-      expect(await isOpen(faulty.list({}))).toBe(true);
+      const before = (await bench.store.list({})).runs.length;
+      expect(await isOpen(faulty.create([bench.newRun()]))).toBe(true);
+      expect((await bench.store.list({})).runs).toHaveLength(before);
       const next = faulty.next();
       expect(next.dead).toBe(false);
       expect(await isOpen(next.list({}))).toBe(false);
@@ -148,9 +150,9 @@ describe("a fault", () => {
       expect(await fails(same)).toEqual([3]);
       taken.push(faulty.fail("list", "store.full", { at: 2, times: 2 }));
       expect(await fails(same)).toEqual([2, 3]);
-      taken.push(faulty.fail("list", "store.full", ({ workflow }) => workflow === "b"));
+      taken.push(faulty.fail("list", "store.full", (query) => query.workflow === "b"));
       expect(await fails(["a", "b", "b"])).toEqual([2]);
-      taken.push(faulty.fail("list", "store.full", { if: ({ workflow }) => workflow === "b", at: 2 }));
+      taken.push(faulty.fail("list", "store.full", { if: (query) => query.workflow === "b", at: 2 }));
       expect(await fails(["b", "a", "a", "b", "b"])).toEqual([4]);
       const all = faulty.fail("list", "store.full", { times: Infinity });
       expect(await fails(same)).toEqual([1, 2, 3, 4, 5]);
@@ -158,8 +160,7 @@ describe("a fault", () => {
       for (const take of taken) take();
       expect(await fails(same)).toEqual([]);
       expect(faulty.unreached()).toEqual([]);
-    }),
-  );
+    }));
 
   it("that was armed and never happened can be asked for, in every life", () =>
     onBench(async (_, faulty) => {
@@ -175,8 +176,7 @@ describe("a fault", () => {
         "store.busy at history, occurrence 1, 2 times: happened 1 times",
       ]);
       expect(faulty.unreached()).toEqual(next.unreached());
-    }),
-  );
+    }));
 
   it("at a point that there is not, or with a code or an occurrence that cannot be, is refused with those that can", () => {
     const faulty = faults(sqlite(":memory:"));
@@ -188,7 +188,10 @@ describe("a fault", () => {
       }
     };
     const typo = refusal(() => faulty.crash("commit.during" as FaultPoint));
-    expect(typo).toMatchObject({ code: "usage.invalid", message: expect.stringContaining("commit.before, commit.after") });
+    expect(typo).toMatchObject({
+      code: "usage.invalid",
+      message: expect.stringContaining("commit.before, commit.after"),
+    });
     const code = refusal(() => faulty.fail("list", "run.failed" as "store.busy"));
     expect(code).toMatchObject({ code: "usage.invalid", message: expect.stringContaining("store.busy") });
     for (const at of [0, -1, 1.5, Number.NaN, Infinity]) {
@@ -259,7 +262,7 @@ function witness(): { steps: Workflow<undefined, number>; recorded: Set<string>;
     }
     return sum;
   });
-  return { steps: steps as Workflow<undefined, number>, recorded, twice, entered };
+  return { steps, recorded, twice, entered };
 }
 
 async function noteRecorded(run: RunHandle, recorded: Set<string>): Promise<void> {

@@ -125,10 +125,10 @@ function life<S extends Store>(store: S, armed: Armed[]): S & Faults<S> {
   };
   const pass = async (call: Call): Promise<unknown> => {
     const reads = (reading as readonly string[]).includes(call.method);
-    if (dead || dies(reads ? call.method : `${call.method}.before`, call)) return never;
+    if (dead || dies(reads ? call.method : `${call.method}.before`, call)) return await nothing();
     const answer = unheard.correct(call, await call.make(unheard.argsOf(call)));
     try {
-      if (dead || (!reads && dies(`${call.method}.after`, call))) return never;
+      if (dead || (!reads && dies(`${call.method}.after`, call))) return await nothing();
     } catch (error) {
       unheard.note(call, answer);
       throw error;
@@ -147,7 +147,10 @@ function life<S extends Store>(store: S, armed: Armed[]): S & Faults<S> {
   } satisfies Faults<S>);
 }
 
-const never = new Promise<never>(() => undefined);
+/** Never answers. Each call has its own, so that whoever waits for it can be forgotten with it. */
+function nothing(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 /** The fault that happens now, if one does. All that are for this call count it. */
 function reach(armed: Iterable<Armed>, point: string, args: readonly unknown[]): Armed | undefined {
@@ -168,17 +171,17 @@ function failure(point: FaultPoint, code: StoreErrorCode): StemmaError {
 
 function armedAt<P extends FaultPoint>(point: P, code: StoreErrorCode | undefined, when: FaultWhen<P> = 1): Armed {
   if (!faultPoints.includes(point)) {
-    throw invalid(`a point of a store`, String(point), `Known: ${faultPoints.join(", ")}.`);
+    throw invalid("a point of a store", point, `Known: ${faultPoints.join(", ")}.`);
   }
   if (code !== undefined && !(code.startsWith("store.") && code in errorCodes)) {
     const known = Object.keys(errorCodes).filter((one) => one.startsWith("store."));
-    throw invalid(`a code of a store`, String(code), `Known: ${known.join(", ")}.`);
+    throw invalid("a code of a store", code, `Known: ${known.join(", ")}.`);
   }
   const spelled = typeof when === "number" ? { at: when } : typeof when === "function" ? { if: when } : when;
   const { if: condition = () => true, at = 1, times = 1 } = spelled;
   for (const count of [at, times]) {
     if (count >= 1 && (Number.isSafeInteger(count) || (count === times && count === Infinity))) continue;
-    throw invalid(`an occurrence from 1 and a number of times from 1`, String(count), "");
+    throw invalid("an occurrence from 1 and a number of times from 1", String(count), "");
   }
   return { point, code, if: condition as Armed["if"], at, times, reached: 0, happened: 0 };
 }

@@ -190,18 +190,18 @@ function recordedKeys(run: string, events: readonly Event[]): Set<string> {
  * crashed may not have come that far; one that came to the end has seen it all.
  */
 function compare(before: Observed, after: Observed, complete: boolean): string[] {
-  const faults: string[] = [];
+  const found: string[] = [];
   for (const [place, was] of before) {
     const is = after.get(place) ?? [];
     for (const [i, what] of was.entries()) {
       if (is[i] === what || (is[i] === undefined && !complete)) continue;
       // A draw behind plain I/O is on no record: a run that ended before its I/O was done this time never came there.
       if (is[i] === undefined && (what === "heads" || what === "tails")) continue;
-      faults.push(`at ${place} "${what}" was observed before a crash and "${is[i] ?? "nothing"}" after it`);
+      found.push(`at ${place} "${what}" was observed before a crash and "${is[i] ?? "nothing"}" after it`);
       break;
     }
   }
-  return faults;
+  return found;
 }
 
 /** At each place the longer of two observations; they agree where both say something. */
@@ -212,18 +212,18 @@ function longer(one: Observed, other: Observed): Observed {
 }
 
 function checkHistory(run: string, events: readonly Event[]): string[] {
-  const faults: string[] = [];
+  const found: string[] = [];
   const graph = trace([{ run, events }]);
-  if (components(graph) !== 1) faults.push(`the trace has ${components(graph)} components`);
+  if (components(graph) !== 1) found.push(`the trace has ${components(graph)} components`);
   const settled = new Set<string>();
   for (const event of events) {
     if (event.seq > 0 && causesOf(event, (seq) => events[seq]).length === 0)
-      faults.push(`event ${event.seq} has no cause`);
+      found.push(`event ${event.seq} has no cause`);
     if (!("key" in event.data) || outcomeOf[event.type] === null) continue;
-    if (settled.has(event.data.key)) faults.push(`${event.data.key} has two outcomes on record`);
+    if (settled.has(event.data.key)) found.push(`${event.data.key} has two outcomes on record`);
     settled.add(event.data.key);
   }
-  return faults;
+  return found;
 }
 
 export function hasIo(program: Program): boolean {
