@@ -13,6 +13,7 @@ export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
 export type { StreamItem } from "./engine/streams.ts";
 export type { Log, StepTools, Workflow } from "./engine/body.ts";
+export type { Clock, TimerOptions } from "./engine/clock.ts";
 
 // fail
 export { StemmaError, isStemmaError } from "./core/error.ts";

@@ -246,7 +246,7 @@ describe("versions", () => {
       },
     };
     const later = { delay: 3_600_000 };
-    await using theatre = await stage([two], { store, log }, { clock });
+    await using theatre = await stage([two], { store, log, clock });
     await until(() => minutes.length === 1);
     expect(log.lines).toEqual([]);
     const { stemma } = theatre;

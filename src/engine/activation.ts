@@ -365,7 +365,7 @@ export class Activation {
     if (due === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
-      this.#stallTimer = this.#with.clock.after(grace, () => this.#diverged());
+      this.#stallTimer = this.#with.clock.after(grace, () => this.#diverged(), { kind: "grace" });
       return;
     }
     const ask = this.#asks.get(due);

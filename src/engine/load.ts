@@ -27,9 +27,15 @@ export type Loaded = {
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
  * not reach a body as if it had been recorded.
  *
+ * @param turn lets a turn of the event loop pass
  * @throws store.corrupt when the history is not what was written, or does not end where its row says
  */
-export async function load(store: Store, row: RunRow, now: () => Timestamp): Promise<Loaded> {
+export async function load(
+  store: Store,
+  row: RunRow,
+  now: () => Timestamp,
+  turn: (call: () => void) => void,
+): Promise<Loaded> {
   const from = row.state.checkpoint?.seq ?? 0;
   // The event before a checkpoint is read too: the checkpoint's hash covers it.
   const { events: read, inbox } = await readHistory(store, row.id, Math.max(from - 2, -1));
@@ -40,7 +46,7 @@ export async function load(store: Store, row: RunRow, now: () => Timestamp): Pro
     const found = last === undefined ? "nothing" : `seq ${last.seq} with another hash or order`;
     throw corrupt(row.id, `expected its history to end with seq ${row.state.seq} as its row says, found ${found}`);
   }
-  await checkChain(row.id, before, read);
+  await checkChain(row.id, before, read, turn);
   const texts = await readTexts(store, row.id, from === 0 ? read : [created, ...read]);
   for (const [digest, text] of await textsOfMessages(store, inbox)) texts.set(digest, text);
   return { row, created, events: read, texts, inbox, now };
@@ -49,10 +55,15 @@ export async function load(store: Store, row: RunRow, now: () => Timestamp): Pro
 /** Events whose hashes are recomputed in one go, so that a long history does not hold up the event loop. */
 const chainEventsMax = 500;
 
-async function checkChain(run: RunId, before: Digest, events: readonly Event[]): Promise<void> {
+async function checkChain(
+  run: RunId,
+  before: Digest,
+  events: readonly Event[],
+  turn: (call: () => void) => void,
+): Promise<void> {
   let previous = before;
   for (const [i, event] of events.entries()) {
-    if (i > 0 && i % chainEventsMax === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (i > 0 && i % chainEventsMax === 0) await new Promise<void>((resolve) => turn(resolve));
     if (chainHash(sha256, previous, event) !== event.hash) {
       throw corrupt(run, `event ${event.seq} (${event.type}) is not what was written: its hash differs`);
     }

@@ -41,7 +41,8 @@ export class OfferWatch {
   start(): void {
     if (this.#stopped || this.#workflows.length === 0) return;
     void this.#look().then(() => {
-      if (!this.#stopped) this.#stopTimer = this.#clock.after(everyMs, () => this.start(), true);
+      if (!this.#stopped)
+        this.#stopTimer = this.#clock.after(everyMs, () => this.start(), { background: true, kind: "poll" });
     });
   }
 

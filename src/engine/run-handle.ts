@@ -76,7 +76,7 @@ export class RunHandle<O = unknown> {
       }
       if (page.more) continue;
       if (isTerminal(page.row.state.status) && after >= page.row.state.seq) return;
-      await new Promise((resolve) => setTimeout(resolve, eventsPollMs));
+      await this.#ends.pause();
     }
   }
 
@@ -98,8 +98,6 @@ export class RunHandle<O = unknown> {
     return follow<T>(store, () => this.#stemma.row(this.id), placeIn(this.id, name, options.after));
   }
 }
-
-const eventsPollMs = 20;
 
 function endError(row: RunRow, last: Event | undefined): StemmaError {
   const { status, error } = row.state;

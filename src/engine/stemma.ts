@@ -43,11 +43,12 @@ export type StemmaOptions = {
   poisonAfter?: number;
   /** Default: warnings and errors to standard error. */
   log?: Log;
+  /** The time of this object, for tests: `fakeClock()` of `stemma/testing`. Default: the system's. */
+  clock?: Clock;
 };
 
 /** What a test can put in the place of the engine's own. */
 export type Seams = {
-  clock: Clock;
   delivery: Delivery;
   lingerMs: number;
   recallGraceMs: number;
@@ -83,8 +84,7 @@ const drainMs = 10_000;
  * The engine, as a program holds it.
  *
  * @example
- * await using stemma = new Stemma({ store: sqlite("stemma.db"), workflows: [audit] });
- * await stemma.start();
+ * await using stemma = await new Stemma({ store: sqlite("stemma.db"), workflows: [audit] }).start();
  * const run = await stemma.run(audit, { dir: "node_modules" });
  * console.log(await run.result());
  */
@@ -96,19 +96,20 @@ export class Stemma {
   readonly #ends: Ends;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
-    this.store = storeOf(options.store);
+    this.#clock = options.clock ?? systemClock;
+    const store = storeOf(options.store);
+    this.store = this.#clock.attach?.(store) ?? store;
     const workflows = options.workflows ?? [];
     this.#workflows = workflowsByName(workflows);
-    this.#clock = seams.clock ?? systemClock;
     const log = options.log ?? defaultLog;
-    const committer = new Committer(options.store, this.#clock, log);
+    const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
-    this.#ends = new Ends(options.store, this.#clock, pollMs);
+    this.#ends = new Ends(this.store, this.#clock, pollMs);
     committer.onCommitted = (results) => this.#ends.look(results);
     this.#worker = new Worker({
-      store: options.store,
+      store: this.store,
       workflows,
-      name: `w_${newRunId(Date.now()).slice(4)}`,
+      name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
       delivery: seams.delivery ?? delivery,
@@ -123,9 +124,13 @@ export class Stemma {
     });
   }
 
-  /** Starts working on runs of the workflows given. Without it this object only creates runs and looks at them. */
-  async start(): Promise<void> {
+  /**
+   * Starts working on runs of the workflows given, and gives this object back. Without it this object only creates runs
+   * and looks at them.
+   */
+  async start(): Promise<this> {
     await this.#worker.start();
+    return this;
   }
 
   /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */

@@ -134,7 +134,9 @@ export class StepRunner {
       });
       return;
     }
-    const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), true);
+    const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
+      background: true,
+    });
     attempt.stopTimers.push(() => slow());
     this.#call(attempt);
   }

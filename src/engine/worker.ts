@@ -133,12 +133,13 @@ export class Worker {
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
     for (const activation of held) activation.drain();
-    const cut = clock.after(timeoutMs, () => {
+    const cutAll = (): void => {
       for (const activation of held) activation.cut();
-    });
+    };
+    const cut = clock.after(timeoutMs, cutAll, { kind: "grace" });
     const given = Promise.all([...held.map((activation) => activation.over), ...this.#givingBack]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
-    const drop = clock.after(timeoutMs + dropMs, () => {
+    const dropAll = (): void => {
       const runs = [...this.#held.keys()];
       log.error("The store did not take what was left; runs are let go without it", {
         count: runs.length,
@@ -147,7 +148,8 @@ export class Worker {
       this.#options.committer.end();
       for (const activation of held) activation.drop();
       resolve();
-    });
+    };
+    const drop = clock.after(timeoutMs + dropMs, dropAll, { kind: "grace" });
     await Promise.race([given, late]);
     cut();
     drop();
@@ -169,24 +171,36 @@ export class Worker {
   async #claimAndPoll(): Promise<void> {
     this.#stopPoll?.();
     this.#stopPoll = undefined;
-    let waitMs = this.#options.pollMs;
+    let dueInMs: number;
+    let retryInMs: number | undefined;
     try {
-      const dueInMs = await this.#claim();
+      dueInMs = await this.#claim();
       this.#failures = 0;
-      waitMs = Math.min(waitMs, Math.max(dueInMs, 1));
     } catch (error) {
       this.#failures += 1;
-      waitMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
+      dueInMs = retryInMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
       const why = isStemmaError(error) ? { code: error.code } : {};
       this.#options.log.error("Runs could not be claimed; it is tried again", {
         ...why,
         error: String(error),
-        retryInMs: waitMs,
+        retryInMs,
       });
     }
     if (this.#phase !== "working") return;
     if (this.#again) return this.poke();
-    this.#stopPoll = this.#options.clock.after(waitMs, () => this.poke());
+    this.#pokeLater(dueInMs, retryInMs === undefined);
+  }
+
+  /** Looks again when the next run falls due, which is a time that counts, and with `poll` also before, which is not. */
+  #pokeLater(dueInMs: number, poll: boolean): void {
+    const { clock, pollMs } = this.#options;
+    const poke = (): void => this.poke();
+    const stopDue = dueInMs === Infinity ? undefined : clock.after(Math.max(dueInMs, 1), poke);
+    const stopPoll = poll ? clock.after(pollMs, poke, { kind: "poll" }) : undefined;
+    this.#stopPoll = () => {
+      stopDue?.();
+      stopPoll?.();
+    };
   }
 
   /** Claims what is due, and says in how many milliseconds the next run falls due. */
@@ -222,7 +236,7 @@ export class Worker {
     if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
     try {
-      const loaded = await load(store, row, now);
+      const loaded = await load(store, row, now, this.#options.clock.turn);
       // The lease ran out meanwhile: the store has taken the run back.
       if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
@@ -318,7 +332,7 @@ export class Worker {
 
   #beatLater(): void {
     const { clock, leaseMs } = this.#options;
-    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), true);
+    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), { background: true, kind: "heartbeat" });
   }
 
   async #beat(): Promise<void> {

@@ -84,6 +84,14 @@ export interface Store {
    */
   prune(request: PruneRequest): Promise<Pruned>;
 
+  /**
+   * For tests: takes the time from `now` instead of the clock of this process. Left out by a store whose time is that of
+   * a server; without effect on one that was given a time when it was opened.
+   *
+   * @throws usage.invalid when it takes its time from another `now` already
+   */
+  keepTime?(now: () => Timestamp): void;
+
   /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
   close(): Promise<void>;
 }

@@ -50,7 +50,7 @@ export type SqliteOptions = {
   synchronous?: "full" | "normal";
   /** How long a file that another process writes to is waited for, in milliseconds; 5000 by default. */
   busyMs?: number;
-  /** The store's clock, in milliseconds since 1970, for tests; `Date.now` by default. */
+  /** The store's clock, in milliseconds since 1970, for tests; by default `Date.now`, or a test's clock of the Stemma. */
   now?: () => number;
 };
 
@@ -74,7 +74,7 @@ export function sqlite(options: string | SqliteOptions): SqliteStore {
 
 /** As `sqlite`, with a fault point for tests: `commit` may throw, and nobody knows whether the commit was made. */
 export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "commit">): SqliteStore {
-  const { path, synchronous = "full", busyMs = 5000, now = Date.now } = options;
+  const { path, synchronous = "full", busyMs = 5000, now } = options;
   if (path === "" || path.startsWith("file:")) {
     throw new StemmaError("usage.invalid", `Expected a path of a file or ":memory:", got "${path}".`);
   }
@@ -89,15 +89,18 @@ export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "
 class SqliteFile implements SqliteStore {
   readonly name: string;
   readonly #driver: Driver;
-  readonly #now: () => Timestamp;
+  #now: () => Timestamp;
+  /** Who said where time comes from: nobody, whoever opened the store, or the clock of a test. */
+  #timedBy: "nobody" | "options" | "clock";
   readonly #claims: Claims;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
 
-  constructor(driver: Driver, now: () => Timestamp) {
+  constructor(driver: Driver, now: (() => Timestamp) | undefined) {
     this.name = `sqlite ${driver.path}`;
     this.#driver = driver;
-    this.#now = now;
+    this.#now = now ?? Date.now;
+    this.#timedBy = now === undefined ? "nobody" : "options";
     this.#claims = new Claims(driver);
   }
 
@@ -197,6 +200,18 @@ class SqliteFile implements SqliteStore {
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
     );
+  }
+
+  keepTime(now: () => Timestamp): void {
+    if (this.#timedBy === "options" || this.#now === now) return;
+    if (this.#timedBy === "clock") {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected all that use ${this.name} to be on one clock, got a second one. Give the same to each.`,
+      );
+    }
+    this.#now = now;
+    this.#timedBy = "clock";
   }
 
   async close(): Promise<void> {
