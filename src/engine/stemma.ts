@@ -99,7 +99,7 @@ export class Stemma {
     const committer = new Committer(options.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
     this.#ends = new Ends(options.store, this.#clock, pollMs);
-    committer.onCommitted = (results) => this.#ends.look(results);
+    committer.onEnded = (results) => this.#ends.look(results);
     this.#worker = new Worker({
       store: options.store,
       workflows,
