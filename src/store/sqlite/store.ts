@@ -1,6 +1,7 @@
 /**
  * The store on SQLite: one file (and its -wal and -shm beside it while it is in use) on one machine, for one process or
- * several. Each method does its work in one go, begin to commit, and then answers; there is nothing to wait for.
+ * several. Each method does its work in one go, begin to commit, and then answers; only what creates runs waits to
+ * the end of the turn, for others to join in.
  */
 import { resolve } from "node:path";
 
@@ -33,6 +34,7 @@ import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
+import { Group } from "./group.ts";
 import { readHistory, readPayloads } from "./history.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
@@ -89,6 +91,7 @@ export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "
 class SqliteFile implements SqliteStore {
   readonly name: string;
   readonly #driver: Driver;
+  readonly #group: Group;
   readonly #now: () => Timestamp;
   readonly #claims: Claims;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
@@ -97,18 +100,20 @@ class SqliteFile implements SqliteStore {
   constructor(driver: Driver, now: () => Timestamp) {
     this.name = `sqlite ${driver.path}`;
     this.#driver = driver;
+    this.#group = new Group(driver);
     this.#now = now;
     this.#claims = new Claims(driver);
   }
 
   async create(runs: readonly NewRun[]): Promise<readonly Created[]> {
     const db = this.#use();
-    const created = db.write(
-      () => createRuns(db, runs, this.#now()),
-      (result) => runsHaveLanded(db, result),
-    );
-    this.#claims.released();
-    return created;
+    return this.#group.join({
+      work: () => {
+        this.#claims.released();
+        return createRuns(db, runs, this.#now());
+      },
+      landed: (result) => runsHaveLanded(db, result),
+    });
   }
 
   async claim(request: ClaimRequest): Promise<Claimed> {
@@ -142,10 +147,10 @@ class SqliteFile implements SqliteStore {
   async commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
     const db = this.#use();
     try {
-      const results = db.write(
-        () => commitParts(db, parts, this.#now()),
-        (answers) => partsHaveLanded(db, parts, answers),
-      );
+      const results = this.#group.now({
+        work: () => commitParts(db, parts, this.#now()),
+        landed: (answers) => partsHaveLanded(db, parts, answers),
+      });
       if (parts.some((part) => part.release ?? part.create ?? part.send)) this.#claims.released();
       return this.#unsure.size === 0 ? results : results.map((result, i) => this.#sure(parts[i] as Commit, result));
     } catch (error) {
@@ -166,10 +171,10 @@ class SqliteFile implements SqliteStore {
 
   async send(messages: readonly Message[]): Promise<readonly Sent[]> {
     const db = this.#use();
-    const sent = db.write(
-      () => sendMessages(db, messages, this.#now()),
-      (result) => messagesHaveLanded(db, result),
-    );
+    const sent = this.#group.now({
+      work: () => sendMessages(db, messages, this.#now()),
+      landed: (result) => messagesHaveLanded(db, result),
+    });
     this.#claims.released();
     return sent;
   }
@@ -200,6 +205,7 @@ class SqliteFile implements SqliteStore {
   }
 
   async close(): Promise<void> {
+    this.#group.flush();
     this.#driver.close();
   }
 
