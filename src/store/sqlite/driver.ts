@@ -63,6 +63,11 @@ export class Driver implements Statements {
     return result;
   }
 
+  /** Runs `work`, which is a single statement: that sees one snapshot by itself. */
+  readOnce<T>(work: () => T): T {
+    return this.#attempt(work);
+  }
+
   /**
    * Runs `work` in a transaction that holds the write lock from its beginning.
    *

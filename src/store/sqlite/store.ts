@@ -181,7 +181,9 @@ class SqliteFile implements SqliteStore {
 
   async list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     const db = this.#use();
-    return db.read(() => readList(db, query));
+    // Several statuses are several statements, which must see the same runs; a single statement needs no transaction.
+    if (query.status !== undefined) return db.read(() => readList(db, query));
+    return db.readOnce(() => readList(db, query));
   }
 
   async reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {
