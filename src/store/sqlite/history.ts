@@ -22,12 +22,13 @@ export function readHistory(
   const row = runRowOf(found, offeredAt(db, now)(found));
   const events = db.prepare(eventsAfter).all(n, after, pageSize(limit)).map(eventOf);
   const more = (events.at(-1)?.seq ?? after) < (found["seq"] as Seq);
-  const inbox = more
-    ? []
-    : db
-        .prepare(waitingMessages)
-        .all(n, row.inboxDone)
-        .map((message) => ({ ...message }));
+  const inbox =
+    more || row.inbox === row.inboxDone
+      ? []
+      : db
+          .prepare(waitingMessages)
+          .all(n, row.inboxDone)
+          .map((message) => ({ ...message }));
   return { row, events, more, inbox: inbox as unknown as readonly Received[] };
 }
 

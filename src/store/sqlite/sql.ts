@@ -212,6 +212,7 @@ export const holderOf: string = /* sql */ `select worker, epoch from runs where 
 
 /** Conditions of `list`, joined by `and` as the query has them. */
 export const listConditions = {
+  id: "id = ?",
   ids: "id in (select value from json_each(?))",
   workflow: "workflow = ?",
   status: "status = ?",

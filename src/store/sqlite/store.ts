@@ -1,6 +1,7 @@
 /**
  * The store on SQLite: one file (and its -wal and -shm beside it while it is in use) on one machine, for one process or
- * several. Each method does its work in one go, begin to commit, and then answers; there is nothing to wait for.
+ * several. Each method does its work in one go, begin to commit, and then answers; only what creates runs waits to
+ * the end of the turn, for others to join in.
  */
 import { resolve } from "node:path";
 
@@ -33,6 +34,7 @@ import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
+import { Group } from "./group.ts";
 import { readHistory, readPayloads } from "./history.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
@@ -89,6 +91,7 @@ export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "
 class SqliteFile implements SqliteStore {
   readonly name: string;
   readonly #driver: Driver;
+  readonly #group: Group;
   #now: () => Timestamp;
   /** Who said where time comes from: nobody, whoever opened the store, or the clock of a test. */
   #timedBy: "nobody" | "options" | "clock";
@@ -99,6 +102,7 @@ class SqliteFile implements SqliteStore {
   constructor(driver: Driver, now: (() => Timestamp) | undefined) {
     this.name = `sqlite ${driver.path}`;
     this.#driver = driver;
+    this.#group = new Group(driver);
     this.#now = now ?? Date.now;
     this.#timedBy = now === undefined ? "nobody" : "options";
     this.#claims = new Claims(driver);
@@ -106,12 +110,13 @@ class SqliteFile implements SqliteStore {
 
   async create(runs: readonly NewRun[]): Promise<readonly Created[]> {
     const db = this.#use();
-    const created = db.write(
-      () => createRuns(db, runs, this.#now()),
-      (result) => runsHaveLanded(db, result),
-    );
-    this.#claims.released();
-    return created;
+    return this.#group.join({
+      work: () => {
+        this.#claims.released();
+        return createRuns(db, runs, this.#now());
+      },
+      landed: (result) => runsHaveLanded(db, result),
+    });
   }
 
   async claim(request: ClaimRequest): Promise<Claimed> {
@@ -145,10 +150,10 @@ class SqliteFile implements SqliteStore {
   async commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
     const db = this.#use();
     try {
-      const results = db.write(
-        () => commitParts(db, parts, this.#now()),
-        (answers) => partsHaveLanded(db, parts, answers),
-      );
+      const results = this.#group.now({
+        work: () => commitParts(db, parts, this.#now()),
+        landed: (answers) => partsHaveLanded(db, parts, answers),
+      });
       if (parts.some((part) => part.release ?? part.create ?? part.send)) this.#claims.released();
       return this.#unsure.size === 0 ? results : results.map((result, i) => this.#sure(parts[i] as Commit, result));
     } catch (error) {
@@ -169,17 +174,19 @@ class SqliteFile implements SqliteStore {
 
   async send(messages: readonly Message[]): Promise<readonly Sent[]> {
     const db = this.#use();
-    const sent = db.write(
-      () => sendMessages(db, messages, this.#now()),
-      (result) => messagesHaveLanded(db, result),
-    );
+    const sent = this.#group.now({
+      work: () => sendMessages(db, messages, this.#now()),
+      landed: (result) => messagesHaveLanded(db, result),
+    });
     this.#claims.released();
     return sent;
   }
 
   async list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     const db = this.#use();
-    return db.read(() => readList(db, query, this.#now()));
+    // Several statuses are several statements, which must see the same runs; a single statement needs no transaction.
+    if (query.status !== undefined) return db.read(() => readList(db, query, this.#now()));
+    return db.readOnce(() => readList(db, query, this.#now()));
   }
 
   async reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {
@@ -215,6 +222,7 @@ class SqliteFile implements SqliteStore {
   }
 
   async close(): Promise<void> {
+    this.#group.flush();
     this.#driver.close();
   }
 
