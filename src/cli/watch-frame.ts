@@ -54,7 +54,9 @@ function summaryLines({ row }: ShownRun, entries: readonly Entry[], width: numbe
   const counts = new Map<string, number>();
   for (const { status } of entries) counts.set(status, (counts.get(status) ?? 0) + 1);
   const running = isHeld(row) ? (counts.get("running") ?? 0) : 0;
-  const cells: Cell[] = [{ text: `${steps.succeeded + steps.reused} done` }, { text: `${running} running` }];
+  // A quick step is on record when it is done, so that none is known to run does not mean that none does.
+  const cells: Cell[] = [{ text: `${steps.succeeded + steps.reused} done` }];
+  if (running > 0) cells.push({ text: `${running} running`, style: lookOf("running").style });
   for (const status of ["retrying", "waiting", "in_doubt", "failed", "cancelled"]) {
     const count = counts.get(status) ?? 0;
     if (count > 0) cells.push({ text: `${count} ${wordsOf(status)}`, style: lookOf(status).style });

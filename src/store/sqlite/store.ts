@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 
 import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
+import type { Finding, Inspectable } from "../inspection.ts";
 import type {
   Claimed,
   ClaimRequest,
@@ -34,6 +35,7 @@ import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { readHistory, readPayloads } from "./history.ts";
+import { inspect } from "./inspect.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
 import { haveGone, pruneRuns } from "./prune.ts";
@@ -54,8 +56,8 @@ export type SqliteOptions = {
   now?: () => number;
 };
 
-/** A store that can also end with `await using`. */
-export type SqliteStore = Store & AsyncDisposable;
+/** A store that can also end with `await using`, and look at itself. */
+export type SqliteStore = Store & Inspectable & AsyncDisposable;
 
 /**
  * A store in one SQLite file. It is opened with the first call, and opened again by itself after an error of the disk.
@@ -197,6 +199,10 @@ class SqliteFile implements SqliteStore {
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
     );
+  }
+
+  async inspect(): Promise<readonly Finding[]> {
+    return inspect(this.#use(), this.#now);
   }
 
   async close(): Promise<void> {
