@@ -17,6 +17,8 @@ export type { Log, StepTools, Workflow } from "./engine/body.ts";
 export { StemmaError, isStemmaError } from "./core/error.ts";
 export type { ErrorCode } from "./core/error.ts";
 export { StepError } from "./engine/failure.ts";
+export { fatal, notDone, retryAfter } from "./engine/verdict.ts";
+export type { RetryOptions } from "./core/retry.ts";
 
 // look
 export { components, trace } from "./core/trace.ts";

@@ -214,7 +214,7 @@ describe("leftovers", () => {
       void ctx.step("deaf", () => gate.promise);
       return ctx.step("main", () => 1);
     });
-    await using theatre = await stage([definition], {}, { abortGraceMs: 20 });
+    await using theatre = await stage([definition], { abortGrace: 20 });
     const run = await theatre.stemma.run(definition, undefined);
     expect(await run.result()).toBe(1);
     const before = await run.history();

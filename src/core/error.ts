@@ -26,6 +26,7 @@ export const errorCodes = {
   "step.nested": { status: 409, exit: 1, retryable: false },
   "step.outside": { status: 409, exit: 1, retryable: false },
   "step.failed": { status: 409, exit: 1, retryable: false },
+  "step.timed_out": { status: 504, exit: 1, retryable: false },
   "step.invalid": { status: 400, exit: 2, retryable: false },
   "step.in_doubt": { status: 409, exit: 4, retryable: false },
 

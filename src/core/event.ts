@@ -85,7 +85,8 @@ export type EventData = {
   "step.started": StepRef & { attempt: number; effect?: Effect };
   "step.attempt_failed": StepRef & { attempt: number; error: ErrorRecord; retryAt?: Timestamp };
   "step.succeeded": StepRef & { output: Value; attempt?: number; ms?: number; cost?: number; reuse?: Digest };
-  "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number };
+  /** `kept`: what the function returned where that could not be recorded as its output. */
+  "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };
   "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
   "step.reused": StepRef & {
     output: Value;

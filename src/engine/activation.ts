@@ -13,25 +13,23 @@
  */
 import type { Draft, EventOf, Seq } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
-import type { Commit, Message, Received, RunRow } from "../store/store.ts";
+import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
-import { Asks, isWithin } from "./ask.ts";
-import type { Log, Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
+import { Asks, isWithin, isWithinAny } from "./ask.ts";
+import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { beginCall, endMessage } from "./calls.ts";
-import { checkQuiet, recordCheckpoint } from "./checkpoints.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { guarded } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import type { Committer } from "./committer.ts";
-import type { Delivery } from "./delivery.ts";
 import { describeDivergence } from "./divergence.ts";
-import { endOf } from "./ending.ts";
-import type { End } from "./ending.ts";
+import { endOf, timedOut } from "./ending.ts";
+import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import { Journal } from "./journal.ts";
 import type { Over, OutcomeDraft } from "./journal.ts";
-import { outcomeOfMessage } from "./inbox.ts";
+import { takeIn } from "./inbox.ts";
 import { startOf } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import { operationsOf } from "./operations.ts";
@@ -41,30 +39,12 @@ import { recallOf } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { atTime } from "./timer.ts";
 import { beginWait } from "./waits.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import type { Encoded } from "./value.ts";
 import { fromValue } from "./value.ts";
-
-/** What an activation is given to work with. Durations are milliseconds. */
-export type Surroundings = {
-  clock: Clock;
-  committer: Committer;
-  delivery: Delivery;
-  log: Log;
-  worker: string;
-  fingerprint: string;
-  /** How long a body must have been quiet before its run is suspended. */
-  lingerMs: number;
-  /** How long a body may do nothing that the engine sees while records are still unasked. */
-  recallGraceMs: number;
-  /** How long an aborted attempt may take to settle. */
-  abortGraceMs: number;
-  /** A promise while the worker's lease is too old to begin anything new; undefined when it is fresh. */
-  hold(): Promise<void> | undefined;
-  /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
-  sent(messages: readonly Message[]): void;
-};
 
 export class Activation {
   readonly run: string;
@@ -78,6 +58,7 @@ export class Activation {
   readonly #waits: WaitSurroundings;
   readonly #asks: Asks;
   readonly #journal: Journal;
+  readonly #checkpoints: Checkpoints;
   readonly #steps: StepRunner;
   readonly #abort = new AbortController();
   readonly operations: Operations;
@@ -97,8 +78,10 @@ export class Activation {
   #lastDelivered: { seq: Seq; at: number };
   /** Messages that came before the run was live. */
   #mail: readonly Received[] = [];
-  /** A checkpoint that was asked for in recall. */
-  #heldCheckpoint: (() => void) | undefined;
+  /** When the run's own time is up. */
+  #deadline: number | undefined;
+  #deadlineTimer: (() => void) | undefined;
+  readonly #clock: Clock;
 
   constructor(row: RunRow, workflow: Workflow, loaded: Loaded, surroundings: Surroundings) {
     const { promise, resolve } = Promise.withResolvers<Over>();
@@ -119,11 +102,13 @@ export class Activation {
       flushed: () => this.#wake(),
       over: (over) => this.#finish(over),
     });
+    this.#checkpoints = new Checkpoints(this.#journal, () => this.#asks.open());
     const [first] = loaded.events;
     this.#lastDelivered = { seq: first?.seq ?? 0, at: first?.at ?? loaded.created.at };
     this.#mail = loaded.inbox;
+    this.#clock = guarded(surroundings.clock, (error) => this.fault(error));
     const common = {
-      clock: guarded(surroundings.clock, (error) => this.fault(error)),
+      clock: this.#clock,
       append: (draft: Draft, extra?: Extra) => this.#journal.append(draft, extra),
       recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra) => this.#journal.recordOutcome(ask, draft, extra),
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
@@ -133,6 +118,10 @@ export class Activation {
     this.#steps = new StepRunner({
       ...common,
       log: surroundings.log,
+      now: loaded.now,
+      run: row.id,
+      cautious: row.claims > 1,
+      abortGraceMs: surroundings.abortGraceMs,
       hold: () => surroundings.hold(),
       mayBegin: () => this.#phase === "live" && !this.#draining,
       line: row.id,
@@ -155,9 +144,11 @@ export class Activation {
     });
   }
 
-  /** Starts the body. */
+  /** Starts the body, unless the run's time is up or it is poisonous. */
   start(): void {
-    const { created, texts } = this.#loaded;
+    const { created, texts, row } = this.#loaded;
+    if (this.#watchDeadline()) return;
+    if (row.claims > this.#with.poisonAfter) return this.#setPoisonAside(row.claims - 1);
     const info = {
       runId: this.run,
       workflow: this.#workflow.name,
@@ -178,9 +169,39 @@ export class Activation {
     this.#wake();
   }
 
+  /** Sees to it that the run ends when its time is up; true when that is so already. */
+  #watchDeadline(): boolean {
+    const { now, created } = this.#loaded;
+    const { timeoutMs } = created.data;
+    if (timeoutMs === undefined) return false;
+    this.#deadline = (this.#journal.state.startedAt ?? now()) + timeoutMs;
+    const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
+    if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#clock, now, this.#deadline, end);
+    else end();
+    return this.#end !== undefined;
+  }
+
+  /** Ends the run whatever its body is at: what is open is taken back, and the body is not heard any more. */
+  #stopRun(stopped: Stopped): void {
+    if ((this.#phase !== "recall" && this.#phase !== "live") || this.#journal.releasing) return;
+    this.#end = { ok: false, stopped };
+    if (this.#phase === "recall") {
+      this.#journal.rollBack();
+      this.#journal.startFlushing();
+      this.#phase = "live";
+    }
+    this.#abort.abort(stopped.error);
+    this.#wake();
+  }
+
   /** When the run was lost although this worker still holds it: what gives it back. */
   get handBack(): Commit | undefined {
     return this.#journal.handBack;
+  }
+
+  /** Whether the run is further than when it was claimed. */
+  get movedOn(): boolean {
+    return this.#journal.movedOn;
   }
 
   /** Messages have come; those that answer an open ask become its outcome. */
@@ -235,13 +256,13 @@ export class Activation {
   ): void {
     if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
-    if (this.#isLost(place.scope)) return;
+    if (isWithinAny(place.scope, this.#lost)) return;
     const ask = this.#asks.make(place, input, this.#lastDelivered.seq, work, resolve);
     const { recorded } = ask;
     if (recorded !== undefined) {
       recorded.asked = true;
       this.#journal.spelledAt(ask.causes, recorded);
-      ask.begunAt = recorded.started ?? recorded.opened?.seq ?? recorded.first;
+      ask.begunAt = recorded.opened?.seq ?? recorded.last;
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else if (this.#phase === "live") this.#begin(ask);
@@ -257,24 +278,8 @@ export class Activation {
     this.#with.log.info("Code of a run that is over here asked for more; it gets no answer", { run: this.run, asked });
   }
 
-  #isLost(scope: string): boolean {
-    if (this.#lost.size === 0) return false;
-    for (let end = scope.length; end > 0; end = scope.lastIndexOf("/", end - 1)) {
-      if (this.#lost.has(scope.slice(0, end))) return true;
-    }
-    return false;
-  }
-
   #takeIn(messages: readonly Received[]): void {
-    for (const message of messages) {
-      if (message.number <= this.#journal.inbox) continue;
-      this.#journal.takenIn(message.number);
-      const found = outcomeOfMessage(message, (key) => this.#asks.waiting(key));
-      if (found === undefined) {
-        const { kind, key } = message;
-        this.#with.log.warn("A message answers nothing that is open", { run: this.run, kind, key });
-      } else this.#journal.recordOutcome(found.ask, found.draft, found.extra);
-    }
+    takeIn(messages, this.#journal, (key) => this.#asks.waiting(key), this.#with.log, this.run);
   }
 
   #begin(ask: Ask): void {
@@ -302,18 +307,12 @@ export class Activation {
     return this.#journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
-  #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
-    checkQuiet(this.#asks.open(), this.#heldCheckpoint !== undefined);
-    return new Promise((resolve) => {
-      const record = (): void =>
-        recordCheckpoint(this.#journal, causes, state, (segment, at) => {
-          this.#lastDelivered = { seq: segment.seq, at };
-          resolve(segment);
-        });
-      if (this.#phase === "live") record();
-      else this.#heldCheckpoint = record;
-      this.#wake();
-    });
+  async #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
+    const recorded = this.#checkpoints.ask(causes, state, this.#phase === "live");
+    this.#wake();
+    const { segment, at } = await recorded;
+    this.#lastDelivered = { seq: segment.seq, at };
+    return segment;
   }
 
   // ---- turns ---------------------------------------------------------------------------------------------------
@@ -341,6 +340,8 @@ export class Activation {
   }
 
   #liveTurn(): void {
+    // A run that was ended from outside gives its body nothing more.
+    if (this.#end !== undefined && "stopped" in this.#end) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#phase === "live" ? this.#queue.shift() : undefined;
       if (next === undefined) break;
@@ -386,7 +387,7 @@ export class Activation {
     if (this.#end === undefined) {
       for (const ask of held) this.#begin(ask);
       this.#takeIn(this.#mail);
-      this.#heldCheckpoint?.();
+      this.#checkpoints.goLive();
     }
     this.#wake();
   }
@@ -396,6 +397,14 @@ export class Activation {
     this.#with.log.warn("A run does not fit the code that should continue it", { run: this.run, detail });
     const { fingerprint } = this.#with;
     this.#setAside({ reason: "divergence", detail, fingerprint }, this.#loaded.now(), "divergence");
+  }
+
+  /** Nobody could hold the run and live; it waits for somebody who looks into it. */
+  #setPoisonAside(claims: number): void {
+    const running = this.#recall.asks.filter((ask) => ask.started !== undefined && ask.outcome === undefined);
+    const detail = { claims, steps: running.map((ask) => ask.ref.key) };
+    this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
+    this.#setAside({ reason: "poison", detail }, null, "suspended");
   }
 
   /** Suspends a run that this process cannot continue, with the reason, over whatever is committed. */
@@ -424,7 +433,7 @@ export class Activation {
 
   #suspend(waits: readonly Ask[]): void {
     this.#quietTimer = undefined;
-    const draft = suspension(waits, this.#loaded.now(), this.#with.lingerMs, this.#journal.head);
+    const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
     this.#journal.append(draft);
@@ -432,7 +441,7 @@ export class Activation {
   }
 
   #bodyEnded(end: End): void {
-    if (this.#phase === "over" || this.#phase === "releasing") return;
+    if (this.#phase === "over" || this.#phase === "releasing" || this.#end !== undefined) return;
     this.#end = end;
     this.#wake();
   }
@@ -444,7 +453,7 @@ export class Activation {
       for (const ask of this.#asks.open()) this.#withdraw(ask, end.ok ? "not awaited" : "run ended");
     }
     if (this.#steps.running > 0 || this.#journal.releasing) return;
-    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? []);
+    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#journal.head);
     const message = endMessage(this.run, this.#journal.state, told);
     this.#journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
     this.#giveBack({ dueAt: null, force: true }, "terminal");
@@ -466,7 +475,7 @@ export class Activation {
     ask.withdrawn = reason;
     ask.stop?.();
     if (ask.stage === "recorded") return;
-    if (ask.work.kind === "step" && this.#steps.withdraw(ask, this.#with.abortGraceMs)) return;
+    if (ask.work.kind === "step" && this.#steps.withdraw(ask)) return;
     if (ask.begunAt === undefined) return this.#asks.forget(ask);
     const { key } = ask.ref;
     if (ask.doubtful === true) return;
@@ -479,6 +488,7 @@ export class Activation {
     this.#phase = "over";
     this.#quietTimer?.();
     this.#stallTimer?.();
+    this.#deadlineTimer?.();
     this.#abort.abort();
     this.#steps.abortAll();
     for (const ask of this.#asks.open()) ask.stop?.();

@@ -36,10 +36,11 @@ type Gathered = {
   create: NewRun[];
   send: Message[];
   emit: Emitted[];
+  progress: boolean;
 };
 
 function nothing(): Gathered {
-  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [] };
+  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [], progress: false };
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
@@ -102,6 +103,7 @@ export class Appender {
     this.#head = { ...this.#head, state: reduce(this.#head.state, event), hash: stored.hash, at };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
     if (Array.isArray(causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
+    if (isProgress(event)) this.#gathered.progress = true;
     const { stored: texts, events, payloads, reuse, create, send } = this.#gathered;
     texts.push(stored);
     events.push(event);
@@ -125,7 +127,7 @@ export class Appender {
 
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
-    const { stored, events, payloads, reuse, create, send, emit } = this.#gathered;
+    const { stored, events, payloads, reuse, create, send, emit, progress } = this.#gathered;
     this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
@@ -139,6 +141,7 @@ export class Appender {
       create,
       send,
       emit,
+      progress,
       ...(release === undefined ? {} : { release }),
     };
     return { commit, events };
@@ -158,4 +161,9 @@ export class Appender {
     this.#gathered = nothing();
     this.#spelled = new WeakMap();
   }
+}
+
+/** Whether a run is behind what it was before, so that a crash after this event does not bring it back there. */
+function isProgress({ type }: Event): boolean {
+  return type !== "step.started" && !type.startsWith("run.");
 }

@@ -33,7 +33,11 @@ export type Ask = {
   begunAt?: Seq;
   /** Ends the running attempt. */
   abort?: AbortController;
-  /** When the timer of an open wait fires, and how it is stopped. */
+  /** Number of the attempt that runs, or ran last. */
+  attempt?: number;
+  /** When the step was first entered, by the store's clock: its time limit counts from here. */
+  enteredAt?: number;
+  /** When the timer of an open wait fires or the next attempt is due, and how that is stopped. */
   until?: number;
   stop?: () => void;
 };
@@ -118,6 +122,15 @@ export class Asks {
 /** Whether a scope path is another or below it. */
 export function isWithin(path: string, scope: string): boolean {
   return path === scope || path.startsWith(`${scope}/`);
+}
+
+/** Whether a scope path, or one above it, is among others. */
+export function isWithinAny(path: string, scopes: ReadonlySet<string>): boolean {
+  if (scopes.size === 0) return false;
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+    if (scopes.has(path.slice(0, end))) return true;
+  }
+  return false;
 }
 
 function count(counts: Map<string, number>, key: string): number {

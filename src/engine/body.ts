@@ -6,6 +6,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
+import type { RetryPolicy } from "../core/retry.ts";
 
 /** How an ask ended, as recorded: `seq` is the event's place, to be named as a cause by what comes after. */
 export type Outcome =
@@ -37,6 +38,12 @@ export type Place = { scope: string; name: string; causes: readonly Seq[] };
 /** Asks of one group run at most `limit` at a time; asking itself is never held back. */
 export type Group = { key: object; limit: number };
 
+export type Retry = {
+  policy: RetryPolicy;
+  /** Whether another attempt may help, asked with what the attempt threw and its number. */
+  retryIf?: (error: unknown, attempt: number) => boolean;
+};
+
 export type StepAsk = Place & {
   /** Declared input, wrapped because `undefined` may be declared too; without it the step has no declared input. */
   input?: { value: unknown };
@@ -44,6 +51,10 @@ export type StepAsk = Place & {
   /** Raised by the author when the code of the step means something else. */
   version?: number;
   group?: Group;
+  /** Without it, the first failure is the step's. */
+  retry?: Retry;
+  /** Milliseconds that one attempt, and all attempts with the delays between them, may take. */
+  timeout?: { attemptMs?: number; stepMs?: number };
   run: (input: unknown, tools: StepTools) => unknown;
 };
 
@@ -122,6 +133,8 @@ export type Workflow<I = unknown, O = unknown> = {
   readonly version: number;
   readonly source: string;
   readonly schema?: StandardSchemaV1<unknown, I>;
+  /** How long a run may take from its first start to its end, in milliseconds; a run can be given another limit. */
+  readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
   /** Only for inference; never there at run time. */
   readonly types?: { input: I; output: O };

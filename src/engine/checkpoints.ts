@@ -10,7 +10,7 @@ import type { Encoded } from "./value.ts";
 const shownMax = 5;
 
 /** Refuses a checkpoint while anything is open, for its outcome would belong to a segment that is closed. */
-export function checkQuiet(asks: Iterable<Ask>, another: boolean): void {
+function checkQuiet(asks: Iterable<Ask>, another: boolean): void {
   const open = [...asks].slice(0, shownMax).map((ask) => ask.ref.key);
   if (another) open.push("another checkpoint");
   if (open.length === 0) return;
@@ -21,8 +21,37 @@ export function checkQuiet(asks: Iterable<Ask>, another: boolean): void {
   );
 }
 
+/** The checkpoints of one activation. One that is asked for in recall is not on record, and is held until it is live. */
+export class Checkpoints {
+  readonly #journal: Journal;
+  readonly #open: () => Iterable<Ask>;
+  #held: (() => void) | undefined;
+
+  constructor(journal: Journal, open: () => Iterable<Ask>) {
+    this.#journal = journal;
+    this.#open = open;
+  }
+
+  /** Appends the checkpoint; resolves when it is durable, with the segment that it opens and its time. */
+  ask(causes: readonly Seq[], state: Encoded, live: boolean): Promise<{ segment: Segment; at: Timestamp }> {
+    checkQuiet(this.#open(), this.#held !== undefined);
+    const { promise, resolve } = Promise.withResolvers<{ segment: Segment; at: Timestamp }>();
+    const record = (): void =>
+      recordCheckpoint(this.#journal, causes, state, (segment, at) => resolve({ segment, at }));
+    if (live) record();
+    else this.#held = record;
+    return promise;
+  }
+
+  /** Recall is over. */
+  goLive(): void {
+    this.#held?.();
+    this.#held = undefined;
+  }
+}
+
 /** Appends the checkpoint, and calls back with the segment that it opens when it is durable. */
-export function recordCheckpoint(
+function recordCheckpoint(
   journal: Journal,
   causes: readonly Seq[],
   state: Encoded,

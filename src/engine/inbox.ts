@@ -5,7 +5,8 @@ import { decode, parse } from "../core/json.ts";
 import type { Received } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
-import type { OutcomeDraft } from "./journal.ts";
+import type { Log } from "./body.ts";
+import type { Journal, OutcomeDraft } from "./journal.ts";
 import { toValue } from "./value.ts";
 
 /** Body of a message of kind `child`: how a called run ended. */
@@ -26,8 +27,25 @@ export function mayAnswer(history: readonly Event[], run: RunId, wait: string): 
   });
 }
 
+/** Makes the messages that are new into outcomes of what they answer. */
+export function takeIn(
+  messages: readonly Received[],
+  journal: Journal,
+  find: (key: string) => Ask | undefined,
+  log: Log,
+  run: RunId,
+): void {
+  for (const message of messages) {
+    if (message.number <= journal.inbox) continue;
+    journal.takenIn(message.number);
+    const found = outcomeOfMessage(message, find);
+    if (found !== undefined) journal.recordOutcome(found.ask, found.draft, found.extra);
+    else log.warn("A message answers nothing that is open", { run, kind: message.kind, key: message.key });
+  }
+}
+
 /** The outcome that a message is for an ask that is open; undefined where it is for none. */
-export function outcomeOfMessage(
+function outcomeOfMessage(
   message: Received,
   find: (key: string) => Ask | undefined,
 ): { ask: Ask; draft: OutcomeDraft; extra: Extra } | undefined {

@@ -4,6 +4,7 @@
  * was written.
  */
 import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
@@ -52,6 +53,8 @@ export class Journal implements Source {
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Whether an event that counts as progress is on record since the claim. */
+  movedOn = false;
   /** When the run was lost although this worker still holds it: what gives it back. */
   handBack: Commit | undefined;
 
@@ -99,7 +102,10 @@ export class Journal implements Source {
   }
 
   append(draft: Draft, extra: Extra = {}): Event {
-    for (const { digest, text } of extra.payloads ?? []) this.#loaded.texts.set(digest, text);
+    // What is larger than any value may be is kept for people; no body is given it.
+    for (const { digest, text } of extra.payloads ?? []) {
+      if (text.length <= limits.payloadBytesMax) this.#loaded.texts.set(digest, text);
+    }
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
@@ -174,6 +180,7 @@ export class Journal implements Source {
     if (flight === undefined) return;
     if (!result.ok) return this.#refused(result);
     this.#appender.settled(flight.batch);
+    this.movedOn ||= flight.batch.commit.progress === true;
     for (const event of flight.batch.events) {
       const call = this.#whenCommitted.get(event.seq);
       this.#whenCommitted.delete(event.seq);

@@ -50,7 +50,10 @@ describe("an ask on record", () => {
       spelledAt: 2,
       kind: "step",
       given: { inline: "a" },
+      firstAt: expect.any(Number) as unknown,
+      last: 2,
       attempts: 0,
+      entered: 0,
       asked: false,
       outcome: expect.objectContaining({ seq: 2, type: "step.succeeded" }) as unknown,
     });

@@ -39,8 +39,16 @@ export type Recorded = {
   readonly kind: "step" | "wait" | "child";
   /** The declared input, as recorded. */
   readonly given: Value | undefined;
+  /** Time of its first event. */
+  readonly firstAt: Timestamp;
+  /** Number of the last attempt that failed, and of the last whose start is on record; 0 where there is none. */
   attempts: number;
+  entered: number;
+  /** When the attempt behind the failed one is due. */
+  retryAt?: Timestamp;
   started?: Seq;
+  /** The last event before its outcome. */
+  last: Seq;
   doubtful?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
   outcome?: OutcomeEvent;
@@ -91,16 +99,28 @@ function firstMention(event: Event, ref: StepRef, at: (seq: Seq) => Event | unde
     spelledAt: "same" in event.causes ? event.causes.same : event.seq,
     kind: event.type.startsWith("wait.") ? "wait" : event.type.startsWith("child.") ? "child" : "step",
     given: ref.given,
+    firstAt: event.at,
     attempts: 0,
+    entered: 0,
+    last: event.seq,
     asked: false,
   };
 }
 
 function note(recorded: Recorded, event: Event): void {
-  if (outcomeOf[event.type] !== null) recorded.outcome ??= event as OutcomeEvent;
-  else if (event.type === "step.started") recorded.started ??= event.seq;
-  else if (event.type === "step.in_doubt") recorded.doubtful = true;
-  else if (event.type === "step.attempt_failed") recorded.attempts = event.data.attempt;
+  if (outcomeOf[event.type] !== null) {
+    recorded.outcome ??= event as OutcomeEvent;
+    return;
+  }
+  recorded.last = event.seq;
+  if (event.type === "step.started") {
+    recorded.started ??= event.seq;
+    recorded.entered = event.data.attempt;
+    delete recorded.retryAt;
+  } else if (event.type === "step.attempt_failed") {
+    recorded.attempts = event.data.attempt;
+    if (event.data.retryAt !== undefined) recorded.retryAt = event.data.retryAt;
+  } else if (event.type === "step.in_doubt") recorded.doubtful = true;
   else if (event.type === "wait.opened") recorded.opened = { seq: event.seq, until: event.data.until };
 }
 

@@ -1,7 +1,7 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
-import { milliseconds } from "../core/duration.ts";
+import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
 import { checkId, checkName } from "../core/name.ts";
@@ -22,7 +22,7 @@ import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./load.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
-import { concurrencyOf, checkWorkflow, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
+import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
 import { RunHandle } from "./run-handle.ts";
 import { validate } from "./schema.ts";
 import { toValue } from "./value.ts";
@@ -37,6 +37,10 @@ export type StemmaOptions = {
   lease?: Duration;
   /** How many runs are worked on at a time. Default 1000. */
   concurrency?: number;
+  /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
+  abortGrace?: Duration;
+  /** How often a run may be claimed in a row by workers that die of it before it is set aside. Default 5. */
+  poisonAfter?: number;
   /** Default: warnings and errors to standard error. */
   log?: Log;
 };
@@ -47,7 +51,6 @@ export type Seams = {
   delivery: Delivery;
   lingerMs: number;
   recallGraceMs: number;
-  abortGraceMs: number;
   pollMs: number;
 };
 
@@ -63,6 +66,8 @@ export type RunOptions = {
   /** Lower is more urgent; 0 is normal. */
   priority?: number;
   tags?: readonly string[];
+  /** How long it may take from its first start, waits included; in place of the workflow's own limit. */
+  timeout?: Duration;
 };
 
 export type AnswerOptions = {
@@ -109,10 +114,11 @@ export class Stemma {
       delivery: seams.delivery ?? delivery,
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
-      runsMax: concurrencyOf(options.concurrency ?? 1000),
+      runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
-      abortGraceMs: seams.abortGraceMs ?? 5000,
+      abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
+      poisonAfter: countOf(options.poisonAfter ?? 5, "poisonAfter"),
       pollMs,
     });
   }
@@ -243,6 +249,7 @@ export class Stemma {
       at,
       ...(context === undefined ? {} : { context }),
       ...(tags === undefined ? {} : { tags }),
+      ...(options.timeout === undefined ? {} : { timeoutMs: timeLimit(options.timeout, "timeout of the run") }),
     });
     return {
       ...run,

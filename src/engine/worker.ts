@@ -13,7 +13,6 @@ import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { Json } from "../core/json.ts";
 import type { Commit, Message, Offer, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
-import type { Surroundings } from "./activation.ts";
 import { Appender } from "./appender.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -22,6 +21,7 @@ import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -37,6 +37,7 @@ export type WorkerOptions = {
   lingerMs: number;
   recallGraceMs: number;
   abortGraceMs: number;
+  poisonAfter: number;
   /** How often it looks for work that it was not told of. */
   pollMs: number;
 };
@@ -66,6 +67,8 @@ export class Worker {
   #asking: Promise<unknown> = Promise.resolve();
   /** How often the lease had run out. */
   #lapses = 0;
+  /** The run in hand that workers before this one may have died of. */
+  #suspect: { run: string; activation?: Activation } | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -207,21 +210,25 @@ export class Worker {
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
     // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
     this.#held.get(row.id)?.drop();
+    if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
     try {
       const loaded = await load(store, row, now);
       // The lease ran out meanwhile: the store has taken the run back.
-      if (lapses !== this.#lapses) return;
+      if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     } catch (error) {
+      this.#isSuspectNoMore(row.id);
       if (lapses !== this.#lapses) return;
       log.error("A run cannot be read", { run: row.id, error: String(error) });
       this.#handBack(unreadable(row, error, now));
       return;
     }
     this.#held.set(row.id, activation);
+    if (this.#suspect?.run === row.id) this.#suspect.activation = activation;
     void activation.over.then(() => {
       if (this.#held.get(row.id) === activation) this.#held.delete(row.id);
+      this.#isSuspectNoMore(row.id);
       if (activation.handBack !== undefined) this.#handBack(activation.handBack);
       this.poke();
     });
@@ -231,6 +238,22 @@ export class Worker {
     } catch (error) {
       activation.fault(error);
     }
+  }
+
+  /**
+   * Several workers in a row died with this run in hand, by its fault or by that of another. Such runs are worked on
+   * one at a time: then the next death tells which of them it was.
+   */
+  #isOneTooMany(row: RunRow): boolean {
+    if (row.claims < suspectClaims) return false;
+    const suspect = this.#suspect;
+    if (suspect !== undefined && suspect.run !== row.id && suspect.activation?.movedOn !== true) return true;
+    this.#suspect = { run: row.id };
+    return false;
+  }
+
+  #isSuspectNoMore(run: string): void {
+    if (this.#suspect?.run === run) this.#suspect = undefined;
   }
 
   /** Gives back a run that no activation holds, with the next flush that the store can take. */
@@ -255,10 +278,10 @@ export class Worker {
   }
 
   #surroundings(fingerprint: string): Surroundings {
-    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs } = this.#options;
+    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
-    const patience = { lingerMs, recallGraceMs, abortGraceMs };
+    const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
     return { clock, committer, delivery, log, worker: name, fingerprint, ...patience, hold, sent };
   }
 
@@ -332,6 +355,17 @@ export class Worker {
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
+}
+
+/** Claimed so often without moving on, a run is suspected to be what its workers died of. */
+const suspectClaims = 3;
+/** How long a suspect waits for another one. */
+const suspectMs = 1000;
+
+/** Gives back a run of which nothing was executed. */
+function untried(row: RunRow, now: () => number): Commit {
+  const appender = new Appender(row, row.state.createdAt, now);
+  return appender.take({ dueAt: now() + suspectMs, force: true, untried: true }).commit;
 }
 
 /** How long a run that could not be read for now is left alone, and one that a newer version wrote, to that version. */

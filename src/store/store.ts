@@ -135,15 +135,18 @@ export type Commit = {
   payloads: readonly Payload[];
   /** What all events up to the last one add up to. */
   state: RunState;
+  /** The run moved on: its count of claims begins anew. Without it, events leave the count as it is. */
+  progress?: boolean;
   /** Messages up to this number have become events. */
   inbox: number;
   /** Reuse keys of the successes among the events. */
   reuse?: readonly { seq: Seq; key: Digest }[];
   /**
    * Gives the run back. `dueAt` says when it wants to be claimed again (`null`: only when a message comes, or never).
-   * `force` releases even if messages wait (the end of a run, or a drain).
+   * `force` releases even if messages wait (the end of a run, or a drain). Who gives a run back is alive, so the count
+   * of claims begins anew; with `untried` nothing of the run was executed, and it is as before this claim.
    */
-  release?: { dueAt: Timestamp | null; force?: boolean };
+  release?: { dueAt: Timestamp | null; force?: boolean; untried?: boolean };
   /** Runs to create, and messages to send, together with these events. */
   create?: readonly NewRun[];
   send?: readonly Message[];
@@ -183,7 +186,7 @@ export type RunRow = {
   /** Number of the latest message, and of the latest that became an event. */
   inbox: number;
   inboxDone: number;
-  /** How often it was claimed since it last moved on. */
+  /** How often it was claimed since it last moved on or was given back: each time but the last, its worker died. */
   claims: number;
 };
 

@@ -41,8 +41,8 @@ const store = witnessed(distant(faulty, life.travelMsMax, chance), pen);
 const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[];
 const stemma = new Stemma(
   // Few runs at a time, so that one life does not hold them all when it ends.
-  { store, workflows, log, lease: life.leaseMs, concurrency: 12 },
-  { lingerMs: 25, abortGraceMs: 40, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
+  { store, workflows, log, lease: life.leaseMs, concurrency: 12, abortGrace: 40 },
+  { lingerMs: 25, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
 );
 if (life.rehearsal === true) process.exit();
 

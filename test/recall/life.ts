@@ -146,8 +146,8 @@ export async function live(options: LifeOptions): Promise<Life> {
       ending.resolve("crashed");
     });
     const stemma = new Stemma(
-      { store: dead, workflows: [definition], log: silent, lease: 1000 },
-      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20 },
+      { store: dead, workflows: [definition], log: silent, lease: 1000, abortGrace: 60 },
+      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, pollMs: 20 },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;

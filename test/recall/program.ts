@@ -196,7 +196,9 @@ export async function interpret(
       // A part that ends in plain I/O would race with recorded outcomes by the clock, which no engine can repeat.
       return ctx.step(own("after-io"), () => world.fresh("after-io", 0));
     case "chance": {
-      const heads = ctx.random() < 0.5;
+      // Behind plain I/O it is the clock that says which of two branches draws first: a scope tells their draws apart.
+      const drawn = place.includes(".io") ? await ctx.scope(own("draw"), () => ctx.random()) : ctx.random();
+      const heads = drawn < 0.5;
       notes.write(place, heads ? "heads" : "tails");
       return interpret(ctx, heads ? program.part : program.other, world, notes, at(heads ? "x" : "y"));
     }

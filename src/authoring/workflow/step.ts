@@ -1,8 +1,12 @@
 /** Steps as authors write them: a name, options, and a function that is entered once. */
+import type { Duration } from "../../core/duration.ts";
+import { timeLimit } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Effect } from "../../core/event.ts";
 import { checkName } from "../../core/name.ts";
-import type { Operations, StepAsk, StepTools } from "../../engine/body.ts";
+import type { RetryOptions } from "../../core/retry.ts";
+import { retryPolicy } from "../../core/retry.ts";
+import type { Operations, Retry, StepAsk, StepTools } from "../../engine/body.ts";
 import { inStep } from "./frame.ts";
 
 /** What comes back from a record: `Date` becomes string, functions cannot be there, the rest is as it was. */
@@ -23,6 +27,18 @@ export type StepOptions<I> = {
   version?: number;
   /** Default "idempotent": at least once, always with the same idempotencyKey. */
   effect?: Effect;
+  /**
+   * What happens when an attempt fails: a number of attempts, or a policy. Default: the first failure is the step's.
+   * Throw `fatal(error)` to stop, `retryAfter(delay, error)` to choose the delay. Of a `once` step only an attempt that
+   * threw `notDone(error)` is followed by another one.
+   */
+  retry?: number | (RetryOptions & { retryIf?: (error: unknown, attempt: number) => boolean });
+  /**
+   * How long one attempt may take, or `{ attempt, step }`: `step` is for all attempts with the delays between them.
+   * The function is told through `step.abort`, has the abort grace to stop, and is given up then: the attempt failed
+   * with `step.timed_out`. Default: no limit.
+   */
+  timeout?: Duration | { attempt?: Duration; step?: Duration };
 };
 
 export type StepFunction<I, O> = (input: I, step: StepTools) => O | Promise<O>;
@@ -45,7 +61,29 @@ export function stepAsk(
   if ("input" in options) ask.input = { value: options.input };
   if (options.effect !== undefined) ask.effect = checkEffect(options.effect, name);
   if (options.version !== undefined) ask.version = options.version;
+  if (options.retry !== undefined) ask.retry = retryOf(options.retry, name);
+  if (options.timeout !== undefined) ask.timeout = timeoutOf(options.timeout, name);
   return ask;
+}
+
+function retryOf(options: NonNullable<StepOptions<unknown>["retry"]>, name: string): Retry {
+  const policy = retryPolicy(options, `step ${name}`);
+  const retryIf = typeof options === "number" ? undefined : options.retryIf;
+  if (retryIf !== undefined && typeof retryIf !== "function") {
+    throw new StemmaError("step.invalid", `Expected retryIf of step ${name} to be a function, got ${typeof retryIf}.`);
+  }
+  return retryIf === undefined ? { policy } : { policy, retryIf };
+}
+
+function timeoutOf(
+  timeout: NonNullable<StepOptions<unknown>["timeout"]>,
+  name: string,
+): NonNullable<StepAsk["timeout"]> {
+  const given = typeof timeout === "object" && timeout !== null ? timeout : { attempt: timeout };
+  const limit: NonNullable<StepAsk["timeout"]> = {};
+  if (given.attempt !== undefined) limit.attemptMs = timeLimit(given.attempt, `timeout of step ${name}`);
+  if (given.step !== undefined) limit.stepMs = timeLimit(given.step, `timeout of step ${name} as a whole`);
+  return limit;
 }
 
 const effects: ReadonlySet<unknown> = new Set(["pure", "idempotent", "once"]);

@@ -71,7 +71,7 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
       part.seq - 1 + events.length,
       last === undefined ? null : bytesOf(last.hash),
       stateText(state),
-      events.length > 0 ? 1 : 0,
+      claimsForgotten(part),
       run,
       part.epoch,
       part.seq - 1,
@@ -85,6 +85,12 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
   if (part.create !== undefined) createRuns(db, part.create, now);
   if (part.send !== undefined) sendMessages(db, part.send, now);
   return { run, ok: true, inbox: before.inbox_seq };
+}
+
+/** How many claims of a run no longer count after this part. */
+function claimsForgotten({ progress, release }: Commit): number {
+  if (progress === true || (release !== undefined && release.untried !== true)) return Number.MAX_SAFE_INTEGER;
+  return release === undefined ? 0 : 1;
 }
 
 function refusal(db: Statements, { run, epoch, seq }: Commit): CommitResult {
