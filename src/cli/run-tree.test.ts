@@ -111,6 +111,16 @@ describe("runTree", () => {
     expect(reused).toMatchObject({ status: "reused", from: { run: "run_s", key: "k" } });
   });
 
+  test("a step that is tried again says when, until it is", () => {
+    const error = { name: "Error", message: "no" };
+    const failed: [EventType, object] = ["step.attempt_failed", { key: "a", attempt: 1, attempts: 5, error, retryAt: 99 }];
+    const [waiting] = entriesOf(runTree(history(failed)));
+    expect(waiting).toMatchObject({ status: "retrying", attempt: 1, attemptsMax: 5, retryAt: 99 });
+    const [again] = entriesOf(runTree(history(failed, ["step.started", { key: "a", attempt: 2 }])));
+    expect(again).toMatchObject({ status: "running", attempt: 2, attemptsMax: 5 });
+    expect(again).not.toHaveProperty("retryAt");
+  });
+
   test("a run of which nothing is known but its creation has an empty tree", () => {
     expect(runTree(history())).toEqual({ name: "", path: "", children: [] });
   });

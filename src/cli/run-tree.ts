@@ -169,9 +169,6 @@ function take(entry: Entry, event: KeyedEvent): void {
   const { data } = event;
   if (data.given !== undefined) entry.given = data.given;
   if ("attempt" in data && data.attempt !== undefined) entry.attempt = data.attempt;
-  // Not every version of the record says how many there may be.
-  const { attempts } = data as { attempts?: unknown };
-  if (typeof attempts === "number") entry.attemptsMax = attempts;
   delete entry.retryAt;
   if ("output" in data && data.output !== undefined) entry.output = data.output;
   if ("error" in data && data.error !== undefined) entry.error = data.error;
@@ -181,6 +178,7 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     case "step.attempt_failed":
       if (event.data.retryAt !== undefined) entry.retryAt = event.data.retryAt;
+      if (event.data.attempts !== undefined) entry.attemptsMax = event.data.attempts;
       break;
     case "step.succeeded":
       // The error of an attempt that was followed by a success is history.
