@@ -25,6 +25,8 @@ export type { RetryOptions } from "./core/retry.ts";
 // look
 export { components, trace } from "./core/trace.ts";
 export type { Trace, TraceEdge, TraceNode } from "./core/trace.ts";
+export { toDot } from "./core/trace-dot.ts";
+export { toMermaid } from "./core/trace-mermaid.ts";
 export type { Event, EventType, RunId } from "./core/event.ts";
 export type { Json } from "./core/json.ts";
 export type { Duration } from "./core/duration.ts";
@@ -33,3 +35,4 @@ export { noWorkerOffers } from "./core/offered.ts";
 export { reduceAll } from "./core/reduce.ts";
 export type { RunState } from "./core/reduce.ts";
 export type { Store } from "./store/store.ts";
+export type { Finding, Inspectable } from "./store/inspection.ts";

@@ -86,7 +86,8 @@ export type EventData = {
   "run.patched": { name: string; old?: true };
 
   "step.started": StepRef & { attempt: number; effect?: Effect };
-  "step.attempt_failed": StepRef & { attempt: number; error: ErrorRecord; retryAt?: Timestamp };
+  /** `attempts`: how many there may be in all, for people who look. */
+  "step.attempt_failed": StepRef & { attempt: number; attempts?: number; error: ErrorRecord; retryAt?: Timestamp };
   "step.succeeded": StepRef & { output: Value; attempt?: number; ms?: number; cost?: number; reuse?: Digest };
   /** `kept`: what the function returned where that could not be recorded as its output. */
   "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };

@@ -267,7 +267,8 @@ export class StepRunner {
     if ("error" in next) return this.#with.recordOutcome(ask, draft, extra);
     ask.until = next.retryAt;
     const first = ask.begunAt === undefined ? this.#with.firstRef(ask) : { key: ask.ref.key };
-    const data = { ...first, attempt: ask.attempt ?? 1, error: draft.data.error, retryAt: next.retryAt };
+    const attempts = step.retry === undefined ? {} : { attempts: step.retry.policy.attempts };
+    const data = { ...first, attempt: ask.attempt ?? 1, ...attempts, error: draft.data.error, retryAt: next.retryAt };
     return this.#note(ask, { type: "step.attempt_failed", data });
   }
 

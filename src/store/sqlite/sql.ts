@@ -167,6 +167,12 @@ export const news: string = /* sql */ `
      and inbox_seq > inbox_done
    order by n`;
 
+/** Each worker with the number of runs that it holds. */
+export const workersHeld: string = /* sql */ `
+  select id, lease_until, (select count(*) from runs where worker = workers.id) as runs
+    from workers
+   order by lease_until desc, id`;
+
 // Claims
 
 export const ripenRuns: string = /* sql */ `
@@ -270,6 +276,8 @@ const feedWindow = (condition: string): string => /* sql */ `
 export const feedOfFamily: string = feedWindow("ifnull(r.family, r.id) = ?");
 export const feedOfWorkflow: string = feedWindow("r.workflow = ?");
 export const feedOfWorkflowAndFamily: string = feedWindow("r.workflow = ? and ifnull(r.family, r.id) = ?");
+
+export const newestEvent: string = /* sql */ `select at from events order by position desc limit 1`;
 
 // Prune
 

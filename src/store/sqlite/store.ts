@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 
 import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
+import type { Finding, Inspectable } from "../inspection.ts";
 import type {
   Claimed,
   ClaimRequest,
@@ -36,6 +37,7 @@ import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Group } from "./group.ts";
 import { readHistory, readPayloads } from "./history.ts";
+import { inspect } from "./inspect.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
 import { haveGone, pruneRuns } from "./prune.ts";
@@ -56,8 +58,8 @@ export type SqliteOptions = {
   now?: () => number;
 };
 
-/** A store that can also end with `await using`. */
-export type SqliteStore = Store & AsyncDisposable;
+/** A store that can also end with `await using`, and look at itself. */
+export type SqliteStore = Store & Inspectable & AsyncDisposable;
 
 /**
  * A store in one SQLite file. It is opened with the first call, and opened again by itself after an error of the disk.
@@ -219,6 +221,10 @@ class SqliteFile implements SqliteStore {
     }
     this.#now = now;
     this.#timedBy = "clock";
+  }
+
+  async inspect(): Promise<readonly Finding[]> {
+    return inspect(this.#use(), this.#now);
   }
 
   async close(): Promise<void> {
