@@ -11,7 +11,9 @@
  * aborted and settled (*ending*), and then the run's end is recorded. An activation that loses its run is dropped: its
  * promises never settle, so no `catch` or `finally` of the body runs on its behalf.
  */
-import type { Draft, EventOf, Seq } from "../core/event.ts";
+import type { Digest, Draft, EventOf, Seq } from "../core/event.ts";
+import { isStemmaError } from "../core/error.ts";
+import type { StemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Commit, Message, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
@@ -36,8 +38,7 @@ import { startOf } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent, Recall } from "./recall.ts";
-import { recallOf } from "./recall.ts";
+import type { OutcomeEvent, Recorded } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -66,6 +67,9 @@ export type Surroundings = {
   sent(messages: readonly Message[]): void;
 };
 
+/** How long a run that cannot be read for now is left alone. */
+const unreadMs = 1000;
+
 export class Activation {
   readonly run: string;
   readonly over: Promise<Over>;
@@ -73,8 +77,9 @@ export class Activation {
   readonly #with: Surroundings;
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
-  readonly #recall: Recall;
   readonly #cursor: RecallCursor;
+  /** A recorded outcome that is due and still being read. */
+  #due: Recorded | undefined;
   readonly #waits: WaitSurroundings;
   readonly #asks: Asks;
   readonly #journal: Journal;
@@ -89,14 +94,14 @@ export class Activation {
   #lost = new Set<string>();
   #ignored = false;
   /** Committed outcomes on their way to the body. */
-  #queue: { ask: Ask; event: OutcomeEvent }[] = [];
+  #queue: { ask: Ask; event: OutcomeEvent; texts: ReadonlyMap<Digest, string> }[] = [];
   #turnDue = false;
   #quietTimer: (() => void) | undefined;
   #stallTimer: (() => void) | undefined;
   #draining = false;
   #lastDelivered: { seq: Seq; at: number };
   /** Messages that came before the run was live. */
-  #mail: readonly Received[] = [];
+  #mail: { messages: readonly Received[]; texts: ReadonlyMap<Digest, string> };
   /** A checkpoint that was asked for in recall. */
   #heldCheckpoint: (() => void) | undefined;
 
@@ -107,21 +112,19 @@ export class Activation {
     this.#with = surroundings;
     this.#workflow = workflow;
     this.#loaded = loaded;
-    this.#recall = recallOf(loaded.events);
-    this.#cursor = new RecallCursor(this.#recall, surroundings.delivery.afterAsks);
-    this.#asks = new Asks(this.#recall);
+    this.#cursor = new RecallCursor(loaded.recall, surroundings.delivery.afterAsks);
+    this.#asks = new Asks(loaded.recall);
     this.#journal = new Journal(row, loaded, {
       ...surroundings,
-      outcome: (ask, event) => {
-        this.#queue.push({ ask, event });
+      outcome: (ask, event, texts) => {
+        this.#queue.push({ ask, event, texts });
         this.#wake();
       },
       flushed: () => this.#wake(),
       over: (over) => this.#finish(over),
     });
-    const [first] = loaded.events;
-    this.#lastDelivered = { seq: first?.seq ?? 0, at: first?.at ?? loaded.created.at };
-    this.#mail = loaded.inbox;
+    this.#lastDelivered = { seq: loaded.start.seq, at: loaded.start.at };
+    this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
     const common = {
       clock: guarded(surroundings.clock, (error) => this.fault(error)),
       append: (draft: Draft, extra?: Extra) => this.#journal.append(draft, extra),
@@ -168,8 +171,9 @@ export class Activation {
       log: this.#with.log,
       ...startOf(this.#loaded),
     };
+    texts.clear();
     // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
-    if (this.#recall.asks.length === 0) this.#goLive();
+    if (this.#loaded.recall.asks.length === 0) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -184,10 +188,9 @@ export class Activation {
   }
 
   /** Messages have come; those that answer an open ask become its outcome. */
-  receive(messages: readonly Received[], texts: ReadonlyMap<string, string>): void {
-    for (const [digest, text] of texts) this.#loaded.texts.set(digest, text);
-    if (this.#phase === "recall") this.#mail = messages;
-    else if (this.#phase === "live") this.#takeIn(messages);
+  receive(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
+    if (this.#phase === "recall") this.#mail = { messages, texts };
+    else if (this.#phase === "live") this.#takeIn(messages, texts);
   }
 
   /** Seq of the last event, behind which nothing is known here. */
@@ -239,7 +242,6 @@ export class Activation {
     const ask = this.#asks.make(place, input, this.#lastDelivered.seq, work, resolve);
     const { recorded } = ask;
     if (recorded !== undefined) {
-      recorded.asked = true;
       this.#journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.started ?? recorded.opened?.seq ?? recorded.first;
     }
@@ -265,11 +267,11 @@ export class Activation {
     return false;
   }
 
-  #takeIn(messages: readonly Received[]): void {
+  #takeIn(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
     for (const message of messages) {
       if (message.number <= this.#journal.inbox) continue;
       this.#journal.takenIn(message.number);
-      const found = outcomeOfMessage(message, (key) => this.#asks.waiting(key));
+      const found = outcomeOfMessage(message, texts, (key) => this.#asks.waiting(key));
       if (found === undefined) {
         const { kind, key } = message;
         this.#with.log.warn("A message answers nothing that is open", { run: this.run, kind, key });
@@ -295,7 +297,10 @@ export class Activation {
   // ---- events --------------------------------------------------------------------------------------------------
 
   #close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq {
-    const known = this.#recall.closed.get(scope);
+    const { closed } = this.#loaded.recall;
+    const known = closed.get(scope);
+    // A path is opened once, and so it is closed once.
+    closed.delete(scope);
     if (known !== undefined) return known;
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
     if (this.#phase !== "recall" && this.#phase !== "live") return this.#journal.head;
@@ -336,15 +341,23 @@ export class Activation {
       else if (!this.#draining) this.#recallTurn();
       else this.cut();
     } catch (error) {
-      this.fault(error);
+      if (this.#phase === "recall" && isStemmaError(error) && error.retryable) this.#unread(error);
+      else this.fault(error);
     }
+  }
+
+  /** What is recorded cannot be read for now: the run is given back, to be tried again. */
+  #unread(error: StemmaError): void {
+    this.#with.log.error("A run cannot be read", { run: this.run, error: String(error) });
+    this.#journal.rollBack();
+    this.#giveBack({ dueAt: this.#loaded.now() + unreadMs, force: true }, "drained");
   }
 
   #liveTurn(): void {
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#phase === "live" ? this.#queue.shift() : undefined;
       if (next === undefined) break;
-      this.#deliver(next.ask, next.event);
+      this.#deliver(next.ask, next.event, next.texts);
     }
     if (this.#phase === "live" && this.#queue.length > 0) return this.#wake();
     this.#rest();
@@ -353,23 +366,33 @@ export class Activation {
   #recallTurn(): void {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
-    const due = this.#cursor.next();
+    const due = this.#due ?? this.#cursor.next();
     if (due === "nothing") return this.#goLive();
     if (due === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
-      this.#stallTimer = this.#with.clock.after(grace, () => this.#diverged());
+      this.#stallTimer = this.#with.clock.after(grace, () => {
+        this.#diverged().catch((error: unknown) => this.fault(error));
+      });
       return;
     }
+    this.#deliverRecorded(due);
+  }
+
+  #deliverRecorded(due: Recorded): void {
+    const { outcomes } = this.#loaded;
+    const outcome = outcomes.take();
+    this.#due = outcome === undefined ? due : undefined;
+    if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
     const ask = this.#asks.get(due);
-    if (ask !== undefined && due.outcome !== undefined) this.#deliver(ask, due.outcome);
+    if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts);
     this.#wake();
   }
 
-  #deliver(ask: Ask, event: OutcomeEvent): void {
+  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
     ask.stage = "delivered";
     this.#asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, this.#loaded.texts) : undefined;
+    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts) : undefined;
     if (outcome === undefined) return;
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
@@ -385,14 +408,15 @@ export class Activation {
     this.#held = [];
     if (this.#end === undefined) {
       for (const ask of held) this.#begin(ask);
-      this.#takeIn(this.#mail);
+      this.#takeIn(this.#mail.messages, this.#mail.texts);
       this.#heldCheckpoint?.();
     }
     this.#wake();
   }
 
-  #diverged(): void {
-    const detail = describeDivergence(this.#recall, this.#held, this.#end !== undefined);
+  async #diverged(): Promise<void> {
+    const detail = await describeDivergence(this.#loaded, this.#held, this.#end !== undefined);
+    if (this.#phase !== "recall") return;
     this.#with.log.warn("A run does not fit the code that should continue it", { run: this.run, detail });
     const { fingerprint } = this.#with;
     this.#setAside({ reason: "divergence", detail, fingerprint }, this.#loaded.now(), "divergence");

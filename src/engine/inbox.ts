@@ -1,6 +1,6 @@
 /** Messages from outside, and what they become in the history of the run that they are for. */
 import { StemmaError } from "../core/error.ts";
-import type { ErrorRecord, Event, RunId, Value } from "../core/event.ts";
+import type { Digest, ErrorRecord, Event, RunId, Value } from "../core/event.ts";
 import { decode, parse } from "../core/json.ts";
 import type { Received } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
@@ -26,9 +26,10 @@ export function mayAnswer(history: readonly Event[], run: RunId, wait: string): 
   });
 }
 
-/** The outcome that a message is for an ask that is open; undefined where it is for none. */
+/** The outcome that a message is for an ask that is open; undefined where it is for none. `texts`: what it refers to. */
 export function outcomeOfMessage(
   message: Received,
+  texts: ReadonlyMap<Digest, string>,
   find: (key: string) => Ask | undefined,
 ): { ask: Ask; draft: OutcomeDraft; extra: Extra } | undefined {
   if (message.kind === "child") {
@@ -42,7 +43,10 @@ export function outcomeOfMessage(
       ...(output === undefined ? {} : { output }),
       ...(error === undefined ? {} : { error }),
     };
-    return { ask, draft: { type: "child.ended", data }, extra: {} };
+    const digest = output !== undefined && "digest" in output ? output.digest : "";
+    const text = texts.get(digest);
+    const extra = text === undefined ? {} : { known: [{ digest, text }] };
+    return { ask, draft: { type: "child.ended", data }, extra };
   }
   if (message.kind !== "answer") return undefined;
   const { key, text, error, by } = decode(message.body) as unknown as AnswerMessage;

@@ -3,7 +3,7 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
-import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
@@ -26,8 +26,8 @@ export type JournalSurroundings = {
   committer: Committer;
   delivery: Delivery;
   log: Log;
-  /** An outcome may go to the body. */
-  outcome(ask: Ask, event: OutcomeEvent): void;
+  /** An outcome may go to the body, with the texts of what it holds by reference. */
+  outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
   /** A flush is through. */
   flushed(): void;
   /** Messages for other runs were sent, or runs created, by a flush of this one. */
@@ -45,7 +45,7 @@ export class Journal implements Source {
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
   /** Which ask each appended outcome belongs to, and what waits for an event to be committed. */
-  #askOf = new Map<Seq, Ask>();
+  #askOf = new Map<Seq, { ask: Ask; payloads: readonly Payload[] }>();
   #whenCommitted = new Map<Seq, () => void>();
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
@@ -59,7 +59,7 @@ export class Journal implements Source {
     this.#row = row;
     this.#loaded = loaded;
     this.#with = surroundings;
-    this.#appender = new Appender(row, (loaded.events.at(-1) as Event).at, loaded.now);
+    this.#appender = new Appender(row, loaded.lastAt, loaded.now);
   }
 
   /** Seq of the last event. */
@@ -99,7 +99,6 @@ export class Journal implements Source {
   }
 
   append(draft: Draft, extra: Extra = {}): Event {
-    for (const { digest, text } of extra.payloads ?? []) this.#loaded.texts.set(digest, text);
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
@@ -115,7 +114,7 @@ export class Journal implements Source {
     ask.stage = "recorded";
     ask.stop?.();
     const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
-    this.#askOf.set(event.seq, ask);
+    this.#askOf.set(event.seq, { ask, payloads: extra.payloads ?? extra.known ?? [] });
     if (!this.#with.delivery.afterFlush) this.#tell(event);
     return event.seq;
   }
@@ -138,7 +137,7 @@ export class Journal implements Source {
   }
 
   /** Tells where the causes of a recalled ask are written out. */
-  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
+  spelledAt(causes: readonly Seq[], recorded: { causes?: readonly Seq[]; spelledAt?: Seq }): void {
     this.#appender.spelledAt(causes, recorded);
   }
 
@@ -209,9 +208,10 @@ export class Journal implements Source {
   }
 
   #tell(event: Event): void {
-    const ask = this.#askOf.get(event.seq);
-    if (ask === undefined) return;
+    const told = this.#askOf.get(event.seq);
+    if (told === undefined) return;
     this.#askOf.delete(event.seq);
-    this.#with.outcome(ask, event as OutcomeEvent);
+    const texts = new Map(told.payloads.map(({ digest, text }) => [digest, text]));
+    this.#with.outcome(told.ask, event as OutcomeEvent, texts);
   }
 }

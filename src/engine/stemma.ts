@@ -19,7 +19,7 @@ import { toRecord } from "./failure.ts";
 import type { AnswerMessage } from "./inbox.ts";
 import { mayAnswer } from "./inbox.ts";
 import { checkRunId, newRunId } from "./id.ts";
-import { readHistory } from "./load.ts";
+import { readHistory } from "./history-pages.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { concurrencyOf, checkWorkflow, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
@@ -49,6 +49,7 @@ export type Seams = {
   recallGraceMs: number;
   abortGraceMs: number;
   pollMs: number;
+  pageEvents: number;
 };
 
 export type RunOptions = {
@@ -114,6 +115,7 @@ export class Stemma {
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: seams.abortGraceMs ?? 5000,
       pollMs,
+      pageEvents: seams.pageEvents,
     });
   }
 

@@ -39,6 +39,8 @@ export type WorkerOptions = {
   abortGraceMs: number;
   /** How often it looks for work that it was not told of. */
   pollMs: number;
+  /** Events of a history read at a time; as `load` likes it if left out. */
+  pageEvents?: number | undefined;
 };
 
 /** Runs claimed in one statement. */
@@ -201,7 +203,7 @@ export class Worker {
   }
 
   async #activate(row: RunRow, now: () => number, lapses: number): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, pageEvents } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
@@ -209,7 +211,7 @@ export class Worker {
     this.#held.get(row.id)?.drop();
     let activation: Activation;
     try {
-      const loaded = await load(store, row, now);
+      const loaded = await load(store, row, now, pageEvents);
       // The lease ran out meanwhile: the store has taken the run back.
       if (lapses !== this.#lapses) return;
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));

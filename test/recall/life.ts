@@ -13,7 +13,7 @@ import { idempotencyKey, identityOf } from "../../src/core/identity.ts";
 import { isTerminal } from "../../src/core/run.ts";
 import { reduceAll } from "../../src/core/reduce.ts";
 import { sha256 } from "../../src/engine/hash.ts";
-import { readHistory } from "../../src/engine/load.ts";
+import { readHistory } from "../../src/engine/history-pages.ts";
 import type { Clock } from "../../src/engine/clock.ts";
 import type { Program } from "./program.ts";
 import { interpret } from "./program.ts";
