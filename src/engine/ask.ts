@@ -48,7 +48,7 @@ export class Asks {
   readonly #scopes = new Map<string, number>();
   /** Labels given out that the count of their path has not come to: another ask must not be given one of them. */
   readonly #ahead = new Set<string>();
-  readonly #open = new Map<string, Ask>();
+  #open = new Map<string, Ask>();
 
   constructor(recall: Recall) {
     this.#recall = recall;
@@ -121,6 +121,8 @@ export class Asks {
   /** What was delivered needs no keeping. */
   forget(ask: Ask): void {
     this.#open.delete(ask.ref.key);
+    // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
+    if (this.#open.size === 0) this.#open = new Map();
   }
 
   get size(): number {

@@ -44,9 +44,9 @@ export class Journal implements Source {
   readonly #loaded: Loaded;
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
-  /** Which ask each appended outcome belongs to, and what waits for an event to be committed. */
-  #askOf = new Map<Seq, { ask: Ask; payloads: readonly Payload[] }>();
-  #whenCommitted = new Map<Seq, () => void>();
+  /** Appended outcomes that nobody was told of yet, and what waits for an event to be committed; both by seq. */
+  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[] }[] = [];
+  #whenCommitted: { seq: Seq; call: () => void }[] = [];
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
   /** Declared inputs too large for their event, on their way to the store with it. */
@@ -114,8 +114,8 @@ export class Journal implements Source {
     ask.stage = "recorded";
     ask.stop?.();
     const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
-    this.#askOf.set(event.seq, { ask, payloads: extra.payloads ?? extra.known ?? [] });
-    if (!this.#with.delivery.afterFlush) this.#tell(event);
+    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
+    if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
 
@@ -143,12 +143,14 @@ export class Journal implements Source {
 
   /** Calls back when the event is durable. */
   afterCommit(seq: Seq, call: () => void): void {
-    this.#whenCommitted.set(seq, call);
+    this.#whenCommitted.push({ seq, call });
   }
 
   /** Forgets what is not committed. */
   rollBack(): void {
     this.#appender.rollBack();
+    this.#untold = [];
+    this.#whenCommitted = [];
   }
 
   /** Gives the run back with the next flush. */
@@ -173,12 +175,7 @@ export class Journal implements Source {
     if (flight === undefined) return;
     if (!result.ok) return this.#refused(result);
     this.#appender.settled(flight.batch);
-    for (const event of flight.batch.events) {
-      const call = this.#whenCommitted.get(event.seq);
-      this.#whenCommitted.delete(event.seq);
-      call?.();
-      if (this.#with.delivery.afterFlush) this.#tell(event);
-    }
+    this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
     const { send = [], create = [] } = flight.batch.commit;
     if (send.length > 0 || create.length > 0) this.#with.sent(send);
     if (flight.over !== undefined) return this.#with.over(flight.over);
@@ -191,7 +188,7 @@ export class Journal implements Source {
       run: this.#row.id,
       error: String(error),
     });
-    this.#appender.rollBack();
+    this.rollBack();
     this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#with.over("lost");
   }
@@ -199,7 +196,7 @@ export class Journal implements Source {
   #refused(result: CommitResult & { ok: false }): void {
     if (result.reason === "inbox") {
       // Something came while the run was going to rest: it is given back as due, and whoever claims it sees the message.
-      this.#appender.rollBack();
+      this.rollBack();
       this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
       return;
     }
@@ -207,11 +204,32 @@ export class Journal implements Source {
     this.#with.over("lost");
   }
 
-  #tell(event: Event): void {
-    const told = this.#askOf.get(event.seq);
-    if (told === undefined) return;
-    this.#askOf.delete(event.seq);
-    const texts = new Map(told.payloads.map(({ digest, text }) => [digest, text]));
-    this.#with.outcome(told.ask, event as OutcomeEvent, texts);
+  #committed(last: Seq): void {
+    this.#tell(last);
+    const due = upTo(this.#whenCommitted, last);
+    this.#whenCommitted = this.#whenCommitted.slice(due.length);
+    for (const { call } of due) call();
   }
+
+  /** Tells of the outcomes up to this one. */
+  #tell(last: Seq): void {
+    const due = upTo(this.#untold, last);
+    this.#untold = this.#untold.slice(due.length);
+    for (const { event, ask, payloads } of due) {
+      const texts = payloads.length === 0 ? noTexts : new Map(payloads.map(({ digest, text }) => [digest, text]));
+      this.#with.outcome(ask, event, texts);
+    }
+  }
+}
+
+const noTexts: ReadonlyMap<Digest, string> = new Map();
+
+/** The first of a list that ascends by seq. */
+function upTo<T extends { seq: Seq }>(list: readonly T[], last: Seq): readonly T[] {
+  let count = 0;
+  for (const { seq } of list) {
+    if (seq > last) break;
+    count += 1;
+  }
+  return list.slice(0, count);
 }

@@ -177,7 +177,7 @@ class Reading {
       store: this.#store,
       run: this.#row.id,
       pageEvents: this.#pageEvents,
-      outcomes: recall.outcomes,
+      seqs: Int32Array.from(recall.outcomes, (recorded) => recorded?.outcome ?? -1),
       kept: this.#kept,
       sums: this.#sums,
       from: this.#from,

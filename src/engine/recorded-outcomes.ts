@@ -11,7 +11,7 @@ import type { StoredEvent } from "../core/chain.ts";
 import type { Digest, RunId, Seq } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
 import { corrupt, pagesOf, portionsOf } from "./history-pages.ts";
-import type { OutcomeEvent, Recorded } from "./recall.ts";
+import type { OutcomeEvent } from "./recall.ts";
 
 /** An outcome as it is stored, and the texts of what it holds by reference. */
 export type StoredOutcome = { stored: StoredEvent; texts: ReadonlyMap<Digest, string> };
@@ -21,8 +21,8 @@ type Source = {
   store: Store;
   run: RunId;
   pageEvents: number;
-  /** Those on record, in their order; the places of those that were taken may be cleared. */
-  outcomes: readonly (Recorded | undefined)[];
+  /** Seqs of all of them, ascending. */
+  seqs: Int32Array;
   /** The first of them, which need not be read again. */
   kept: StoredOutcome[];
   /** Checksums of the others, by their place behind `from`. */
@@ -44,7 +44,7 @@ export class RecordedOutcomes {
   constructor(source: Source) {
     this.#few = source.pageEvents / 2;
     this.#atHand = source.kept;
-    this.#missing = source.outcomes.length - source.kept.length;
+    this.#missing = source.seqs.length - source.kept.length;
     if (this.#missing > 0) this.#more = readAgain(source);
   }
 
@@ -92,13 +92,13 @@ export class RecordedOutcomes {
   }
 }
 
-async function* readAgain({ store, run, pageEvents, outcomes, kept, sums, from }: Source): AsyncGenerator<StoredOutcome[]> {
+async function* readAgain({ store, run, pageEvents, seqs, kept, sums, from }: Source): AsyncGenerator<StoredOutcome[]> {
   let read = kept.length;
   const after = kept.at(-1)?.stored.seq ?? from - 1;
   for await (const page of pagesOf(store, run, after, pageEvents)) {
     const wanted: StoredEvent[] = [];
     for (const stored of page.events) {
-      if (stored.seq !== outcomes[read]?.outcome) continue;
+      if (stored.seq !== seqs[read]) continue;
       if (checksum(stored) !== sums[stored.seq - from]) {
         throw corrupt(run, `event ${stored.seq} (${stored.type}) has changed since it was verified`);
       }
@@ -108,9 +108,9 @@ async function* readAgain({ store, run, pageEvents, outcomes, kept, sums, from }
     for await (const { events, texts } of portionsOf(store, run, wanted)) {
       yield events.map((stored) => ({ stored, texts }));
     }
-    if (read === outcomes.length) return;
+    if (read === seqs.length) return;
   }
-  throw corrupt(run, `expected ${outcomes.length} outcomes as when it was verified, found ${read}`);
+  throw corrupt(run, `expected ${seqs.length} outcomes as when it was verified, found ${read}`);
 }
 
 /** Tells an event from another that stands in its place; not made against those who want to deceive. */

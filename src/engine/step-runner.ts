@@ -45,7 +45,7 @@ type Gate = { limit: number; running: number; queue: Ask[] };
 
 export class StepRunner {
   readonly #with: StepSurroundings;
-  readonly #running = new Map<Ask, StepWork>();
+  #running = new Map<Ask, StepWork>();
   readonly #gates = new WeakMap<object, Gate>();
 
   constructor(surroundings: StepSurroundings) {
@@ -160,6 +160,8 @@ export class StepRunner {
     if (this.#running.get(work.ask) !== work) return;
     try {
       this.#running.delete(work.ask);
+      // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
+      if (this.#running.size === 0) this.#running = new Map();
       for (const stop of work.stopTimers) stop();
       if (this.#with.isOver()) return;
       const seq = record();

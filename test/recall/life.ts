@@ -101,6 +101,8 @@ export type LifeOptions = {
   changed?: Program;
   crashes: readonly Crash[];
   delivery?: Delivery;
+  /** How much of a history is read at a time. */
+  pageEvents?: number;
 };
 
 type Observed = Map<string, string[]>;
@@ -147,7 +149,7 @@ export async function live(options: LifeOptions): Promise<Life> {
     });
     const stemma = new Stemma(
       { store: dead, workflows: [definition], log: silent, lease: 1000 },
-      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20 },
+      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20, pageEvents: options.pageEvents ?? 1000 },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;
@@ -164,6 +166,7 @@ export async function live(options: LifeOptions): Promise<Life> {
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
     if (how === "ended" || isTerminal(state.status)) {
+      if (state.reason === "corrupt") faults.push("a run could not be read");
       if (state.reason === "divergence") {
         if (options.changed === undefined) faults.push("a run diverged from its own code");
         if (entered > 0) faults.push(`${entered} steps were entered before a divergence was found`);

@@ -21,7 +21,10 @@ const crashes: fc.Arbitrary<Crash[]> = fc.array(
 /** Many programs share a store, as many runs do. */
 let lives = 0;
 
-type Cast = { program: Program; crashes: Crash[]; delivery?: Delivery; changed?: Program };
+type Cast = { program: Program; crashes: Crash[]; pageEvents: number; delivery?: Delivery; changed?: Program };
+
+/** From pages so short that outcomes are read again one by one, to a page that holds every history. */
+const pageSizes = fc.constantFrom(1, 2, 3, 1000);
 
 function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
   const clock = turnClock();
@@ -43,12 +46,12 @@ async function check(runs: number, wrong?: Delivery, change = false): Promise<Se
   const seen: Seen = { crashed: 0, events: 0, diverged: 0 };
   try {
     await fc.assert(
-      fc.asyncProperty(programs, crashes, changes, async (program, at, how) => {
+      fc.asyncProperty(programs, crashes, changes, pageSizes, async (program, at, how, pageEvents) => {
         if (count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
         }
-        const cast: Cast = { program, crashes: at };
+        const cast: Cast = { program, crashes: at, pageEvents };
         if (wrong !== undefined) cast.delivery = wrong;
         if (change) cast.changed = changed(program, how);
         const life = await theatre.live(cast);
