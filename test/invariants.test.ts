@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { components, trace } from "../src/core/trace.ts";
 import { reduceAll } from "../src/core/reduce.ts";
-import { readHistory } from "../src/engine/load.ts";
+import { readHistory } from "../src/engine/history-pages.ts";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Store } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";

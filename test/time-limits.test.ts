@@ -113,7 +113,8 @@ describe("a step whose time is up", () => {
     );
     await using theatre = await stage([definition]);
     const error = await errorOf((await theatre.stemma.run(definition, undefined)).result());
-    expect(error.message).toContain("busy");
+    // The last attempt failed, or came too late to be made.
+    expect(error.message).toMatch(/busy|Expected step call to end within 60 ms/);
     expect(entered).toBeGreaterThan(1);
     expect(entered).toBeLessThan(20);
   });

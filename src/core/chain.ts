@@ -94,7 +94,7 @@ function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
   return { stored: `{${stored}}`, hashed: `{${hashed}}` };
 }
 
-const valueFields: ReadonlySet<string> = new Set([
+export const valueFields: ReadonlySet<string> = new Set([
   "input",
   "given",
   "output",

@@ -20,6 +20,8 @@ type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
 /** What goes to the store with an event: large values, its reuse key, runs that it starts, messages that it sends. */
 export type Extra = {
   payloads?: readonly Payload[];
+  /** Large values that the store has already. */
+  known?: readonly Payload[];
   reuse?: Digest;
   create?: readonly NewRun[];
   send?: readonly Message[];
@@ -45,7 +47,7 @@ function nothing(): Gathered {
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
-const causesWrittenOut = 3;
+export const causesWrittenOut = 3;
 
 /** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
 function alwaysFits({ type }: Draft): boolean {
@@ -127,9 +129,12 @@ export class Appender {
   }
 
   /** Tells where the causes of a recalled ask are written out already, so that new asks can refer to them too. */
-  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
-    if (causes.length <= causesWrittenOut || causes.length !== recorded.causes.length) return;
-    if (causes.every((seq, i) => seq === recorded.causes[i])) this.#spelled.set(causes, recorded.spelledAt);
+  spelledAt(causes: readonly Seq[], recorded: { causes?: readonly Seq[]; spelledAt?: Seq }): void {
+    const { causes: known, spelledAt } = recorded;
+    if (known === undefined || spelledAt === undefined) return;
+    if (causes.length <= causesWrittenOut || causes.length !== known.length) return;
+    if (this.#spelled.has(causes) || !causes.every((seq, i) => seq === known[i])) return;
+    this.#spelled.set(causes, spelledAt);
   }
 
   #shortest(causes: readonly Seq[]): Causes {

@@ -5,9 +5,10 @@
  * records neither loses nor repeats one.
  */
 import { StemmaError } from "../core/error.ts";
-import type { Draft, Event, Seq } from "../core/event.ts";
+import type { Draft, Seq } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
+import type { Recall } from "./recall.ts";
 
 type MarksSurroundings = {
   append(draft: Draft): void;
@@ -20,19 +21,16 @@ export class Marks {
   readonly #with: MarksSurroundings;
   readonly #answers = new Map<string, boolean>();
   /** Recorded calls of `set` that were not made again yet. */
-  #sets = 0;
+  #sets: number;
   /** Recorded ends of scopes that the body did not come to again yet. */
-  readonly #closes = new Set<string>();
+  readonly #closes: ReadonlyMap<string, Seq>;
 
-  /** @param history the events of the segment, from the start or the last checkpoint */
-  constructor(history: readonly Event[], state: RunState, surroundings: MarksSurroundings) {
+  constructor({ sets, closed }: Recall, state: RunState, surroundings: MarksSurroundings) {
     this.#with = surroundings;
+    this.#sets = sets;
+    this.#closes = closed;
     for (const name of state.patches ?? []) this.#answers.set(name, true);
     for (const name of state.unpatched ?? []) this.#answers.set(name, false);
-    for (const event of history) {
-      if (event.type === "run.set") this.#sets += 1;
-      if (event.type === "scope.closed") this.#closes.add(event.data.scope);
-    }
   }
 
   /** The run's tags from here on. */
@@ -62,11 +60,6 @@ export class Marks {
     this.#answers.set(name, answer);
     this.#append({ type: "run.patched", data: answer ? { name } : { name, old: true }, causes });
     return answer;
-  }
-
-  /** The body came to the recorded end of a scope. */
-  closed(scope: string): void {
-    this.#closes.delete(scope);
   }
 
   /** A checkpoint: what this segment has recorded and the body did not say again, it never will. */

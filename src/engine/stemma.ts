@@ -19,7 +19,7 @@ import { toRecord } from "./failure.ts";
 import type { AnswerMessage } from "./inbox.ts";
 import { mayAnswer } from "./inbox.ts";
 import { checkRunId, newRunId } from "./id.ts";
-import { readHistory } from "./load.ts";
+import { readHistory } from "./history-pages.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
@@ -53,6 +53,7 @@ export type Seams = {
   lingerMs: number;
   recallGraceMs: number;
   pollMs: number;
+  pageEvents: number;
 };
 
 export type RunOptions = {
@@ -121,6 +122,7 @@ export class Stemma {
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
+      pageEvents: seams.pageEvents,
     });
   }
 

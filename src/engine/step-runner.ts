@@ -76,7 +76,7 @@ type Attempt = {
 
 export class StepRunner {
   readonly #with: StepSurroundings;
-  readonly #running = new Map<Ask, Attempt>();
+  #running = new Map<Ask, Attempt>();
   readonly #gates: Gates = new WeakMap();
 
   constructor(surroundings: StepSurroundings) {
@@ -94,7 +94,7 @@ export class StepRunner {
     const { recorded } = ask;
     const step = ask.work.ask;
     if (ask.attempt === undefined) {
-      ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts, recorded.entered);
+      ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts ?? 0, recorded.entered ?? 0);
       if (recorded?.retryAt !== undefined) ask.until = recorded.retryAt;
     }
     if (isDoubtful(step, ask, recorded)) return void this.#doubt(ask);
@@ -213,6 +213,8 @@ export class StepRunner {
     if (this.#running.get(ask) !== attempt) return this.#refuse(ask);
     try {
       this.#running.delete(ask);
+      // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
+      if (this.#running.size === 0) this.#running = new Map();
       for (const stop of attempt.stopTimers) stop();
       if (this.#with.isOver()) return;
       const seq = record();
@@ -325,7 +327,8 @@ export class StepRunner {
 /** Whether a `once` step was entered by an attempt of which nobody knows the end. */
 function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
   if (step.effect !== "once" || recorded === undefined) return false;
-  return recorded.doubtful === true || (recorded.entered > recorded.attempts && ask.attempt === recorded.entered);
+  const { doubtful, entered = 0, attempts = 0 } = recorded;
+  return doubtful === true || (entered > attempts && ask.attempt === entered);
 }
 
 /** Why an attempt failed: it was told that its time is up, whatever it then threw. */

@@ -41,6 +41,8 @@ export type WorkerOptions = {
   poisonAfter: number;
   /** How often it looks for work that it was not told of. */
   pollMs: number;
+  /** Events of a history read at a time; as `load` likes it if left out. */
+  pageEvents?: number | undefined;
 };
 
 /** Runs claimed in one statement. */
@@ -227,7 +229,7 @@ export class Worker {
   }
 
   async #activate(row: RunRow, now: () => number, lapses: number): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, pageEvents } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
@@ -236,7 +238,7 @@ export class Worker {
     if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
     try {
-      const loaded = await load(store, row, now, this.#options.clock.turn);
+      const loaded = await load(store, row, now, this.#options.clock.turn, pageEvents);
       // The lease ran out meanwhile: the store has taken the run back.
       if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));

@@ -13,7 +13,7 @@ import { idempotencyKey, identityOf } from "../../src/core/identity.ts";
 import { isTerminal } from "../../src/core/run.ts";
 import { reduceAll } from "../../src/core/reduce.ts";
 import { sha256 } from "../../src/engine/hash.ts";
-import { readHistory } from "../../src/engine/load.ts";
+import { readHistory } from "../../src/engine/history-pages.ts";
 import type { Clock } from "../../src/engine/clock.ts";
 import { faults } from "../../src/testing.ts";
 import type { Program } from "./program.ts";
@@ -81,6 +81,8 @@ export type LifeOptions = {
   guarded?: boolean;
   crashes: readonly Crash[];
   delivery?: Delivery;
+  /** How much of a history is read at a time. */
+  pageEvents?: number;
 };
 
 type Observed = Map<string, string[]>;
@@ -133,7 +135,13 @@ export async function live(options: LifeOptions): Promise<Life> {
     });
     const stemma = new Stemma(
       { store: faulty, workflows: [definition], log: silent, lease: 1000, abortGrace: 60, clock },
-      { delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, pollMs: 20 },
+      {
+        delivery: options.delivery ?? rule,
+        lingerMs: 40,
+        recallGraceMs: 400,
+        pollMs: 20,
+        pageEvents: options.pageEvents ?? 1000,
+      },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;
@@ -153,6 +161,7 @@ export async function live(options: LifeOptions): Promise<Life> {
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
     if (how === "ended" || isTerminal(state.status)) {
+      if (state.reason === "corrupt") wrong.push("a run could not be read");
       if (state.reason === "divergence") {
         if (options.changed === undefined || options.guarded === true) wrong.push("a run diverged from its own code");
         if (entered > 0) wrong.push(`${entered} steps were entered before a divergence was found`);

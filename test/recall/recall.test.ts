@@ -21,7 +21,17 @@ const crashes: fc.Arbitrary<Crash[]> = fc.array(
 /** Many programs share a store, as many runs do. */
 let lives = 0;
 
-type Cast = { program: Program; crashes: Crash[]; delivery?: Delivery; changed?: Program; guarded?: boolean };
+type Cast = {
+  program: Program;
+  crashes: Crash[];
+  pageEvents: number;
+  delivery?: Delivery;
+  changed?: Program;
+  guarded?: boolean;
+};
+
+/** From pages so short that outcomes are read again one by one, to a page that holds every history. */
+const pageSizes = fc.constantFrom(1, 2, 3, 1000);
 
 function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
   const clock = turnClock();
@@ -43,12 +53,12 @@ async function check(runs: number, wrong?: Delivery, change = false): Promise<Se
   const seen: Seen = { crashed: 0, events: 0, diverged: 0 };
   try {
     await fc.assert(
-      fc.asyncProperty(programs, crashes, changes, async (program, at, how) => {
+      fc.asyncProperty(programs, crashes, changes, pageSizes, async (program, at, how, pageEvents) => {
         if (count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
         }
-        const cast: Cast = { program, crashes: at };
+        const cast: Cast = { program, crashes: at, pageEvents };
         if (wrong !== undefined) cast.delivery = wrong;
         if (change) cast.changed = changed(program, how);
         const life = await theatre.live(cast);
@@ -104,12 +114,18 @@ describe("recall", () => {
     async () => {
       let theatre = stage();
       const seen = { count: 0, taken: 0, kept: 0 };
-      const property = fc.asyncProperty(programs, crashes, guards, async (program, at, list) => {
+      const property = fc.asyncProperty(programs, crashes, guards, pageSizes, async (program, at, list, pageEvents) => {
         if (seen.count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
         }
-        const life = await theatre.live({ program, crashes: at, changed: guarded(program, list), guarded: true });
+        const life = await theatre.live({
+          program,
+          crashes: at,
+          pageEvents,
+          changed: guarded(program, list),
+          guarded: true,
+        });
         for (const { type, data } of life.events) {
           if (type === "run.patched") seen[data.old === true ? "kept" : "taken"] += 1;
         }

@@ -79,7 +79,7 @@ export const insertPayloadUse: string = /* sql */ `
 export const payloadText: string = /* sql */ `select text from payloads where digest = ?`;
 
 export const eventsAfter: string = /* sql */ `
-  select seq, at, type, causes, data, hash
+  select seq, at, type, causes, data, lower(hex(hash))
     from events
    where run = ?
      and seq > ?
