@@ -25,11 +25,14 @@ function checkQuiet(asks: Iterable<Ask>, another: boolean): void {
 export class Checkpoints {
   readonly #journal: Journal;
   readonly #open: () => Iterable<Ask>;
+  readonly #signals: () => Seq[];
   #held: (() => void) | undefined;
 
-  constructor(journal: Journal, open: () => Iterable<Ask>) {
+  /** @param signals those that are kept: what is before a checkpoint is not read again, so it names them */
+  constructor(journal: Journal, open: () => Iterable<Ask>, signals: () => Seq[]) {
     this.#journal = journal;
     this.#open = open;
+    this.#signals = signals;
   }
 
   /** Appends the checkpoint; resolves when it is durable, with the segment that it opens and its time. */
@@ -37,7 +40,7 @@ export class Checkpoints {
     checkQuiet(this.#open(), this.#held !== undefined);
     const { promise, resolve } = Promise.withResolvers<{ segment: Segment; at: Timestamp }>();
     const record = (): void =>
-      recordCheckpoint(this.#journal, causes, state, (segment, at) => resolve({ segment, at }));
+      recordCheckpoint(this.#journal, causes, state, this.#signals(), (segment, at) => resolve({ segment, at }));
     if (live) record();
     else this.#held = record;
     return promise;
@@ -55,10 +58,11 @@ function recordCheckpoint(
   journal: Journal,
   causes: readonly Seq[],
   state: Encoded,
+  signals: Seq[],
   durable: (segment: Segment, at: Timestamp) => void,
 ): void {
   const last = journal.state.checkpoint;
-  const data = { state: state.value, parent: last?.seq ?? null };
+  const data = { state: state.value, parent: last?.seq ?? null, ...(signals.length === 0 ? {} : { signals }) };
   const extra = state.payload === undefined ? {} : { payloads: [state.payload] };
   const { seq, at } = journal.append({ type: "checkpoint", data, causes }, extra);
   journal.afterCommit(seq, () => durable({ root: segmentRoot((last?.count ?? 0) + 1), seq }, at));
