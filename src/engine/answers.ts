@@ -31,10 +31,10 @@ export class Answers {
   }
 
   /** Takes an answer that somebody sent. A promise where its schema takes a while. */
-  take(ask: Ask, answer: AnswerMessage, message: string): Promise<void> | undefined {
+  take(ask: Ask, answer: AnswerMessage, message: string): Promise<void> | void {
     const { key } = ask.ref;
     const source: Source = { message, ...(answer.by === undefined ? {} : { by: answer.by }) };
-    if (answer.again !== undefined) return void this.#openAgain(ask, answer, source);
+    if (answer.again !== undefined) return this.#openAgain(ask, answer, source);
     if (answer.error !== undefined) {
       const data = { key, error: answer.error, ...source };
       return void this.#with.journal.recordOutcome(ask, { type: "wait.failed", data });
@@ -44,18 +44,17 @@ export class Answers {
   }
 
   /** Records a value as the answer if it fits the schema of the wait, or its refusal. */
-  accept(ask: Ask, value: Encoded, source: Source): Promise<void> | undefined {
+  accept(ask: Ask, value: Encoded, source: Source): Promise<void> | void {
     const validate = ask.work.kind === "wait" ? ask.work.ask.validate : undefined;
-    if (validate === undefined) return void this.#record(ask, value, source);
+    if (validate === undefined) return this.#record(ask, value, source);
     try {
       const checked = validate(value.text === undefined ? undefined : decode(value.text));
-      if (!(checked instanceof Promise))
-        return void this.#record(ask, toValue(checked, `answer to ${ask.ref.key}`), source);
+      if (!(checked instanceof Promise)) return this.#record(ask, toValue(checked, `answer to ${ask.ref.key}`), source);
       return checked
         .then((fitting) => this.#record(ask, toValue(fitting, `answer to ${ask.ref.key}`), source))
         .catch((error: unknown) => this.#refuse(ask, error, source));
     } catch (error) {
-      return void this.#refuse(ask, error, source);
+      return this.#refuse(ask, error, source);
     }
   }
 

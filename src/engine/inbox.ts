@@ -61,8 +61,8 @@ export class Inbox {
   }
 
   /** Something else looks at a value; what comes next waits for it. */
-  wait(later: Promise<void> | undefined): void {
-    if (later !== undefined) this.#after(later);
+  wait(later: Promise<void> | void): void {
+    if (later instanceof Promise) this.#after(later);
   }
 
   /** Takes in what is new. */
@@ -82,7 +82,7 @@ export class Inbox {
       const { journal } = this.#with;
       journal.takenIn(next.message.number);
       const later = this.#takeOne(next.message, next.texts);
-      if (later !== undefined) this.#after(later);
+      if (later instanceof Promise) this.#after(later);
     }
   }
 
@@ -99,7 +99,7 @@ export class Inbox {
   }
 
   /** A promise where it takes a while. */
-  #takeOne(message: Received, texts: Mail["texts"]): Promise<void> | undefined {
+  #takeOne(message: Received, texts: Mail["texts"]): Promise<void> | void {
     const body = decode(message.body);
     switch (message.kind) {
       case "child":
@@ -112,7 +112,7 @@ export class Inbox {
         return this.#cancelled(message, body as CancelMessage);
       case "pause":
       case "unpause":
-        return void this.#with.pause(body as PauseMessage, message.kind === "pause");
+        return this.#with.pause(body as PauseMessage, message.kind === "pause");
       case "decide":
         return this.#decided(body as unknown as DecideMessage);
       default:
@@ -138,18 +138,18 @@ export class Inbox {
     else journal.recordOutcome(ask, { type: "child.ended", data }, { known: known(output, texts) });
   }
 
-  #answered(message: Received, answer: AnswerMessage): Promise<void> | undefined {
+  #answered(message: Received, answer: AnswerMessage): Promise<void> | void {
     const { asks, answers } = this.#with;
     const ask = asks.waiting(answer.key);
     if (ask?.work.kind !== "wait" || ask.work.ask.kind === "timer") return this.#unanswered(message);
     return answers.take(ask, answer, message.key);
   }
 
-  #signalled({ key }: Received, { name, text, by }: SignalMessage): Promise<void> | undefined {
+  #signalled({ key }: Received, { name, text, by }: SignalMessage): Promise<void> | void {
     const { asks, answers, signals } = this.#with;
     const value = toValue(text === undefined ? undefined : parse(text), `signal ${name}`);
     const ask = waitingFor(asks, name);
-    if (ask === undefined) return void signals.keep(name, value, by, key);
+    if (ask === undefined) return signals.keep(name, value, by, key);
     return answers.accept(ask, value, { message: key, ...(by === undefined ? {} : { by }) });
   }
 

@@ -19,6 +19,7 @@ import { RecallIndex } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
+import type { Encoded } from "./value.ts";
 import { fromValue, textOf } from "./value.ts";
 
 export type Loaded = {
@@ -207,7 +208,14 @@ async function keptSignals(store: Store, run: RunId, start: Event, recall: Recal
   const texts = digests.length === 0 ? new Map<Digest, string>() : await store.payloads(digests);
   return [...found]
     .toSorted(([a], [b]) => a - b)
-    .map(([seq, { name, payload }]) => ({ seq, name, value: { text: textOf(payload, texts), value: payload } }));
+    .map(([seq, { name, payload }]) => ({ seq, name, value: encodedAgain(payload, texts) }));
+}
+
+function encodedAgain(value: Value, texts: ReadonlyMap<Digest, string>): Encoded {
+  const text = textOf(value, texts);
+  return "digest" in value && text !== undefined
+    ? { text, value, payload: { digest: value.digest, text } }
+    : { text, value };
 }
 
 /** What a body is told of its run. */
@@ -257,7 +265,7 @@ async function readCreated(store: Store, run: RunId, texts: Map<Digest, string>)
   for (const [digest, text] of await readTexts(
     store,
     run,
-    payloadsOf(created).map(({ digest }) => digest),
+    payloadsOf(created).map((payload) => payload.digest),
   ))
     texts.set(digest, text);
   return created;

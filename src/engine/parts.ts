@@ -1,6 +1,5 @@
 /** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
-import type { Draft } from "../core/event.ts";
-import type { Digest, Seq } from "../core/event.ts";
+import type { Digest, Draft, Seq } from "../core/event.ts";
 import type { Emitted, RunRow } from "../store/store.ts";
 import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
@@ -125,7 +124,12 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox.wait(answers.accept(ask, value, from)),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
-    ...{ asks, journal, steps, signals, children, waits },
+    asks,
+    journal,
+    steps,
+    signals,
+    children,
+    waits,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });
   const checkpoints = new Checkpoints(
@@ -135,7 +139,14 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
   const inbox: Inbox = new Inbox({
-    ...{ run: row.id, log, journal, asks, answers, signals, children, steps },
+    run: row.id,
+    log,
+    journal,
+    asks,
+    answers,
+    signals,
+    children,
+    steps,
     isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
     cancel: (request) => life.stop(cancelled(row.id, request)),
     pause: life.pause,

@@ -62,7 +62,7 @@ export class Requests {
       checkAnswer(opened.data.schema, answer.text === undefined ? undefined : decode(answer.text), row.id, wait);
     }
     const key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
-    await this.#send(row.id, key, "answer", withBy<AnswerMessage>(answer, { ...(by === undefined ? {} : { by }) }));
+    await this.#send(row.id, key, "answer", withBy<AnswerMessage>(answer, by === undefined ? {} : { by }));
     return this.#taken(row, wait, key);
   }
 

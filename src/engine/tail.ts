@@ -33,7 +33,8 @@ export async function* tail(store: Store, clock: Clock, options: FeedOptions): A
     ...(workflow === undefined ? {} : { workflow }),
   };
   let after = options.after ?? 0;
-  while (signal?.aborted !== true) {
+  for (;;) {
+    if (signal?.aborted === true) return;
     // Whether the run has ended is asked before the feed is read, so nothing can come between the last page and the end.
     const ended = run !== undefined && (await hasEnded(store, run));
     for (let more = true; more;) {

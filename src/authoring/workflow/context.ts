@@ -3,13 +3,16 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
-import type { Log, Operations, RunInfo, Segment } from "../../engine/body.ts";
+import type { Log, Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
+import { checkWorkflow } from "../../engine/options.ts";
 import { labelled } from "../../engine/log.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
 import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
 import { runAll, runMap, runRace } from "./parallel.ts";
 import { Scope, closeInto } from "./scope.ts";
 import type { Recorded, StepFunction, StepOptions } from "./step.ts";
+import type { CallOptions, SignalOptions, WaitOptions } from "./wait.ts";
+import { callAsk, waitAsk } from "./wait.ts";
 import { stepAsk } from "./step.ts";
 
 /**
@@ -24,7 +27,11 @@ export type Context = {
    * @example const total = await ctx.step("total", { input: cart }, (cart, step) => price(cart, step.idempotencyKey));
    */
   step<O>(name: string, run: StepFunction<undefined, O>): Promise<Recorded<Awaited<O>>>;
-  step<I, O>(name: string, options: StepOptions<I>, run: StepFunction<I, O>): Promise<Recorded<Awaited<O>>>;
+  step<I, O>(
+    name: string,
+    options: StepOptions<I, Recorded<Awaited<O>>>,
+    run: StepFunction<I, O>,
+  ): Promise<Recorded<Awaited<O>>>;
   /**
    * One step for each item. At most `concurrency` (default: no limit) are entered and not on record yet, so that is how
    * many a crash can repeat. All items are settled before a failure is thrown, so that what succeeded is on record;
@@ -48,6 +55,30 @@ export type Context = {
   /** Waits for a duration or until a date, for years if need be, without holding a process. */
   sleep(duration: Duration | Date): Promise<void>;
   sleep(name: string, duration: Duration | Date): Promise<void>;
+  /**
+   * Opens a question and waits for its answer: `stemma.resume(run, key, value)` gives it, `stemma.fail` makes it an error.
+   * A run that only waits holds no process, for weeks if need be. Any number may be open at once.
+   *
+   * @throws StepError with what the run was failed with; wait.expired
+   * @example const { approve } = await ctx.wait("approval", { input: report, schema, prompt: "Publish?", expires: "7d" });
+   */
+  wait<O = unknown>(name: string, options?: WaitOptions<O>): Promise<Recorded<O>>;
+  /**
+   * The next signal of this name, sent with `stemma.signal(run, name, payload)`. Those that come early are kept; of one
+   * name they are taken in the order in which they came.
+   *
+   * @throws wait.expired
+   * @example const { amount } = await ctx.signal("payment", { schema: z.object({ amount: z.number() }) });
+   */
+  signal<O = unknown>(name: string, options?: SignalOptions<O>): Promise<Recorded<O>>;
+  /**
+   * Starts a run of another workflow, once, and waits for its output; each call is a run of its own. It is cancelled
+   * and paused with this run.
+   *
+   * @throws StepError with what the called run failed with; workflow.invalid_input
+   * @example const score = await ctx.call(scoring, { customer });
+   */
+  call<I, O>(workflow: Workflow<I, O>, input: I, options?: CallOptions): Promise<O>;
   /** Time of the last outcome this run was given: the same in every recall. Milliseconds since 1970. */
   now(): number;
   /** A number in [0, 1): the same in every recall. */
@@ -112,6 +143,22 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     race: async (branches: Branches) => runRace(operations, at("race"), branches),
     scope: async (name: string, run: () => unknown) =>
       runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
+    async wait(name: string, options: WaitOptions<unknown> = {}) {
+      const scope = at("wait");
+      const ask = waitAsk(scope, name, options);
+      return scope.take(await operations.wait(ask), ask.causes) as never;
+    },
+    async signal(name: string, options: SignalOptions<unknown> = {}) {
+      const scope = at("signal");
+      const ask = waitAsk(scope, name, options, true);
+      return scope.take(await operations.wait(ask), ask.causes) as never;
+    },
+    async call(called: Workflow, input: unknown, options: CallOptions = {}) {
+      const scope = at("call");
+      checkWorkflow(called);
+      const ask = callAsk(scope, called, input, options);
+      return scope.take(await operations.call(ask), ask.causes) as never;
+    },
     async sleep(first: unknown, second?: unknown) {
       const scope = at("sleep");
       const [name, duration] = second === undefined ? ["sleep", first] : [first, second];
@@ -130,6 +177,9 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     race: unawaited(methods.race) as Context["race"],
     scope: unawaited(methods.scope) as Context["scope"],
     sleep: unawaited(methods.sleep),
+    wait: unawaited(methods.wait),
+    signal: unawaited(methods.signal),
+    call: unawaited(methods.call),
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
