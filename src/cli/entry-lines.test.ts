@@ -70,7 +70,7 @@ describe("treeNodes", () => {
     const error = { name: "E\u001b]0;t\u0007", message: "a\nb", cause: { name: "T", message: "\u202e" } };
     for (const line of lines([entry("x\u001b[31m\n", { status: "failed", error })]))
       expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
-        expect(errorLines(error).map(({ text }) => text)).toEqual(["E\u001b]0;t\u0007: a\nb", "caused by T: \u202e"]);
+    expect(errorLines(error).map(({ text }) => text)).toEqual(["E\u001b]0;t\u0007: a\nb", "caused by T: \u202e"]);
   });
 
   test("an attempt says which it is, and when the next one begins", () => {
@@ -94,7 +94,13 @@ describe("treeNodes", () => {
       [
         entry("a-name-that-is-far-too-long-for-it", { output: { inline: "x".repeat(50) } }),
         entry("retries", { status: "retrying", attempt: 2, attemptsMax: 5, retryAt: 160_000, key: "r" }),
-        entry("asks", { kind: "wait", status: "waiting", waitsFor: "approval", until: 900_000, prompt: "日本語 ".repeat(9) }),
+        entry("asks", {
+          kind: "wait",
+          status: "waiting",
+          waitsFor: "approval",
+          until: 900_000,
+          prompt: "日本語 ".repeat(9),
+        }),
       ],
       { width: 40 },
     );

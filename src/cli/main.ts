@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addDoctor } from "./commands/doctor.ts";
 import { addRuns } from "./commands/runs.ts";
 import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
@@ -14,7 +15,7 @@ import { addWorker } from "./commands/worker.ts";
 import { report } from "./report.ts";
 import { survivePipes } from "./terminal.ts";
 
-const commands = [addStart, addWorker, addRuns, addShow, addWatch, addTrace];
+const commands = [addStart, addWorker, addRuns, addShow, addWatch, addTrace, addDoctor];
 
 function programOf(): Command {
   const program = new Command("stemma")

@@ -130,12 +130,7 @@ export function unofferedText(row: RunRow): string {
   return `no worker offers ${offerOf(row)}: start one with a file that exports this version (stemma worker), or restart the run with the version of ${workflow} that is offered.`;
 }
 
-function suspendedLines(
-  data: ShownRun["suspension"],
-  offer: string,
-  entries: readonly Entry[],
-  now: number,
-): string[] {
+function suspendedLines(data: ShownRun["suspension"], offer: string, entries: readonly Entry[], now: number): string[] {
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
   switch (data?.reason) {
     case "waiting":

@@ -113,7 +113,10 @@ describe("runTree", () => {
 
   test("a step that is tried again says when, until it is", () => {
     const error = { name: "Error", message: "no" };
-    const failed: [EventType, object] = ["step.attempt_failed", { key: "a", attempt: 1, attempts: 5, error, retryAt: 99 }];
+    const failed: [EventType, object] = [
+      "step.attempt_failed",
+      { key: "a", attempt: 1, attempts: 5, error, retryAt: 99 },
+    ];
     const [waiting] = entriesOf(runTree(history(failed)));
     expect(waiting).toMatchObject({ status: "retrying", attempt: 1, attemptsMax: 5, retryAt: 99 });
     const [again] = entriesOf(runTree(history(failed, ["step.started", { key: "a", attempt: 2 }])));

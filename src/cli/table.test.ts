@@ -31,6 +31,9 @@ test("in a narrow terminal names are cut first; then each row becomes lines, wit
 });
 
 test("cells that flow fill each line, and none is longer than the terminal is wide", () => {
-  expect(flow([{ text: "one" }, { text: "" }, { text: "two" }, { text: "three" }], 10)).toEqual(["one  two", "  three"]);
+  expect(flow([{ text: "one" }, { text: "" }, { text: "two" }, { text: "three" }], 10)).toEqual([
+    "one  two",
+    "  three",
+  ]);
   expect(flow([{ text: "0123456789abc" }], 6)).toEqual(["01234…"]);
 });

@@ -68,7 +68,10 @@ function columnsOf(rows: readonly Row[], width: number): Columns {
   const time = most(({ line }) => widthOf(line.time ?? ""));
   const name = Math.min(most(labelWidth), nameColumnMax);
   if (width === Infinity) return { width, name, time };
-  const facts = Math.min(most(({ line }) => factsWidth(line)), Math.floor(width * 0.45));
+  const facts = Math.min(
+    most(({ line }) => factsWidth(line)),
+    Math.floor(width * 0.45),
+  );
   const room = width - (time === 0 ? 0 : time + gap.length) - (facts === 0 ? 0 : facts + gap.length);
   return { width, time, name: Math.min(name, Math.max(room, nameColumnMin)) };
 }
@@ -90,9 +93,15 @@ function lineOf(row: Row, columns: Columns): string[] {
   const mark = line.mark === undefined ? "" : `${paintCell(line.mark)} `;
   const label = `${front}${mark}${paintCell({ ...line.name, text: shown })}`;
   const filler = " ".repeat(Math.max(0, columns.name - widthOf(front) - markWidth - widthOf(shown)));
-  const time = columns.time === 0 ? "" : `${gap}${paintCell({ text: (line.time ?? "").padStart(columns.time), style: "dim" })}`;
-  const used = Math.max(columns.name, widthOf(front) + markWidth + widthOf(shown)) + (time === "" ? 0 : columns.time + 2);
-  const { first, rest } = placeFacts(line, columns.width - used, Math.max(columns.width - widthOf(row.inner) - gap.length, namePlacesMin));
+  const time =
+    columns.time === 0 ? "" : `${gap}${paintCell({ text: (line.time ?? "").padStart(columns.time), style: "dim" })}`;
+  const used =
+    Math.max(columns.name, widthOf(front) + markWidth + widthOf(shown)) + (time === "" ? 0 : columns.time + 2);
+  const { first, rest } = placeFacts(
+    line,
+    columns.width - used,
+    Math.max(columns.width - widthOf(row.inner) - gap.length, namePlacesMin),
+  );
   // Nothing is put behind the last text, so that lines do not wrap for nothing.
   const hasMore = first !== "" || line.time !== undefined;
   return [hasMore ? `${label}${filler}${time}${first}` : label, ...rest.map((text) => `${row.inner}${gap}${text}`)];

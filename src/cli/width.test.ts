@@ -22,11 +22,15 @@ test("text is wrapped between words, and a word that is too long is broken", () 
 
 test("nothing is lost by wrapping, and no line is longer than it may be", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom("a", " ", "日", "é", "👩") }), fc.integer({ min: 2, max: 9 }), (text, places) => {
-      const lines = wrap(text, places);
-      for (const line of lines) expect(widthOf(line)).toBeLessThanOrEqual(places);
-      expect(lines.join("").replaceAll(" ", "")).toBe(text.replaceAll(" ", ""));
-      expect(widthOf(cut(text, places))).toBeLessThanOrEqual(places);
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom("a", " ", "日", "é", "👩") }),
+      fc.integer({ min: 2, max: 9 }),
+      (text, places) => {
+        const lines = wrap(text, places);
+        for (const line of lines) expect(widthOf(line)).toBeLessThanOrEqual(places);
+        expect(lines.join("").replaceAll(" ", "")).toBe(text.replaceAll(" ", ""));
+        expect(widthOf(cut(text, places))).toBeLessThanOrEqual(places);
+      },
+    ),
   );
 });

@@ -86,7 +86,10 @@ function paintOf(status: string): string {
  */
 function quoted(...lines: readonly string[]): string {
   const escaped = lines.map((text) =>
-    seen(text).replaceAll("\\", "\\\\").replaceAll('"', String.raw`\"`).replaceAll("&", "&amp;"),
+    seen(text)
+      .replaceAll("\\", "\\\\")
+      .replaceAll('"', String.raw`\"`)
+      .replaceAll("&", "&amp;"),
   );
   return `"${escaped.join(String.raw`\n`)}"`;
 }

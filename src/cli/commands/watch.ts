@@ -37,7 +37,9 @@ async function watch(given: string, options: CommonOptions): Promise<void> {
   const { id } = await findRun(new Stemma({ store }), given);
   const ended = stopSignal();
   const isScreen = process.stdout.isTTY && process.env["TERM"] !== "dumb" && options.json !== true;
-  const status = await (isScreen ? watchOnScreen(store, id, ended) : watchByLine(store, id, ended, options.json === true));
+  const status = await (isScreen
+    ? watchOnScreen(store, id, ended)
+    : watchByLine(store, id, ended, options.json === true));
   if (isTerminal(status)) process.exitCode = status === "succeeded" ? 0 : 1;
 }
 
@@ -104,6 +106,13 @@ async function watchOnScreen(store: Store, run: RunId, signal: AbortSignal): Pro
 
 /** A run that is over stays on the screen as `stemma show` shows it. */
 function printEnd(run: ShownRun): void {
-  const looks = { now: Date.now(), width: terminalWidth(), outputs: false, all: false, open: false, quiet: quietNormal };
+  const looks = {
+    now: Date.now(),
+    width: terminalWidth(),
+    outputs: false,
+    all: false,
+    open: false,
+    quiet: quietNormal,
+  };
   print(...runLines(run, { ...looks, held: isHeld(run.row), texts: new Map() }));
 }
