@@ -163,10 +163,15 @@ function waitingLines(until: number | undefined, entries: readonly Entry[], now:
   const open = entries.filter(({ status }) => status === "waiting");
   const timers = open.filter(({ waitsFor }) => waitsFor === "timer").map(({ key }) => key);
   const others = open.filter(({ waitsFor }) => waitsFor !== "timer").map(({ key }) => key);
+  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
   const lines: string[] = [];
   if (others.length > 0) lines.push(`It waits for an answer to ${named(others)}.`);
   if (until !== undefined) {
-    const what = timers.length === 0 ? "" : `, for ${named(timers)}`;
+    const goals = [
+      ...(timers.length === 0 ? [] : [named(timers)]),
+      ...(retried.length === 0 ? [] : [`the next attempt of ${named(retried)}`]),
+    ];
+    const what = goals.length === 0 ? "" : `, for ${goals.join(" and ")}`;
     const due =
       until > now
         ? `It goes on by itself ${relativeText(until, now)}${what}`

@@ -28,20 +28,17 @@ const unusable: ReadonlySet<string> = new Set([
 export function addDoctor(program: Command): void {
   const command = program
     .command("doctor")
-    .description(
-      "look the store over: its schema, settings, health, workers, and runs that stand still; exit code 1 when there is a problem",
-    );
+    .description("look the store over: what is wrong, and what to do; exit code 1 when there is a problem");
   withCommonOptions(command).action(doctor);
 }
 
 async function doctor(options: CommonOptions): Promise<void> {
   await using store = openStore(options, "look");
-  const findings: Finding[] = [{ check: "store", level: "ok", message: store.name }];
-  findings.push(...(await unlessUnusable("store", async () => (isInspectable(store) ? store.inspect() : []))));
-  // Runs are looked at also in a file that is damaged somewhere, but not in one that cannot be opened.
-  if (!findings.some(({ check, level }) => check === "store" && level === "problem")) {
-    findings.push(...(await unlessUnusable("runs", () => examineRuns(store))));
-  }
+  const seen = await unlessUnusable("store", () => (isInspectable(store) ? store.inspect() : Promise.resolve([])));
+  // A file that is damaged somewhere may still tell of its runs, one that cannot be opened does not.
+  const closed = seen.some(({ check }) => check === "store");
+  const named: Finding = { check: "store", level: "ok", message: store.name };
+  const findings = closed ? seen : [named, ...seen, ...(await unlessUnusable("runs", () => examineRuns(store)))];
   const ok = findings.every(({ level }) => level !== "problem");
   if (!ok) process.exitCode = 1;
   if (options.json === true) return printJson({ ok, store: store.name, findings });
