@@ -39,7 +39,7 @@ class Terminal {
   }
 
   get shown(): string[] {
-    return this.lines.slice(0, this.row);
+    return this.lines.filter((_, i) => i !== this.row);
   }
 }
 
