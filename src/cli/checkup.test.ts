@@ -6,7 +6,7 @@ import { examine, findingsOf, newCheckup } from "./checkup.ts";
 
 const now = 1_000_000;
 
-function row(id: string, status: Status, more: Partial<RunRow & { offered: boolean }> = {}): RunRow {
+function row(id: string, status: Status, more: Partial<RunRow> = {}): RunRow {
   const { state, ...rest } = more;
   const steps = { succeeded: 0, failed: 0, cancelled: 0, reused: 0, attemptsFailed: 0 };
   return {
@@ -31,6 +31,7 @@ function row(id: string, status: Status, more: Partial<RunRow & { offered: boole
     inbox: 0,
     inboxDone: 0,
     claims: 0,
+    offered: true,
     ...rest,
   };
 }
@@ -54,7 +55,7 @@ describe("findingsOf", () => {
     expect(found([later], "offers")).toMatchObject([{ level: "warning" }]);
   });
 
-  test("runs that are held, offered, paused or over need no worker, and where a store does not tell nothing is said", () => {
+  test("runs that are held, offered, paused or over need no worker", () => {
     const rows = [
       row("run_a", "running", { offered: false, worker: "w", dueAt: 0 }),
       row("run_b", "queued", { offered: true, dueAt: now }),

@@ -10,7 +10,7 @@ import type { SuspendReason } from "../core/event.ts";
 import type { Finding } from "../store/inspection.ts";
 import type { RunRow } from "../store/store.ts";
 import { wordsOf } from "./look.ts";
-import { isOffered, offerOf } from "./shown-run.ts";
+import { offerOf } from "./shown-run.ts";
 
 /** Runs of one kind: how many, and the ids of the first of them. */
 type Tally = { count: number; runs: string[] };
@@ -71,7 +71,7 @@ export function examine(checkup: Checkup, row: RunRow, now: number): void {
 
 function examineIdle(checkup: Checkup, row: RunRow, now: number): void {
   const dueMs = row.dueAt === null ? -1 : now - row.dueAt;
-  if (isOffered(row) === false) {
+  if (!row.offered) {
     const tally = tallyOf(checkup.unoffered, offerOf(row), () => ({ count: 0, runs: [], due: 0 }));
     add(tally, row.id);
     if (dueMs >= 0) tally.due += 1;

@@ -149,7 +149,7 @@ describe("stemma", () => {
     const hint = /More: stemma (.*)/.exec(first.err)?.[1]?.split(" ") ?? [];
     const second = stemma(hint);
     expect(listed(second.out)).toEqual([ids[0]]);
-    expect(second.err).toBe("");
+    expect(second.err).not.toContain("More");
     expect(stemma(["runs", "--status", "failed", "paused"])).toMatchObject({ status: 0, out: "" });
   });
 
@@ -182,7 +182,8 @@ describe("stemma", () => {
   test("a queued run says that it needs a worker, and a delayed one when it is due", () => {
     const now = stemma(["start", "demo", "demo.ts"]).out.trim();
     const later = stemma(["start", "demo", "demo.ts", "--delay", "2d"]).out.trim();
-    expect(stemma(["show", now]).out).toContain("No worker has taken it yet");
+    expect(stemma(["show", now]).out).toContain("no worker offers demo@3: start a worker with that version");
+    expect(stemma(["runs"]).err).toContain("No worker offers demo@3");
     expect(stemma(["show", later]).out).toContain("It is due in");
     expect(stemma(["runs"]).out).toContain("due in 2d");
   });
@@ -332,6 +333,12 @@ describe("stemma", () => {
     expect(answer["ok"]).toBe(true);
     const findings = answer["findings"] as { check: string; level: string }[];
     expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(["store", "schema", "leases", "recall"]));
+    stemma(["start", "demo", "demo.ts"]);
+    const standing = stemma(["doctor"]);
+    expect(standing.status).toBe(1);
+    expect(standing.out).toMatch(
+      /^problem {2}offers {7}no worker offers demo@3: 2 runs, 1 of them due .*\n +→ Start a worker/m,
+    );
     const garbage = stemma(["doctor", "--store", "garbage.db"]);
     expect(garbage.status).toBe(1);
     expect(garbage.out).toMatch(/^problem {2}store .*restore a backup/m);

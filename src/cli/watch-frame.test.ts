@@ -32,7 +32,14 @@ function run(steps: readonly [EventType, object][], more: object = {}): ShownRun
         hash: "",
       }) as Event,
   );
-  const row = { id: `run_${"0".repeat(26)}`, state: reduceAll(events), worker: "w_1", dueAt: null, ...more };
+  const row = {
+    id: `run_${"0".repeat(26)}`,
+    state: reduceAll(events),
+    worker: "w_1",
+    dueAt: null,
+    offered: true,
+    ...more,
+  };
   return runOf(row as unknown as RunRow, events);
 }
 
@@ -62,7 +69,7 @@ describe("frameLines", () => {
   test("an open run that no worker has code for says so, and what to do", () => {
     const lines = frameLines(run([], { worker: undefined, offered: false }), { ...size, width: 200 }, 0).join("\n");
     expect(lines).toContain("no worker offers w@1");
-    expect(lines).toMatch(/start one .* or restart the run/);
+    expect(lines).toMatch(/start a worker with that version, or restart/);
     expect(frameLines(run([], { worker: undefined, offered: true }), size, 0).join("\n")).not.toContain("offers");
     expect(frameLines(run([started], { offered: false }), size, 0).join("\n")).not.toContain("offers");
   });

@@ -80,7 +80,10 @@ export type EventData = {
   "run.failed": { error: ErrorRecord; frontier: string[] };
   "run.cancelled": By;
   "run.timed_out": { limitMs: number };
+  /** The run's tags from here on, in the place of those before. */
   "run.set": { tags: string[] };
+  /** Whether the run takes the new code behind a name; `old` where it had passed that place with older code. */
+  "run.patched": { name: string; old?: true };
 
   "step.started": StepRef & { attempt: number; effect?: Effect };
   /** `attempts`: how many there may be in all, for people who look. */
@@ -156,6 +159,7 @@ export const outcomeOf: Readonly<Record<EventType, "value" | "error" | "none" | 
   "run.cancelled": null,
   "run.timed_out": null,
   "run.set": null,
+  "run.patched": null,
   "step.started": null,
   "step.attempt_failed": null,
   "step.succeeded": "value",

@@ -144,6 +144,7 @@ function checkLeases({ db, now }: Inspected): readonly Finding[] {
   const rows = db.read(() => db.prepare(workersHeld).all()) as Held[];
   const at = now();
   const check = "leases";
+  rows.sort((a, b) => b.lease_until - a.lease_until || (a.id < b.id ? -1 : 1));
   if (rows.length === 0) return [{ check, level: "ok", message: "no worker", data: { workers: 0 } }];
   return rows.map(({ id: worker, lease_until: until, runs }): Finding => {
     const data = { worker, leaseUntil: until, runs };
