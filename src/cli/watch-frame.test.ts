@@ -70,8 +70,10 @@ describe("frameLines", () => {
     const lines = frameLines(run([], { worker: undefined, offered: false }), { ...size, width: 200 }, 0).join("\n");
     expect(lines).toContain("no worker offers w@1");
     expect(lines).toMatch(/start a worker with that version, or restart/);
-    expect(frameLines(run([], { worker: undefined, offered: true }), size, 0).join("\n")).not.toContain("offers");
-    expect(frameLines(run([started], { offered: false }), size, 0).join("\n")).not.toContain("offers");
+    expect(frameLines(run([], { worker: undefined, offered: true }), size, 0).join("\n")).not.toContain(
+      "no worker offers",
+    );
+    expect(frameLines(run([started], { offered: false }), size, 0).join("\n")).not.toContain("no worker offers");
   });
 
   test("whatever a run holds, a frame fits the terminal and steers nothing in it", () => {
