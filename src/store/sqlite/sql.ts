@@ -170,8 +170,7 @@ export const news: string = /* sql */ `
 /** Each worker with the number of runs that it holds. */
 export const workersHeld: string = /* sql */ `
   select id, lease_until, (select count(*) from runs where worker = workers.id) as runs
-    from workers
-   order by lease_until desc, id`;
+    from workers`;
 
 // Claims
 
@@ -277,7 +276,7 @@ export const feedOfFamily: string = feedWindow("ifnull(r.family, r.id) = ?");
 export const feedOfWorkflow: string = feedWindow("r.workflow = ?");
 export const feedOfWorkflowAndFamily: string = feedWindow("r.workflow = ? and ifnull(r.family, r.id) = ?");
 
-export const newestEvent: string = /* sql */ `select at from events order by position desc limit 1`;
+export const newestEvent: string = /* sql */ `select at from events where position = (select max(position) from events)`;
 
 // Prune
 
