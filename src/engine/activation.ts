@@ -44,6 +44,7 @@ import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Surroundings } from "./surroundings.ts";
+import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
 import { beginWait } from "./waits.ts";
 import type { WaitSurroundings } from "./waits.ts";
@@ -110,7 +111,7 @@ export class Activation {
       flushed: () => this.#wake(),
       over: (over) => this.#finish(over),
     });
-    this.#checkpoints = new Checkpoints(this.#journal, () => this.#asks.open());
+    this.#checkpoints = new Checkpoints(this.#journal, loaded.pieces, () => this.#asks.open());
     this.#lastDelivered = { seq: loaded.start.seq, at: loaded.start.at };
     this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
     this.#clock = guarded(surroundings.clock, (error) => this.fault(error));
@@ -317,10 +318,11 @@ export class Activation {
     return this.#journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
-  async #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
+  async #checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment> {
     const recorded = this.#checkpoints.ask(causes, state, this.#phase === "live");
     this.#wake();
     const { segment, at } = await recorded;
+    this.#asks.newSegment();
     this.#marks.newSegment();
     this.#lastDelivered = { seq: segment.seq, at };
     return segment;
@@ -415,7 +417,6 @@ export class Activation {
     if (this.#end === undefined) {
       for (const ask of held) this.#begin(ask);
       this.#takeIn(this.#mail);
-      this.#checkpoints.goLive();
     }
     this.#wake();
   }
@@ -455,6 +456,7 @@ export class Activation {
       return;
     }
     if (this.#end !== undefined) return this.#ending(this.#end);
+    this.#checkpoints.record();
     if (this.#steps.running > 0 || !this.#journal.idle) return;
     const waits = onlyWaits(this.#asks.open());
     if (waits !== undefined) this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend(waits));

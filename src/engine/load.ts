@@ -18,6 +18,7 @@ import type { Recall } from "./recall.ts";
 import { RecallIndex } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
+import { readState } from "./state.ts";
 import { fromValue } from "./value.ts";
 
 export type Loaded = {
@@ -32,6 +33,8 @@ export type Loaded = {
   outcomes: RecordedOutcomes;
   /** Texts of the payloads that creation and start name. */
   texts: Map<Digest, string>;
+  /** Digests of the payloads that the state at the start is stored in. */
+  pieces: ReadonlySet<Digest>;
   inbox: readonly Received[];
   /** Texts of the payloads that these messages name. */
   inboxTexts: ReadonlyMap<Digest, string>;
@@ -75,6 +78,7 @@ export async function load(
     lastAt,
     ...reading.found(),
     texts,
+    pieces: await readState(store, row.id, start, texts),
     inbox,
     inboxTexts: await textsOfMessages(store, inbox),
     eventAt: (seq) => eventAt(store, row.id, seq),
