@@ -29,6 +29,8 @@ export type Ask = {
   withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
+  /** It was decided that it may be entered again. */
+  cleared?: boolean;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */
@@ -103,6 +105,22 @@ export class Asks {
     }
     if (k > first) this.#ahead.add(key);
     return key;
+  }
+
+  /** Makes an ask of the engine's own, which no body asks for. */
+  makeFor(key: string, identity: Identity, step: StepAsk, input: Encoded, after: Seq): Ask {
+    const { causes } = step;
+    const work = { kind: "step", ask: step } as const;
+    const ref = refOf(identity, key);
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded: undefined, resolve() {}, stage: "asked" };
+    this.#open.set(key, ask);
+    return ask;
+  }
+
+  /** The open step with this key that is in doubt. */
+  inDoubt(key: string): Ask | undefined {
+    const ask = this.#open.get(key);
+    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
   }
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */

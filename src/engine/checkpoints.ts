@@ -21,15 +21,18 @@ export function notQuiescent(why: string, open: readonly string[]): StemmaError 
 export class Checkpoints {
   readonly #journal: Journal;
   readonly #open: () => Iterable<Ask>;
+  readonly #signals: () => Seq[];
   /** Digests of the payloads of the last state. */
   #pieces: ReadonlySet<Digest>;
   /** One that is asked for in recall is not on record; it waits until the run is live and what was taken back is settled. */
   #held: (() => void) | undefined;
 
-  constructor(journal: Journal, pieces: ReadonlySet<Digest>, open: () => Iterable<Ask>) {
+  /** @param signals those that are kept: what is before a checkpoint is not read again, so it names them */
+  constructor(journal: Journal, pieces: ReadonlySet<Digest>, open: () => Iterable<Ask>, signals: () => Seq[]) {
     this.#journal = journal;
     this.#pieces = pieces;
     this.#open = open;
+    this.#signals = signals;
   }
 
   /** Appends the checkpoint; resolves when it is durable, with the segment that it opens and its time. */
@@ -59,7 +62,8 @@ export class Checkpoints {
     const { value, payloads, pieces } = storeState(state, this.#pieces);
     // Nothing is built on these pieces before they are durable: until then no other checkpoint is taken.
     this.#pieces = pieces;
-    const data = { state: value, parent: last?.seq ?? null };
+    const signals = this.#signals();
+    const data = { state: value, parent: last?.seq ?? null, ...(signals.length === 0 ? {} : { signals }) };
     const { seq, at } = journal.append({ type: "checkpoint", data, causes }, { payloads });
     journal.afterCommit(seq, () => durable({ root: segmentRoot((last?.count ?? 0) + 1), seq }, at));
   }

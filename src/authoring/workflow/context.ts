@@ -58,7 +58,8 @@ export type Context<S = unknown> = {
    * changed is stored: of a list that grew, what was appended; of an object, the entries that changed. At most 32 MB of
    * JSON. The history keeps everything.
    *
-   * Only in the workflow's own scope, with nothing open: no step, wait, call, scope or branch.
+   * Only in the workflow's own scope, with nothing open: no step, wait, call, scope or branch. Steps before it are not
+   * compensated if the run fails behind it.
    *
    * @throws checkpoint.not_quiescent with what is open; json.not_serializable, json.too_deep, payload.too_large;
    * step.nested inside a step
