@@ -20,6 +20,12 @@ export type Timestamp = number;
  */
 export type Value = { inline: Json } | { digest: Digest; bytes: number } | { undefined: true };
 
+/**
+ * The state of a checkpoint that is too large for its event: the root of a tree of payloads that share what is equal
+ * with those of other states (`core/state` says how). `tree` is the form it is written in, `bytes` the size of the whole.
+ */
+export type StateTree = { tree: number; digest: Digest; bytes: number };
+
 /** An error as it is kept: what a body catches live and after a crash is made from this and from nothing else. */
 export type ErrorRecord = {
   name: string;
@@ -135,7 +141,7 @@ export type EventData = {
   "signal.received": By & { name: string; payload: Value; message?: string };
   "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
   /** `signals`: those that came early and are still kept. */
-  checkpoint: { state: Value; parent: Seq | null; signals?: Seq[] };
+  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[] };
   "cancel.requested": By & { message?: string };
   "child.started": StepRef & { run: RunId };
   "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string };

@@ -36,6 +36,7 @@ import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent, Recorded } from "./recall.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
+import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
 import type { Encoded } from "./value.ts";
 
@@ -270,11 +271,11 @@ export class Activation {
     return this.#parts.journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
-  async #checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment> {
+  async #checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment> {
     const recorded = this.#parts.checkpoints.ask(causes, state, this.#phase === "live");
     this.#wake();
     const { segment, at } = await recorded;
-    this.#parts.marks.newSegment();
+    for (const part of [this.#parts.asks, this.#parts.marks, this.#parts.compensation]) part.newSegment();
     this.#lastDelivered = { seq: segment.seq, at };
     return segment;
   }
@@ -378,7 +379,6 @@ export class Activation {
     this.#parts.inbox.take(this.#mail);
     if (this.#end === undefined) {
       this.#parts.undertakings.release();
-      this.#parts.checkpoints.goLive();
     }
     this.#wake();
   }
@@ -418,6 +418,7 @@ export class Activation {
       return;
     }
     if (this.#end !== undefined) return this.#ending(this.#end);
+    this.#parts.checkpoints.record();
     if (this.#parts.steps.running > 0 || !this.#parts.journal.idle || this.#parts.inbox.busy) return;
     if (this.#parts.undertakings.paused) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
     const waits = onlyWaits(this.#parts.asks.open());

@@ -135,6 +135,11 @@ export class Asks {
     return labelOf(path, count(this.#scopes, path));
   }
 
+  /** A checkpoint: what is asked from here on has paths of its own, so no count of before is needed. */
+  newSegment(): void {
+    for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
+  }
+
   get(recorded: Recorded): Ask | undefined {
     return this.#open.get(recorded.key);
   }

@@ -115,7 +115,8 @@ export type Operations = {
   call(ask: CallAsk): Promise<Outcome>;
   /**
    * Continue from here with this state, not from the start: later activations load nothing from before. Only where
-   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives.
+   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
+   * before it is not made up for if the run fails behind it.
    */
   checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */

@@ -35,6 +35,11 @@ export class Compensation {
     this.#successes.push({ ask, seq: event.seq, output, step: ask.work.ask });
   }
 
+  /** A checkpoint: what is before it is not made up for any more, for nobody would know how after a crash. */
+  newSegment(): void {
+    this.#successes = [];
+  }
+
   /** Begins the next, the latest success first; false when all are made up for or have failed to be. */
   next(head: Seq): boolean {
     if (this.#running !== undefined && this.#running.stage !== "recorded" && this.#running.stage !== "delivered")

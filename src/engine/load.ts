@@ -20,6 +20,7 @@ import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
+import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
 export type Loaded = {
@@ -34,6 +35,8 @@ export type Loaded = {
   outcomes: RecordedOutcomes;
   /** Texts of the payloads that creation and start name. */
   texts: Map<Digest, string>;
+  /** Digests of the payloads that the state at the start is stored in. */
+  pieces: ReadonlySet<Digest>;
   inbox: readonly Received[];
   /** Texts of the payloads that these messages name. */
   inboxTexts: ReadonlyMap<Digest, string>;
@@ -80,6 +83,7 @@ export async function load(
     lastAt,
     ...found,
     texts,
+    pieces: await readState(store, row.id, start, texts),
     inbox,
     inboxTexts: await textsOfMessages(store, inbox),
     signals: await keptSignals(store, row.id, start, found.recall),

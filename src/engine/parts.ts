@@ -134,6 +134,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   });
   const checkpoints = new Checkpoints(
     journal,
+    loaded.pieces,
     () => asks.open(),
     () => signals.kept,
   );

@@ -4,6 +4,7 @@ import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
 import type { Log, Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
+import { notQuiescent } from "../../engine/checkpoints.ts";
 import { checkWorkflow } from "../../engine/options.ts";
 import { labelled } from "../../engine/log.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
@@ -18,8 +19,11 @@ import { stepAsk } from "./step.ts";
 /**
  * The context of a running workflow. Everything awaited from it is on record before the code goes on, and is given back
  * from the record, not run again, when the run continues after a crash.
+ *
+ * `S` is the state that the workflow gives to its checkpoints: say it where `ctx` is declared, and `ctx.restored` and
+ * `ctx.checkpoint` have its type.
  */
-export type Context = {
+export type Context<S = unknown> = {
   /**
    * Runs a function once and records its outcome.
    *
@@ -79,6 +83,33 @@ export type Context = {
    * @example const score = await ctx.call(scoring, { customer });
    */
   call<I, O>(workflow: Workflow<I, O>, input: I, options?: CallOptions): Promise<O>;
+  /**
+   * Continue from here with this state, not from the start. The code goes on when the state is on stable storage; later
+   * activations load what follows the last checkpoint and nothing before it, and steps are counted anew. Only what
+   * changed is stored: of a list that grew, what was appended; of an object, the entries that changed. At most 32 MB of
+   * JSON. The history keeps everything.
+   *
+   * Only in the workflow's own scope, with nothing open: no step, wait, call, scope or branch. Steps before it are not
+   * compensated if the run fails behind it.
+   *
+   * @throws checkpoint.not_quiescent with what is open; json.not_serializable, json.too_deep, payload.too_large;
+   * step.nested inside a step
+   * @example
+   * const crawl = workflow({ name: "crawl" }, async (ctx: Context<{ page: number; found: string[] }>) => {
+   *   let state = ctx.restored ?? { page: 0, found: [] };
+   *   while (state.page < 100) {
+   *     state = await ctx.step("page", () => readPage(state));
+   *     await ctx.checkpoint(state);
+   *   }
+   *   return state.found;
+   * });
+   */
+  checkpoint(state: S): Promise<void>;
+  /**
+   * The state of the last checkpoint, decoded from what is stored, where this activation began; `undefined` where it
+   * began at the start of the run. It does not change while the code goes on.
+   */
+  readonly restored: Recorded<S> | undefined;
   /** Time of the last outcome this run was given: the same in every recall. Milliseconds since 1970. */
   now(): number;
   /** A number in [0, 1): the same in every recall. */
@@ -125,7 +156,7 @@ export type Context = {
 };
 
 /** Makes the context of one activation. */
-export function contextOf(operations: Operations, info: RunInfo): Context {
+export function contextOf(operations: Operations, info: RunInfo, root: Scope): Context {
   const at = (method: string): Scope => scopeAtHand(operations, method);
   const methods = {
     async step(name: string, second: unknown, third?: unknown) {
@@ -139,10 +170,20 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
       const [options, run] = stepArguments("map", name, third, fourth);
       return runMap(operations, scope, name, items, options, run) as never;
     },
-    all: async (branches: Branches) => runAll(operations, at("all"), branches),
-    race: async (branches: Branches) => runRace(operations, at("race"), branches),
-    scope: async (name: string, run: () => unknown) =>
-      runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
+    async all(branches: Branches) {
+      const scope = at("all");
+      return scope.whileOpen(Object.keys(branches).join(", "), () => runAll(operations, scope, branches));
+    },
+    async race(branches: Branches) {
+      const scope = at("race");
+      return scope.whileOpen(Object.keys(branches).join(", "), () => runRace(operations, scope, branches));
+    },
+    async scope(name: string, run: () => unknown) {
+      const scope = at("scope");
+      checkName(name, "name of a scope");
+      return scope.whileOpen(name, () => runScope(operations, scope, name, run));
+    },
+    checkpoint: async (state: unknown) => runCheckpoint(operations, root, at("checkpoint"), state),
     async wait(name: string, options: WaitOptions<unknown> = {}) {
       const scope = at("wait");
       const ask = waitAsk(scope, name, options);
@@ -180,6 +221,8 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     wait: unawaited(methods.wait),
     signal: unawaited(methods.signal),
     call: unawaited(methods.call),
+    checkpoint: unawaited(methods.checkpoint),
+    restored: info.restored,
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
@@ -210,6 +253,18 @@ function unawaited<A extends unknown[], R>(method: (...args: A) => Promise<R>): 
 /** The scope that a body starts in: all it knows is that its run was created, or restored from a checkpoint. */
 export function rootScope({ root, seq }: Segment): Scope {
   return new Scope(root, [seq]);
+}
+
+async function runCheckpoint(operations: Operations, root: Scope, scope: Scope, state: unknown): Promise<void> {
+  if (scope !== root) {
+    const why = "A checkpoint closes a segment of the whole run. Use it outside of ctx.scope, ctx.all and ctx.race";
+    throw notQuiescent(why, [scope.path]);
+  }
+  const opened = root.opened();
+  if (opened.length > 0) {
+    throw notQuiescent("A checkpoint needs all scopes and branches to be closed. Await them before", opened);
+  }
+  root.moveTo(await operations.checkpoint(root.causes(), state));
 }
 
 function stepArguments(
