@@ -385,14 +385,14 @@ export class Activation {
     this.#due = outcome === undefined ? due : undefined;
     if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
     const ask = this.#asks.get(due);
-    if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts);
+    if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts, true);
     this.#wake();
   }
 
-  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
+  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
     ask.stage = "delivered";
     this.#asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts) : undefined;
+    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);

@@ -41,10 +41,10 @@ export type Loaded = {
   now: () => Timestamp;
 };
 
-/** Events read at a time: a few hundred are read in a millisecond, and a page more costs a server little. */
-const pageEventsUsual = 500;
+/** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
+const pageEventsUsual = 250;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
-const keptPages = 2;
+const keptPages = 4;
 const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
@@ -177,7 +177,7 @@ class Reading {
       store: this.#store,
       run: this.#row.id,
       pageEvents: this.#pageEvents,
-      seqs: Int32Array.from(recall.outcomes, (recorded) => recorded?.outcome ?? -1),
+      seqs: this.#index.outcomeSeqs(),
       kept: this.#kept,
       sums: this.#sums,
       from: this.#from,

@@ -109,6 +109,12 @@ export class RecallIndex implements Recall {
     return this;
   }
 
+  outcomeSeqs(): Int32Array {
+    const seqs = new Int32Array(this.outcomes.length);
+    for (const [i, recorded] of this.outcomes.entries()) seqs[i] = recorded?.outcome ?? 0;
+    return seqs;
+  }
+
   has(key: string): boolean {
     return this.#byKey.has(key);
   }
@@ -147,8 +153,8 @@ export class RecallIndex implements Recall {
       outcome: undefined,
       asked: false,
       plain: ref.input === undefined && ref.n === undefined,
-      ...(many === undefined ? {} : { causes: many, spelledAt }),
     };
+    if (many !== undefined) Object.assign(recorded, { causes: many, spelledAt });
     this.#byKey.set(recorded.key, recorded);
     if (!recorded.plain) this.#byText.set(identityText(identityOf(ref)), recorded);
     this.asks.push(recorded);
