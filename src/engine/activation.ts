@@ -38,7 +38,7 @@ import { startOf } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent, Recorded } from "./recall.ts";
+import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -78,8 +78,8 @@ export class Activation {
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
   readonly #cursor: RecallCursor;
-  /** A recorded outcome that is due and still being read. */
-  #due: Recorded | undefined;
+  /** Seq of a recorded outcome that is due and still being read. */
+  #due: Seq | undefined;
   readonly #waits: WaitSurroundings;
   readonly #asks: Asks;
   readonly #journal: Journal;
@@ -173,7 +173,7 @@ export class Activation {
     };
     texts.clear();
     // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
-    if (this.#loaded.recall.asks.length === 0) this.#goLive();
+    if (this.#loaded.recall.asks === 0) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -367,7 +367,10 @@ export class Activation {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
     const due = this.#due ?? this.#cursor.next();
-    if (due === "nothing") return this.#goLive();
+    if (due === "nothing") {
+      this.#loaded.recall.forget();
+      return this.#goLive();
+    }
     if (due === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
@@ -379,12 +382,12 @@ export class Activation {
     this.#deliverRecorded(due);
   }
 
-  #deliverRecorded(due: Recorded): void {
+  #deliverRecorded(due: Seq): void {
     const { outcomes } = this.#loaded;
     const outcome = outcomes.take();
     this.#due = outcome === undefined ? due : undefined;
     if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
-    const ask = this.#asks.get(due);
+    const ask = this.#asks.get(outcome.event.data.key);
     if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts, true);
     this.#wake();
   }

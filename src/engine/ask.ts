@@ -103,8 +103,8 @@ export class Asks {
     return labelOf(path, count(this.#scopes, path));
   }
 
-  get(recorded: Recorded): Ask | undefined {
-    return this.#open.get(recorded.key);
+  get(key: string): Ask | undefined {
+    return this.#open.get(key);
   }
 
   /** The open wait or call with this key. */

@@ -14,8 +14,7 @@ import type { Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
-import type { Recall } from "./recall.ts";
-import { RecallIndex } from "./recall.ts";
+import { Recall } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
 import { fromValue } from "./value.ts";
@@ -86,7 +85,7 @@ class Reading {
   readonly #row: RunRow;
   readonly #pageEvents: number;
   readonly #from: Seq;
-  readonly #index: RecallIndex;
+  readonly #recall: Recall;
   readonly #kept: StoredOutcome[] = [];
   #keptChars = 0;
   #keeping = true;
@@ -102,7 +101,7 @@ class Reading {
     this.#row = row;
     this.#pageEvents = pageEvents;
     this.#from = row.state.checkpoint?.seq ?? 0;
-    this.#index = new RecallIndex(this.#from, row.state.seq);
+    this.#recall = new Recall(this.#from, row.state.seq);
     this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
   }
 
@@ -141,7 +140,7 @@ class Reading {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const event = unseal(stored);
-    const settles = this.#index.add(event);
+    const settles = this.#recall.add(event);
     if (stored.seq === this.#from) {
       this.#start = event;
       for (const { digest } of payloadsOf(event)) {
@@ -172,12 +171,12 @@ class Reading {
   }
 
   found(): { recall: Recall; outcomes: RecordedOutcomes } {
-    const recall = this.#index.done();
+    const recall = this.#recall.complete();
     const outcomes = new RecordedOutcomes({
       store: this.#store,
       run: this.#row.id,
       pageEvents: this.#pageEvents,
-      seqs: this.#index.outcomeSeqs(),
+      seqs: recall.outcomeSeqs(),
       kept: this.#kept,
       sums: this.#sums,
       from: this.#from,

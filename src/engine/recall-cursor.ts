@@ -1,10 +1,10 @@
 /**
  * Where a recall stands: which recorded outcome comes next, and whether it is due. It is due when its own ask, and
  * every recorded ask that had been made before it was delivered, have been made again. So a body that does plain I/O
- * between steps meets each outcome at the same point of its path, however long its I/O takes this time. What it has
- * stepped over is cleared, so a recall takes less memory the further it comes.
+ * between steps meets each outcome at the same point of its path, however long its I/O takes this time.
  */
-import type { Recall, Recorded } from "./recall.ts";
+import type { Seq } from "../core/event.ts";
+import type { Recall } from "./recall.ts";
 
 export class RecallCursor {
   readonly #recall: Recall;
@@ -18,25 +18,23 @@ export class RecallCursor {
     this.#afterAsks = afterAsks;
   }
 
-  /** The next outcome if it is due, and steps over it; "nothing" when all are delivered and all asks were made again. */
-  next(): Recorded | "not yet" | "nothing" {
-    const { asks, outcomes } = this.#recall;
-    const recorded = outcomes[this.#outcome];
-    const before = recorded?.outcome ?? Infinity;
-    for (let ask = asks[this.#ask]; ask !== undefined && ask.after < before; ask = asks[this.#ask]) {
-      if (ask.asked) asks[this.#ask] = undefined;
-      else if (this.#afterAsks || recorded === undefined) return "not yet";
+  /**
+   * Seq of the next outcome if it is due, and steps over it; "nothing" when all are delivered and all asks were made
+   * again.
+   */
+  next(): Seq | "not yet" | "nothing" {
+    const recall = this.#recall;
+    const isLast = this.#outcome >= recall.outcomes;
+    const seq = isLast ? Infinity : recall.outcomeAt(this.#outcome);
+    // Without the rule, asks are passed by unmade; they are waited for when all outcomes are delivered.
+    if (isLast && !this.#afterAsks) this.#ask = 0;
+    while (this.#ask < recall.asks && recall.afterOf(this.#ask) < seq) {
+      if (!recall.wasMade(this.#ask) && (this.#afterAsks || isLast)) return "not yet";
       this.#ask += 1;
     }
-    if (recorded === undefined) {
-      if (asks.some((ask) => ask?.asked === false)) return "not yet";
-      asks.length = 0;
-      outcomes.length = 0;
-      return "nothing";
-    }
-    if (!recorded.asked) return "not yet";
-    outcomes[this.#outcome] = undefined;
+    if (isLast) return "nothing";
+    if (!recall.isAwaited(this.#outcome)) return "not yet";
     this.#outcome += 1;
-    return recorded;
+    return seq;
   }
 }
