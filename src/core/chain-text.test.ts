@@ -22,7 +22,10 @@ const { json } = fc.letrec<{ json: Json }>((tie) => ({
     fc.array(tie("json"), { maxLength: 3 }),
     fc
       .array(fc.tuple(member, tie("json")), { maxLength: 3 })
-      .map((entries) => JSON.parse(`{${entries.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join()}}`) as Json),
+      .map(
+        (entries) =>
+          JSON.parse(`{${entries.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join()}}`) as Json,
+      ),
   ),
 }));
 const value = fc.oneof(
@@ -35,13 +38,16 @@ const data = fc.dictionary(
   fc.constantFrom("key", "output", "given", "input", "kept", "detail", "error", "tags"),
   value,
   { maxKeys: 5 },
-) as fc.Arbitrary<Record<string, Json>>;
-const causes = fc.oneof(fc.array(fc.nat(), { maxLength: 3 }), fc.nat().map((same) => ({ same })));
+);
+const causes = fc.oneof(
+  fc.array(fc.nat(), { maxLength: 3 }),
+  fc.nat().map((same) => ({ same })),
+);
 
 const stored: fc.Arbitrary<StoredEvent> = fc
   .tuple(data, causes, fc.nat(), fc.nat(), fc.constantFrom<EventType>("step.succeeded", "run.suspended"))
   .map(([some, because, seq, at, type]) => {
-    const clean = JSON.parse(canonical(some as Json)) as Json;
+    const clean = JSON.parse(canonical(some)) as Json;
     return seal(sha256, previous, { seq, at, type, causes: because, data: clean });
   });
 
@@ -58,13 +64,20 @@ describe("the hash of a stored event's texts", () => {
 
   test("is another one as soon as any character is another one, is missing, or is added", () => {
     fc.assert(
-      fc.property(stored, fc.constantFrom("data" as const, "causes" as const), fc.nat(), text, fc.nat(2), (event, field, at, put, cut) => {
-        const before = event[field];
-        const i = at % (before.length + 1);
-        const after = before.slice(0, i) + put + before.slice(i + cut);
-        fc.pre(after !== before && after.isWellFormed());
-        expect(storedHash(sha256, previous, { ...event, [field]: after })).not.toBe(event.hash);
-      }),
+      fc.property(
+        stored,
+        fc.constantFrom("data" as const, "causes" as const),
+        fc.nat(),
+        text,
+        fc.nat(2),
+        (event, field, at, put, cut) => {
+          const before = event[field];
+          const i = at % (before.length + 1);
+          const after = before.slice(0, i) + put + before.slice(i + cut);
+          fc.pre(after !== before && after.isWellFormed());
+          expect(storedHash(sha256, previous, { ...event, [field]: after })).not.toBe(event.hash);
+        },
+      ),
       { numRuns: 3000 },
     );
   });
@@ -80,7 +93,13 @@ describe("the hash of a stored event's texts", () => {
 
   test("stays the same when an inline value is kept apart, as when it is removed from the store", () => {
     const output = { inline: { a: ['"}', 1] } };
-    const event = seal(sha256, previous, { seq: 1, at: 1, type: "step.succeeded", causes: [0], data: { key: "x", output } });
+    const event = seal(sha256, previous, {
+      seq: 1,
+      at: 1,
+      type: "step.succeeded",
+      causes: [0],
+      data: { key: "x", output },
+    });
     const apart = canonical(output.inline);
     const reference = { bytes: apart.length, digest: sha256(apart) };
     const moved = { ...event, data: canonical({ key: "x", output: reference }) };

@@ -80,7 +80,17 @@ function sealed(hash: Hash, data: Json): Json {
   return result;
 }
 
-export const valueFields = ["input", "given", "output", "context", "value", "default", "payload", "state", "kept"] as const;
+export const valueFields = [
+  "input",
+  "given",
+  "output",
+  "context",
+  "value",
+  "default",
+  "payload",
+  "state",
+  "kept",
+] as const;
 
 /**
  * Inline or kept apart, a value counts by digest and size alone, so moving it out of its event changes no hash. Whatever

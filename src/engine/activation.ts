@@ -13,7 +13,6 @@
  */
 import type { Digest, Draft, EventOf, Seq } from "../core/event.ts";
 import { isStemmaError } from "../core/error.ts";
-import type { StemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Commit, Message, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
@@ -78,8 +77,6 @@ export class Activation {
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
   readonly #cursor: RecallCursor;
-  /** Seq of a recorded outcome that is due and still being read. */
-  #due: Seq | undefined;
   readonly #waits: WaitSurroundings;
   readonly #asks: Asks;
   readonly #journal: Journal;
@@ -112,7 +109,7 @@ export class Activation {
     this.#with = surroundings;
     this.#workflow = workflow;
     this.#loaded = loaded;
-    this.#cursor = new RecallCursor(loaded.recall, surroundings.delivery.afterAsks);
+    this.#cursor = new RecallCursor(loaded.recall, loaded.outcomes, surroundings.delivery.afterAsks);
     this.#asks = new Asks(loaded.recall);
     this.#journal = new Journal(row, loaded, {
       ...surroundings,
@@ -213,17 +210,19 @@ export class Activation {
     this.#wake();
   }
 
-  cut(): void {
+  cut(pauseMs = 0): void {
     if (this.#phase === "over" || this.#journal.releasing) return;
     if (this.#phase === "recall") this.#journal.rollBack();
     this.#steps.abortAll();
-    this.#giveBack({ dueAt: this.#loaded.now(), force: true }, "drained");
+    this.#giveBack({ dueAt: this.#loaded.now() + pauseMs, force: true }, "drained");
   }
 
   /** The history cannot be read or continued: the run is suspended and says why, instead of being tried for ever. */
   fault(error: unknown): void {
     if (this.#phase === "over" || this.#journal.releasing) return;
     this.#with.log.error("A run cannot go on", { run: this.run, error: String(error) });
+    // What is on record could not be read for now.
+    if (this.#phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
     const detail = toRecord(error) as unknown as Json;
     this.#setAside({ reason: "corrupt", detail }, null, "suspended");
   }
@@ -341,16 +340,8 @@ export class Activation {
       else if (!this.#draining) this.#recallTurn();
       else this.cut();
     } catch (error) {
-      if (this.#phase === "recall" && isStemmaError(error) && error.retryable) this.#unread(error);
-      else this.fault(error);
+      this.fault(error);
     }
-  }
-
-  /** What is recorded cannot be read for now: the run is given back, to be tried again. */
-  #unread(error: StemmaError): void {
-    this.#with.log.error("A run cannot be read", { run: this.run, error: String(error) });
-    this.#journal.rollBack();
-    this.#giveBack({ dueAt: this.#loaded.now() + unreadMs, force: true }, "drained");
   }
 
   #liveTurn(): void {
@@ -366,12 +357,10 @@ export class Activation {
   #recallTurn(): void {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
-    const due = this.#due ?? this.#cursor.next();
-    if (due === "nothing") {
-      this.#loaded.recall.forget();
-      return this.#goLive();
-    }
-    if (due === "not yet") {
+    const next = this.#cursor.next();
+    if (next === "nothing") return this.#goLive();
+    if (next === "reading") return void this.#cursor.arrived().then(() => this.#wake());
+    if (next === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
       this.#stallTimer = this.#with.clock.after(grace, () => {
@@ -379,16 +368,8 @@ export class Activation {
       });
       return;
     }
-    this.#deliverRecorded(due);
-  }
-
-  #deliverRecorded(due: Seq): void {
-    const { outcomes } = this.#loaded;
-    const outcome = outcomes.take();
-    this.#due = outcome === undefined ? due : undefined;
-    if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
-    const ask = this.#asks.get(outcome.event.data.key);
-    if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts, true);
+    const ask = this.#asks.get(next.event.data.key);
+    if (ask !== undefined) this.#deliver(ask, next.event, next.texts, true);
     this.#wake();
   }
 

@@ -5,13 +5,18 @@ import type { Event, StepRef } from "../core/event.ts";
 import { identityOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
-import type { Recall } from "./recall.ts";
-import { recallOf } from "./recall.ts";
+import { Recall } from "./recall.ts";
 import { digestOf, toValue } from "./value.ts";
 
 const inputs = { a: toValue("a", "input"), b: toValue("b", "input") };
 const [a, b] = [digestOf(inputs.a), digestOf(inputs.b)];
 const nothing = recallOf([]);
+
+function recallOf(events: readonly Event[]): Recall {
+  const recall = new Recall(events[0]?.seq ?? 0, events.at(-1)?.seq ?? -1);
+  for (const event of events) recall.add(event);
+  return recall.complete();
+}
 
 /** What is recorded when these steps have succeeded, in this order. */
 function recorded(...refs: readonly StepRef[]): Recall {

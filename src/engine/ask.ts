@@ -63,7 +63,17 @@ export class Asks {
     const identity: Identity = { scope, name, input: digest, n: this.#place(path, k, scope, name, digest) };
     const recorded = this.#recall.take(identity);
     const key = this.#label(path, k, recorded);
-    const ask: Ask = { identity, ref: refOf(identity, key), causes, after, input, work, recorded, resolve, stage: "asked" };
+    const ask: Ask = {
+      identity,
+      ref: refOf(identity, key),
+      causes,
+      after,
+      input,
+      work,
+      recorded,
+      resolve,
+      stage: "asked",
+    };
     this.#open.set(key, ask);
     return ask;
   }

@@ -205,11 +205,7 @@ export async function textsOfMessages(
 }
 
 /** The first event of a run that is loaded from its last checkpoint on. */
-async function readCreated(
-  store: Store,
-  run: RunId,
-  texts: Map<Digest, string>,
-): Promise<EventOf<"run.created">> {
+async function readCreated(store: Store, run: RunId, texts: Map<Digest, string>): Promise<EventOf<"run.created">> {
   const page = await store.history(run, { after: -1, limit: 1 });
   const [stored] = page?.events ?? [];
   if (stored === undefined || storedHash(sha256, genesis(sha256, run), stored) !== stored.hash) {
@@ -217,7 +213,8 @@ async function readCreated(
   }
   const created = unseal(stored);
   if (created.type !== "run.created") throw corrupt(run, `expected event 0 to be run.created, found ${created.type}`);
-  for (const [digest, text] of await readTexts(store, run, payloadsOf(created).map(({ digest }) => digest))) texts.set(digest, text);
+  const digests = payloadsOf(created).map((reference) => reference.digest);
+  for (const [digest, text] of await readTexts(store, run, digests)) texts.set(digest, text);
   return created;
 }
 

@@ -3,26 +3,44 @@
  * every recorded ask that had been made before it was delivered, have been made again. So a body that does plain I/O
  * between steps meets each outcome at the same point of its path, however long its I/O takes this time.
  */
-import type { Seq } from "../core/event.ts";
 import type { Recall } from "./recall.ts";
+import type { RecordedOutcome, RecordedOutcomes } from "./recorded-outcomes.ts";
 
 export class RecallCursor {
   readonly #recall: Recall;
+  readonly #outcomes: RecordedOutcomes;
   readonly #afterAsks: boolean;
   #outcome = 0;
   #ask = 0;
 
   /** @param afterAsks the rule of delivery says whether an outcome waits for the asks made before it */
-  constructor(recall: Recall, afterAsks: boolean) {
+  constructor(recall: Recall, outcomes: RecordedOutcomes, afterAsks: boolean) {
     this.#recall = recall;
+    this.#outcomes = outcomes;
     this.#afterAsks = afterAsks;
   }
 
   /**
-   * Seq of the next outcome if it is due, and steps over it; "nothing" when all are delivered and all asks were made
-   * again.
+   * The next outcome if it is due, and steps over it. "reading": it is due and will be there when `arrived` resolves.
+   * "nothing": all are delivered and all asks were made again; what is on record is forgotten then.
+   *
+   * @throws what the store throws; store.corrupt
    */
-  next(): Seq | "not yet" | "nothing" {
+  next(): RecordedOutcome | "not yet" | "reading" | "nothing" {
+    const due = this.#isDue();
+    if (due === "nothing") this.#recall.forget();
+    if (due !== "due") return due;
+    const outcome = this.#outcomes.take();
+    if (outcome === undefined) return "reading";
+    this.#outcome += 1;
+    return outcome;
+  }
+
+  arrived(): Promise<void> {
+    return this.#outcomes.arrived();
+  }
+
+  #isDue(): "due" | "not yet" | "nothing" {
     const recall = this.#recall;
     const isLast = this.#outcome >= recall.outcomes;
     const seq = isLast ? Infinity : recall.outcomeAt(this.#outcome);
@@ -33,8 +51,6 @@ export class RecallCursor {
       this.#ask += 1;
     }
     if (isLast) return "nothing";
-    if (!recall.isAwaited(this.#outcome)) return "not yet";
-    this.#outcome += 1;
-    return seq;
+    return recall.isAwaited(this.#outcome) ? "due" : "not yet";
   }
 }

@@ -4,8 +4,8 @@ import type { Causes, Draft, Event, EventType, Value } from "../core/event.ts";
 import { labelOf, parseKey } from "../core/identity.ts";
 import type { Identity } from "../core/identity.ts";
 import { sha256 } from "./hash.ts";
-import type { Recall, Recorded } from "./recall.ts";
-import { latest, recallOf } from "./recall.ts";
+import type { Recorded } from "./recall.ts";
+import { Recall, latest } from "./recall.ts";
 
 type Step = { [T in EventType]: { type: T; data: Extract<Draft, { type: T }>["data"]; causes?: Causes } }[EventType];
 
@@ -23,6 +23,12 @@ function history(...steps: Step[]): Event[] {
     ...steps,
   ];
   return all.map((step, seq) => ({ ...step, seq, at: seq, causes: step.causes ?? [0], hash: "" }));
+}
+
+function recallOf(events: readonly Event[]): Recall {
+  const recall = new Recall(events[0]?.seq ?? 0, events.at(-1)?.seq ?? -1);
+  for (const event of events) recall.add(event);
+  return recall.complete();
 }
 
 const recall = (...steps: Step[]): Recall => recallOf(history(...steps));

@@ -217,13 +217,6 @@ export class Recall {
   }
 }
 
-/** Indexes a history that is at hand as a whole. */
-export function recallOf(history: readonly Event[]): Recall {
-  const recall = new Recall(history[0]?.seq ?? 0, history.at(-1)?.seq ?? -1);
-  for (const event of history) recall.add(event);
-  return recall.complete();
-}
-
 /** Notes what an event says of its ask; false where it says nothing. */
 function note(facts: Facts, event: Event): boolean {
   if (event.type === "step.started") facts.started ??= event.seq;

@@ -149,7 +149,15 @@ export async function live(options: LifeOptions): Promise<Life> {
     });
     const stemma = new Stemma(
       { store: dead, workflows: [definition], log: silent, lease: 1000 },
-      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, abortGraceMs: 60, pollMs: 20, pageEvents: options.pageEvents ?? 1000 },
+      {
+        clock,
+        delivery: options.delivery ?? rule,
+        lingerMs: 40,
+        recallGraceMs: 400,
+        abortGraceMs: 60,
+        pollMs: 20,
+        pageEvents: options.pageEvents ?? 1000,
+      },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;
