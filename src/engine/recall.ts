@@ -11,8 +11,9 @@
 import type { Event, EventOf, Seq, StepRef, Timestamp } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
-import { identityOf, identityText, labelOf, pathOf } from "../core/identity.ts";
+import { identityOf, labelOf, pathOf } from "../core/identity.ts";
 import { causesWrittenOut } from "./appender.ts";
+import { identityKey } from "./identity-key.ts";
 
 /** An event that settles an ask. */
 export type OutcomeEvent = { [T in OutcomeType]: EventOf<T> }[OutcomeType];
@@ -126,7 +127,7 @@ export class Recall {
     this.#first[ask] = seq;
     this.#after[ask] = ref.after ?? this.#latest[seq - this.#from] ?? 0;
     if (ref.input !== undefined || ref.n !== undefined) {
-      this.#byText.set(identityText(identityOf(ref)), ask);
+      this.#byText.set(identityKey(identityOf(ref)), ask);
       this.#flags[ask] = hasText;
     }
     const spelledAt = "same" in causes ? causes.same : seq;
@@ -168,7 +169,7 @@ export class Recall {
   #find(identity: Identity): number | undefined {
     const { scope, name, input, n } = identity;
     if (this.#byText.size > 0) {
-      const text = identityText(identity);
+      const text = identityKey(identity);
       const ask = this.#byText.get(text);
       this.#byText.delete(text);
       if (ask !== undefined) return ask;
