@@ -33,7 +33,7 @@ export type Ask = {
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */
-  abort?: AbortController;
+  abort?: AbortController | undefined;
   /** When the timer of an open wait fires, and how it is stopped. */
   until?: number;
   stop?: () => void;

@@ -163,6 +163,8 @@ export class StepRunner {
       // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
       if (this.#running.size === 0) this.#running = new Map();
       for (const stop of work.stopTimers) stop();
+      // Its outcome may wait long for its turn, behind those of thousands of others.
+      work.ask.abort = undefined;
       if (this.#with.isOver()) return;
       const seq = record();
       // The place is free when the outcome is durable: until then a crash would repeat it, and the limit says how much
