@@ -135,11 +135,12 @@ class Reading {
 
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
+    // What a newer version wrote is left to it, before anything is found wrong with it here.
+    const event = unseal(stored);
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(sha256, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
-    const event = unseal(stored);
     const settles = this.#recall.add(event);
     if (stored.seq === this.#from) {
       this.#start = event;

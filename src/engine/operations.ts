@@ -42,7 +42,7 @@ export function operationsOf(primitives: Primitives): Operations {
         const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
         return ask(asked, input, { kind: "step", ask: asked });
       } catch (error) {
-        return Promise.reject(error as Error);
+        return Promise.reject(error);
       }
     },
     async wait(asked) {
