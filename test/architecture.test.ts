@@ -7,12 +7,13 @@ import { expect, test } from "vitest";
 const rooms: Readonly<Record<string, readonly string[]>> = {
   "core/": [],
   "store/store.ts": ["core/"],
-  "store/sqlite/": ["core/", "store/store.ts", "node:"],
+  "store/inspection.ts": ["core/"],
+  "store/sqlite/": ["core/", "store/store.ts", "store/inspection.ts", "node:"],
   "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec"],
   "authoring/workflow/": ["core/", "engine/", "node:async_hooks", "@standard-schema/spec"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
   "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
-  "index.ts": ["core/", "store/store.ts", "engine/", "authoring/"],
+  "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "testing.ts": ["testing/", "engine/"],
 };

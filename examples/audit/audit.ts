@@ -1,14 +1,15 @@
 /**
  * The workflow: a licence and documentation audit of everything that is installed in a directory. Each package is one
  * step with the package as its declared input, so a crash loses at most the packages in flight, and those are asked for
- * again under the same idempotency key: the paid service charges none of them twice.
+ * again under the same idempotency key: the paid service charges none of them twice. When it is busy or broken, the
+ * engine tries the step again, as the service asks for it.
  */
 import { z } from "zod";
 import { workflow } from "../../src/index.ts";
 import type { Workflow } from "../../src/index.ts";
 import { listPackages, readPackage } from "./packages.ts";
 import type { InstalledPackage } from "./packages.ts";
-import { askService } from "./paid-client.ts";
+import { askService, patience } from "./paid-client.ts";
 import { summarise, writeReport } from "./report.ts";
 import type { Finding, ReportFiles, Summary } from "./report.ts";
 
@@ -31,7 +32,7 @@ export const audit: Workflow<AuditInput, AuditOutput> = workflow(
   { name: "audit", version: 1, input },
   async (ctx, { dir, service, out }) => {
     const packages = await ctx.step("list", { input: dir }, (from) => listPackages(from));
-    const findings = await ctx.map("classify", packages, { concurrency, key: label }, (one, step) =>
+    const findings = await ctx.map("classify", packages, { ...patience, concurrency, key: label }, (one, step) =>
       classifyPackage(dir, service, one, { key: step.idempotencyKey, abort: step.abort }),
     );
     const summary = await ctx.step("summarise", { input: findings, effect: "pure" }, (all) => summarise(all));

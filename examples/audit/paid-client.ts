@@ -1,16 +1,18 @@
 /**
- * Asks the paid service, as often as a paid service has to be asked: it waits out "too many requests", faults and lost
- * connections itself, always with the same idempotency key, so that no try can be charged beside another one.
+ * Asks the paid service once. What to do about "too many requests", faults and lost connections is the step's business:
+ * this client only says which of them are worth another attempt, and when.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { fatal, retryAfter } from "../../src/index.ts";
+import type { RetryOptions } from "../../src/index.ts";
 import type { Classification, Subject } from "./classify.ts";
 
-const triesMax = 6;
-const firstBackoffMs = 100;
-/** However long the service asks to wait: a step must not hold its place for longer. */
-const waitMsMax = 5_000;
-const answerMsMax = 15_000;
+/** How a step that asks the service is tried: always with its own idempotency key, so no attempt is charged beside another. */
+export const patience: { retry: RetryOptions; timeout: string } = {
+  retry: { attempts: 6, delay: "100ms", maxDelay: "5s" },
+  timeout: "15s",
+};
+
 const complaintCharsMax = 500;
 
 const classification = z.object({
@@ -27,70 +29,46 @@ const classification = z.object({
   }),
 }) satisfies z.ZodType<Classification>;
 
-/** One try: an answer, or why there is none and how long the service asks to wait. */
-type Try = { answer: Classification } | { trouble: string; waitMs?: number };
-
 /**
  * The classification of one package.
  *
  * @param options.key the step's idempotency key
- * @param options.abort ends a try or a wait between tries at once
- * @throws when the request is refused for good (another 4xx), or when six tries had no answer
+ * @param options.abort ends the request at once
+ * @throws what may be tried again, marked with the delay that the service asks for; or what may not (another 4xx, an
+ * answer of another shape), marked as fatal
  */
 export async function askService(
   service: string,
   subject: Subject,
-  options: { key: string; abort: AbortSignal },
+  { key, abort }: { key: string; abort: AbortSignal },
 ): Promise<Classification> {
-  let trouble = "";
-  for (let attempt = 1; attempt <= triesMax; attempt++) {
-    const outcome = await tryOnce(new URL("/classify", service), subject, options);
-    if ("answer" in outcome) return outcome.answer;
-    trouble = outcome.trouble;
-    if (attempt === triesMax) break;
-    const waitMs = outcome.waitMs ?? firstBackoffMs * 2 ** (attempt - 1);
-    await sleep(Math.min(waitMs, waitMsMax), undefined, { signal: options.abort });
-  }
-  throw new Error(`no answer for ${subject.name}@${subject.version} after ${triesMax} tries; the last one: ${trouble}`);
+  const response = await fetch(new URL("/classify", service), {
+    method: "POST",
+    headers: { "content-type": "application/json", "idempotency-key": key },
+    body: JSON.stringify(subject),
+    signal: abort,
+  });
+  const text = await response.text();
+  if (response.status === 200) return read(text);
+  const complaint = `${response.status} ${text.slice(0, complaintCharsMax)}`;
+  const error = new Error(`the paid service did not classify ${subject.name}@${subject.version}: ${complaint}`);
+  if (response.status !== 429 && response.status < 500) throw fatal(error);
+  const waitMs = waitMsOf(response.headers.get("retry-after"));
+  throw waitMs === undefined ? error : retryAfter(waitMs, error);
 }
 
-async function tryOnce(url: URL, subject: Subject, { key, abort }: { key: string; abort: AbortSignal }): Promise<Try> {
-  abort.throwIfAborted();
-  let status: number;
-  let text: string;
-  let retryAfter: string | null;
+function read(text: string): Classification {
   try {
-    const response = await fetch(url, {
-      method: "POST",
-      headers: { "content-type": "application/json", "idempotency-key": key },
-      body: JSON.stringify(subject),
-      signal: AbortSignal.any([abort, AbortSignal.timeout(answerMsMax)]),
-    });
-    status = response.status;
-    retryAfter = response.headers.get("retry-after");
-    text = await response.text();
+    return classification.parse(JSON.parse(text));
   } catch (error) {
-    abort.throwIfAborted();
-    return { trouble: `no connection (${reasonOf(error)})` };
+    throw fatal(error);
   }
-  if (status === 200) return { answer: classification.parse(JSON.parse(text)) };
-  const trouble = `${status} ${text.slice(0, complaintCharsMax)}`;
-  if (status !== 429 && status < 500)
-    throw new Error(`the paid service refuses ${subject.name}@${subject.version}: ${trouble}`);
-  const waitMs = waitMsOf(retryAfter);
-  return waitMs === undefined ? { trouble } : { trouble, waitMs };
 }
 
 /** `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), as milliseconds; undefined if it is neither. */
-function waitMsOf(retryAfter: string | null): number | undefined {
-  if (retryAfter === null) return undefined;
-  if (/^\d+$/.test(retryAfter)) return Number(retryAfter) * 1000;
-  const at = Date.parse(retryAfter);
+function waitMsOf(header: string | null): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const at = Date.parse(header);
   return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now());
-}
-
-/** `fetch` says only "fetch failed"; what happened is in its cause. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
 }

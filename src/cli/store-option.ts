@@ -9,11 +9,14 @@ import type { SqliteStore } from "../sqlite.ts";
 
 export type CommonOptions = { json?: boolean; store?: string };
 
-/** Adds what every command takes. */
-export function withCommonOptions(command: Command): Command {
+/** Adds what every command takes. `json` says what `--json` does. */
+export function withCommonOptions(
+  command: Command,
+  json: string = "print exactly one JSON value to standard output",
+): Command {
   return command
     .option("--store <path>", "file of the store (default: $STEMMA_STORE, else stemma.db in this folder)")
-    .option("--json", "print exactly one JSON value to standard output");
+    .option("--json", json);
 }
 
 /**
@@ -45,7 +48,7 @@ export function openStore(options: CommonOptions, use: "look" | "work"): SqliteS
 }
 
 function missing(path: string): StemmaError {
-  const advice = "Name another with --store or STEMMA_STORE, or begin one with stemma start.";
+  const advice = "Name another with --store or STEMMA_STORE, or make one: stemma start <workflow> <file>.";
   return new StemmaError("store.not_found", `There is no store at ${path}. ${advice}`, { data: { path } });
 }
 

@@ -8,7 +8,6 @@ import type { Digest } from "./event.ts";
 import type { Hash } from "./identity.ts";
 import { utf8Length } from "./json.ts";
 
-const fields: ReadonlySet<string> = new Set(valueFields);
 const inline = '{"inline":';
 const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
@@ -35,7 +34,7 @@ function sealedText(hash: Hash, text: string): string {
     const start = colon + 1;
     const end = valueEnd(text, start);
     if (colon < 0 || end < 0) break;
-    if (text.startsWith(inline, start) && fields.has(text.slice(at + 1, colon - 1))) {
+    if (text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1))) {
       const from = start + inline.length;
       // Whatever is not exactly an inline value counts as it stands.
       if (valueEnd(text, from) === end - 1) {

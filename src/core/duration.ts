@@ -44,6 +44,13 @@ export function milliseconds(duration: Duration, what: string = "duration"): num
   throw new StemmaError("duration.invalid", message, { data: { found } });
 }
 
+/** A limit of time in milliseconds. One of nothing would let nothing happen. Throws `duration.invalid`. */
+export function timeLimit(limit: Duration, what: string): number {
+  const ms = milliseconds(limit, what);
+  if (ms > 0) return ms;
+  throw new StemmaError("duration.invalid", `${what}: expected a time longer than 0 ms; found ${describe(limit)}.`);
+}
+
 /** Milliseconds that `text` says; NaN if it says none. */
 function measure(text: unknown): number {
   const amounts = typeof text === "string" && text !== "" ? written.exec(text)?.slice(1) : undefined;

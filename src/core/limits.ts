@@ -9,6 +9,10 @@ export const limits = {
   jsonNodesMax: 1_000_000,
   /** One value: an input, an output, an error's data. */
   payloadBytesMax: 2_097_152,
+  /** The state of a checkpoint. It is stored in pieces, but written and read as a whole. */
+  stateBytesMax: 33_554_432,
+  /** What a step returned and could not be its output is kept up to this size, so that nothing paid for is lost. */
+  keptBytesMax: 67_108_864,
   /** Values up to this size live inside their event; larger ones are stored once per digest. */
   inlineBytesMax: 1024,
   /** Names of workflows, steps, scopes, tags, and keys made from them. */
@@ -25,6 +29,10 @@ export const limits = {
   pageRunsMax: 200,
   /** Items of one `ctx.map`. */
   mapItemsMax: 100_000,
+  /** Tags of one run. */
+  tagsMax: 100,
+  /** Names that one run asks `ctx.patched` for. */
+  patchesMax: 1000,
   /** Values that one stream of a run keeps; the oldest go. */
   streamValuesMax: 10_000,
   /** Messages that wait in the inbox of one run. */

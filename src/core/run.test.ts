@@ -9,7 +9,7 @@ import { isTerminal, nextStatus, statuses, terminal } from "./run.ts";
 /** What an event makes of a run that is queued, running, suspended, paused; `-` where it is refused. */
 const table: Readonly<Record<EventType, string>> = {
   "run.created": "- - - -",
-  "run.started": "running running running running",
+  "run.started": "running running running -",
   "run.suspended": "suspended suspended suspended -",
   "run.paused": "paused paused paused paused",
   "run.unpaused": "- - - running",
@@ -18,6 +18,7 @@ const table: Readonly<Record<EventType, string>> = {
   "run.cancelled": "cancelled cancelled cancelled cancelled",
   "run.timed_out": "timed_out timed_out timed_out timed_out",
   "run.set": "queued running suspended paused",
+  "run.patched": "queued running suspended paused",
   "step.started": "queued running suspended paused",
   "step.attempt_failed": "queued running suspended paused",
   "step.succeeded": "queued running suspended paused",

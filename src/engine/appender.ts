@@ -12,6 +12,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
+import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
 type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
@@ -38,14 +39,20 @@ type Gathered = {
   create: NewRun[];
   send: Message[];
   emit: Emitted[];
+  progress: boolean;
 };
 
 function nothing(): Gathered {
-  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [] };
+  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [], progress: false };
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
 export const causesWrittenOut = 3;
+
+/** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
+function alwaysFits({ type }: Draft): boolean {
+  return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
+}
 
 export class Appender {
   readonly #row: RunRow;
@@ -54,6 +61,8 @@ export class Appender {
   /** Where the last commit left the history; a refused flush goes back to it. */
   #committed: Place;
   #gathered: Gathered = nothing();
+  /** How many values of streams may wait before the oldest go. */
+  #emitMax = 2 * limits.streamValuesMax;
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
   /** @param at `at` of the last event of the history, below which time never goes */
@@ -70,12 +79,22 @@ export class Appender {
 
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
-    return this.#gathered.events.length > 0 || this.#gathered.emit.length > 0;
+    const { events, emit, send } = this.#gathered;
+    return events.length > 0 || emit.length > 0 || send.length > 0;
+  }
+
+  /** Has messages sent with the next events, or without any. */
+  send(messages: readonly Message[]): void {
+    this.#gathered.send.push(...messages);
   }
 
   /** Has a value of a stream flushed with the next events, or without any. */
   emit(value: Emitted): void {
-    this.#gathered.emit.push(value);
+    const { emit } = this.#gathered;
+    emit.push(value);
+    if (emit.length < this.#emitMax) return;
+    this.#gathered.emit = latestOf(emit);
+    this.#emitMax = this.#gathered.emit.length + limits.streamValuesMax;
   }
 
   /** Messages up to this number have become events. */
@@ -90,7 +109,7 @@ export class Appender {
   /** Appends an event and gives it back with its place. */
   append(draft: Draft, extra: Extra = {}): Event {
     const seq = this.#head.state.seq + 1;
-    if (seq >= limits.historyEventsMax && !draft.type.startsWith("run.")) {
+    if (seq >= limits.historyEventsMax && !alwaysFits(draft)) {
       throw new StemmaError(
         "limit.exceeded",
         `A run has at most ${limits.historyEventsMax} events; this one is full. Continue in a child run or from a checkpoint.`,
@@ -104,6 +123,7 @@ export class Appender {
     this.#head = { ...this.#head, state: reduce(this.#head.state, event), hash: stored.hash, at };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
     if (Array.isArray(causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
+    if (isProgress(event)) this.#gathered.progress = true;
     const { stored: texts, events, payloads, reuse, create, send } = this.#gathered;
     texts.push(stored);
     events.push(event);
@@ -130,7 +150,7 @@ export class Appender {
 
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
-    const { stored, events, payloads, reuse, create, send, emit } = this.#gathered;
+    const { stored, events, payloads, reuse, create, send, emit, progress } = this.#gathered;
     this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
@@ -144,6 +164,7 @@ export class Appender {
       create,
       send,
       emit,
+      progress,
       ...(release === undefined ? {} : { release }),
     };
     return { commit, events };
@@ -163,4 +184,9 @@ export class Appender {
     this.#gathered = nothing();
     this.#spelled = new WeakMap();
   }
+}
+
+/** Whether a run is behind what it was before, so that a crash after this event does not bring it back there. */
+function isProgress({ type }: Event): boolean {
+  return type !== "step.started" && !type.startsWith("run.");
 }

@@ -30,11 +30,17 @@ export type Ask = {
   withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
+  /** It was decided that it may be entered again. */
+  cleared?: boolean;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */
-  abort?: AbortController | undefined;
-  /** When the timer of an open wait fires, and how it is stopped. */
+  abort?: AbortController;
+  /** Number of the attempt that runs, or ran last. */
+  attempt?: number;
+  /** When the step was first entered, by the store's clock: its time limit counts from here. */
+  enteredAt?: number;
+  /** When the timer of an open wait fires or the next attempt is due, and how that is stopped. */
   until?: number;
   stop?: () => void;
 };
@@ -102,6 +108,22 @@ export class Asks {
     return key;
   }
 
+  /** Makes an ask of the engine's own, which no body asks for. */
+  makeFor(key: string, identity: Identity, step: StepAsk, input: Encoded, after: Seq): Ask {
+    const { causes } = step;
+    const work = { kind: "step", ask: step } as const;
+    const ref = refOf(identity, key);
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded: undefined, resolve() {}, stage: "asked" };
+    this.#open.set(key, ask);
+    return ask;
+  }
+
+  /** The open step with this key that is in doubt. */
+  inDoubt(key: string): Ask | undefined {
+    const ask = this.#open.get(key);
+    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+  }
+
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
   openScope(scope: string, name: string): string {
     const path = pathOf(scope, name);
@@ -112,6 +134,11 @@ export class Asks {
       );
     }
     return labelOf(path, count(this.#scopes, path));
+  }
+
+  /** A checkpoint: what is asked from here on has paths of its own, so no count of before is needed. */
+  newSegment(): void {
+    for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
   }
 
   get(key: string): Ask | undefined {
@@ -144,6 +171,15 @@ export class Asks {
 /** Whether a scope path is another or below it. */
 export function isWithin(path: string, scope: string): boolean {
   return path === scope || path.startsWith(`${scope}/`);
+}
+
+/** Whether a scope path, or one above it, is among others. */
+export function isWithinAny(path: string, scopes: ReadonlySet<string>): boolean {
+  if (scopes.size === 0) return false;
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+    if (scopes.has(path.slice(0, end))) return true;
+  }
+  return false;
 }
 
 function count(counts: Map<string, number>, key: string): number {

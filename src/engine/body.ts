@@ -6,6 +6,9 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
+import type { RetryPolicy } from "../core/retry.ts";
+import type { Decision } from "./decision.ts";
+import type { Encoded } from "./value.ts";
 
 /** How an ask ended, as recorded: `seq` is the event's place, to be named as a cause by what comes after. */
 export type Outcome =
@@ -20,7 +23,16 @@ export type StepTools = {
   readonly attempt: number;
   /** Aborted when the result is not wanted any more. */
   readonly abort: AbortSignal;
+  /** Lines say the run, the workflow, the step and the attempt, beside what they are given. Never throws. */
   readonly log: Log;
+  /**
+   * Puts a JSON value into a stream of the run, for whoever follows it with `run.stream(name)`. Not waited for; what
+   * comes when the attempt is over is not taken.
+   *
+   * @throws name.invalid, json.not_serializable, json.too_deep, payload.too_large
+   * @example for await (const token of model.ask(prompt)) step.emit("tokens", token);
+   */
+  emit(stream: string, value: unknown): void;
 };
 
 /** A logger of four methods; each takes a message and facts. */
@@ -37,6 +49,12 @@ export type Place = { scope: string; name: string; causes: readonly Seq[] };
 /** Asks of one group run at most `limit` at a time; asking itself is never held back. */
 export type Group = { key: object; limit: number };
 
+export type Retry = {
+  policy: RetryPolicy;
+  /** Whether another attempt may help, asked with what the attempt threw and its number. */
+  retryIf?: (error: unknown, attempt: number) => boolean;
+};
+
 export type StepAsk = Place & {
   /** Declared input, wrapped because `undefined` may be declared too; without it the step has no declared input. */
   input?: { value: unknown };
@@ -44,6 +62,16 @@ export type StepAsk = Place & {
   /** Raised by the author when the code of the step means something else. */
   version?: number;
   group?: Group;
+  /** Without it, the first failure is the step's. */
+  retry?: Retry;
+  /** Milliseconds that one attempt, and all attempts with the delays between them, may take. */
+  timeout?: { attemptMs?: number; stepMs?: number };
+  /** Its start is on record before it is entered, whatever its effect. */
+  intent?: boolean;
+  /** Finds out what became of a `once` step in doubt; undefined where it cannot tell. */
+  reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
+  /** Makes up for a success when the run fails or is cancelled; it is given the output. */
+  compensate?: (output: unknown, tools: StepTools) => unknown;
   run: (input: unknown, tools: StepTools) => unknown;
 };
 
@@ -59,10 +87,21 @@ export type WaitAsk = Place & {
   reason?: string;
   /** JSON Schema of the answer, for those who show a form. */
   schema?: Json;
+  /** The answer as the body gets it; throws what is wrong with it. */
+  validate?: (value: unknown) => unknown;
+  /** Name of the queue that a wait of kind "signal" is answered from; its own name if left out. */
+  signal?: string;
   tags?: string[];
 };
 
-export type CallAsk = Place & { workflow: Workflow; input: { value: unknown }; tags?: string[] };
+export type CallAsk = Place & {
+  workflow: Workflow;
+  input: { value: unknown };
+  /** In place of the context of the calling run. */
+  context?: Encoded;
+  tags?: string[];
+  timeoutMs?: number;
+};
 
 /** The operations. Each returned promise settles by a recorded outcome, or never: in a dropped activation. */
 export type Operations = {
@@ -76,7 +115,8 @@ export type Operations = {
   call(ask: CallAsk): Promise<Outcome>;
   /**
    * Continue from here with this state, not from the start: later activations load nothing from before. Only where
-   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives.
+   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
+   * before it is not made up for if the run fails behind it.
    */
   checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
@@ -87,6 +127,10 @@ export type Operations = {
   withdraw(scope: string): void;
   /** Puts a value into a stream of the run, for whoever follows it. Not waited for, and silent in recall. */
   emit(stream: string, value: unknown): void;
+  /** Gives the run these tags, in the place of those it has. */
+  set(causes: readonly Seq[], tags: readonly string[]): void;
+  /** Whether the run takes the new code behind `name`: whether it comes here for the first time. */
+  patched(causes: readonly Seq[], name: string): boolean;
   /** A number in [0, 1) that is the same in every recall, fork and restart. */
   random(scope: string): number;
   /** A UUID (version 8) that is the same in every recall, fork and restart. */
@@ -122,6 +166,8 @@ export type Workflow<I = unknown, O = unknown> = {
   readonly version: number;
   readonly source: string;
   readonly schema?: StandardSchemaV1<unknown, I>;
+  /** How long a run may take from its first start to its end, in milliseconds; a run can be given another limit. */
+  readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
   /** Only for inference; never there at run time. */
   readonly types?: { input: I; output: O };

@@ -1,12 +1,14 @@
 /**
  * Group commit: one flush per turn of the event loop, all runs of a worker together. While a flush is under way the
- * next one gathers. There is no timer window: under load batches grow by themselves, and a lone run never waits.
+ * next one gathers. There is no timer window: under load batches grow by themselves up to a bound, and a lone run never
+ * waits.
  *
  * A store that cannot take a flush for now (full disk, lost server) gets the same flush again until it can; what the
  * events stand for may have been paid for, so it is kept for as long as this process lives and holds the runs. A flush
  * that the store refuses for good is taken apart, so that one bad run does not hold up the others.
  */
 import { isStemmaError, StemmaError } from "../core/error.ts";
+import { isTerminal } from "../core/run.ts";
 import type { Commit, CommitResult, Store } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -23,6 +25,9 @@ export type Source = {
 
 type Part = { source: Source; commit: Commit };
 
+/** Runs in one flush. With more of them nothing gets faster, and everything else in the process waits longer. */
+const partsMax = 128;
+
 const retryMsFirst = 50;
 const retryMsMax = 2000;
 
@@ -35,8 +40,8 @@ export class Committer {
   #flushing = false;
   #ended = false;
   #endPause: (() => void) | undefined;
-  /** Called after each flush, with what went through. */
-  onCommitted: ((results: readonly CommitResult[]) => void) | undefined;
+  /** Called after each flush in which runs came to their ends, with what became of those. */
+  onEnded: ((results: readonly CommitResult[]) => void) | undefined;
 
   constructor(store: Store, clock: Clock, log: Log) {
     this.#store = store;
@@ -75,9 +80,9 @@ export class Committer {
 
   async #flush(): Promise<void> {
     const parts: Part[] = [];
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const source of waiting) {
+    for (const source of this.#waiting) {
+      if (parts.length >= partsMax) break;
+      this.#waiting.delete(source);
       const commit = source.take();
       if (commit !== undefined) parts.push({ source, commit });
     }
@@ -121,7 +126,8 @@ export class Committer {
         source.lose(error);
       }
     }
-    this.onCommitted?.(results);
+    const ended = results.filter((_, i) => isTerminal((parts[i] as Part).commit.state.status));
+    if (ended.length > 0) this.onEnded?.(ended);
   }
 
   async #takeApart(parts: readonly Part[], error: unknown): Promise<void> {

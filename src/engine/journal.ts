@@ -52,6 +52,8 @@ export class Journal implements Source {
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Whether an event that counts as progress is on record since the claim. */
+  movedOn = false;
   /** When the run was lost although this worker still holds it: what gives it back. */
   handBack: Commit | undefined;
 
@@ -106,10 +108,15 @@ export class Journal implements Source {
     return event;
   }
 
-  /** Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by. */
-  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}): Seq {
+  /**
+   * Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by.
+   *
+   * @param also another event that it is caused by
+   */
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}, also?: Seq): Seq {
     const first = ask.begunAt === undefined;
-    const causes = first ? ask.causes : [ask.begunAt as Seq];
+    const begun = first ? ask.causes : [ask.begunAt as Seq];
+    const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
     const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
     ask.stage = "recorded";
     ask.stop?.();
@@ -130,8 +137,15 @@ export class Journal implements Source {
     return ref;
   }
 
-  /** Has a value of a stream flushed; nobody waits for it. */
+  /** Sends messages to other runs with the next flush; sent again, they are the same. */
+  send(messages: readonly Message[]): void {
+    this.#appender.send(messages);
+    if (this.#flushing) this.#with.committer.request(this);
+  }
+
+  /** Has a value of a stream flushed; nobody waits for it. A run that is on its way out has had its last. */
   emit(value: Emitted): void {
+    if (this.#release !== undefined) return;
     this.#appender.emit(value);
     if (this.#flushing) this.#with.committer.request(this);
   }
@@ -175,6 +189,7 @@ export class Journal implements Source {
     if (flight === undefined) return;
     if (!result.ok) return this.#refused(result);
     this.#appender.settled(flight.batch);
+    this.movedOn ||= flight.batch.commit.progress === true;
     this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
     const { send = [], create = [] } = flight.batch.commit;
     if (send.length > 0 || create.length > 0) this.#with.sent(send);

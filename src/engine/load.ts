@@ -10,14 +10,17 @@ import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
-import type { Segment } from "./body.ts";
+import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import { Recall } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
-import { fromValue } from "./value.ts";
+import type { Kept } from "./signals.ts";
+import type { Encoded } from "./value.ts";
+import { readState } from "./state.ts";
+import { fromValue, textOf } from "./value.ts";
 
 export type Loaded = {
   row: RunRow;
@@ -31,9 +34,13 @@ export type Loaded = {
   outcomes: RecordedOutcomes;
   /** Texts of the payloads that creation and start name. */
   texts: Map<Digest, string>;
+  /** Digests of the payloads that the state at the start is stored in. */
+  pieces: ReadonlySet<Digest>;
   inbox: readonly Received[];
   /** Texts of the payloads that these messages name. */
   inboxTexts: ReadonlyMap<Digest, string>;
+  /** Signals that came early and wait to be taken, in their order. */
+  signals: readonly Kept[];
   /** The event at a place of the history. */
   eventAt(seq: Seq): Promise<Event | undefined>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
@@ -53,27 +60,32 @@ const eventWork = 1000;
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
  * not reach a body as if it had been recorded.
  *
+ * @param turn lets a turn of the event loop pass
  * @throws store.corrupt when the history is not what was written, or does not end where its row says
  */
 export async function load(
   store: Store,
   row: RunRow,
   now: () => Timestamp,
+  turn: (call: () => void) => void,
   pageEvents: number = pageEventsUsual,
 ): Promise<Loaded> {
-  const reading = new Reading(store, row, Math.min(pageEvents, limits.pageEventsMax));
+  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax));
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
+  const found = reading.found();
   return {
     row,
     created,
     start,
     lastAt,
-    ...reading.found(),
+    ...found,
     texts,
+    pieces: await readState(store, row.id, start, texts),
     inbox,
     inboxTexts: await textsOfMessages(store, inbox),
+    signals: await keptSignals(store, row.id, start, found.recall),
     eventAt: (seq) => eventAt(store, row.id, seq),
     now,
   };
@@ -83,6 +95,7 @@ export async function load(
 class Reading {
   readonly #store: Store;
   readonly #row: RunRow;
+  readonly #turn: (call: () => void) => void;
   readonly #pageEvents: number;
   readonly #from: Seq;
   readonly #recall: Recall;
@@ -96,9 +109,10 @@ class Reading {
   #start: Event | undefined;
   #last: StoredEvent | undefined;
 
-  constructor(store: Store, row: RunRow, pageEvents: number) {
+  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number) {
     this.#store = store;
     this.#row = row;
+    this.#turn = turn;
     this.#pageEvents = pageEvents;
     this.#from = row.state.checkpoint?.seq ?? 0;
     this.#recall = new Recall(this.#from, row.state.seq);
@@ -130,12 +144,12 @@ class Reading {
 
   async #rest(): Promise<void> {
     this.#work = 0;
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.#turn(resolve));
   }
 
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
-    // What a newer version wrote is left to it, before anything is found wrong with it here.
+    // One that a newer version wrote is refused as that, and not as damaged.
     const event = unseal(stored);
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(sha256, before, stored) !== stored.hash) {
@@ -186,8 +200,45 @@ class Reading {
   }
 }
 
+/** The signals that are kept: received in this segment, or named by the checkpoint that it starts from. */
+async function keptSignals(store: Store, run: RunId, start: Event, recall: Recall): Promise<Kept[]> {
+  const found = new Map(recall.signals);
+  for (const seq of start.type === "checkpoint" ? (start.data.signals ?? []) : []) {
+    const event = await eventAt(store, run, seq);
+    if (event?.type === "signal.received" && !recall.taken.has(seq)) found.set(seq, event.data);
+  }
+  const digests = [...found.values()].flatMap(({ payload }) => ("digest" in payload ? [payload.digest] : []));
+  const texts = digests.length === 0 ? new Map<Digest, string>() : await store.payloads(digests);
+  return [...found]
+    .toSorted(([a], [b]) => a - b)
+    .map(([seq, { name, payload }]) => ({ seq, name, value: encodedAgain(payload, texts) }));
+}
+
+function encodedAgain(value: Value, texts: ReadonlyMap<Digest, string>): Encoded {
+  const text = textOf(value, texts);
+  return "digest" in value && text !== undefined
+    ? { text, value, payload: { digest: value.digest, text } }
+    : { text, value };
+}
+
+/** What a body is told of its run. */
+export function runInfo(workflow: Workflow, loaded: Loaded, abort: AbortSignal, log: Log): RunInfo {
+  const { row, created, texts } = loaded;
+  const { input, context } = created.data;
+  return {
+    runId: row.id,
+    workflow: workflow.name,
+    version: workflow.version,
+    input: fromValue(input, texts),
+    context: context === undefined ? undefined : fromValue(context, texts),
+    abort,
+    log,
+    ...startOf(loaded),
+  };
+}
+
 /** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
-export function startOf({ start, row, texts }: Loaded): { segment: Segment; restored: unknown } {
+function startOf({ start, row, texts }: Loaded): { segment: Segment; restored: unknown } {
   if (start.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
   const root = segmentRoot(row.state.checkpoint?.count ?? 0);
   return { segment: { root, seq: start.seq }, restored: fromValue(start.data.state, texts) };

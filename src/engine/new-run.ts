@@ -9,17 +9,20 @@ import type { Encoded } from "./value.ts";
 
 export type RunSeed = {
   id: RunId;
-  workflow: Pick<Workflow, "name" | "version">;
+  workflow: Pick<Workflow, "name" | "version" | "timeoutMs">;
   input: Encoded;
-  context?: Encoded;
+  context?: Pick<Encoded, "value" | "payload">;
   origin: Origin;
   family: RunId;
   at: Timestamp;
   tags?: string[];
+  /** How long it may take, in milliseconds; the workflow's own limit if left out. */
+  timeoutMs?: number;
 };
 
 /** Seals `run.created`. Random values of the run derive from its id. */
-export function buildRun({ id, workflow, input, context, origin, family, at, tags }: RunSeed): NewRun {
+export function buildRun(seed: RunSeed): NewRun {
+  const { id, workflow, input, context, origin, family, at, tags, timeoutMs = workflow.timeoutMs } = seed;
   const data: EventData["run.created"] = {
     workflow: workflow.name,
     version: workflow.version,
@@ -30,6 +33,7 @@ export function buildRun({ id, workflow, input, context, origin, family, at, tag
   };
   if (context !== undefined) data.context = context.value;
   if (tags !== undefined) data.tags = tags;
+  if (timeoutMs !== undefined) data.timeoutMs = timeoutMs;
   const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
   const stored = seal(sha256, genesis(sha256, id), placed);
   return {

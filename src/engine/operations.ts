@@ -1,11 +1,15 @@
 /** The operations as bodies see them, over what an activation can do. */
 import type { Digest, Seq, Timestamp } from "../core/event.ts";
-import { checkName } from "../core/name.ts";
+import { checkName, checkTags } from "../core/name.ts";
 import type { Emitted } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
+import { notQuiescent } from "./checkpoints.ts";
 import type { Operations, Outcome, Place, Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { validate } from "./schema.ts";
+import { emitter } from "./streams.ts";
+import type { EncodedState } from "./state.ts";
+import { encodeState } from "./state.ts";
 import type { Encoded } from "./value.ts";
 import { toValue } from "./value.ts";
 
@@ -15,8 +19,10 @@ type Primitives = {
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
-  checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment>;
+  checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment>;
   emit(value: Emitted): void;
+  set(tags: string[], causes: readonly Seq[]): void;
+  patched(name: string, causes: readonly Seq[]): boolean;
   now(): Timestamp;
   live(): boolean;
 };
@@ -31,8 +37,15 @@ export function operationsOf(primitives: Primitives): Operations {
     drawn.set(place, n + 1);
     return sha256(`${seed}|${place}|${n}`);
   };
+  let checkpointing = false;
+  /** What is said while a checkpoint is on its way would come behind it on record, where no later activation says it. */
+  const checkNoCheckpoint = (said: string): void => {
+    if (checkpointing)
+      throw notQuiescent(`Expected the checkpoint to be awaited before ${said}. Await it`, ["checkpoint"]);
+  };
   const ask = (place: Place, input: Encoded | undefined, work: Ask["work"]): Promise<Outcome> =>
     new Promise((resolve) => {
+      checkNoCheckpoint(place.name);
       primitives.ask(place, input, work, resolve);
     });
   return {
@@ -56,14 +69,30 @@ export function operationsOf(primitives: Primitives): Operations {
       return ask(asked, input, { kind: "call", ask: asked });
     },
     async checkpoint(causes, state) {
-      return primitives.checkpoint(causes, toValue(state, "state of a checkpoint"));
+      checkNoCheckpoint("another checkpoint");
+      const encoded = encodeState(state);
+      checkpointing = true;
+      try {
+        return await primitives.checkpoint(causes, encoded);
+      } finally {
+        checkpointing = false;
+      }
     },
-    emit(stream, value) {
-      checkName(stream, "name of a stream");
-      const { text = "null" } = toValue(value, `value for stream ${stream}`);
-      if (live()) primitives.emit({ stream, step: "", attempt: 1, text });
+    emit: emitter({ step: "", attempt: 1, again: false }, (value) => {
+      if (live()) primitives.emit(value);
+    }),
+    set(causes, tags) {
+      checkNoCheckpoint("set");
+      primitives.set(checkTags(tags), causes);
     },
-    open,
+    patched(causes, name) {
+      checkNoCheckpoint("patched");
+      return primitives.patched(checkName(name, "name of a patch"), causes);
+    },
+    open(scope, name) {
+      checkNoCheckpoint(name);
+      return open(scope, name);
+    },
     close,
     withdraw,
     now,

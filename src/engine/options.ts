@@ -15,13 +15,10 @@ export function leaseOf(lease: Duration): number {
   throw new StemmaError("duration.invalid", `Expected a lease of at least ${leaseMsMin} ms, got ${ms} ms.`);
 }
 
-/** How many runs at a time. Throws usage.invalid. */
-export function concurrencyOf(concurrency: number): number {
-  if (Number.isSafeInteger(concurrency) && concurrency >= 1) return concurrency;
-  throw new StemmaError(
-    "usage.invalid",
-    `Expected concurrency to be a whole number from 1, got ${String(concurrency)}.`,
-  );
+/** How many of something there may be. Throws usage.invalid. */
+export function countOf(count: number, option: string): number {
+  if (Number.isSafeInteger(count) && count >= 1) return count;
+  throw new StemmaError("usage.invalid", `Expected ${option} to be a whole number from 1, got ${String(count)}.`);
 }
 
 /** Whether runs of this priority can be ordered. Throws usage.invalid. */

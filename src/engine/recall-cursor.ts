@@ -20,6 +20,11 @@ export class RecallCursor {
     this.#afterAsks = afterAsks;
   }
 
+  /** Whether nothing recorded is still to come: all asks were made again, all outcomes delivered. */
+  atEnd(): boolean {
+    return this.#recall.allTaken && this.#outcome >= this.#recall.outcomes;
+  }
+
   /**
    * The next outcome if it is due, and steps over it. "reading": it is due and will be there when `arrived` resolves.
    * "nothing": all are delivered and all asks were made again; what is on record is forgotten then.

@@ -8,12 +8,14 @@
  * is indexed before anything is delivered. The index holds places and no values, most of them as numbers in a few arrays,
  * so that a long history takes little memory and leaves the garbage collector little to look at.
  */
-import type { Event, EventOf, Seq, StepRef, Timestamp } from "../core/event.ts";
+import type { Event, EventOf, RunId, Seq, StepRef, Timestamp, Value } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityOf, labelOf, pathOf } from "../core/identity.ts";
 import { causesWrittenOut } from "./appender.ts";
+import { compensationScope } from "./compensation-scope.ts";
 import { identityKey } from "./identity-key.ts";
+import { SignalIndex } from "./signals.ts";
 
 /** An event that settles an ask. */
 export type OutcomeEvent = { [T in OutcomeType]: EventOf<T> }[OutcomeType];
@@ -45,10 +47,19 @@ type Facts = {
   /** Its causes, where they are too many to be written out again, and the event that writes them out. */
   causes?: readonly Seq[];
   spelledAt?: Seq;
+  /** Time of its first event, and seq of its last, where these are not its outcome. */
+  firstAt?: Timestamp;
+  last?: Seq;
+  /** Number of the last attempt that failed, and of the last whose start is on record. */
   attempts?: number;
+  entered?: number;
+  /** When the attempt behind the failed one is due. */
+  retryAt?: Timestamp;
   started?: Seq;
   doubtful?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
+  /** The run that was called. */
+  child?: RunId;
 };
 
 /** Flags of an ask: its identity is not said by its key; it was made again. */
@@ -61,6 +72,13 @@ export class Recall {
   outcomes = 0;
   /** Closed scopes by label. */
   readonly closed: Map<string, Seq> = new Map();
+  /** How often the run's tags were set. */
+  sets = 0;
+  /** Keys of the steps that made up for others; no body asks for them. */
+  readonly compensated: Set<string> = new Set();
+  /** Whether a success can be made up for. */
+  compensable = false;
+  readonly #signals = new SignalIndex();
   readonly #from: Seq;
   /** Numbers of the asks by key: of all while the history is added, then of those that were not taken. */
   readonly #byKey = new Map<string, number>();
@@ -103,11 +121,19 @@ export class Recall {
       if (causes.length > causesWrittenOut) this.#spelled.set(seq, causes);
     }
     if (event.type === "scope.closed") this.closed.set(event.data.scope, seq);
+    if (event.type === "run.set") this.sets += 1;
+    this.#signals.add(event);
     if (!("key" in data)) return false;
+    if (data.key.startsWith(`${compensationScope}/`)) {
+      if (outcomeOf[event.type] !== null) this.compensated.add(data.key);
+      return false;
+    }
+    if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
     const ask = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
     if (outcomeOf[event.type] === null) {
       const facts = this.#facts.get(ask) ?? {};
-      if (note(facts, event)) this.#facts.set(ask, facts);
+      note(facts, event);
+      this.#facts.set(ask, facts);
       return false;
     }
     // The first counts: nothing that comes later can change what was delivered.
@@ -149,7 +175,26 @@ export class Recall {
     return this.#settled.subarray(0, this.outcomes).map((ask) => this.#outcome[ask] ?? 0);
   }
 
+  /** Signals that came early and were not taken, and those that were. */
+  get signals(): ReadonlyMap<Seq, { name: string; payload: Value }> {
+    return this.#signals.kept;
+  }
+
+  get taken(): ReadonlySet<Seq> {
+    return this.#signals.taken;
+  }
+
+  /** The asks of which more is on record than an outcome, as long as nothing is forgotten. */
+  *noted(): Generator<Recorded> {
+    for (const ask of this.#facts.keys()) yield this.#recorded(ask);
+  }
+
   // ---- while the body asks -------------------------------------------------------------------------------------
+
+  /** Whether every ask on record was made again. */
+  get allTaken(): boolean {
+    return this.#byKey.size === 0;
+  }
 
   /** Whether a label belongs to an ask on record that was not taken. */
   has(key: string): boolean {
@@ -218,14 +263,23 @@ export class Recall {
   }
 }
 
-/** Notes what an event says of its ask; false where it says nothing. */
-function note(facts: Facts, event: Event): boolean {
-  if (event.type === "step.started") facts.started ??= event.seq;
-  else if (event.type === "step.in_doubt") facts.doubtful = true;
-  else if (event.type === "step.attempt_failed") facts.attempts = event.data.attempt;
+/** Notes what an event that is no outcome says of its ask. */
+function note(facts: Facts, event: Event): void {
+  facts.firstAt ??= event.at;
+  facts.last = event.seq;
+  if (event.type === "step.started") {
+    facts.started ??= event.seq;
+    facts.entered = event.data.attempt;
+    delete facts.retryAt;
+  } else if (event.type === "step.attempt_failed") {
+    facts.attempts = event.data.attempt;
+    if (event.data.retryAt !== undefined) facts.retryAt = event.data.retryAt;
+  } else if (event.type === "step.in_doubt") facts.doubtful = true;
+  else if (event.type === "step.decided" && event.data.decision === "run") {
+    delete facts.doubtful;
+    if (facts.entered !== undefined) facts.attempts = facts.entered;
+  } else if (event.type === "child.started") facts.child = event.data.run;
   else if (event.type === "wait.opened") facts.opened = { seq: event.seq, until: event.data.until };
-  else return false;
-  return true;
 }
 
 /**

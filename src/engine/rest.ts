@@ -2,12 +2,12 @@
 import type { Draft, Seq, Timestamp } from "../core/event.ts";
 import type { Ask } from "./ask.ts";
 
-/** The open asks if all of them are waits or in doubt; undefined while anything else may still happen. */
+/** The open asks if all of them are waits, in doubt, or back off before an attempt; undefined while anything else may still happen. */
 export function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
   const waits: Ask[] = [];
   for (const ask of open) {
     if (ask.withdrawn !== undefined) continue;
-    if (ask.work.kind === "step" && ask.doubtful !== true) return undefined;
+    if (ask.work.kind === "step" && ask.doubtful !== true && ask.until === undefined) return undefined;
     waits.push(ask);
   }
   return waits.length === 0 ? undefined : waits;
@@ -16,10 +16,17 @@ export function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
 /**
  * The event that suspends a run with these waits; undefined when a timer fires so soon that it is not worth it.
  *
+ * @param deadline when the run's own time is up; it has to be looked at then too
  * @param last seq of the last event, the cause where no wait is on record
  */
-export function suspension(waits: readonly Ask[], now: Timestamp, lingerMs: number, last: Seq): Draft | undefined {
-  const untils = waits.flatMap((ask) => ask.until ?? []);
+export function suspension(
+  waits: readonly Ask[],
+  deadline: Timestamp | undefined,
+  now: Timestamp,
+  lingerMs: number,
+  last: Seq,
+): Draft | undefined {
+  const untils = [...waits.flatMap((ask) => ask.until ?? []), ...(deadline === undefined ? [] : [deadline])];
   const until = untils.length === 0 ? undefined : Math.min(...untils);
   if (until !== undefined && until - now <= lingerMs) return undefined;
   const doubtful = waits.filter((ask) => ask.doubtful === true).map((ask) => ask.ref.key);

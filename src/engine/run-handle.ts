@@ -10,7 +10,10 @@ import type { RunRow } from "../store/store.ts";
 import { limits } from "../core/limits.ts";
 import type { Ends } from "./ends.ts";
 import { StepError } from "./failure.ts";
+import type { By } from "./requests.ts";
 import type { Stemma } from "./stemma.ts";
+import { follow, placeIn } from "./streams.ts";
+import type { StreamItem } from "./streams.ts";
 import { fromValue } from "./value.ts";
 
 const endCodes: Partial<Record<Status, ErrorCode>> = {
@@ -52,6 +55,11 @@ export class RunHandle<O = unknown> {
     throw endError(row, last);
   }
 
+  /** Ends it, and the runs that it called. As `Stemma.cancel`. */
+  cancel(by: By = {}): Promise<{ accepted: boolean; status: Status }> {
+    return this.#stemma.cancel(this.id, by);
+  }
+
   /** The graph of what happened and why. */
   trace(): Promise<Trace> {
     return this.#stemma.trace(this.id);
@@ -74,12 +82,28 @@ export class RunHandle<O = unknown> {
       }
       if (page.more) continue;
       if (isTerminal(page.row.state.status) && after >= page.row.state.seq) return;
-      await new Promise((resolve) => setTimeout(resolve, eventsPollMs));
+      await this.#ends.pause();
     }
   }
-}
 
-const eventsPollMs = 20;
+  /**
+   * Values of a stream as they come, from behind the position `after` (from the oldest that is kept, if left out) to
+   * the end of the run. `step` is the key of the step that a value comes from; the empty text is the body. After
+   * `{ reset: true }` what came from the same step before is void: it was entered again and begins anew. A stream keeps
+   * its latest 10,000 values, so a reader that comes late finds positions missing at the beginning.
+   *
+   * @throws name.invalid, usage.invalid; run.not_found
+   * @example
+   * for await (const item of run.stream<string>("tokens")) {
+   *   if (item.reset) shown.delete(item.step);
+   *   else shown.set(item.step, (shown.get(item.step) ?? "") + item.value);
+   * }
+   */
+  stream<T = unknown>(name: string, options: { after?: number } = {}): AsyncGenerator<StreamItem<T>> {
+    const { store } = this.#stemma;
+    return follow<T>(store, () => this.#stemma.row(this.id), placeIn(this.id, name, options.after));
+  }
+}
 
 function endError(row: RunRow, last: Event | undefined): StemmaError {
   const { status, error } = row.state;

@@ -1,26 +1,50 @@
 /**
- * Enters the functions of steps, and settles what comes of them. A step is entered at most `limit` at a time in its
- * group, never while the worker's lease is in question, and a `once` step only after its intent is on record.
+ * Enters the functions of steps, and settles what comes of them.
+ *
+ *     begin ──▶ (a place in its group) ──▶ running ──▶ on record
+ *       ▲                                     │ failed, and another attempt may help
+ *       └────────── backing off ◀─────────────┘
+ *
+ * A step is never entered while the worker's lease is in question, and a `once` step only after its intent is on
+ * record. An attempt that is aborted has a grace to settle in; then it is given up, and what it still comes to is
+ * refused, so a function that ignores its signal holds up nothing.
  */
 import { StemmaError } from "../core/error.ts";
-import type { Draft, Event, EventOf, RunId, Seq, StepRef } from "../core/event.ts";
-import { idempotencyKey, reuseKey } from "../core/identity.ts";
+import type { Draft, Event, EventData, RunId, Seq, StepRef, Timestamp } from "../core/event.ts";
 import { decode } from "../core/json.ts";
+import type { Emitted } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
-import type { Group, Log, StepAsk, StepTools } from "./body.ts";
+import { attemptLimit, deadlineOf, nextAttempt } from "./attempt.ts";
+import type { Log, StepAsk } from "./body.ts";
 import type { Clock } from "./clock.ts";
-import { toRecord } from "./failure.ts";
-import { sha256 } from "./hash.ts";
+import type { Decision } from "./decision.ts";
+import type { Gate, Gates } from "./gate.ts";
+import { gateOf, vacate } from "./gate.ts";
 import type { OutcomeDraft } from "./journal.ts";
-import { toValue } from "./value.ts";
+import { failed, inDoubt, returned } from "./step-outcome.ts";
+import { toolsOf } from "./step-tools.ts";
+import { atTime } from "./timer.ts";
+import type { Recorded } from "./recall.ts";
+import type { Encoded } from "./value.ts";
+import { verdictOf } from "./verdict.ts";
 
 /** What the activation does for its steps. */
 export type StepSurroundings = {
   clock: Clock;
   log: Log;
+  /** The store's clock. */
+  now(): Timestamp;
+  run: RunId;
   /** First run of the restart / fork line. */
   line: RunId;
+  /** The run was claimed before and did not move on: what it enters is put on record first, so that it can be named. */
+  cautious: boolean;
+  /** How long an aborted attempt may take to settle, in milliseconds. */
+  abortGraceMs: number;
+  /** Whether this run was worked on before this activation. */
+  resumed: boolean;
+  emit(value: Emitted): void;
   hold(): Promise<void> | undefined;
   append(draft: Draft, extra?: Extra): Event;
   /** Gives the seq of the outcome. */
@@ -28,8 +52,11 @@ export type StepSurroundings = {
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
-  /** Whether the run takes on anything new. */
-  mayBegin(): boolean;
+  /** Whether this may be entered now; if not, it is held until it may. */
+  mayBegin(ask: Ask): boolean;
+  holdBack(ask: Ask): void;
+  /** What `reconcile` found out. */
+  decided(ask: Ask, decision: Decision): void;
   changed(): void;
   /** The run cannot go on. */
   fault(error: unknown): void;
@@ -38,215 +65,299 @@ export type StepSurroundings = {
 /** After this long a running step is put on record, so that people see what is taking time. */
 const slowMs = 1000;
 
-type StepWork = { ask: Ask; spec: StepAsk; group: Gate | undefined; stopTimers: (() => void)[] };
+type NoteType = "step.started" | "step.attempt_failed" | "step.in_doubt";
+type Note = { [T in NoteType]: { type: T; data: EventData[T] } }[NoteType];
 
-/** How many of a group are running or not on record yet, and who waits for a place. */
-type Gate = { limit: number; running: number; queue: Ask[] };
+/** One attempt. `expired`: its time is up, and it was told so. */
+type Attempt = {
+  ask: Ask;
+  step: StepAsk;
+  gate: Gate | undefined;
+  stopTimers: (() => void)[];
+  onRecord: boolean;
+  expired?: StemmaError;
+};
 
 export class StepRunner {
   readonly #with: StepSurroundings;
-  #running = new Map<Ask, StepWork>();
-  readonly #gates = new WeakMap<object, Gate>();
+  #running = new Map<Ask, Attempt>();
+  readonly #gates: Gates = new WeakMap();
+  #reconciling = 0;
 
   constructor(surroundings: StepSurroundings) {
     this.#with = surroundings;
   }
 
-  /** Steps that were entered, or whose intent is being recorded, and are not settled. */
+  /** Steps that were entered, or whose intent is being recorded, and are not settled; and those being looked into. */
   get running(): number {
-    return this.#running.size;
+    return this.#running.size + this.#reconciling;
   }
 
-  /** Enters the step, now or as soon as its group has a place. */
+  /** Enters the step: now, or when its next attempt is due, or as soon as its group has a place. */
   begin(ask: Ask): void {
-    if (ask.work.kind !== "step" || ask.withdrawn !== undefined || !this.#with.mayBegin()) return;
-    const gate = this.#gateOf(ask.work.ask.group);
+    if (ask.work.kind !== "step" || ask.withdrawn !== undefined) return;
+    if (!this.#with.mayBegin(ask)) return this.#with.holdBack(ask);
+    const { recorded } = ask;
+    const step = ask.work.ask;
+    if (ask.attempt === undefined) {
+      ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts ?? 0, recorded.entered ?? 0);
+      if (recorded?.retryAt !== undefined) ask.until = recorded.retryAt;
+    }
+    if (isDoubtful(step, ask, recorded)) return void this.#doubt(ask);
+    if (ask.until !== undefined && this.#backOff(ask, ask.until)) return;
+    const gate = gateOf(this.#gates, step.group);
     if (gate !== undefined && gate.running >= gate.limit) {
       gate.queue.push(ask);
       return;
     }
     const hold = this.#with.hold();
-    if (hold !== undefined) {
-      void hold.then(() => this.begin(ask));
+    if (hold === undefined) this.#enter(ask, step, gate);
+    else void hold.then(() => this.begin(ask));
+  }
+
+  /** Waits until the next attempt is due; false when it is. */
+  #backOff(ask: Ask, until: Timestamp): boolean {
+    const { clock, now, isOver } = this.#with;
+    if (now() < until) {
+      ask.stop = atTime(clock, now, until, () => isOver() || this.begin(ask));
+      return true;
+    }
+    delete ask.until;
+    return false;
+  }
+
+  #enter(ask: Ask, step: StepAsk, gate: Gate | undefined): void {
+    const attempt: Attempt = { ask, step, gate, stopTimers: [], onRecord: false };
+    if (gate !== undefined) gate.running += 1;
+    ask.attempt = (ask.attempt ?? 0) + 1;
+    ask.enteredAt ??= ask.recorded?.firstAt ?? this.#with.now();
+    ask.abort = new AbortController();
+    this.#running.set(ask, attempt);
+    if (step.effect === "once" || step.intent === true || this.#with.cautious) {
+      const seq = this.#recordStart(attempt);
+      this.#with.afterCommit(seq, () => {
+        if (this.#isRunning(attempt)) this.#call(attempt);
+      });
       return;
     }
-    if (ask.work.ask.effect !== "once") return this.#enter(ask, ask.work.ask, gate);
-    if (ask.recorded?.started !== undefined) this.#doubt(ask, attemptOf(ask) - 1);
-    else this.#intend(ask, ask.work.ask, gate);
+    const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
+      background: true,
+    });
+    attempt.stopTimers.push(() => slow());
+    this.#call(attempt);
   }
 
-  #gateOf(group: Group | undefined): Gate | undefined {
-    if (group === undefined) return undefined;
-    let gate = this.#gates.get(group.key);
-    if (gate === undefined) {
-      gate = { limit: group.limit, running: 0, queue: [] };
-      this.#gates.set(group.key, gate);
-    }
-    return gate;
+  #isRunning(attempt: Attempt): boolean {
+    return this.#running.get(attempt.ask) === attempt && !this.#with.isOver();
   }
 
-  /** Records the intent of a `once` step; the function is entered when the record is durable, and not before. */
-  #intend(ask: Ask, spec: StepAsk, gate: Gate | undefined): void {
-    const work = this.#occupy(ask, spec, gate);
-    const data = { ...this.#with.firstRef(ask), attempt: 1, effect: "once" as const };
-    const event = this.#with.append({ type: "step.started", data, causes: ask.causes });
-    ask.begunAt = event.seq;
-    this.#with.afterCommit(event.seq, () => {
-      if (this.#running.get(ask) === work && !this.#with.isOver()) this.#call(work);
+  #recordStart(attempt: Attempt): Seq {
+    const { ask, step } = attempt;
+    attempt.onRecord = true;
+    return this.#note(ask, {
+      type: "step.started",
+      data: {
+        ...(ask.begunAt === undefined ? this.#with.firstRef(ask) : { key: ask.ref.key }),
+        attempt: ask.attempt ?? 1,
+        ...(step.effect === "once" ? { effect: "once" as const } : {}),
+      },
     });
   }
 
-  #enter(ask: Ask, spec: StepAsk, gate: Gate | undefined): void {
-    const work = this.#occupy(ask, spec, gate);
-    const slow = this.#with.clock.after(
-      slowMs,
-      () => {
-        if (this.#with.isOver() || ask.begunAt !== undefined || this.#running.get(ask) !== work) return;
-        const data = { ...this.#with.firstRef(ask), attempt: attemptOf(ask) };
-        ask.begunAt = this.#with.append({ type: "step.started", data, causes: ask.causes }).seq;
-      },
-      true,
-    );
-    work.stopTimers.push(slow);
-    this.#call(work);
+  /** Appends an event about a step that is not its outcome; what comes next is caused by it. */
+  #note(ask: Ask, draft: Note, extra?: Extra): Seq {
+    const causes = ask.begunAt === undefined ? ask.causes : [ask.begunAt];
+    ask.begunAt = this.#with.append({ ...draft, causes }, extra).seq;
+    return ask.begunAt;
   }
 
-  #occupy(ask: Ask, spec: StepAsk, gate: Gate | undefined): StepWork {
-    const work: StepWork = { ask, spec, group: gate, stopTimers: [] };
-    if (gate !== undefined) gate.running += 1;
-    ask.abort = new AbortController();
-    this.#running.set(ask, work);
-    return work;
-  }
-
-  #call(work: StepWork): void {
-    const { ask, spec } = work;
-    const startedAt = this.#with.clock.monotonic();
-    const ms = (): number => Math.round(this.#with.clock.monotonic() - startedAt);
-    const { input } = ask;
-    const tools = this.#toolsOf(ask);
+  #call(attempt: Attempt): void {
+    const { ask, step } = attempt;
+    const { clock } = this.#with;
+    const startedAt = clock.monotonic();
+    const ms = (): number => Math.round(clock.monotonic() - startedAt);
+    this.#limit(attempt);
+    if (attempt.expired !== undefined) return this.#settle(attempt, () => this.#failed(attempt, attempt.expired, 0));
     // The function gets a decoded copy, so what it does to its input cannot reach the body or another attempt.
-    const given = input?.text === undefined ? undefined : decode(input.text);
+    const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
     let result: Promise<unknown>;
     try {
-      result = Promise.resolve(spec.run(given, tools));
+      result = Promise.resolve(
+        step.run(
+          given,
+          toolsOf(ask, this.#with, () => this.#running.get(ask) === attempt),
+        ),
+      );
     } catch (error) {
       result = Promise.reject(error);
     }
     result.then(
-      (value) => this.#settle(work, () => this.#succeed(ask, spec, value, ms())),
-      (error: unknown) => this.#settle(work, () => this.#fail(ask, spec, error, ms())),
+      (value) => this.#settle(attempt, () => this.#returned(attempt, value, ms())),
+      (error: unknown) => this.#settle(attempt, () => this.#failed(attempt, reasonOf(attempt, error), ms())),
     );
   }
 
-  #toolsOf(ask: Ask): StepTools {
-    const { line, log } = this.#with;
-    const { identity, abort } = ask;
-    let key: string | undefined;
-    return {
-      // Most steps send it nowhere, so it is made when it is asked for.
-      get idempotencyKey(): string {
-        key ??= idempotencyKey(sha256, line, [], identity);
-        return key;
-      },
-      attempt: attemptOf(ask),
-      abort: (abort ?? new AbortController()).signal,
-      log,
-    };
+  /** Sets the clock on the attempt; it has expired at once where the step's own time was up before it. */
+  #limit(attempt: Attempt): void {
+    const limit = attemptLimit(attempt.ask, attempt.step, this.#with.now());
+    if (limit === undefined) return;
+    if (limit.leftMs <= 0) {
+      attempt.expired = limit.error;
+      return;
+    }
+    const stop = this.#with.clock.after(limit.leftMs, () => {
+      if (!this.#isRunning(attempt)) return;
+      attempt.expired = limit.error;
+      this.#abort(attempt, limit.error);
+    });
+    attempt.stopTimers.push(stop);
   }
 
-  #settle(work: StepWork, record: () => Seq): void {
-    // A result that comes after the attempt was given up is refused.
-    if (this.#running.get(work.ask) !== work) return;
+  /** Puts on record what came of an attempt, and frees its place when that is durable. */
+  #settle(attempt: Attempt, record: () => Seq): void {
+    const { ask, gate } = attempt;
+    if (this.#running.get(ask) !== attempt) return this.#refuse(ask);
     try {
-      this.#running.delete(work.ask);
+      this.#running.delete(ask);
       // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
       if (this.#running.size === 0) this.#running = new Map();
-      for (const stop of work.stopTimers) stop();
-      // Its outcome may wait long for its turn, behind those of thousands of others.
-      work.ask.abort = undefined;
+      for (const stop of attempt.stopTimers) stop();
       if (this.#with.isOver()) return;
       const seq = record();
-      // The place is free when the outcome is durable: until then a crash would repeat it, and the limit says how much
-      // may have to be repeated.
-      if (work.group !== undefined) this.#with.afterCommit(seq, () => this.#vacate(work.group as Gate));
+      const again = ask.until !== undefined;
+      if (gate !== undefined || again) {
+        this.#with.afterCommit(seq, () => {
+          if (gate !== undefined) vacate(gate, (next) => this.begin(next));
+          if (again) this.begin(ask);
+        });
+      }
       this.#with.changed();
     } catch (error) {
       this.#with.fault(error);
     }
   }
 
-  #vacate(gate: Gate): void {
-    gate.running -= 1;
-    // One that was taken back while it waited leaves its place to the next.
-    while (gate.running < gate.limit && this.#with.mayBegin()) {
-      const next = gate.queue.shift();
-      if (next === undefined) return;
-      this.begin(next);
-    }
+  #refuse({ ref, attempt }: Ask): void {
+    if (this.#with.isOver()) return;
+    this.#with.log.info("An attempt that had been given up came to an end; what it came to is refused", {
+      run: this.#with.run,
+      step: ref.key,
+      attempt,
+    });
   }
 
-  #succeed(ask: Ask, spec: StepAsk, value: unknown, ms: number): Seq {
-    const { key } = ask.ref;
-    let encoded;
-    try {
-      encoded = toValue(value, `output of step ${key}`);
-    } catch (error) {
-      return this.#fail(ask, spec, error, ms);
-    }
-    const attempt = attemptOf(ask);
-    const input = ask.identity.input;
-    const { scope, name } = ask.identity;
-    const reuse =
-      input === null ? undefined : reuseKey(sha256, { scope, name, version: spec.version ?? 1, input, context: [] });
-    const data: EventOf<"step.succeeded">["data"] = { key, output: encoded.value };
-    if (attempt > 1) data.attempt = attempt;
-    if (ms > 0) data.ms = ms;
-    if (reuse !== undefined) data.reuse = reuse;
-    const extra: Extra = {};
-    if (encoded.payload !== undefined) extra.payloads = [encoded.payload];
-    if (reuse !== undefined) extra.reuse = reuse;
-    return this.#with.recordOutcome(ask, { type: "step.succeeded", data }, extra);
+  #returned(attempt: Attempt, value: unknown, ms: number): Seq {
+    const { ask, step } = attempt;
+    const result = returned(ask, step, value, ms);
+    if (result.ok) return this.#with.recordOutcome(ask, result.recording.draft, result.recording.extra);
+    if (step.effect === "once") return this.#doubt(ask, result.error, result.kept);
+    // The function did its work: calling it again would only return the like again.
+    const { draft, extra } = failed(ask, result.error, ms, result.kept);
+    return this.#with.recordOutcome(ask, draft, extra);
   }
 
-  #fail(ask: Ask, spec: StepAsk, error: unknown, ms: number): Seq {
-    const { key } = ask.ref;
-    if (spec.effect === "once") return this.#doubt(ask, attemptOf(ask), error);
+  #failed(attempt: Attempt, error: unknown, ms: number): Seq {
+    const { ask, step } = attempt;
+    const once = step.effect === "once";
+    if (once && verdictOf(error).notDone !== true) return this.#doubt(ask, error);
     if (ask.withdrawn !== undefined) {
-      return this.#with.recordOutcome(ask, { type: "step.cancelled", data: { key, reason: ask.withdrawn } });
+      const data = { key: ask.ref.key, reason: ask.withdrawn };
+      return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
     }
-    const data: EventOf<"step.failed">["data"] = { key, error: toRecord(error) };
-    if (ms > 0) data.ms = ms;
-    return this.#with.recordOutcome(ask, { type: "step.failed", data });
+    const past = { error, attempt: ask.attempt ?? 1, deadline: deadlineOf(ask, step) };
+    const next = nextAttempt(step, past, this.#with.now(), Math.random());
+    const { draft, extra } = failed(ask, "error" in next ? next.error : error, ms);
+    if ("error" in next) return this.#with.recordOutcome(ask, draft, extra);
+    ask.until = next.retryAt;
+    const first = ask.begunAt === undefined ? this.#with.firstRef(ask) : { key: ask.ref.key };
+    const attempts = step.retry === undefined ? {} : { attempts: step.retry.policy.attempts };
+    const data = { ...first, attempt: ask.attempt ?? 1, ...attempts, error: draft.data.error, retryAt: next.retryAt };
+    return this.#note(ask, { type: "step.attempt_failed", data });
   }
 
   /** It may have happened: nobody enters it again without a decision. */
-  #doubt(ask: Ask, attempt: number, error?: unknown): Seq {
+  #doubt(ask: Ask, error?: unknown, kept?: Encoded): Seq {
     ask.doubtful = true;
-    const cause = ask.begunAt;
-    if (cause === undefined)
+    const intent = ask.begunAt;
+    if (intent === undefined)
       throw new StemmaError("engine.bug", `The step ${ask.ref.key} is in doubt without an intent.`);
-    const data = { key: ask.ref.key, attempt, ...(error === undefined ? {} : { error: toRecord(error) }) };
-    const known = ask.recorded?.doubtful === true;
-    const seq = known ? cause : this.#with.append({ type: "step.in_doubt", data, causes: [cause] }).seq;
+    if (ask.recorded?.doubtful === true && ask.cleared !== true) {
+      this.#reconcile(ask);
+      return intent;
+    }
+    const { draft, extra } = inDoubt(ask, ask.attempt ?? 1, error, kept);
+    const seq = this.#note(ask, draft, extra);
+    this.#reconcile(ask);
     this.#with.changed();
     return seq;
   }
 
-  /** Aborts a running attempt and settles it within the grace. False when it is not running. */
-  withdraw(ask: Ask, graceMs: number): boolean {
-    const work = this.#running.get(ask);
-    if (work === undefined) return false;
-    ask.abort?.abort(new StemmaError("step.failed", `The result of step ${ask.ref.key} is not wanted any more.`));
-    const stop = this.#with.clock.after(graceMs, () => {
-      this.#settle(work, () => {
-        if (work.spec.effect === "once") return this.#doubt(ask, attemptOf(ask));
-        const data = { key: ask.ref.key, reason: "abandoned" as const };
-        return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
+  /** Lets the step itself find out what became of it. What it cannot tell, somebody else has to. */
+  #reconcile(ask: Ask): void {
+    const step = ask.work.kind === "step" ? ask.work.ask : undefined;
+    if (step?.reconcile === undefined || ask.withdrawn !== undefined) return;
+    const { reconcile } = step;
+    this.#reconciling += 1;
+    const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
+    const asked = async (): Promise<void> => {
+      const decision = await reconcile(
+        given,
+        toolsOf(ask, this.#with, () => false),
+      );
+      if (decision !== undefined && ask.doubtful === true && !this.#with.isOver()) this.#with.decided(ask, decision);
+    };
+    const { run, log } = this.#with;
+    void asked()
+      .catch((error: unknown) =>
+        log.warn("It could not be found out what became of a step; it stays in doubt", {
+          run,
+          step: ask.ref.key,
+          error: String(error),
+        }),
+      )
+      .finally(() => {
+        this.#reconciling -= 1;
+        this.#with.changed();
       });
-    });
-    work.stopTimers.push(stop);
+  }
+
+  /** It was decided that a step in doubt may be entered again. */
+  tryAgain(ask: Ask): void {
+    ask.cleared = true;
+    ask.doubtful = false;
+    this.begin(ask);
+  }
+
+  /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */
+  withdraw(ask: Ask): boolean {
+    const attempt = this.#running.get(ask);
+    if (attempt === undefined) return false;
+    this.#abort(attempt, new StemmaError("step.failed", `The result of step ${ask.ref.key} is not wanted any more.`));
     return true;
+  }
+
+  #abort(attempt: Attempt, reason: unknown): void {
+    attempt.ask.abort?.abort(reason);
+    const stop = this.#with.clock.after(this.#with.abortGraceMs, () => {
+      if (this.#isRunning(attempt)) this.#settle(attempt, () => this.#abandon(attempt));
+    });
+    attempt.stopTimers.push(stop);
+  }
+
+  /** Gives an attempt up that did not end when it was told to. It may still be running; its result is refused. */
+  #abandon(attempt: Attempt): Seq {
+    const { ask, step, expired } = attempt;
+    const { abortGraceMs, run, log } = this.#with;
+    log.warn("An attempt did not end when it was aborted; it is given up", {
+      run,
+      step: ask.ref.key,
+      attempt: ask.attempt,
+      graceMs: abortGraceMs,
+    });
+    if (step.effect === "once") return this.#doubt(ask, expired);
+    if (ask.withdrawn === undefined) return this.#failed(attempt, abandoned(expired, abortGraceMs), 0);
+    const data = { key: ask.ref.key, reason: "abandoned" as const };
+    return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
   }
 
   abortAll(): void {
@@ -254,7 +365,22 @@ export class StepRunner {
   }
 }
 
-/** Which attempt this is: those on record count, and so does one that a crash cut off. */
-function attemptOf(ask: Ask): number {
-  return 1 + Math.max(ask.recorded?.attempts ?? 0, ask.recorded?.started === undefined ? 0 : 1);
+/** Whether a `once` step was entered by an attempt of which nobody knows the end. */
+function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
+  if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
+  const { doubtful, entered = 0, attempts = 0 } = recorded;
+  return doubtful === true || (entered > attempts && ask.attempt === entered);
+}
+
+/** Why an attempt failed: it was told that its time is up, whatever it then threw. */
+function reasonOf({ expired }: Attempt, error: unknown): unknown {
+  if (expired === undefined || error === expired || verdictOf(error).notDone === true) return error;
+  return new StemmaError("step.timed_out", expired.message, { data: expired.data, cause: error });
+}
+
+function abandoned(expired: StemmaError | undefined, graceMs: number): StemmaError {
+  const what = expired?.message ?? "The attempt was aborted.";
+  return new StemmaError("step.timed_out", `${what} It did not stop within ${graceMs} ms of being aborted either.`, {
+    data: { ...expired?.data, abandoned: true },
+  });
 }

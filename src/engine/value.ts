@@ -3,6 +3,7 @@
  * live and in recall alike: a `Date` comes back as a string both times, and nobody can change a recorded value through
  * a reference they kept.
  */
+import { inspect } from "node:util";
 import { StemmaError } from "../core/error.ts";
 import type { Digest, Value } from "../core/event.ts";
 import { decode, encode, utf8Length } from "../core/json.ts";
@@ -32,6 +33,35 @@ export function toValue(input: unknown, what: string): Encoded {
     );
   }
   if (bytes <= limits.inlineBytesMax) return { text, value: { inline: decode(text) } };
+  const digest = sha256(text);
+  return { text, value: { digest, bytes }, payload: { digest, text } };
+}
+
+/**
+ * Keeps what a step returned although it cannot be its output, for people: it may have been paid for. A value that is
+ * merely too large is kept as it is (up to `limits.keptBytesMax`), anything else as text that shows it. Never throws;
+ * undefined where nothing can be kept.
+ */
+export function keepRefused(refused: unknown): Encoded | undefined {
+  try {
+    return keptApart(encode(refused) ?? "null");
+  } catch {
+    try {
+      return toValue(inspect(refused, shown).slice(0, shownCharsMax).toWellFormed(), "text of a refused value");
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+const shownCharsMax = 500_000;
+
+/** Runs no code of the value: no getters, no inspectors of its own, no traps of a proxy. */
+const shown = { depth: 10, maxArrayLength: 1000, maxStringLength: 100_000, customInspect: false } as const;
+
+function keptApart(text: string): Encoded | undefined {
+  const bytes = utf8Length(text);
+  if (bytes > limits.keptBytesMax) return undefined;
   const digest = sha256(text);
   return { text, value: { digest, bytes }, payload: { digest, text } };
 }

@@ -5,6 +5,7 @@ import type { Ask } from "./ask.ts";
 import type { WaitAsk } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { OutcomeDraft } from "./journal.ts";
+import { atTime } from "./timer.ts";
 import { toValue } from "./value.ts";
 
 /** What the activation does for its waits and calls. */
@@ -45,12 +46,19 @@ function open(ask: Ask, wait: WaitAsk, until: number | undefined, surroundings: 
 }
 
 function arm(ask: Ask, wait: WaitAsk, until: number, surroundings: WaitSurroundings): void {
-  ask.stop = surroundings.clock.after(until - surroundings.now(), () => {
-    if (surroundings.isOver() || ask.withdrawn !== undefined || ask.stage !== "begun") return;
-    // Timers of the platform reach only some weeks, and may fire a little early.
-    if (surroundings.now() < until) arm(ask, wait, until, surroundings);
-    else expire(ask, wait, surroundings);
+  const { clock, now, isOver } = surroundings;
+  ask.stop = atTime(clock, now, until, () => {
+    if (!isOver() && ask.withdrawn === undefined && ask.stage === "begun") expire(ask, wait, surroundings);
   });
+}
+
+/** Sets the clock of an open wait anew. */
+export function rearmWait(ask: Ask, until: number | undefined, surroundings: WaitSurroundings): void {
+  ask.stop?.();
+  delete ask.until;
+  if (until === undefined || ask.work.kind !== "wait") return;
+  ask.until = until;
+  arm(ask, ask.work.ask, until, surroundings);
 }
 
 /** The clock answers a timer; for anything else it is the end of the waiting. */

@@ -13,7 +13,6 @@ import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { Json } from "../core/json.ts";
 import type { Commit, Message, Offer, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
-import type { Surroundings } from "./activation.ts";
 import { Appender } from "./appender.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -22,6 +21,8 @@ import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { OfferWatch } from "./offer-watch.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -37,6 +38,7 @@ export type WorkerOptions = {
   lingerMs: number;
   recallGraceMs: number;
   abortGraceMs: number;
+  poisonAfter: number;
   /** How often it looks for work that it was not told of. */
   pollMs: number;
   /** Events of a history read at a time; as `load` likes it if left out. */
@@ -56,6 +58,7 @@ export class Worker {
   readonly #held = new Map<string, Activation>();
   /** Runs that no activation holds, on their way back to the store. */
   readonly #givingBack = new Set<Promise<void>>();
+  readonly #watch: OfferWatch;
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -68,6 +71,8 @@ export class Worker {
   #asking: Promise<unknown> = Promise.resolve();
   /** How often the lease had run out. */
   #lapses = 0;
+  /** The run in hand that workers before this one may have died of. */
+  #suspect: { run: string; activation?: Activation } | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -81,6 +86,10 @@ export class Worker {
       version: workflow.version,
       fingerprint,
     }));
+    this.#watch = new OfferWatch(
+      options,
+      this.#offers.map((offer) => offer.workflow),
+    );
   }
 
   /** Runs in hand. */
@@ -100,6 +109,7 @@ export class Worker {
       throw error;
     }
     this.#beatLater();
+    this.#watch.start();
     this.poke();
   }
 
@@ -118,18 +128,20 @@ export class Worker {
     if (this.#phase === "idle") this.#phase = "stopped";
     if (this.#phase === "stopped") return;
     this.#phase = "draining";
+    this.#watch.stop();
     this.#stopPoll?.();
     const { clock, log } = this.#options;
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
     for (const activation of held) activation.drain();
-    const cut = clock.after(timeoutMs, () => {
+    const cutAll = (): void => {
       for (const activation of held) activation.cut();
-    });
+    };
+    const cut = clock.after(timeoutMs, cutAll, { kind: "grace" });
     const given = Promise.all([...held.map((activation) => activation.over), ...this.#givingBack]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
-    const drop = clock.after(timeoutMs + dropMs, () => {
+    const dropAll = (): void => {
       const runs = [...this.#held.keys()];
       log.error("The store did not take what was left; runs are let go without it", {
         count: runs.length,
@@ -138,7 +150,8 @@ export class Worker {
       this.#options.committer.end();
       for (const activation of held) activation.drop();
       resolve();
-    });
+    };
+    const drop = clock.after(timeoutMs + dropMs, dropAll, { kind: "grace" });
     await Promise.race([given, late]);
     cut();
     drop();
@@ -149,6 +162,7 @@ export class Worker {
   /** Lets go of everything at once and records nothing, as a crash would. */
   abandon(): void {
     this.#phase = "stopped";
+    this.#watch.stop();
     this.#stopPoll?.();
     this.#stopBeat?.();
     for (const activation of this.#held.values()) activation.drop();
@@ -159,24 +173,36 @@ export class Worker {
   async #claimAndPoll(): Promise<void> {
     this.#stopPoll?.();
     this.#stopPoll = undefined;
-    let waitMs = this.#options.pollMs;
+    let dueInMs: number;
+    let retryInMs: number | undefined;
     try {
-      const dueInMs = await this.#claim();
+      dueInMs = await this.#claim();
       this.#failures = 0;
-      waitMs = Math.min(waitMs, Math.max(dueInMs, 1));
     } catch (error) {
       this.#failures += 1;
-      waitMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
+      dueInMs = retryInMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
       const why = isStemmaError(error) ? { code: error.code } : {};
       this.#options.log.error("Runs could not be claimed; it is tried again", {
         ...why,
         error: String(error),
-        retryInMs: waitMs,
+        retryInMs,
       });
     }
     if (this.#phase !== "working") return;
     if (this.#again) return this.poke();
-    this.#stopPoll = this.#options.clock.after(waitMs, () => this.poke());
+    this.#pokeLater(dueInMs, retryInMs === undefined);
+  }
+
+  /** Looks again when the next run falls due, which is a time that counts, and with `poll` also before, which is not. */
+  #pokeLater(dueInMs: number, poll: boolean): void {
+    const { clock, pollMs } = this.#options;
+    const poke = (): void => this.poke();
+    const stopDue = dueInMs === Infinity ? undefined : clock.after(Math.max(dueInMs, 1), poke);
+    const stopPoll = poll ? clock.after(pollMs, poke, { kind: "poll" }) : undefined;
+    this.#stopPoll = () => {
+      stopDue?.();
+      stopPoll?.();
+    };
   }
 
   /** Claims what is due, and says in how many milliseconds the next run falls due. */
@@ -209,21 +235,25 @@ export class Worker {
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
     // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
     this.#held.get(row.id)?.drop();
+    if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
     try {
-      const loaded = await load(store, row, now, pageEvents);
+      const loaded = await load(store, row, now, this.#options.clock.turn, pageEvents);
       // The lease ran out meanwhile: the store has taken the run back.
-      if (lapses !== this.#lapses) return;
+      if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     } catch (error) {
+      this.#isSuspectNoMore(row.id);
       if (lapses !== this.#lapses) return;
       log.error("A run cannot be read", { run: row.id, error: String(error) });
       this.#handBack(unreadable(row, error, now));
       return;
     }
     this.#held.set(row.id, activation);
+    if (this.#suspect?.run === row.id) this.#suspect.activation = activation;
     void activation.over.then(() => {
       if (this.#held.get(row.id) === activation) this.#held.delete(row.id);
+      this.#isSuspectNoMore(row.id);
       if (activation.handBack !== undefined) this.#handBack(activation.handBack);
       this.poke();
     });
@@ -233,6 +263,22 @@ export class Worker {
     } catch (error) {
       activation.fault(error);
     }
+  }
+
+  /**
+   * Half as many workers as make it poisonous died with this run in hand, by its fault or by that of another. Such runs are worked on
+   * one at a time: then the next death tells which of them it was.
+   */
+  #isOneTooMany(row: RunRow): boolean {
+    if (row.claims <= this.#options.poisonAfter / 2) return false;
+    const suspect = this.#suspect;
+    if (suspect !== undefined && suspect.run !== row.id && suspect.activation?.movedOn !== true) return true;
+    this.#suspect = { run: row.id };
+    return false;
+  }
+
+  #isSuspectNoMore(run: string): void {
+    if (this.#suspect?.run === run) this.#suspect = undefined;
   }
 
   /** Gives back a run that no activation holds, with the next flush that the store can take. */
@@ -257,10 +303,10 @@ export class Worker {
   }
 
   #surroundings(fingerprint: string): Surroundings {
-    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs } = this.#options;
+    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
-    const patience = { lingerMs, recallGraceMs, abortGraceMs };
+    const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
     return { clock, committer, delivery, log, worker: name, fingerprint, ...patience, hold, sent };
   }
 
@@ -288,7 +334,7 @@ export class Worker {
 
   #beatLater(): void {
     const { clock, leaseMs } = this.#options;
-    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), true);
+    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), { background: true, kind: "heartbeat" });
   }
 
   async #beat(): Promise<void> {
@@ -334,6 +380,15 @@ export class Worker {
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
+}
+
+/** How long a suspect waits for another one. */
+const suspectMs = 1000;
+
+/** Gives back a run of which nothing was executed. */
+function untried(row: RunRow, now: () => number): Commit {
+  const appender = new Appender(row, row.state.createdAt, now);
+  return appender.take({ dueAt: now() + suspectMs, force: true, untried: true }).commit;
 }
 
 /** How long a run that could not be read for now is left alone, and one that a newer version wrote, to that version. */

@@ -27,7 +27,8 @@ export interface Store {
    * Gives the worker up to `limit` runs that are due, that it offers code for, and that nobody holds, most urgent
    * first (by priority, then by how long it has been due); each with its epoch raised, so that whoever held it before
    * can no longer append. Before that, runs of workers whose lease has run out are taken from them, which raises the
-   * epoch too. The worker has at least half of its own lease left afterwards. No run is given to two workers.
+   * epoch too. The worker has at least half of its own lease left afterwards. No run is given to two workers. What it
+   * offers is remembered for as long as it has its lease: rows say by it whether anybody offers code for their run.
    */
   claim(request: ClaimRequest): Promise<Claimed>;
 
@@ -83,6 +84,14 @@ export interface Store {
    */
   prune(request: PruneRequest): Promise<Pruned>;
 
+  /**
+   * For tests: takes the time from `now` instead of the clock of this process. Left out by a store whose time is that of
+   * a server; without effect on one that was given a time when it was opened.
+   *
+   * @throws usage.invalid when it takes its time from another `now` already
+   */
+  keepTime?(now: () => Timestamp): void;
+
   /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
   close(): Promise<void>;
 }
@@ -135,15 +144,18 @@ export type Commit = {
   payloads: readonly Payload[];
   /** What all events up to the last one add up to. */
   state: RunState;
+  /** The run moved on: its count of claims begins anew. Without it, events leave the count as it is. */
+  progress?: boolean;
   /** Messages up to this number have become events. */
   inbox: number;
   /** Reuse keys of the successes among the events. */
   reuse?: readonly { seq: Seq; key: Digest }[];
   /**
    * Gives the run back. `dueAt` says when it wants to be claimed again (`null`: only when a message comes, or never).
-   * `force` releases even if messages wait (the end of a run, or a drain).
+   * `force` releases even if messages wait (the end of a run, or a drain). Who gives a run back is alive, so the count
+   * of claims begins anew; with `untried` nothing of the run was executed, and it is as before this claim.
    */
-  release?: { dueAt: Timestamp | null; force?: boolean };
+  release?: { dueAt: Timestamp | null; force?: boolean; untried?: boolean };
   /** Runs to create, and messages to send, together with these events. */
   create?: readonly NewRun[];
   send?: readonly Message[];
@@ -183,8 +195,13 @@ export type RunRow = {
   /** Number of the latest message, and of the latest that became an event. */
   inbox: number;
   inboxDone: number;
-  /** How often it was claimed since it last moved on. */
+  /** How often it was claimed since it last moved on or was given back: each time but the last, its worker died. */
   claims: number;
+  /**
+   * Whether a worker whose lease has not ended offers code for its workflow and version. It says so of a run that has
+   * ended too, where it means nothing.
+   */
+  offered: boolean;
 };
 
 export type Message = {
@@ -200,7 +217,10 @@ export type Received = { number: number; key: string; kind: string; body: string
 
 export type Sent = { run: RunId; key: string; accepted: boolean; reason?: "missing" | "repeated" | "ended" | "full" };
 
-/** A value of a stream: JSON text, and which attempt of which step it comes from (the empty text: the body). */
+/**
+ * A value of a stream: JSON text, and which attempt of which step it comes from (the empty step: the body). The empty
+ * text, which no JSON text is, is a mark: what came from this step before is void.
+ */
 export type Emitted = { stream: string; step: string; attempt: number; text: string };
 
 export type ListQuery = {

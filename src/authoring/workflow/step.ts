@@ -1,8 +1,13 @@
 /** Steps as authors write them: a name, options, and a function that is entered once. */
+import type { Duration } from "../../core/duration.ts";
+import { timeLimit } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Effect } from "../../core/event.ts";
 import { checkName } from "../../core/name.ts";
-import type { Operations, StepAsk, StepTools } from "../../engine/body.ts";
+import type { RetryOptions } from "../../core/retry.ts";
+import { retryPolicy } from "../../core/retry.ts";
+import type { Decision } from "../../engine/decision.ts";
+import type { Operations, Retry, StepAsk, StepTools } from "../../engine/body.ts";
 import { inStep } from "./frame.ts";
 
 /** What comes back from a record: `Date` becomes string, functions cannot be there, the rest is as it was. */
@@ -16,14 +21,41 @@ export type Recorded<T> = T extends { toJSON(): infer J }
       ? { [K in keyof T]: Recorded<T[K]> }
       : T;
 
-export type StepOptions<I> = {
+export type StepOptions<I, O = unknown> = {
   /** Declared input: the step is recognised by it, and its function is given a copy. Write it out, and reuse is exact. */
   input?: I;
   /** Raise it when the code of the step means something else. Default 1. */
   version?: number;
   /** Default "idempotent": at least once, always with the same idempotencyKey. */
   effect?: Effect;
+  /**
+   * What happens when an attempt fails: a number of attempts, or a policy. Default: the first failure is the step's.
+   * Throw `fatal(error)` to stop, `retryAfter(delay, error)` to choose the delay. Of a `once` step only an attempt that
+   * threw `notDone(error)` is followed by another one.
+   */
+  retry?: number | (RetryOptions & { retryIf?: (error: unknown, attempt: number) => boolean });
+  /**
+   * How long one attempt may take, or `{ attempt, step }`: `step` is for all attempts with the delays between them.
+   * The function is told through `step.abort`, has the abort grace to stop, and is given up then: the attempt failed
+   * with `step.timed_out`. Default: no limit.
+   */
+  timeout?: Duration | { attempt?: Duration; step?: Duration };
+  /**
+   * Finds out what became of a `once` step in doubt: `{ record: output }`, `"run"` (it did not happen) or
+   * `{ fail: error }`; undefined where it cannot tell, and then a person decides (`stemma.decide`).
+   */
+  reconcile?: (input: I, step: StepTools) => Reconciled | Promise<Reconciled>;
+  /**
+   * Makes up for the step if it succeeded and the run then fails, is cancelled or times out. It is a step of its own,
+   * `compensate/<key>`, tried like this one; successes are made up for in reverse order.
+   */
+  // A method, so that an author may write down what the output is.
+  // oxlint-disable-next-line typescript/method-signature-style
+  compensate?(output: O, step: StepTools): unknown;
 };
+
+/** What `reconcile` found out. */
+export type Reconciled = Decision | undefined;
 
 export type StepFunction<I, O> = (input: I, step: StepTools) => O | Promise<O>;
 
@@ -45,7 +77,35 @@ export function stepAsk(
   if ("input" in options) ask.input = { value: options.input };
   if (options.effect !== undefined) ask.effect = checkEffect(options.effect, name);
   if (options.version !== undefined) ask.version = options.version;
+  if (options.retry !== undefined) ask.retry = retryOf(options.retry, name);
+  if (options.timeout !== undefined) ask.timeout = timeoutOf(options.timeout, name);
+  const { reconcile, compensate } = options;
+  if (reconcile !== undefined)
+    ask.reconcile = (input, tools) => inStep(operations, name, () => reconcile(input, tools));
+  if (compensate !== undefined) {
+    ask.compensate = (output, tools) => inStep(operations, name, () => compensate.call(options, output, tools));
+  }
   return ask;
+}
+
+function retryOf(options: NonNullable<StepOptions<unknown>["retry"]>, name: string): Retry {
+  const policy = retryPolicy(options, `step ${name}`);
+  const retryIf = typeof options === "number" ? undefined : options.retryIf;
+  if (retryIf !== undefined && typeof retryIf !== "function") {
+    throw new StemmaError("step.invalid", `Expected retryIf of step ${name} to be a function, got ${typeof retryIf}.`);
+  }
+  return retryIf === undefined ? { policy } : { policy, retryIf };
+}
+
+function timeoutOf(
+  timeout: NonNullable<StepOptions<unknown>["timeout"]>,
+  name: string,
+): NonNullable<StepAsk["timeout"]> {
+  const given = typeof timeout === "object" && timeout !== null ? timeout : { attempt: timeout };
+  const limit: NonNullable<StepAsk["timeout"]> = {};
+  if (given.attempt !== undefined) limit.attemptMs = timeLimit(given.attempt, `timeout of step ${name}`);
+  if (given.step !== undefined) limit.stepMs = timeLimit(given.step, `timeout of step ${name} as a whole`);
+  return limit;
 }
 
 const effects: ReadonlySet<unknown> = new Set(["pure", "idempotent", "once"]);

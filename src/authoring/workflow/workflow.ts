@@ -1,5 +1,7 @@
 /** Workflows written as functions. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Duration } from "../../core/duration.ts";
+import { timeLimit } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
 import type { Workflow } from "../../engine/body.ts";
@@ -14,6 +16,8 @@ export type WorkflowOptions<I> = {
   version?: number;
   /** What the input must be, as a Standard Schema (zod, valibot, arktype …). */
   input?: StandardSchemaV1<unknown, I>;
+  /** How long a run may take from its first start, waits included; then it is `timed_out`. Default: no limit. */
+  timeout?: Duration;
 };
 
 /**
@@ -28,9 +32,9 @@ export type WorkflowOptions<I> = {
  *   return text;
  * });
  */
-export function workflow<I = undefined, O = unknown>(
+export function workflow<I = undefined, O = unknown, S = unknown>(
   options: WorkflowOptions<I>,
-  run: (ctx: Context, input: I) => O | Promise<O>,
+  run: (ctx: Context<S>, input: I) => O | Promise<O>,
 ): Workflow<I, Recorded<Awaited<O>>> {
   const { name, version = 1, input } = options;
   checkName(name, "name of a workflow");
@@ -43,14 +47,17 @@ export function workflow<I = undefined, O = unknown>(
   if (typeof run !== "function") {
     throw new StemmaError("workflow.invalid", `Expected workflow ${name} to have a function, got ${typeof run}.`);
   }
+  const timeoutMs =
+    options.timeout === undefined ? undefined : timeLimit(options.timeout, `timeout of workflow ${name}`);
   return {
     name,
     version,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
     source: String(run),
     ...(input === undefined ? {} : { schema: input }),
     body(operations, info) {
       const scope = rootScope(info.segment);
-      const ctx = contextOf(operations, info);
+      const ctx = contextOf(operations, info, scope) as Context<S>;
       const done = inScope(operations, scope, async () => run(ctx, info.input as I));
       return { done, causes: () => scope.causes() };
     },

@@ -45,10 +45,14 @@ export function commitParts(db: Statements, parts: readonly Commit[], now: Times
 
 /**
  * Whether a transaction with these answers went through: one event of it is there exactly if all of it is. Parts
- * without events are taken to have failed, for repeating those does no harm.
+ * without events are taken to have failed, for repeating those does no harm. Undefined if it was to leave nothing.
  */
-export function haveLanded(db: Statements, parts: readonly Commit[], results: readonly CommitResult[]): boolean {
-  if (!results.some((result) => result.ok)) return true;
+export function haveLanded(
+  db: Statements,
+  parts: readonly Commit[],
+  results: readonly CommitResult[],
+): boolean | undefined {
+  if (!results.some((result) => result.ok)) return undefined;
   const i = parts.findIndex((part, at) => part.events.length > 0 && results[at]?.ok === true);
   const part = parts[i];
   return part !== undefined && isThere(db, part);
@@ -71,7 +75,7 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
       part.seq - 1 + events.length,
       last === undefined ? null : bytesOf(last.hash),
       stateText(state),
-      events.length > 0 ? 1 : 0,
+      claimsForgotten(part),
       run,
       part.epoch,
       part.seq - 1,
@@ -85,6 +89,12 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
   if (part.create !== undefined) createRuns(db, part.create, now);
   if (part.send !== undefined) sendMessages(db, part.send, now);
   return { run, ok: true, inbox: before.inbox_seq };
+}
+
+/** How many claims of a run no longer count after this part. */
+function claimsForgotten({ progress, release }: Commit): number {
+  if (progress === true || (release !== undefined && release.untried !== true)) return Number.MAX_SAFE_INTEGER;
+  return release === undefined ? 0 : 1;
 }
 
 function refusal(db: Statements, { run, epoch, seq }: Commit): CommitResult {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { sha256 } from "../../engine/hash.ts";
 import type { Offer } from "../../store/store.ts";
 import type { Check, Step } from "./fixture.ts";
-import { accept, claim, claimedIds, ended, message, offer, started, suspended } from "./fixture.ts";
+import { accept, claim, claimedIds, ended, message, offer, started, succeeded, suspended } from "./fixture.ts";
 import { rowOf, snapshot } from "./read.ts";
 
 export function claimGuarantees(check: Check): void {
@@ -208,20 +208,41 @@ export function claimGuarantees(check: Check): void {
     assert.equal((await claim(store, "worker-a", { limit: 1 })).nextDueAt, clock.now() + 4000);
   });
 
-  check("claims without progress are counted, and an event ends the count", async ({ store, clock, held, part }) => {
-    let row = await held();
-    for (const expected of [2, 3]) {
+  check(
+    "claims without progress are counted, and only progress ends the count",
+    async ({ store, clock, held, part }) => {
+      let row = await held();
+      for (const expected of [2, 3]) {
+        clock.advance(100_000);
+        const [again] = (await claim(store, `worker-${expected}`)).runs;
+        assert.ok(again);
+        assert.equal(again.claims, expected);
+        row = again;
+      }
+      // That a worker began is no progress: it may die of what comes next.
+      row = await accept(store, row, part(row, [started]));
+      assert.equal((await rowOf(store, row.id)).claims, 3);
+      await accept(store, row, part(row, [succeeded("a")], { progress: true }));
+      assert.equal((await rowOf(store, row.id)).claims, 0);
       clock.advance(100_000);
-      const [again] = (await claim(store, `worker-${expected}`)).runs;
-      assert.ok(again);
-      assert.equal(again.claims, expected);
-      row = again;
-    }
-    await accept(store, row, part(row, [started]));
-    assert.equal((await rowOf(store, row.id)).claims, 0);
-    clock.advance(100_000);
-    assert.equal((await claim(store, "worker-z")).runs[0]?.claims, 1);
-  });
+      assert.equal((await claim(store, "worker-z")).runs[0]?.claims, 1);
+    },
+  );
+
+  check(
+    "a run that is given back has its claims forgotten; untried, only the last",
+    async ({ store, clock, held, part }) => {
+      await held();
+      clock.advance(100_000);
+      for (const untried of [true, true, false]) {
+        const [again] = (await claim(store, "worker-b")).runs;
+        assert.ok(again);
+        assert.equal(again.claims, 2);
+        await accept(store, again, part(again, [], { release: { dueAt: clock.now(), force: true, untried } }));
+        assert.equal((await rowOf(store, again.id)).claims, untried ? 1 : 0);
+      }
+    },
+  );
 }
 
 function refusedBy({ fingerprint }: Offer): Step {

@@ -1,0 +1,65 @@
+/** What a step's function came to, as the event that puts it on record. */
+import type { EventOf } from "../core/event.ts";
+import { reuseKey } from "../core/identity.ts";
+import type { Extra } from "./appender.ts";
+import type { Ask } from "./ask.ts";
+import type { StepAsk } from "./body.ts";
+import { toRecord } from "./failure.ts";
+import { sha256 } from "./hash.ts";
+import type { OutcomeDraft } from "./journal.ts";
+import type { Encoded } from "./value.ts";
+import { keepRefused, toValue } from "./value.ts";
+
+/** An event to append, with what goes to the store beside it. */
+export type Recording<D = OutcomeDraft> = { draft: D; extra: Extra };
+
+type Failure = { type: "step.failed"; data: EventOf<"step.failed">["data"] };
+type Doubt = { type: "step.in_doubt"; data: EventOf<"step.in_doubt">["data"] };
+
+/** What a function returned: the success, or why it cannot be one, with the value kept as far as it can be. */
+export type Returned = { ok: true; recording: Recording } | { ok: false; error: unknown; kept: Encoded | undefined };
+
+export function returned(ask: Ask, step: StepAsk, value: unknown, ms: number): Returned {
+  const { key } = ask.ref;
+  let encoded: Encoded;
+  try {
+    encoded = toValue(value, `output of step ${key}`);
+  } catch (error) {
+    return { ok: false, error, kept: keepRefused(value) };
+  }
+  const { scope, name, input } = ask.identity;
+  const reuse =
+    input === null ? undefined : reuseKey(sha256, { scope, name, version: step.version ?? 1, input, context: [] });
+  const data: EventOf<"step.succeeded">["data"] = { key, output: encoded.value };
+  const { attempt = 1 } = ask;
+  if (attempt > 1) data.attempt = attempt;
+  if (ms > 0) data.ms = ms;
+  if (reuse !== undefined) data.reuse = reuse;
+  if (step.compensate !== undefined) data.compensate = true;
+  const extra: Extra = {};
+  if (encoded.payload !== undefined) extra.payloads = [encoded.payload];
+  if (reuse !== undefined) extra.reuse = reuse;
+  return { ok: true, recording: { draft: { type: "step.succeeded", data }, extra } };
+}
+
+/** The failure of a step, with the value that could not be its output if there is one. */
+export function failed(ask: Ask, error: unknown, ms: number, kept?: Encoded): Recording<Failure> {
+  const data: EventOf<"step.failed">["data"] = { key: ask.ref.key, error: toRecord(error) };
+  const { attempt = 1 } = ask;
+  if (attempt > 1) data.attempt = attempt;
+  if (ms > 0) data.ms = ms;
+  if (kept !== undefined) data.kept = kept.value;
+  return { draft: { type: "step.failed", data }, extra: payloadsOf(kept) };
+}
+
+/** What leaves a `once` step in doubt: the error of its attempt, if it had one, and the value it returned, if it did. */
+export function inDoubt(ask: Ask, attempt: number, error?: unknown, kept?: Encoded): Recording<Doubt> {
+  const data: EventOf<"step.in_doubt">["data"] = { key: ask.ref.key, attempt };
+  if (error !== undefined) data.error = toRecord(error);
+  if (kept !== undefined) data.kept = kept.value;
+  return { draft: { type: "step.in_doubt", data }, extra: payloadsOf(kept) };
+}
+
+function payloadsOf(kept: Encoded | undefined): Extra {
+  return kept?.payload === undefined ? {} : { payloads: [kept.payload] };
+}
