@@ -60,6 +60,7 @@ export class Worker {
   #again = false;
   #failures = 0;
   #stopPoll: (() => void) | undefined;
+  #stopWake: (() => void) | undefined;
   #stopBeat: (() => void) | undefined;
   #renewedAt = 0;
   #fresh: PromiseWithResolvers<void> | undefined;
@@ -101,6 +102,7 @@ export class Worker {
       throw error;
     }
     this.#beatLater();
+    this.#stopWake = this.#options.store.onWake?.(() => this.poke());
     this.poke();
   }
 
@@ -120,6 +122,7 @@ export class Worker {
     if (this.#phase === "stopped") return;
     this.#phase = "draining";
     this.#stopPoll?.();
+    this.#stopWake?.();
     const { clock, log } = this.#options;
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
@@ -151,6 +154,7 @@ export class Worker {
   abandon(): void {
     this.#phase = "stopped";
     this.#stopPoll?.();
+    this.#stopWake?.();
     this.#stopBeat?.();
     for (const activation of this.#held.values()) activation.drop();
   }

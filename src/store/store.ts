@@ -83,6 +83,13 @@ export interface Store {
    */
   prune(request: PruneRequest): Promise<Pruned>;
 
+  /**
+   * Calls back when another process may have made work for this one: a run that is due, a message. It is a hint, may
+   * come late, for nothing, or never; polling is what correctness rests on. The returned function ends it. Left out
+   * where there is nothing that could tell.
+   */
+  onWake?(call: () => void): () => void;
+
   /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
   close(): Promise<void>;
 }
