@@ -25,7 +25,7 @@ declare module "vitest" {
   }
 }
 
-type Running = { url: string; stop(): Promise<void> };
+export type Running = { url: string; stop(): Promise<void> };
 
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
 type Owner = { uid: number; gid: number };
@@ -37,7 +37,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // A test process that connects here gets the URL as one line, as soon as there is a server.
   const desk: Server = createServer((socket) => {
     socket.on("error", () => {});
-    if (own === undefined) running ??= start();
+    if (own === undefined) running ??= startPostgres();
     const url = own === undefined ? running?.then((server) => server.url) : Promise.resolve(own);
     url?.then(
       (text) => socket.end(text),
@@ -53,7 +53,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-async function start(): Promise<Running> {
+/** Starts a server with an empty database. */
+export async function startPostgres(): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), "stemma-postgres-"));
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
   try {

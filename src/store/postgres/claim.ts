@@ -39,7 +39,7 @@ type ClaimColumns = {
   row: string | null;
 };
 
-type BeatColumns = { now: number; generation: number; before: number | null; news: string | null };
+type BeatColumns = { now: number; generation: number; known: boolean; news: string | null };
 
 /** So often nothing must be found before an answer is given from memory. */
 const quietAfter = 3;
@@ -99,8 +99,8 @@ export class Claims {
     const known = this.#generations.get(worker) ?? null;
     const doubted = this.#doubted.has(worker);
     const [row] = await this.#db.write<BeatColumns>(beat, [this.#now(), worker, leaseMs, known, doubted ? 1 : 0]);
-    const { now, generation, before, news } = row as BeatColumns;
-    const expired = doubted || before === null || (known !== null && before !== known);
+    const { now, generation, known: there, news } = row as BeatColumns;
+    const expired = doubted || !there || (known !== null && generation !== known);
     if (expired) {
       // A statement of its own: it sees what a claim has given at the last moment under the old generation.
       await this.#db.write(takeRunsAway, [[worker]]);

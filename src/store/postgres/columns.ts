@@ -24,8 +24,8 @@ export type Appended = {
 const payloadMark = '"digest":"';
 const payloadNamed = /"digest":"([0-9a-f]{64})"/g;
 
-/** The arrays for `givenEvents` and `givenPayloads` in sql.ts. */
-export function appendColumns(all: readonly Appended[]): unknown[][] {
+/** The arrays for `givenEvents` in sql.ts, and those for `givenPayloads` if there are any. */
+export function appendColumns(all: readonly Appended[]): { events: unknown[][]; payloads: unknown[][] } {
   const events: unknown[][] = [[], [], [], [], [], [], [], []];
   const payloads: unknown[][] = [[], [], []];
   const uses: unknown[][] = [[], [], []];
@@ -38,9 +38,7 @@ export function appendColumns(all: readonly Appended[]): unknown[][] {
     }
     const keys = reuse === undefined || reuse.length === 0 ? undefined : new Map(reuse.map((hit) => [hit.seq, hit.key]));
     for (const [i, event] of appended.entries()) {
-      if (event.seq !== seq + i) {
-        throw new StemmaError("engine.bug", `Expected the event with seq ${seq + i}, got seq ${event.seq}.`);
-      }
+      expectSeq(event, seq + i);
       const key = keys?.get(event.seq);
       const number = key === undefined ? null : reuseNumber(family, key);
       addTo(events, run, event.seq, event.at, event.type, event.causes, event.data, expectDigest(event.hash), number);
@@ -49,7 +47,12 @@ export function appendColumns(all: readonly Appended[]): unknown[][] {
     }
     for (const [digest, isBrought] of used) addTo(uses, run, digest, isBrought);
   }
-  return [...events, ...payloads, ...uses];
+  return { events, payloads: uses[0]?.length === 0 ? [] : [...payloads, ...uses] };
+}
+
+export function expectSeq(event: StoredEvent | undefined, seq: number): void {
+  if (event === undefined || event.seq === seq) return;
+  throw new StemmaError("engine.bug", `Expected the event with seq ${seq}, got seq ${event.seq}.`);
 }
 
 /** Adds a row to columns. */

@@ -10,10 +10,15 @@ import type { Created, NewRun } from "../store.ts";
 import { addTo, appendColumns, expectDigest } from "./columns.ts";
 import { stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
-import { createRuns as createRunsSql, runsThere } from "./sql.ts";
+import { createRuns as createRunsSql, createRunsWithPayloads, runsThere } from "./sql.ts";
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
-export type Creation = { runs: readonly NewRun[]; first: readonly NewRun[]; columns: readonly unknown[][] };
+export type Creation = {
+  runs: readonly NewRun[];
+  first: readonly NewRun[];
+  sql: string;
+  columns: readonly unknown[][];
+};
 
 export function creationOf(runs: readonly NewRun[]): Creation {
   // Of runs that are the same run the first is the one; in the order of what could clash, as others do it too.
@@ -47,17 +52,11 @@ export function creationOf(runs: readonly NewRun[]): Creation {
     );
     for (const tag of new Set(state.tags)) addTo(tags, id, tag);
   }
-  const appended = appendColumns(
-    first.map(({ id, state: { family }, events, payloads }) => ({
-      run: id,
-      family,
-      seq: 0,
-      events,
-      payloads,
-      reuse: undefined,
-    })),
+  const { events, payloads } = appendColumns(
+    first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
   );
-  return { runs, first, columns: [...columns, ...tags, ...appended] };
+  const sql = payloads.length > 0 ? createRunsWithPayloads : createRunsSql;
+  return { runs, first, sql, columns: [...columns, ...tags, ...events, ...payloads] };
 }
 
 /**
@@ -66,12 +65,12 @@ export function creationOf(runs: readonly NewRun[]): Creation {
  */
 export async function createRuns(
   db: Runner,
-  { runs, first, columns }: Creation,
+  { runs, first, sql, columns }: Creation,
   now: number | null,
   ours: boolean = false,
 ): Promise<readonly Created[]> {
   if (runs.length === 0) return [];
-  const made = new Set((await db.query<{ run: RunId }>(createRunsSql, [now, ...columns])).map(({ run }) => run));
+  const made = new Set((await db.query<{ run: RunId }>(sql, [now, ...columns])).map(({ run }) => run));
   const known = made.size === first.length ? new Map<NewRun, Created>() : await findThere(db, first, made, ours);
   const told = new Set<NewRun>();
   return runs.map((run) => {

@@ -19,6 +19,8 @@ import { connectionSettings } from "./sql.ts";
 /** The oldest major version of PostgreSQL that is tested. */
 const versionMin = 15;
 const triesMax = 12;
+/** Longer arrays than this are planned for by their length. */
+const arrayMax = 100;
 /** How long the answer to one statement is waited for before the connection is given up. */
 const answerMs = 60_000;
 
@@ -256,7 +258,9 @@ export class Database {
   ): Promise<R[]> {
     const { name, text: full } = this.#prepare(text);
     const config = { text: full, values, types, query_timeout: answerMs };
-    const { rows } = await client.query(prepared ? { ...config, name } : config);
+    // A plan that was made once for all takes every array for a short one, so a long one gets a plan of its own.
+    const short = values.every((value) => !Array.isArray(value) || value.length <= arrayMax);
+    const { rows } = await client.query(prepared && short ? { ...config, name } : config);
     return rows as R[];
   }
 

@@ -20,10 +20,10 @@ export async function sendMessages(
   now: number | null,
   ours: boolean = false,
 ): Promise<readonly Sent[]> {
-  const first = new Map<string, { message: Message; answer: Answer }>();
-  for (const message of messages) {
+  const first = new Map<string, { message: Message; at: number; answer: Answer }>();
+  for (const [at, message] of messages.entries()) {
     const id = idOf(message);
-    if (!first.has(id)) first.set(id, { message, answer: "missing" });
+    if (!first.has(id)) first.set(id, { message, at, answer: "missing" });
   }
   const sent = [...first.values()];
   if (sent.length === 0) return [];
@@ -35,12 +35,12 @@ export async function sendMessages(
     const one = sent[ord];
     if (one !== undefined) one.answer = answer;
   }
-  return messages.map((message) => {
+  return messages.map((message, at) => {
     const { run, key } = message;
     const known = first.get(idOf(message));
     const answer = known?.answer ?? "missing";
     if (answer !== "accepted") return { run, key, accepted: false, reason: answer };
-    if (known?.message === message) return { run, key, accepted: true };
+    if (known?.at === at) return { run, key, accepted: true };
     return { run, key, accepted: false, reason: "repeated" };
   });
 }

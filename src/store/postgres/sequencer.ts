@@ -11,7 +11,7 @@ import type { Database } from "./database.ts";
 import { leaveSequencer, placeEvents, takeSequencer } from "./sql-feed.ts";
 
 /** Between an append and its position: short enough for a reader who looks on, long enough for many to go together. */
-const pauseMs = 15;
+const pauseMs = 25;
 const leaseMs = 1000;
 /** Appends that are placed in one statement. */
 const batchMax = 20_000;

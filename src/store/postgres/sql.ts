@@ -42,12 +42,18 @@ export const unknownMigrations: string = /* sql */ `
 
 // Runs
 
-const givenPayloads = (from: number, owner: string): string => /* sql */ `
+/**
+ * Of what was given for many runs, that of the runs which the guard let through. `is true` keeps the planner from making
+ * a join of it, whose cost would grow with the square of a flush: so it looks each up in a table of hashes.
+ */
+const letThrough = (guard: string): string => `(g.run in (select o.run from ${guard} o)) is true`;
+
+const givenPayloads = (from: number, guard: string): string => /* sql */ `,
   payload as (
     insert into @.payloads (digest, text)
     select distinct on (1) decode(g.digest, 'hex'), g.text
       from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[]) as g (run, digest, text)
-      join ${owner} o on o.run = g.run
+     where ${letThrough(guard)}
      order by 1
     on conflict do nothing
   ),
@@ -55,24 +61,23 @@ const givenPayloads = (from: number, owner: string): string => /* sql */ `
     insert into @.payload_uses (run, digest)
     select g.run, decode(g.digest, 'hex')
       from unnest($${from + 3}::text[], $${from + 4}::text[], $${from + 5}::boolean[]) as g (run, digest, brought)
-      join ${owner} o on o.run = g.run
-     where g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex'))
+     where ${letThrough(guard)}
+       and (g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex')))
      order by 1, 2
     on conflict do nothing
   )`;
 
-const givenEvents = (from: number, owner: string): string => /* sql */ `
+const givenEvents = (from: number, guard: string): string => /* sql */ `
   written as (
     insert into @.events (run, seq, at, type, causes, data, hash, reuse)
     select g.run, g.seq, g.at, g.type, g.causes, g.data, decode(g.hash, 'hex'), g.reuse
       from unnest($${from}::text[], $${from + 1}::bigint[], $${from + 2}::bigint[], $${from + 3}::text[],
                   $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::text[], $${from + 7}::uuid[])
            as g (run, seq, at, type, causes, data, hash, reuse)
-      join ${owner} o on o.run = g.run
+     where ${letThrough(guard)}
   )`;
 
-/** Creates runs with their events. Gives the ids of those that were not there. */
-export const createRuns: string = /* sql */ `
+const create = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
@@ -104,11 +109,14 @@ export const createRuns: string = /* sql */ `
   ),
   tagged as (
     insert into @.tags (tag, run)
-    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) join made m on m.run = g.run
+    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("made")}
   ),
-  ${givenEvents(22, "made")},
-  ${givenPayloads(30, "made")}
+  ${givenEvents(22, "made")}${payloads}
   select run from made`;
+
+/** Creates runs with their events. Gives the ids of those that were not there. */
+export const createRuns: string = create("");
+export const createRunsWithPayloads: string = create(givenPayloads(30, "made"));
 
 /** For each of these ids or (workflow, key) the run that is there, with the hash of its first event. */
 export const runsThere: string = /* sql */ `
@@ -123,26 +131,18 @@ export const runsThere: string = /* sql */ `
     ) r on true
     left join @.events e on e.run = r.id and e.seq = 0`;
 
-/**
- * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
- * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing.
- */
-export const commitParts: string = /* sql */ `
+const commit = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
   part as materialized (
     select *
       from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
                   $9::bigint[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::boolean[],
-                  $16::bigint[], $17::boolean[], $18::integer[])
+                  $16::bigint[], $17::boolean[], $18::integer[], $19::boolean[])
            as g (run, epoch, seq, n, hash, state, status, ended_at, ended, refused, tags, inbox, inbox_max, release,
-                 due_at, stopped, forget)
+                 due_at, stopped, forget, retagged)
   ),
   there as materialized (
-    select r.id, r.epoch, r.seq, r.inbox_seq, r.inbox_done, r.tags
-      from @.runs r
-     where r.id = any($2::text[])
-     order by r.id
-       for no key update
+    select r.id, r.epoch, r.seq, r.inbox_seq from @.runs r where r.id = any($2::text[]) order by r.id for no key update
   ),
   held as (
     update @.runs r
@@ -162,13 +162,13 @@ export const commitParts: string = /* sql */ `
                              when p.due_at is null and p.stopped then t.now
                              else p.due_at end
       from part p
-      join there l on l.id = p.run
       cross join t
-     where r.id = p.run
+     where (select count(*) from there) >= 0
+       and r.id = p.run
        and r.epoch = p.epoch
        and r.seq = p.seq - 1
        and r.inbox_seq <= p.inbox_max
-    returning r.id as run, p.seq, p.n, p.inbox, l.inbox_done as inbox_before, p.tags <> l.tags as retagged
+    returning r.id as run, p.seq, p.n, p.inbox, p.retagged
   ),
   unplaced as (
     insert into @.unplaced (run, seq, n, at) select h.run, h.seq, h.n, t.now from held h, t where h.n > 0
@@ -177,7 +177,7 @@ export const commitParts: string = /* sql */ `
     update @.inbox i
        set body = null
       from held h
-     where h.inbox > h.inbox_before
+     where h.inbox > 0
        and i.run = h.run
        and i.number <= h.inbox
        and i.body is not null
@@ -187,19 +187,24 @@ export const commitParts: string = /* sql */ `
      using held h
      where h.retagged
        and g.run = h.run
-       and not exists (select from unnest($19::text[], $20::text[]) as n (run, tag) where n.run = g.run and n.tag = g.tag)
+       and not exists (select from unnest($20::text[], $21::text[]) as n (run, tag) where n.run = g.run and n.tag = g.tag)
   ),
   tagged as (
     insert into @.tags (tag, run)
-    select n.tag, n.run from unnest($19::text[], $20::text[]) as n (run, tag) join held h on h.run = n.run and h.retagged
+    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("held")}
     on conflict do nothing
   ),
-  ${givenEvents(21, "held")},
-  ${givenPayloads(29, "held")}
-  select p.run, l.epoch, l.seq, l.inbox_seq as inbox, h.run is not null as ok
-    from part p
-    left join there l on l.id = p.run
-    left join held h on h.run = p.run`;
+  ${givenEvents(22, "held")}${payloads}
+  select l.id as run, l.epoch, l.seq, l.inbox_seq as inbox, (l.id in (select h.run from held h)) is true as ok
+    from there l`;
+
+/**
+ * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
+ * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing. A run
+ * that is not there is not in the answer.
+ */
+export const commitParts: string = commit("");
+export const commitPartsWithPayloads: string = commit(givenPayloads(30, "held"));
 
 /** Locks runs in the order of their ids, before a transaction touches them in several statements. */
 export const lockRuns: string = /* sql */ `
@@ -315,19 +320,24 @@ export const messagesThere: string = /* sql */ `
 
 // Workers
 
+/** A hint that is lost harms nobody, so its commit waits for no disk. */
+export const notify: string = /* sql */ `
+  select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)::text`;
+
 /**
  * Gives a worker runs that are due. `grp` walks from one (refused, priority) to the next by the index, so it costs as
  * many steps as there are of them, however many runs wait; of each the first due ones are locked, past those that
  * others have locked. Nothing is taken unless the lease of the worker, at the generation that it knows of, is renewed in
  * the same statement.
  *
- * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers.
+ * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers (in queries of their own, so that the planner
+ * sees nothing in their lengths and keeps the plan that it has, which is most of what a claim costs).
  */
 export const claimRuns: string = /* sql */ `
   with recursive t as materialized (select ${clock} as now),
   offer as materialized (
     select distinct workflow, version, fingerprint
-      from unnest($6::text[], $7::bigint[], $8::text[]) as o (workflow, version, fingerprint)
+      from unnest((select $6::text[]), (select $7::bigint[]), (select $8::text[])) as o (workflow, version, fingerprint)
   ),
   grp as (
     select o.workflow, o.version, o.fingerprint, n.refused, n.priority
@@ -429,7 +439,7 @@ export const forgetWorkers: string = /* sql */ `
 /** $2 worker, $3 lease, $4 generation it knows of, $5 whether to raise it. */
 export const beat: string = /* sql */ `
   with t as materialized (select ${clock} as now),
-  before as materialized (select generation from @.workers where id = $2 for update),
+  before as materialized (select from @.workers where id = $2),
   renewed as (
     insert into @.workers as w (id, lease_until, generation)
     select $2::text, t.now + $3::bigint, coalesce($4::bigint + 1, 0) from t
@@ -437,7 +447,7 @@ export const beat: string = /* sql */ `
        set lease_until = excluded.lease_until, reaped = false, generation = w.generation + $5::integer
     returning generation
   )
-  select t.now, n.generation, (select generation from before) as before,
+  select t.now, n.generation, exists (select from before) as known,
          (select json_agg(json_build_array(r.id, r.inbox_seq) order by r.id)::text
             from @.runs r where r.worker = $2 and r.inbox_seq > r.inbox_done) as news
     from t, renewed n`;

@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
+import { isTerminal } from "../../core/run.ts";
 import type {
   Claimed,
   ClaimRequest,
@@ -257,7 +258,8 @@ class PostgresSchema implements PostgresStore {
   }
 }
 
-/** Whether a part may have made a run claimable for others. */
-function mayWake({ release, create = [], send = [] }: Commit): boolean {
-  return (release !== undefined && release.dueAt !== null) || release?.force === true || create.length + send.length > 0;
+/** Whether a part may have made a run claimable for others, now or later. */
+function mayWake({ state, release, create = [], send = [] }: Commit): boolean {
+  const given = release !== undefined && !isTerminal(state.status) && (release.dueAt !== null || release.force === true);
+  return given || create.length + send.length > 0;
 }

@@ -6,6 +6,7 @@
  */
 import type { Database } from "./database.ts";
 import type { ListenClient } from "./place.ts";
+import { notify } from "./sql.ts";
 
 const gapMs = 10;
 const retryMsFirst = 250;
@@ -51,7 +52,7 @@ export class Wake {
       this.#timer = undefined;
       this.#notifiedAt = performance.now();
       // A hint that is lost is found by a poll.
-      this.#db.aside("select pg_notify($1, $2)::text", [this.#channel, this.#self]).catch(() => undefined);
+      this.#db.aside(notify, [this.#channel, this.#self]).catch(() => undefined);
     }, waitMs);
     this.#timer.unref();
   }
