@@ -11,7 +11,9 @@ export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/
 export { Stemma } from "./engine/stemma.ts";
 export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
+export type { StreamItem } from "./engine/streams.ts";
 export type { Log, StepTools, Workflow } from "./engine/body.ts";
+export type { Clock, TimerOptions } from "./engine/clock.ts";
 
 // fail
 export { StemmaError, isStemmaError } from "./core/error.ts";
@@ -23,10 +25,14 @@ export type { RetryOptions } from "./core/retry.ts";
 // look
 export { components, trace } from "./core/trace.ts";
 export type { Trace, TraceEdge, TraceNode } from "./core/trace.ts";
+export { toDot } from "./core/trace-dot.ts";
+export { toMermaid } from "./core/trace-mermaid.ts";
 export type { Event, EventType, RunId } from "./core/event.ts";
 export type { Json } from "./core/json.ts";
 export type { Duration } from "./core/duration.ts";
 export type { Status } from "./core/run.ts";
+export { noWorkerOffers } from "./core/offered.ts";
 export { reduceAll } from "./core/reduce.ts";
 export type { RunState } from "./core/reduce.ts";
 export type { Store } from "./store/store.ts";
+export type { Finding, Inspectable } from "./store/inspection.ts";

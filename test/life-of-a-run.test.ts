@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { StepError } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
+import { fakeClock } from "../src/testing.ts";
 import { errorOf, outline, silent, stage, until } from "./stage.ts";
 
 const later = (ms: number, signal?: AbortSignal): Promise<string> =>
@@ -283,25 +284,26 @@ describe("failures", () => {
 
 describe("sleeping", () => {
   it("a long sleep gives the run back with its time on record, and any worker wakes it", async () => {
-    let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
     const definition = workflow({ name: "sleeper" }, async (ctx) => {
       const before = ctx.now();
       await ctx.sleep("rest", "2h");
-      return { slept: ctx.now() - before >= 7_200_000, name: await ctx.step("after", () => "woken") };
+      return { slept: ctx.now() - before, name: await ctx.step("after", () => "woken") };
     });
     const run = await (async () => {
-      await using first = await stage([definition], { store });
+      await using first = await stage([definition], { store, clock });
       const started = await first.stemma.run(definition, undefined);
-      await until(async () => (await started.status()) === "suspended");
+      await clock.advance("1m");
+      expect(await started.status()).toBe("suspended");
       return started;
     })();
     const [row] = (await store.list({ ids: [run.id] })).runs;
     expect(row).not.toHaveProperty("worker");
     expect(row?.state).toMatchObject({ reason: "waiting", until: row?.dueAt });
-    skipped = 7_200_000 + 1000;
-    await using second = await stage([definition], { store });
-    expect(await (await second.stemma.get(run.id)).result()).toEqual({ slept: true, name: "woken" });
+    await using second = await stage([definition], { store, clock });
+    await clock.advance("2h");
+    expect(await (await second.stemma.get(run.id)).result()).toEqual({ slept: 7_200_000, name: "woken" });
     expect(await outline(run)).toEqual([
       "run.created",
       "run.started",
@@ -375,8 +377,8 @@ describe("stopping", () => {
 
 describe("derived values", () => {
   it("time, random numbers and UUIDs are the same after a crash", async () => {
-    let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
     const seen: unknown[] = [];
     let entered = 0;
     const definition = workflow({ name: "derived" }, async (ctx) => {
@@ -384,12 +386,12 @@ describe("derived values", () => {
       seen.push([ctx.now(), ctx.random(), ctx.random(), ctx.uuid(), await ctx.scope("inner", () => ctx.random())]);
       await ctx.step("two", () => ((entered += 1) === 1 ? new Promise(() => {}) : 2));
     });
-    const first = await stage([definition], { store });
+    const first = await stage([definition], { store, clock });
     const run = await first.stemma.run(definition, undefined);
     await until(() => entered === 1);
     first.stemma.abandon();
-    skipped = 60_000;
-    await using second = await stage([definition], { store });
+    await using second = await stage([definition], { store, clock });
+    await clock.advance("15s");
     await (await second.stemma.get(run.id)).result();
     expect(seen).toHaveLength(2);
     expect(seen[1]).toEqual(seen[0]);

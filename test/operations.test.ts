@@ -8,6 +8,7 @@ import type { Workflow } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 import { components } from "../src/core/trace.ts";
 import { sqlite } from "../src/sqlite.ts";
+import { fakeClock } from "../src/testing.ts";
 import { errorOf, listening, outline, stage, until } from "./stage.ts";
 
 /** A workflow whose body uses the operations bare. */
@@ -156,8 +157,8 @@ describe("a call", () => {
   });
 
   it("is one child whatever crashes, and the parent sleeps while it waits", async () => {
-    let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
     const slow = workflow({ name: "slow" }, async (ctx) => {
       await ctx.sleep("1h");
       return "slow";
@@ -166,18 +167,18 @@ describe("a call", () => {
       valueOf(await operations.call({ ...place(run, "slow"), workflow: slow, input: { value: undefined } })),
     );
     const workflows = [caller, slow];
-    const first = await stage(workflows, { store });
+    const first = await stage(workflows, { store, clock });
     const run = await first.stemma.run(caller, undefined);
     await until(async () => (await outline(run)).includes("child.started slow"));
     first.stemma.abandon();
-    skipped = 60_000;
     {
-      await using second = await stage(workflows, { store });
-      await until(async () => (await (await second.stemma.get(run.id)).status()) === "suspended");
-      await until(async () => (await store.list({ family: run.id })).runs.every((row) => row.worker === undefined));
+      await using second = await stage(workflows, { store, clock });
+      await clock.advance("1m");
+      expect(await (await second.stemma.get(run.id)).status()).toBe("suspended");
+      expect((await store.list({ family: run.id })).runs.every((row) => row.worker === undefined)).toBe(true);
     }
-    skipped = 3_700_000;
-    await using third = await stage(workflows, { store });
+    await using third = await stage(workflows, { store, clock });
+    await clock.advance("1h");
     expect(await (await third.stemma.get(run.id)).result()).toBe("slow");
     expect((await store.list({ family: run.id })).runs).toHaveLength(2);
   });
@@ -185,8 +186,8 @@ describe("a call", () => {
 
 describe("a checkpoint", () => {
   it("is where the run continues: what was before is neither loaded nor run again, and steps count anew", async () => {
-    let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
     const entered: string[] = [];
     const keys = new Set<string>();
     let hang = true;
@@ -210,13 +211,13 @@ describe("a checkpoint", () => {
       }
       return sum;
     });
-    const first = await stage([loop], { store });
+    const first = await stage([loop], { store, clock });
     const run = await first.stemma.run(loop, undefined);
     await until(() => entered.length === 4);
     first.stemma.abandon();
-    skipped = 60_000;
     hang = false;
-    await using second = await stage([loop], { store });
+    await using second = await stage([loop], { store, clock });
+    await clock.advance("15s");
     expect(await (await second.stemma.get(run.id)).result()).toBe(4);
     expect(entered).toEqual(["add 0", "add 1", "add 2", "add 3", "add 3"]);
     expect(keys.size).toBe(4);
@@ -246,8 +247,8 @@ describe("a checkpoint", () => {
 
 describe("a stream", () => {
   it("keeps what was emitted, in order, with a cursor of its own; recall emits nothing again", async () => {
-    let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
     let entered = 0;
     const emits = bare("emits", async (operations, run) => {
       operations.emit("tokens", "a");
@@ -260,15 +261,15 @@ describe("a stream", () => {
       });
       operations.emit("tokens", "c");
     });
-    const first = await stage([emits], { store });
+    const first = await stage([emits], { store, clock });
     const run = await first.stemma.run(emits, undefined);
     await until(() => entered === 1);
     await until(
       async () => ((await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 })).values ?? []).length === 2,
     );
     first.stemma.abandon();
-    skipped = 60_000;
-    await using second = await stage([emits], { store });
+    await using second = await stage([emits], { store, clock });
+    await clock.advance("15s");
     await (await second.stemma.get(run.id)).result();
     const all = await store.feed({ run: run.id, stream: "tokens", after: 0, limit: 9 });
     // What was emitted before the first commit of a run that crashed is gone with it; here nothing was.

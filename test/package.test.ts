@@ -62,18 +62,20 @@ test("plain JavaScript can import each export, and finds there what the source e
 const consumer = `
 import { Stemma, workflow } from "stemma";
 import { sqlite } from "stemma/sqlite";
-import { storeConformance } from "stemma/testing";
+import { fakeClock, faults, storeConformance } from "stemma/testing";
 
 const greet = workflow({ name: "greet", version: 1 }, async (ctx, input: { who: string }) =>
   ctx.step("greeting", { input: input.who }, (who) => "Hello, " + who + "!"),
 );
-const store = sqlite(":memory:");
+const clock = fakeClock();
+const store = faults(sqlite(":memory:"));
+store.fail("commit.before", "store.busy", (parts) => parts.length === 1);
 {
-  await using stemma = new Stemma({ store, workflows: [greet] });
-  await stemma.start();
+  await using stemma = await new Stemma({ store, workflows: [greet], clock }).start();
   // @ts-expect-error: the input of a run is the input of its workflow
   const refused: Promise<unknown> = Promise.resolve().then(() => stemma.run(greet, { whom: "nobody" })).catch(() => 0);
-  const run = await stemma.run(greet, { who: "Ada" });
+  const run = await stemma.run(greet, { who: "Ada" }, { delay: "1w" });
+  await clock.advance("8d");
   const greeting: string = await run.result();
   console.log(greeting, typeof storeConformance);
   await refused;

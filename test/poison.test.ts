@@ -23,7 +23,7 @@ async function lives(
       dead = true;
       stemma?.abandon();
     };
-    stemma = new Stemma({ store, workflows: workflowsOf(die), log: silent, lease: 100, ...options });
+    stemma = new Stemma({ store, workflows: workflowsOf(die), log: silent, lease: 100, poisonAfter: 5, ...options });
     await stemma.start();
     await until(async () => dead || (await done(stemma)));
     stemma.abandon();
@@ -38,7 +38,7 @@ const poison = (die: () => void): Workflow<undefined> =>
       die();
       return new Promise(() => {});
     });
-  }) as Workflow<undefined>;
+  });
 
 describe("a run that kills its workers", () => {
   it("is set aside after five deaths, and says what it was at", async () => {

@@ -51,7 +51,7 @@ type ModelRun = {
 };
 
 /** `from` and `to`: the lease runs out in between, for a claim may leave a lease that is not half over as it is. */
-type ModelWorker = { from: Timestamp; to: Timestamp; taken?: boolean; known: Map<RunId, RunRow> };
+type ModelWorker = { from: Timestamp; to: Timestamp; taken?: boolean; known: Map<RunId, RunRow>; offers: string[] };
 
 type Model = { runs: Map<RunId, ModelRun>; workers: Map<string, ModelWorker>; feed: FeedItem[] };
 type Real = { bench: Bench; connections: [Store, Store] };
@@ -95,7 +95,8 @@ function modelCommit(run: ModelRun, part: Commit): void {
   run.hashes.push(...part.events.map(({ hash }) => hash));
   run.state = part.state;
   run.done = part.inbox;
-  run.claims = 0;
+  if (part.progress === true || (part.release !== undefined && part.release.untried !== true)) run.claims = 0;
+  else if (part.release !== undefined) run.claims = Math.max(0, run.claims - 1);
   if (part.release === undefined) return;
   delete run.holder;
   run.dueAt = isEnded(run) ? null : part.release.dueAt;
@@ -195,9 +196,10 @@ const claim = command(
       urgency.slice(0, limit),
       "the most urgent, first",
     );
-    const own = model.workers.get(name) ?? { from: now + leaseMs, to: now + leaseMs, known: new Map() };
+    const own = model.workers.get(name) ?? { from: now + leaseMs, to: now + leaseMs, known: new Map(), offers: [] };
     if (own.from - now <= leaseMs / 2) own.from = now + leaseMs;
     own.to = now + leaseMs;
+    own.offers = offers.map(({ workflow }) => workflow);
     model.workers.set(name, own);
     for (const row of claimed.runs) {
       const run = eligible.find(({ run: { id } }) => id === row.id);
@@ -221,7 +223,8 @@ async function beat(model: Model, { bench, connections }: Real, worker: number):
   assert.equal(heard.now, now);
   assert.equal(heard.expired, own.taken === true, "a worker learns that its runs were taken, and goes on otherwise");
   if (heard.expired) free(model, name);
-  model.workers.set(name, { known: own.known, from: now + leaseMs, to: now + leaseMs });
+  const offers = heard.expired ? [] : own.offers;
+  model.workers.set(name, { known: own.known, from: now + leaseMs, to: now + leaseMs, offers });
   const news = [...model.runs.values()].filter((run) => run.holder === name && waiting(run));
   const expected = news.map(({ run, keys }) => ({ run: run.id, inbox: keys.length }));
   const byRun = (a: { run: RunId }, b: { run: RunId }): number => (a.run < b.run ? -1 : 1);
@@ -235,7 +238,7 @@ const mostlyRight = fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, -1, 1);
 
 type Wish = {
   at: number;
-  kind: "append" | "suspend" | "end" | "drain";
+  kind: "append" | "suspend" | "end" | "drain" | "untried";
   takeIn: boolean;
   epochOff: number;
   seqOff: number;
@@ -244,7 +247,7 @@ type Wish = {
 
 const wishes: fc.Arbitrary<Wish> = fc.record({
   at: small,
-  kind: fc.constantFrom<Wish["kind"][]>("append", "append", "suspend", "end", "drain"),
+  kind: fc.constantFrom<Wish["kind"][]>("append", "append", "suspend", "end", "drain", "untried"),
   takeIn: fc.boolean(),
   epochOff: mostlyRight,
   seqOff: mostlyRight,
@@ -310,7 +313,8 @@ function partOf(bench: Bench, model: Model, row: RunRow, wish: Wish): Commit {
     append: () => bench.part(row, [started, step], { inbox }),
     suspend: () => bench.part(row, [started, suspended], { inbox, release: { dueAt } }),
     end: () => bench.part(row, [started, ended], { inbox, release: { dueAt: null, force: true } }),
-    drain: () => bench.part(row, [step], { inbox, release: { dueAt: now, force: true } }),
+    drain: () => bench.part(row, [step], { inbox, progress: true, release: { dueAt: now, force: true } }),
+    untried: () => bench.part(row, [], { inbox, release: { dueAt: now, force: true, untried: true } }),
   }[wish.kind]();
   const seq = part.seq + wish.seqOff;
   const events = part.events.map((event, i) => ({ ...event, seq: seq + i }));
@@ -364,12 +368,14 @@ const reopen = command("reopen", fc.constant(null), async (_model, real) => {
 const read = command(
   "read",
   fc.record({ side, limit: fc.integer({ min: 1, max: 7 }) }),
-  (model, real, { side: via, limit }) => expectSame(model, real.connections[via], limit),
+  (model, real, { side: via, limit }) => expectSame(model, real.connections[via], limit, real.bench.clock.now()),
 );
 
 // What can be read must be what the model has.
 
-async function expectSame(model: Model, store: Store, limit: number): Promise<void> {
+async function expectSame(model: Model, store: Store, limit: number, now: Timestamp): Promise<void> {
+  const alive = [...model.workers.values()].filter(({ to, taken }) => taken !== true && now <= to);
+  const offered = new Set(alive.flatMap(({ offers }) => offers));
   const rows = await wholeList(store, {}, limit);
   assert.deepEqual(
     rows.map(({ id }) => id),
@@ -378,6 +384,7 @@ async function expectSame(model: Model, store: Store, limit: number): Promise<vo
   for (const row of rows) {
     const run = model.runs.get(row.id) as ModelRun;
     expectRow(run, row);
+    assert.equal(row.offered, offered.has(row.state.workflow));
     if (run.holder === undefined) assert.equal(row.dueAt, run.dueAt);
     const { events, inbox } = await wholeHistory(store, row.id, limit);
     assert.deepEqual(
@@ -440,7 +447,7 @@ it("a store answers every sequence of calls as its model does", { timeout: 300_0
       await bench.store.create(runs);
       for (const run of runs) modelCreate(model, run, bench.clock.now());
       await fc.asyncModelRun(() => ({ model, real }), commands);
-      await expectSame(model, real.connections[0], 100);
+      await expectSame(model, real.connections[0], 100, bench.clock.now());
     } finally {
       await cleanup();
     }

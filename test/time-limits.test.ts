@@ -17,7 +17,7 @@ const obedient = (_: unknown, { abort }: StepTools): Promise<never> =>
   });
 
 function body(run: (ctx: Context) => Promise<unknown>, timeout?: string | number): Workflow<undefined> {
-  return workflow({ name: "limited", ...(timeout === undefined ? {} : { timeout }) }, run) as Workflow<undefined>;
+  return workflow({ name: "limited", ...(timeout === undefined ? {} : { timeout }) }, run);
 }
 
 const code = (error: { cause?: unknown }): unknown => (error.cause as { code?: string }).code;
@@ -113,7 +113,8 @@ describe("a step whose time is up", () => {
     );
     await using theatre = await stage([definition]);
     const error = await errorOf((await theatre.stemma.run(definition, undefined)).result());
-    expect(error.message).toContain("busy");
+    // The last attempt failed, or came too late to be made.
+    expect(error.message).toMatch(/busy|Expected step call to end within 60 ms/);
     expect(entered).toBeGreaterThan(1);
     expect(entered).toBeLessThan(20);
   });

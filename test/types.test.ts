@@ -1,7 +1,7 @@
 /** What an editor infers: no `any` reaches a user, and what comes back from a record has the type of the record. */
 import { describe, expectTypeOf, it } from "vitest";
 import { z } from "zod";
-import type { RunHandle, Stemma } from "../src/index.ts";
+import type { Log, RunHandle, Stemma, StreamItem } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 
 describe("types", () => {
@@ -42,6 +42,32 @@ describe("types", () => {
     const when = workflow({ name: "when" }, () => ({ at: new Date(0) }));
     const ask = async (stemma: Stemma) => (await stemma.run(when, undefined)).result();
     expectTypeOf<Awaited<ReturnType<typeof ask>>>().toEqualTypeOf<{ at: string }>();
+  });
+
+  it("of what is emitted, set and patched are what they take and give", () => {
+    workflow({ name: "says" }, async (ctx) => {
+      expectTypeOf(ctx.patched).toEqualTypeOf<(name: string) => boolean>();
+      expectTypeOf(ctx.set).toEqualTypeOf<(tags: readonly string[]) => void>();
+      expectTypeOf(ctx.emit).toEqualTypeOf<(stream: string, value: unknown) => void>();
+      await ctx.step("ask", (_, step) => {
+        expectTypeOf(step.emit).toEqualTypeOf<(stream: string, value: unknown) => void>();
+        expectTypeOf(step.log).toEqualTypeOf<Log>();
+      });
+    });
+  });
+
+  it("of a stream's items are told apart by reset; without a type of one's own a value is unknown", () => {
+    const tokens = (run: RunHandle) => run.stream<string>("tokens");
+    expectTypeOf<ReturnType<typeof tokens>>().toEqualTypeOf<AsyncGenerator<StreamItem<string>>>();
+    const show = (item: StreamItem<string>) => {
+      expectTypeOf(item.position).toEqualTypeOf<number>();
+      expectTypeOf(item.step).toEqualTypeOf<string>();
+      if (item.reset) expectTypeOf(item.reset).toEqualTypeOf<true>();
+      else expectTypeOf(item.value).toEqualTypeOf<string>();
+    };
+    expectTypeOf(show).toBeFunction();
+    const bare = (run: RunHandle) => run.stream("tokens");
+    expectTypeOf<ReturnType<typeof bare>>().toEqualTypeOf<AsyncGenerator<StreamItem>>();
   });
 
   it("of branches are kept: all gives each its own, race tells them apart by key", () => {

@@ -4,13 +4,16 @@ import type { ErrorRecord } from "../core/event.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "./look.ts";
 import type { Branch, Child, Entry } from "./run-tree.ts";
 import { entriesOf } from "./run-tree.ts";
-import { paint, shorten, visible } from "./terminal.ts";
-import type { TreeNode } from "./tree.ts";
+import type { Cell } from "./table.ts";
+import { shorten } from "./terminal.ts";
+import type { Below, TreeLine, TreeNode } from "./tree.ts";
 import type { Texts } from "./value-text.ts";
 import { fullLines, shortText } from "./value-text.ts";
 
 export type EntryOptions = {
   now: number;
+  /** Places on a line; Infinity where nothing is cut. */
+  width: number;
   /** Outputs in full, with the texts of the large ones. */
   outputs: boolean;
   texts: Texts;
@@ -18,97 +21,152 @@ export type EntryOptions = {
   all: boolean;
   /** Whether somebody works on the run: if not, a step that was begun is not running. */
   held: boolean;
+  /** Whether the run goes on, so that what is on record may not be all there will be. */
+  open: boolean;
+  /** How many siblings of which there is nothing to say may stand side by side before they are counted only. */
+  quiet: { max: number; shown: number; hint?: string };
 };
+
+/** As a run that is looked at once is shown: what is folded is counted, never dropped. */
+export const quietNormal: EntryOptions["quiet"] = { max: 12, shown: 8, hint: "--all shows them" };
 
 const outputCharsMax = 60;
 const messageCharsMax = 200;
-/** More quiet siblings than this are folded to the first of them; what is folded is counted, never dropped. */
-const quietMax = 12;
-const quietShown = 8;
 const causesMax = 8;
 
 /** The branches of a tree, ready to be drawn. */
 export function treeNodes(branch: Branch, options: EntryOptions): TreeNode[] {
   const quiet = branch.children.filter(isQuiet);
-  if (options.all || quiet.length <= quietMax) return branch.children.map((child) => nodeOf(child, options));
-  const folded = new Set(quiet.slice(quietShown));
+  const { max, shown, hint } = options.quiet;
+  if (options.all || quiet.length <= max) return branch.children.map((child) => nodeOf(child, options));
+  const folded = new Set(quiet.slice(shown));
   const nodes = branch.children.filter((child) => !folded.has(child)).map((child) => nodeOf(child, options));
   const rest = entriesOf({ name: "", path: "", children: [...folded] });
-  return [...nodes, { line: paint(`… ${countText(rest)} more (--all shows them)`, "dim") }];
+  const text = `… ${countText(rest)} more${hint === undefined ? "" : ` (${hint})`}`;
+  return [...nodes, { line: { name: { text, style: "dim" }, loose: true } }];
 }
 
 /** What went as it should: the first to be folded when there is much of it. */
-function isQuiet({ entry, branch }: Child): boolean {
+export function isQuiet({ entry, branch }: Child): boolean {
   if (entry === undefined) return branch.children.every(isQuiet);
   return ["succeeded", "reused", "answered"].includes(entry.status);
 }
 
 function nodeOf({ entry, branch }: Child, options: EntryOptions): TreeNode {
   if (entry !== undefined) return { line: entryLine(entry, options), below: belowEntry(entry, options) };
-  const kind = branch.kind === undefined ? "" : kindWords[branch.kind];
-  const summary = [kind, countText(entriesOf(branch)), spanText(branch)].filter((part) => part !== "").join(" · ");
-  return { line: `${paint(branch.name, "bold")}  ${paint(summary, "dim")}`, children: treeNodes(branch, options) };
+  return { line: branchLine(branch, options), children: treeNodes(branch, options) };
 }
 
-const kindWords = { scope: "", map: "map", all: "branch of all", race: "won the race" } as const;
+const kindWords = { scope: "scope", map: "map", all: "branch of all", race: "won the race" } as const;
+const unsettled: ReadonlySet<string> = new Set(["running", "retrying", "waiting", "in_doubt", "queued", "suspended"]);
 
-/** `120 succeeded, 1 failed` */
-function countText(entries: readonly Entry[]): string {
+function branchLine(branch: Branch, options: EntryOptions): TreeLine {
+  const entries = entriesOf(branch);
+  const settled = entries.filter(({ status }) => !unsettled.has(status)).length;
+  // Until it is closed there may be more to come than is on record.
+  const more = options.open && branch.kind === undefined ? "+" : "";
+  const counts: Cell[] = [...countsOf(entries)]
+    .filter(([status]) => status !== "succeeded" && status !== "answered")
+    .map(([status, count]) => ({ text: `${count} ${wordsOf(status)}`, style: lookOf(status).style }));
+  const kind: Cell[] = branch.kind === undefined ? [] : [{ text: kindWords[branch.kind], style: "dim" }];
+  return {
+    name: { text: branch.name, style: "bold" },
+    time: spanText(entries, options),
+    facts: [...kind, { text: `${settled}/${entries.length}${more}` }, ...counts],
+  };
+}
+
+function countsOf(entries: readonly Entry[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { status } of entries) counts.set(status, (counts.get(status) ?? 0) + 1);
-  return [...counts].map(([status, count]) => `${count} ${wordsOf(status)}`).join(", ");
+  return counts;
 }
 
-/** From the first event of a branch to its last. */
-function spanText(branch: Branch): string {
-  const entries = entriesOf(branch);
-  const first = entries.reduce((at, entry) => Math.min(at, entry.firstAt - (entry.ms ?? 0)), Infinity);
+/** `120 succeeded, 1 failed` */
+export function countText(entries: readonly Entry[]): string {
+  return [...countsOf(entries)].map(([status, count]) => `${count} ${wordsOf(status)}`).join(", ");
+}
+
+/** From the first event of a branch to its last; to now while something in it goes on. */
+function spanText(entries: readonly Entry[], { now, held }: EntryOptions): string {
+  const first = entries.reduce((at, entry) => Math.min(at, beginOf(entry)), Infinity);
   const last = entries.reduce((at, entry) => Math.max(at, entry.lastAt), -Infinity);
-  return entries.length === 0 ? "" : formatDuration(last - first);
+  if (entries.length === 0) return "";
+  const goesOn = held && entries.some(({ status }) => status === "running");
+  return goesOn ? elapsedText(now - first) : formatDuration(last - first);
 }
 
-function entryLine(entry: Entry, options: EntryOptions): string {
+/** A quick step is on record when it is settled, a slow one some time after it began. */
+function beginOf({ firstAt, lastAt, ms = 0 }: Entry): number {
+  return Math.min(firstAt, lastAt - ms);
+}
+
+/** Whole seconds: of what still goes on the rest is out of date when it is read. */
+export function elapsedText(ms: number): string {
+  return formatDuration(ms < 1000 ? Math.max(0, ms) : Math.floor(ms / 1000) * 1000);
+}
+
+function entryLine(entry: Entry, options: EntryOptions): TreeLine {
   const { glyph, style } = lookOf(entry.status);
   const timer = entry.waitsFor === "timer";
-  const mark = timer && entry.status === "answered" ? paint("◷", style) : paint(glyph, style);
-  const name = entry.kind === "wait" ? paint(entry.name, "italic") : visible(entry.name);
-  const facts = entry.kind === "wait" ? waitFacts(entry, options.now) : stepFacts(entry, options);
+  const isWait = entry.kind === "wait";
   const output = options.outputs ? "" : shortText(entry.output, options.texts, outputCharsMax);
-  return [`${mark} ${name}`, ...facts, ...(output === "" ? [] : [`${paint("→", "dim")} ${output}`])].join("  ");
+  const time = timeOf(entry, options);
+  return {
+    mark: { text: timer && entry.status === "answered" ? "◷" : glyph, style },
+    name: isWait ? { text: entry.name, style: "italic" } : { text: entry.name },
+    ...(time === undefined ? {} : { time }),
+    facts: isWait ? waitFacts(entry, options.now) : stepFacts(entry, options),
+    ...(output === "" ? {} : { extra: output }),
+  };
 }
 
-function stepFacts(entry: Entry, { now, held }: EntryOptions): string[] {
+/** How long it took; of what goes on, how long it has been going on. */
+function timeOf(entry: Entry, { now, held }: EntryOptions): string | undefined {
+  if (entry.status === "waiting") return elapsedText(now - entry.firstAt);
+  if (entry.status === "running") return held || entry.kind === "child" ? elapsedText(now - entry.lastAt) : undefined;
+  if (entry.kind !== "step") return formatDuration(entry.lastAt - entry.firstAt);
+  return entry.ms === undefined ? undefined : formatDuration(entry.ms);
+}
+
+function stepFacts(entry: Entry, { now, held }: EntryOptions): Cell[] {
   const { style } = lookOf(entry.status);
-  const facts: string[] = [];
-  if (entry.status === "running" && !held) facts.push(paint("begun and not settled", "yellow"));
-  else if (entry.status !== "succeeded") facts.push(paint(wordsOf(entry.status), style));
-  if (entry.status === "running" && held) facts.push(paint(`for ${formatDuration(now - entry.firstAt)}`, "dim"));
-  if (entry.ms !== undefined) facts.push(paint(formatDuration(entry.ms), "dim"));
-  if (entry.kind === "child" && entry.from !== undefined) facts.push(paint(`run ${entry.from.run}`, "dim"));
+  const facts: Cell[] = [];
+  const begun = entry.kind === "step" && entry.status === "running" && !held;
+  if (begun) facts.push({ text: "begun and not settled", style: "yellow" });
+  else if (entry.status !== "succeeded") facts.push({ text: wordsOf(entry.status), style });
+  facts.push(...attemptFacts(entry, now));
+  if (entry.kind === "child" && entry.from !== undefined) facts.push({ text: `run ${entry.from.run}`, style: "dim" });
   if (entry.status === "reused" && entry.from !== undefined) {
-    facts.push(paint(`from ${entry.from.run} ${entry.from.key ?? ""}`.trimEnd(), "dim"));
+    facts.push({ text: `from ${entry.from.run} ${entry.from.key ?? ""}`.trimEnd(), style: "dim" });
   }
-  if (entry.attempt > 1) facts.push(paint(`attempt ${entry.attempt}`, "yellow"));
-  if (entry.effect === "once") facts.push(paint("once", "dim"));
-  if (entry.reason !== undefined) facts.push(paint(`(${entry.reason})`, "dim"));
+  if (entry.effect === "once") facts.push({ text: "once", style: "dim" });
+  if (entry.reason !== undefined) facts.push({ text: `(${entry.reason})`, style: "dim" });
   return facts;
 }
 
-function waitFacts(entry: Entry, now: number): string[] {
+/** `attempt 2/5`, and when the next one begins. */
+function attemptFacts({ status, attempt, attemptsMax, retryAt }: Entry, now: number): Cell[] {
+  const which = `attempt ${attempt}${attemptsMax === undefined ? "" : `/${attemptsMax}`}`;
+  if (status !== "retrying") return attempt > 1 ? [{ text: which, style: "yellow" }] : [];
+  const facts: Cell[] = [{ text: `${which} failed`, style: "yellow" }];
+  if (retryAt === undefined) return facts;
+  return [...facts, { text: retryAt > now ? `again in ${elapsedText(retryAt - now)}` : "again now", style: "yellow" }];
+}
+
+function waitFacts(entry: Entry, now: number): Cell[] {
   const kind = entry.waitsFor ?? "wait";
   const { style } = lookOf(entry.status);
   if (entry.status !== "waiting") {
-    const took = formatDuration(entry.lastAt - entry.firstAt);
     const why = entry.reason === undefined ? "" : ` (${entry.reason})`;
     const done = kind === "timer" && entry.status === "answered" ? "fired" : wordsOf(entry.status);
-    return [paint(kind, "dim"), paint(`${done} after ${took}${why}`, "dim")];
+    return [{ text: `${kind} ${done}${why}`, style: "dim" }];
   }
-  const facts = [paint(kind === "timer" ? "timer" : `waits for ${kindNames[kind] ?? "an answer"}`, style)];
-  if (entry.until !== undefined) {
-    const verb = kind === "timer" ? (entry.until > now ? "fires" : "was due") : "expires";
-    facts.push(`${verb} ${relativeText(entry.until, now)} ${paint(`(${timeText(entry.until)})`, "dim")}`);
-  }
-  return facts;
+  const facts: Cell[] = [{ text: kind === "timer" ? "timer" : `waits for ${kindNames[kind] ?? "an answer"}`, style }];
+  if (entry.until === undefined) return facts;
+  const verb = kind === "timer" ? (entry.until > now ? "fires" : "was due") : "expires";
+  const when = Math.abs(entry.until - now) < 1000 ? "now" : relativeText(entry.until, now);
+  return [...facts, { text: `${verb} ${when}` }, { text: `(${timeText(entry.until)})`, style: "dim" }];
 }
 
 const kindNames: Readonly<Record<string, string>> = {
@@ -117,22 +175,23 @@ const kindNames: Readonly<Record<string, string>> = {
   external: "an external result",
 };
 
-function belowEntry(entry: Entry, options: EntryOptions): string[] {
-  const lines: string[] = [];
-  if (entry.prompt !== undefined) lines.push(paint(entry.prompt, "italic"));
+function belowEntry(entry: Entry, options: EntryOptions): Below[] {
+  const lines: Below[] = [];
+  if (entry.prompt !== undefined) lines.push({ text: entry.prompt, style: "italic" });
   if (entry.error !== undefined) lines.push(...errorLines(entry.error));
-  if (options.outputs) lines.push(...fullLines(entry.output, options.texts));
+  if (options.outputs)
+    lines.push(...fullLines(entry.output, options.texts).map((text): Below => ({ text, whole: true })));
   return lines;
 }
 
 /** An error and what it comes from, a line each. */
-export function errorLines(error: ErrorRecord): string[] {
-  const lines: string[] = [];
+export function errorLines(error: ErrorRecord): Cell[] {
+  const lines: Cell[] = [];
   let at: ErrorRecord | undefined = error;
   for (let depth = 0; at !== undefined && depth <= causesMax; depth += 1) {
     const code = at.code === undefined ? "" : ` [${shorten(at.code, messageCharsMax)}]`;
     const text = `${shorten(at.name, messageCharsMax)}${code}: ${shorten(at.message, messageCharsMax)}`;
-    lines.push(depth === 0 ? paint(text, "red") : paint(`caused by ${text}`, "dim"));
+    lines.push(depth === 0 ? { text, style: "red" } : { text: `caused by ${text}`, style: "dim" });
     at = at.cause;
   }
   return lines;

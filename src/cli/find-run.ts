@@ -1,64 +1,75 @@
-/** The run that somebody means: by its id, or by the beginning of it. */
+/** The run that somebody means: by its id, or by any part of it that no other run has. */
+import { Argument } from "commander";
 import { StemmaError } from "../core/error.ts";
 import { limits } from "../core/limits.ts";
 import type { Stemma } from "../engine/stemma.ts";
 import type { RunRow } from "../store/store.ts";
+import { relativeText, wordsOf } from "./look.ts";
+import { offerOf } from "./shown-run.ts";
 
-const prefixCharsMin = 8;
+const partCharsMin = 4;
 const idChars = 30;
 const shownMax = 5;
-const beginning = /^(?:run_)?[0-9a-hjkmnp-tv-z]*$/;
+const part = /^(?:run_)?[0-9a-hjkmnp-tv-z]*$/;
+
+/** The argument by which every command takes a run. */
+export function runArgument(): Argument {
+  return new Argument("<run>", `id of the run, or at least ${partCharsMin} characters of it that no other run has`);
+}
 
 /**
- * The row of the only run whose id begins with `given`; `run_` may be left out.
+ * The row of the only run whose id has `given` in it; with `run_` in front it is the beginning of the id.
  *
- * @throws StemmaError `run.invalid_id` for what cannot begin an id, is too short or fits several; `run.not_found`
+ * @throws StemmaError `run.invalid_id` for what cannot be part of an id, is too short or fits several; `run.not_found`
  */
 export async function findRun(stemma: Stemma, given: string): Promise<RunRow> {
-  if (!beginning.test(given)) {
+  if (!part.test(given)) {
     throw new StemmaError(
       "run.invalid_id",
-      `Expected the id of a run (run_ and 26 characters) or its beginning, got ${JSON.stringify(given.slice(0, 60))}.`,
+      `Expected the id of a run (run_ and 26 characters) or a part of it, got ${JSON.stringify(given.slice(0, 60))}. stemma runs lists the runs.`,
     );
   }
-  const prefix = given.startsWith("run_") ? given : `run_${given}`;
-  if (prefix.length >= idChars) return stemma.row(prefix);
-  if (given.length < prefixCharsMin) {
+  const whole = given.startsWith("run_") ? given : `run_${given}`;
+  if (whole.length >= idChars) return stemma.row(whole);
+  if (given.replace("run_", "").length < partCharsMin) {
     throw new StemmaError(
       "run.invalid_id",
-      `Expected at least ${prefixCharsMin} characters of a run's id, got ${JSON.stringify(given)}.`,
+      `Expected at least ${partCharsMin} characters of a run's id, got ${JSON.stringify(given)}. Its last ones tell runs of one time apart.`,
     );
   }
-  const found = await startingWith(stemma, prefix);
+  const found = await having(stemma, given);
   const [row] = found;
   if (row === undefined) {
-    throw new StemmaError(
-      "run.not_found",
-      `No run in this store has an id that begins with ${prefix}. stemma runs lists them.`,
-      {
-        data: { prefix },
-      },
-    );
+    const what = given.startsWith("run_") ? `begins with ${given}` : `has ${given} in it`;
+    throw new StemmaError("run.not_found", `No run in this store has an id that ${what}. stemma runs lists the runs.`, {
+      data: { part: given },
+    });
   }
-  if (found.length === 1) return row;
-  const ids = found.slice(0, shownMax).map(({ id }) => id);
+  if (found.length > 1) throw ambiguous(given, found);
+  return row;
+}
+
+function ambiguous(given: string, found: readonly RunRow[]): StemmaError {
+  const now = Date.now();
+  const shown = found.slice(0, shownMax).map((row) => {
+    const { status, createdAt } = row.state;
+    return `${row.id} (${offerOf(row)}, ${wordsOf(status)}, created ${relativeText(createdAt, now)})`;
+  });
   const more = found.length > shownMax ? ", …" : "";
-  throw new StemmaError(
+  return new StemmaError(
     "run.invalid_id",
-    `Several runs have an id that begins with ${prefix}: ${ids.join(", ")}${more}. Give more of it.`,
-    {
-      data: { prefix, runs: ids },
-    },
+    `Several runs have an id that fits ${given}: ${shown.join(", ")}${more}. Give more of it.`,
+    { data: { part: given, runs: found.slice(0, shownMax).map(({ id }) => id) } },
   );
 }
 
 /** Reads the whole list, because a run that was given its id by its maker may stand anywhere in it. */
-async function startingWith(stemma: Stemma, prefix: string): Promise<RunRow[]> {
+async function having(stemma: Stemma, given: string): Promise<RunRow[]> {
   const found: RunRow[] = [];
   let cursor: string | undefined;
   do {
     const page = await stemma.list({ limit: limits.pageRunsMax, ...(cursor === undefined ? {} : { cursor }) });
-    found.push(...page.runs.filter(({ id }) => id.startsWith(prefix)));
+    found.push(...page.runs.filter(({ id }) => id.includes(given)));
     cursor = page.cursor;
   } while (cursor !== undefined && found.length <= shownMax);
   return found;

@@ -9,11 +9,12 @@ import { addRuns } from "./commands/runs.ts";
 import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
 import { addTrace } from "./commands/trace.ts";
+import { addWatch } from "./commands/watch.ts";
 import { addWorker } from "./commands/worker.ts";
 import { report } from "./report.ts";
 import { survivePipes } from "./terminal.ts";
 
-const commands = [addStart, addWorker, addRuns, addShow, addTrace];
+const commands = [addStart, addWorker, addRuns, addShow, addWatch, addTrace];
 
 function programOf(): Command {
   const program = new Command("stemma")
@@ -48,7 +49,8 @@ async function main(words: readonly string[]): Promise<number> {
   survivePipes();
   try {
     await programOf().parseAsync([...words], { from: "user" });
-    return 0;
+    // A command whose answer is that something is wrong says so here, and reports no error.
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander ends `--help` and `--version` this way too; they are answers. So it ends no command at all: usage.
     if (error instanceof CommanderError && error.exitCode === 0) return 0;

@@ -1,56 +1,84 @@
 /** A run as text: what it is and how it stands, the tree of what it did, and how it ended. */
 import { formatDuration } from "../core/duration.ts";
-import type { Event, EventOf, Value } from "../core/event.ts";
+import type { Value } from "../core/event.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow } from "../store/store.ts";
 import type { EntryOptions } from "./entry-lines.ts";
 import { errorLines, treeNodes } from "./entry-lines.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "./look.ts";
-import type { Branch, Entry } from "./run-tree.ts";
+import type { Entry } from "./run-tree.ts";
 import { entriesOf } from "./run-tree.ts";
-import { jsonText, paint, shorten, visible } from "./terminal.ts";
+import type { ShownRun } from "./shown-run.ts";
+import { isOffered, offerOf } from "./shown-run.ts";
+import type { Cell } from "./table.ts";
+import { flow, paintCell } from "./table.ts";
+import { jsonText, shorten, visible } from "./terminal.ts";
 import { drawTree } from "./tree.ts";
 import { fullLines, shortText } from "./value-text.ts";
-
-/** All that is known of one run. */
-export type ShownRun = { row: RunRow; events: readonly Event[]; tree: Branch };
+import { wrap } from "./width.ts";
 
 const inputCharsMax = 100;
 const namesMax = 5;
 const detailCharsMax = 500;
+/** Below this width names of fields have no column of their own, so that an id of a run still stands on one line. */
+const fieldColumnWidth = 60;
 
 /** The lines of `stemma show`. */
 export function runLines(run: ShownRun, options: EntryOptions): string[] {
-  const tree = drawTree(treeNodes(run.tree, options));
+  const tree = drawTree(treeNodes(run.tree, options), options.width);
   return [...headLines(run, options), ...(tree.length === 0 ? [] : ["", ...tree]), ...endLines(run, options)];
 }
 
-function headLines({ row, events, tree }: ShownRun, options: EntryOptions): string[] {
+/** Which run it is, and how it stands. */
+export function titleLines({ row }: Pick<ShownRun, "row">, width: number): string[] {
   const { state } = row;
   const { glyph, style } = lookOf(state.status);
-  const status = paint(`${glyph} ${wordsOf(state.status)}`, style);
-  const reason = state.reason === undefined ? "" : ` ${paint(`(${wordsOf(state.reason)})`, style)}`;
-  const lines = [`${paint(row.id, "bold")}  ${visible(`${state.workflow}@${state.version}`)}  ${status}${reason}`];
-  for (const text of adviceLines(row, events, entriesOf(tree), options.now)) lines.push(...field("", text, style));
-  const created = events[0]?.type === "run.created" ? events[0].data : undefined;
+  const reason = state.reason === undefined ? "" : ` (${wordsOf(state.reason)})`;
+  return flow(
+    [
+      { text: row.id, style: "bold" },
+      { text: offerOf(row) },
+      { text: `${glyph} ${wordsOf(state.status)}${reason}`, style },
+    ],
+    width,
+  );
+}
+
+function headLines(run: ShownRun, options: EntryOptions): string[] {
+  const { row, created, tree } = run;
+  const { state } = row;
+  const { now, width } = options;
+  const { style } = lookOf(state.status);
+  const lines = titleLines(run, width);
+  for (const text of adviceLines(run, entriesOf(tree), now)) lines.push(...field("", text, width, style));
   lines.push(...valueLines("input", created?.input, options), ...valueLines("context", created?.context, options));
-  lines.push(...field("created", `${timeText(state.createdAt)} (${relativeText(state.createdAt, options.now)})`));
-  lines.push(...field("started", startedText(row)), ...field("ended", endedText(row)));
-  if (state.origin.kind !== "new") lines.push(...field("origin", originText(state.origin)));
-  if (state.tags.length > 0) lines.push(...field("tags", state.tags.join(", ")));
+  lines.push(...field("created", `${timeText(state.createdAt)} (${relativeText(state.createdAt, now)})`, width));
+  lines.push(...field("started", startedText(row), width), ...field("ended", endedText(row), width));
+  if (state.origin.kind !== "new") lines.push(...field("origin", originText(state.origin), width));
+  if (state.tags.length > 0) lines.push(...field("tags", state.tags.join(", "), width));
   return lines;
 }
 
-function field(name: string, text: string | undefined, style?: Parameters<typeof paint>[1]): string[] {
+export function field(name: string, text: string | undefined, width: number, style?: Cell["style"]): string[] {
   if (text === undefined || text === "") return [];
-  return [`  ${paint(name.padEnd(8), "dim")} ${style === undefined ? visible(text) : paint(text, style)}`];
+  return fieldOf(name, [style === undefined ? { text } : { text, style }], width);
+}
+
+/** Text behind the name of a field; what is long goes on under itself. */
+function fieldOf(name: string, cells: readonly Cell[], width: number): string[] {
+  const roomy = width >= fieldColumnWidth;
+  const head = roomy ? `  ${name.padEnd(8)} ` : name === "" ? "  " : `  ${name} `;
+  const indent = " ".repeat(roomy ? head.length : 4);
+  const places = Math.max(width - Math.max(head.length, indent.length), 8);
+  const shown = cells.flatMap((cell) => wrap(visible(cell.text), places).map((text) => paintCell({ ...cell, text })));
+  return shown.map((line, i) => (i === 0 ? `${paintCell({ text: head, style: "dim" })}${line}` : `${indent}${line}`));
 }
 
 /** A value behind its name: on one line, or in full below it. */
 function valueLines(name: string, value: Value | undefined, options: EntryOptions): string[] {
-  if (!options.outputs) return field(name, shortText(value, options.texts, inputCharsMax));
+  if (!options.outputs) return field(name, shortText(value, options.texts, inputCharsMax), options.width);
   const [first, ...rest] = fullLines(value, options.texts);
-  return [...field(name, first), ...rest.map((line) => `  ${" ".repeat(9)}${line}`)];
+  return [...field(name, first, Infinity), ...rest.map((line) => `  ${" ".repeat(9)}${line}`)];
 }
 
 function startedText({ state }: RunRow): string | undefined {
@@ -70,34 +98,39 @@ function originText(origin: RunRow["state"]["origin"]): string {
 }
 
 /** What a run that is not at its end waits for, and what one can do about it. */
-export function adviceLines(row: RunRow, events: readonly Event[], entries: readonly Entry[], now: number): string[] {
+export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
+  const { row } = run;
   const { state } = row;
-  const offer = `${state.workflow}@${state.version}`;
+  const offer = offerOf(row);
   if (isTerminal(state.status)) return [];
+  const nobody = isOffered(row) === false && isWaitingForCode(row) ? [unofferedText(row)] : [];
   if (state.status === "queued") {
     if (row.dueAt !== null && row.dueAt > now)
-      return [`It is due ${relativeText(row.dueAt, now)} (${timeText(row.dueAt)}).`];
+      return [`It is due ${relativeText(row.dueAt, now)} (${timeText(row.dueAt)}).`, ...nobody];
+    if (nobody.length > 0) return nobody;
     return [`No worker has taken it yet: run stemma worker with the file that exports ${offer}.`];
   }
   if (state.status === "running") {
     if (row.worker !== undefined) return [];
+    if (nobody.length > 0) return nobody;
     return [`No worker holds it now: it goes on as soon as one that offers ${offer} takes it.`];
   }
-  if (state.status === "paused") return ["It was paused: nothing begins until it is unpaused."];
-  return suspendedLines(lastSuspension(events), offer, entries, now);
+  if (state.status === "paused") return ["It was paused: nothing begins until it is unpaused.", ...nobody];
+  return [...suspendedLines(run.suspension, offer, entries, now), ...nobody];
 }
 
-function lastSuspension(events: readonly Event[]): EventOf<"run.suspended">["data"] | undefined {
-  const found = events.findLast((event) => event.type === "run.suspended");
-  return found?.type === "run.suspended" ? found.data : undefined;
+/** A run that a worker holds needs no other; one that was set aside needs more than a worker. */
+function isWaitingForCode({ state, worker }: RunRow): boolean {
+  return worker === undefined && (state.reason === undefined || state.reason === "waiting");
 }
 
-function suspendedLines(
-  data: EventOf<"run.suspended">["data"] | undefined,
-  offer: string,
-  entries: readonly Entry[],
-  now: number,
-): string[] {
+/** What to do where no live worker has code for a run. */
+export function unofferedText(row: RunRow): string {
+  const { workflow } = row.state;
+  return `no worker offers ${offerOf(row)}: start one with a file that exports this version (stemma worker), or restart the run with the version of ${workflow} that is offered.`;
+}
+
+function suspendedLines(data: ShownRun["suspension"], offer: string, entries: readonly Entry[], now: number): string[] {
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
   switch (data?.reason) {
     case "waiting":
@@ -162,34 +195,27 @@ function named(keys: readonly string[]): string {
   return keys.length > namesMax ? `${first} and ${keys.length - namesMax} more` : first;
 }
 
-function endLines({ row, events }: ShownRun, options: EntryOptions): string[] {
-  const last = events.at(-1);
+/** How it ended. */
+export function endLines({ row, last }: ShownRun, options: EntryOptions): string[] {
   if (last === undefined || !isTerminal(row.state.status)) return [];
+  const { width } = options;
   switch (last.type) {
     case "run.succeeded": {
       const output = valueLines("output", last.data.output, options);
       return output.length === 0 ? [] : ["", ...output];
     }
     case "run.failed": {
-      const [first = "", ...causes] = errorLines(last.data.error);
       const { frontier } = last.data;
       const by = frontier.length === 0 ? "the workflow's own code, not a step" : named(frontier);
-      return [
-        "",
-        `  ${paint("error   ", "dim")} ${first}`,
-        ...causes.map((line) => `${" ".repeat(11)}${line}`),
-        ...field("ended by", by),
-      ];
+      return ["", ...fieldOf("error", errorLines(last.data.error), width), ...field("ended by", by, width)];
     }
     case "run.cancelled": {
       const { by, reason } = last.data;
-      return [
-        "",
-        ...field("ended by", [by ?? "a request to cancel", reason].filter((text) => text !== undefined).join(": ")),
-      ];
+      const text = [by ?? "a request to cancel", reason].filter((part) => part !== undefined).join(": ");
+      return ["", ...field("ended by", text, width)];
     }
     case "run.timed_out":
-      return ["", ...field("ended by", `its time limit of ${formatDuration(last.data.limitMs)}`)];
+      return ["", ...field("ended by", `its time limit of ${formatDuration(last.data.limitMs)}`, width)];
     default:
       return [];
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Event, EventData, EventType } from "../core/event.ts";
 import type { Branch } from "./run-tree.ts";
-import { entriesOf, runTree } from "./run-tree.ts";
+import { entriesOf, gatherRepeats, runTree } from "./run-tree.ts";
 
 /** A history from (type, data, causes); each event 10 ms after the one before. */
 function history(...steps: [EventType, object, number[]?][]): Event[] {
@@ -45,6 +45,12 @@ describe("runTree", () => {
     ]);
     expect(shape(runTree(closed))).toBe("size size:map(size#2 size#3)");
     expect(shape(runTree(closed.slice(0, 4)))).toBe("size size#2 size#3");
+  });
+
+  test("before a map is closed its items can be gathered by their name, and nothing is lost", () => {
+    const open = runTree(history(done("a"), done("size"), done("size#2"), done("b"), done("size#3"), done("s/a")));
+    expect(shape(gatherRepeats(open, 3))).toBe("a size:-(size size#2 size#3) b s:-(a)");
+    expect(shape(gatherRepeats(open, 4))).toBe(shape(open));
   });
 
   test("a closing says what its branches were, also where scopes stand within them", () => {
@@ -103,6 +109,19 @@ describe("runTree", () => {
     });
     expect(child).toMatchObject({ kind: "child", status: "failed", error, from: { run: "run_c" } });
     expect(reused).toMatchObject({ status: "reused", from: { run: "run_s", key: "k" } });
+  });
+
+  test("a step that is tried again says when, until it is", () => {
+    const error = { name: "Error", message: "no" };
+    const failed: [EventType, object] = [
+      "step.attempt_failed",
+      { key: "a", attempt: 1, attempts: 5, error, retryAt: 99 },
+    ];
+    const [waiting] = entriesOf(runTree(history(failed)));
+    expect(waiting).toMatchObject({ status: "retrying", attempt: 1, attemptsMax: 5, retryAt: 99 });
+    const [again] = entriesOf(runTree(history(failed, ["step.started", { key: "a", attempt: 2 }])));
+    expect(again).toMatchObject({ status: "running", attempt: 2, attemptsMax: 5 });
+    expect(again).not.toHaveProperty("retryAt");
   });
 
   test("a run of which nothing is known but its creation has an empty tree", () => {

@@ -4,7 +4,7 @@
  * name. The items of a map without keys of their own become a branch when the map is closed, because only then is it
  * on record which belong together.
  */
-import type { Effect, ErrorRecord, Event, EventOf, Seq, Timestamp, Value, WaitKind } from "../core/event.ts";
+import type { Causes, Effect, ErrorRecord, Event, EventOf, Seq, Timestamp, Value, WaitKind } from "../core/event.ts";
 import { causesOf } from "../core/event.ts";
 import { parseKey, pathOf } from "../core/identity.ts";
 
@@ -23,6 +23,9 @@ export type Entry = {
   /** Time of the attempt that settled a step, in milliseconds; less than one is 0. Absent while it is not settled. */
   ms?: number;
   attempt: number;
+  /** How many attempts it may have, and when the next one begins, where that is on record. */
+  attemptsMax?: number;
+  retryAt?: Timestamp;
   effect?: Effect;
   /** Of a wait: what is waited for, until when, and what a person is asked. */
   waitsFor?: WaitKind;
@@ -48,22 +51,66 @@ export type Branch = {
 
 export type Child = { entry: Entry; branch?: never } | { branch: Branch; entry?: never };
 
-/** A branch with nothing in it is only there while the tree is made. */
-type Growing = {
+/** A tree while it is made. Of the events no more is kept than what later ones can ask for. */
+export type Growing = {
   entries: Map<string, Entry>;
   places: Map<string, string>;
   keyAt: Map<Seq, string>;
+  scopeAt: Map<Seq, string>;
+  causes: { causes: Causes }[];
   kinds: Map<string, Branch["kind"]>;
 };
 
 /** The tree of a run. `events` is its history, whole and in order. */
 export function runTree(events: readonly Event[]): Branch {
-  const growing: Growing = { entries: new Map(), places: new Map(), keyAt: new Map(), kinds: new Map() };
-  for (const event of events) {
-    if (event.type === "scope.closed") close(growing, event, events);
-    else if ("key" in event.data) note(growing, event as KeyedEvent);
+  const growing = newTree();
+  for (const event of events) addEvent(growing, event);
+  return treeOf(growing);
+}
+
+export function newTree(): Growing {
+  return {
+    entries: new Map(),
+    places: new Map(),
+    keyAt: new Map(),
+    scopeAt: new Map(),
+    causes: [],
+    kinds: new Map(),
+  };
+}
+
+/** Takes in the next event of the history. */
+export function addEvent(growing: Growing, event: Event): void {
+  growing.causes.push({ causes: event.causes });
+  if (event.type === "scope.closed") close(growing, event);
+  else if ("key" in event.data) note(growing, event as KeyedEvent);
+}
+
+/** So many steps of one name, side by side in a run that goes on, are taken for one piece of work. */
+export const repeatsMin = 4;
+
+/**
+ * The tree with `min` or more siblings of one name as one branch, where the first of them stands: what a map looks like
+ * before it is closed.
+ */
+export function gatherRepeats(branch: Branch, min: number): Branch {
+  const groups = new Map<string, Child[]>();
+  for (const child of branch.children) {
+    if (child.entry === undefined) continue;
+    const { name } = parseKey(child.entry.name);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [child]);
+    else group.push(child);
   }
-  return assemble(growing);
+  const children: Child[] = [];
+  for (const child of branch.children) {
+    const name = child.entry === undefined ? "" : parseKey(child.entry.name).name;
+    const group = groups.get(name) ?? [];
+    if (child.branch !== undefined) children.push({ branch: gatherRepeats(child.branch, min) });
+    else if (group.length < min || branch.kind === "map") children.push(child);
+    else if (group[0] === child) children.push({ branch: { name, path: pathOf(branch.path, name), children: group } });
+  }
+  return { ...branch, children };
 }
 
 /** Every entry of a tree, in the order in which it is drawn. */
@@ -122,11 +169,16 @@ function take(entry: Entry, event: KeyedEvent): void {
   const { data } = event;
   if (data.given !== undefined) entry.given = data.given;
   if ("attempt" in data && data.attempt !== undefined) entry.attempt = data.attempt;
+  delete entry.retryAt;
   if ("output" in data && data.output !== undefined) entry.output = data.output;
   if ("error" in data && data.error !== undefined) entry.error = data.error;
   switch (event.type) {
     case "step.started":
       if (event.data.effect !== undefined) entry.effect = event.data.effect;
+      break;
+    case "step.attempt_failed":
+      if (event.data.retryAt !== undefined) entry.retryAt = event.data.retryAt;
+      if (event.data.attempts !== undefined) entry.attemptsMax = event.data.attempts;
       break;
     case "step.succeeded":
       // The error of an attempt that was followed by a success is history.
@@ -150,6 +202,8 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     case "wait.answered":
     case "wait.expired":
+      // So is that of an answer that was refused.
+      delete entry.error;
       if (event.data.value !== undefined) entry.output = event.data.value;
       break;
     case "child.started":
@@ -161,24 +215,25 @@ function take(entry: Entry, event: KeyedEvent): void {
 }
 
 /** Learns from a closing what kind of scope it was, and which entries or branches were its own. */
-function close(growing: Growing, event: EventOf<"scope.closed">, events: readonly Event[]): void {
+function close(growing: Growing, event: EventOf<"scope.closed">): void {
   const { scope: path, kind } = event.data;
+  growing.scopeAt.set(event.seq, path);
   const parent = parseKey(path).scope;
   if (kind === "scope" || kind === "map") growing.kinds.set(path, kind);
-  for (const cause of causesOf(event, (seq) => events[seq])) {
-    const end = events[cause];
+  for (const cause of causesOf(event, (seq) => growing.causes[seq])) {
     const key = growing.keyAt.get(cause);
     if (kind === "map" && key !== undefined && growing.places.get(key) === parent) growing.places.set(key, path);
     if (kind !== "all" && kind !== "race") continue;
     // The branches stand beside the path that the call itself has, so they are found through their ends.
-    const inside = end?.type === "scope.closed" ? end.data.scope : key === undefined ? "" : parseKey(key).scope;
+    const inside = growing.scopeAt.get(cause) ?? (key === undefined ? "" : parseKey(key).scope);
     const rest = parent === "" ? inside : inside.startsWith(`${parent}/`) ? inside.slice(parent.length + 1) : "";
     const [first = ""] = rest.split("/");
     if (first !== "") growing.kinds.set(pathOf(parent, first), kind);
   }
 }
 
-function assemble({ entries, places, kinds }: Growing): Branch {
+/** The tree as it stands. A branch with nothing in it is only there while the tree is made. */
+export function treeOf({ entries, places, kinds }: Growing): Branch {
   const root: Branch = { name: "", path: "", children: [] };
   const branches = new Map<string, Branch>([["", root]]);
   const branchAt = (path: string): Branch => {

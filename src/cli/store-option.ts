@@ -9,11 +9,14 @@ import type { SqliteStore } from "../sqlite.ts";
 
 export type CommonOptions = { json?: boolean; store?: string };
 
-/** Adds what every command takes. */
-export function withCommonOptions(command: Command): Command {
+/** Adds what every command takes. `json` says what `--json` does. */
+export function withCommonOptions(
+  command: Command,
+  json: string = "print exactly one JSON value to standard output",
+): Command {
   return command
     .option("--store <path>", "file of the store (default: $STEMMA_STORE, else stemma.db in this folder)")
-    .option("--json", "print exactly one JSON value to standard output");
+    .option("--json", json);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { table, widthOf } from "./table.ts";
+import { flow, table } from "./table.ts";
 
 test("columns are aligned whatever stands in them: wide characters, accents, controls", () => {
   const lines = table(
@@ -22,6 +22,18 @@ test("a table without rows is its head", () => {
   expect(table([{ title: "a" }, { title: "b" }], [])).toEqual(["a  b"]);
 });
 
-test("width counts places, not code units", () => {
-  expect(["abc", "日本", "👩", "e\u0301", ""].map(widthOf)).toEqual([3, 4, 2, 1, 0]);
+test("in a narrow terminal names are cut first; then each row becomes lines, with all its cells", () => {
+  const columns = [{ title: "run" }, { title: "workflow", cut: true }, { title: "steps" }];
+  const rows = [[{ text: "run_0123" }, { text: "a-very-long-name@1" }, { text: "3, 1 failed" }]];
+  expect(table(columns, rows, 35)[1]).toBe("run_0123  a-very-long…  3, 1 failed");
+  expect(table(columns, rows, 24)).toEqual(["run_0123", "  a-very-long-name@1", "  3, 1 failed"]);
+  expect(table(columns, rows, 42)[1]).toBe("run_0123  a-very-long-name@1  3, 1 failed");
+});
+
+test("cells that flow fill each line, and none is longer than the terminal is wide", () => {
+  expect(flow([{ text: "one" }, { text: "" }, { text: "two" }, { text: "three" }], 10)).toEqual([
+    "one  two",
+    "  three",
+  ]);
+  expect(flow([{ text: "0123456789abc" }], 6)).toEqual(["01234…"]);
 });

@@ -55,9 +55,20 @@ export function paintNote(text: string, style: Style): string {
   return styleText(style, visible(text), { stream: process.stderr });
 }
 
+/** Places on a line of standard output; as many as one likes where it is no terminal, so that nothing is cut there. */
+export function terminalWidth(): number {
+  return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity;
+}
+
 /** Writes lines of the answer. They must have been made visible. */
 export function print(...lines: readonly string[]): void {
   if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** As `print`, for answers of any length: it waits for whoever reads them. */
+export async function printed(...lines: readonly string[]): Promise<void> {
+  if (lines.length === 0 || process.stdout.write(`${lines.join("\n")}\n`)) return;
+  await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
 }
 
 /** Writes the answer as one JSON value: indented for people, on one line for programs. */

@@ -9,6 +9,7 @@ import type { Hash } from "./identity.ts";
 import { StemmaError } from "./error.ts";
 import type { Json } from "./json.ts";
 import { canonical, decode, utf8Length } from "./json.ts";
+import { sorted } from "./json-write.ts";
 
 /** An event as a store keeps it: texts that the database never looks into and never writes anew. */
 export type StoredEvent = {
@@ -31,20 +32,21 @@ type Unhashed = { seq: Seq; at: Timestamp; type: EventType; causes: Causes; data
 
 /** The hash of an event that follows `previous`. */
 export function chainHash(hash: Hash, previous: Digest, event: Unhashed): Digest {
-  const { seq, at, type, causes, data } = event;
-  return hash(previous + canonical({ seq, at, type, causes: causes as Json, data: sealed(hash, data as Json) }));
+  return hashOf(hash, previous, event, JSON.stringify(event.causes), textsOf(hash, event.data as Json).hashed);
 }
 
 /** Gives an event its place behind `previous`, and the form in which it is stored. */
 export function seal(hash: Hash, previous: Digest, event: Unhashed): StoredEvent {
-  return {
-    seq: event.seq,
-    at: event.at,
-    type: event.type,
-    causes: JSON.stringify(event.causes),
-    data: canonical(event.data as Json),
-    hash: chainHash(hash, previous, event),
-  };
+  const { seq, at, type } = event;
+  const causes = JSON.stringify(event.causes);
+  const { stored: data, hashed } = textsOf(hash, event.data as Json);
+  return { seq, at, type, causes, data, hash: hashOf(hash, previous, event, causes, hashed) };
+}
+
+/** What is hashed is the canonical text of the event, whose keys are these in this order. */
+function hashOf(hash: Hash, previous: Digest, { seq, at, type }: Unhashed, causes: string, data: string): Digest {
+  const [head, tail] = [`{"at":${canonical(at)},"causes":${causes}`, `"seq":${canonical(seq)},"type":"${type}"}`];
+  return hash(`${previous}${head},"data":${data},${tail}`);
 }
 
 /** Reads a stored event back. An event of an unknown type is an error: skipping it would falsify everything derived. */
@@ -67,28 +69,49 @@ export function unseal(stored: StoredEvent): Event {
   } as unknown as Event;
 }
 
-/** Replaces inline values by their digests, wherever they stand in an event's data. */
-function sealed(hash: Hash, data: Json): Json {
-  if (typeof data !== "object" || data === null || Array.isArray(data)) return data;
-  // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into. The copy
-  // has every key of the data, also one such as `__proto__` that an assignment would lose: what is not in the hash
-  // could be changed unseen.
-  const result = { ...data };
-  for (const field of valueFields) {
-    if (Object.hasOwn(data, field)) result[field] = digested(hash, data[field] as Json);
+/**
+ * The canonical text of an event's data, as it is stored, and as it is hashed: with inline values replaced by their
+ * digests, wherever they stand. Each part is written once for both.
+ */
+function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) {
+    const text = canonical(data);
+    return { stored: text, hashed: text };
   }
-  return result;
+  let [stored, hashed, comma] = ["", "", ""];
+  // Every key of the data counts, also one such as `__proto__`: what is not in the hash could be changed unseen.
+  for (const key of sorted(Object.keys(data))) {
+    const value = data[key];
+    if (value === undefined) continue;
+    const name = `${comma}${canonical(key)}:`;
+    // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into.
+    const inline = valueFields.has(key) ? inlineText(value) : undefined;
+    const text = inline === undefined ? canonical(value) : `{"inline":${inline}}`;
+    stored += name + text;
+    hashed += name + (inline === undefined ? text : `{"bytes":${utf8Length(inline)},"digest":"${hash(inline)}"}`);
+    comma = ",";
+  }
+  return { stored: `{${stored}}`, hashed: `{${hashed}}` };
 }
 
-const valueFields = ["input", "given", "output", "context", "value", "default", "payload", "state", "kept"] as const;
+export const valueFields: ReadonlySet<string> = new Set([
+  "input",
+  "given",
+  "output",
+  "context",
+  "value",
+  "default",
+  "payload",
+  "state",
+  "kept",
+]);
 
 /**
- * Inline or kept apart, a value counts by digest and size alone, so moving it out of its event changes no hash. Whatever
- * is not exactly an inline value counts as it stands.
+ * The canonical text of an inline value, or undefined. Inline or kept apart, a value counts by digest and size alone, so
+ * moving it out of its event changes no hash. Whatever is not exactly an inline value counts as it stands.
  */
-function digested(hash: Hash, value: Json): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  if (!Object.hasOwn(value, "inline") || Object.keys(value).length !== 1) return value;
-  const text = canonical(value["inline"] as Json);
-  return { digest: hash(text), bytes: utf8Length(text) };
+function inlineText(value: Json): string | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  if (!Object.hasOwn(value, "inline") || Object.keys(value).length !== 1) return undefined;
+  return canonical(value["inline"] as Json);
 }

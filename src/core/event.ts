@@ -80,10 +80,14 @@ export type EventData = {
   "run.failed": { error: ErrorRecord; frontier: string[] };
   "run.cancelled": By;
   "run.timed_out": { limitMs: number };
+  /** The run's tags from here on, in the place of those before. */
   "run.set": { tags: string[] };
+  /** Whether the run takes the new code behind a name; `old` where it had passed that place with older code. */
+  "run.patched": { name: string; old?: true };
 
   "step.started": StepRef & { attempt: number; effect?: Effect };
-  "step.attempt_failed": StepRef & { attempt: number; error: ErrorRecord; retryAt?: Timestamp };
+  /** `attempts`: how many there may be in all, for people who look. */
+  "step.attempt_failed": StepRef & { attempt: number; attempts?: number; error: ErrorRecord; retryAt?: Timestamp };
   "step.succeeded": StepRef & { output: Value; attempt?: number; ms?: number; cost?: number; reuse?: Digest };
   /** `kept`: what the function returned where that could not be recorded as its output. */
   "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };
@@ -155,6 +159,7 @@ export const outcomeOf: Readonly<Record<EventType, "value" | "error" | "none" | 
   "run.cancelled": null,
   "run.timed_out": null,
   "run.set": null,
+  "run.patched": null,
   "step.started": null,
   "step.attempt_failed": null,
   "step.succeeded": "value",

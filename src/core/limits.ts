@@ -27,6 +27,10 @@ export const limits = {
   pageRunsMax: 200,
   /** Items of one `ctx.map`. */
   mapItemsMax: 100_000,
+  /** Tags of one run. */
+  tagsMax: 100,
+  /** Names that one run asks `ctx.patched` for. */
+  patchesMax: 1000,
   /** Values that one stream of a run keeps; the oldest go. */
   streamValuesMax: 10_000,
   /** Messages that wait in the inbox of one run. */

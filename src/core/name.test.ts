@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { isStemmaError } from "./error.ts";
 import { limits } from "./limits.ts";
-import { checkId, checkName } from "./name.ts";
+import { checkId, checkName, checkTags } from "./name.ts";
 
 function refusalOf(call: () => unknown): { message: string; found: unknown } {
   try {
@@ -115,4 +115,15 @@ test("property: what is accepted can be joined and split again, and fits into on
     }),
     { numRuns: 2000 },
   );
+});
+
+test("tags are names, each once, and not more than a run may have", () => {
+  expect(checkTags(["eu", "nightly", "eu"])).toEqual(["eu", "nightly"]);
+  expect(checkTags([])).toEqual([]);
+  const all = Array.from({ length: limits.tagsMax }, (_, i) => `t${i}`);
+  expect(checkTags(all)).toEqual(all);
+  for (const tags of [undefined, null, "eu", { 0: "eu", length: 1 }, [1], ["a/b"], new Set(["eu"])]) {
+    expect(() => checkTags(tags)).toThrow(expect.objectContaining({ code: "name.invalid" }));
+  }
+  expect(() => checkTags([...all, "more"])).toThrow(expect.objectContaining({ code: "limit.exceeded" }));
 });

@@ -37,6 +37,24 @@ export function checkId(id: unknown, what: string): string {
   return check(id, what, limits.idCharsMax, undefined);
 }
 
+/**
+ * Returns the tags of a run, each once, if they can be that.
+ *
+ * @throws StemmaError `name.invalid` for what is no list of names; `limit.exceeded` beyond `limits.tagsMax`.
+ * @example
+ * checkTags(["eu", "nightly", "eu"]); // ["eu", "nightly"]
+ */
+export function checkTags(tags: unknown): string[] {
+  if (!Array.isArray(tags)) {
+    throw new StemmaError("name.invalid", `Expected tags to be an array of names, got ${typeof tags}.`);
+  }
+  if (tags.length > limits.tagsMax) {
+    const message = `Expected at most ${limits.tagsMax} tags of a run, got ${tags.length}. Keep facts in its input or context.`;
+    throw new StemmaError("limit.exceeded", message, { data: { found: tags.length, limit: limits.tagsMax } });
+  }
+  return [...new Set(tags.map((tag) => checkName(tag, "tag")))];
+}
+
 function check(text: unknown, what: string, charsMax: number, forbidden: RegExp | undefined): string {
   const problem = problemOf(text, charsMax, forbidden);
   if (problem === undefined) return text as string;

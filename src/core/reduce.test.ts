@@ -129,6 +129,17 @@ test("tags are those that were set last; a run without tags has none", () => {
   expect(reduceAll(history({ type: "run.created", data })).tags).toEqual([]);
 });
 
+test("patches are known by name for the whole run, those that it takes and those that it came too early for", () => {
+  const patched: Step[] = [
+    { type: "run.patched", data: { name: "a" } },
+    { type: "run.patched", data: { name: "b", old: true } },
+    { type: "checkpoint", data: { state: output, parent: null } },
+    { type: "run.patched", data: { name: "c" } },
+  ];
+  expect(reduceAll(history(created, started, ...patched))).toMatchObject({ patches: ["a", "c"], unpatched: ["b"] });
+  for (const field of ["patches", "unpatched"]) expect(reduceAll(history(created))).not.toHaveProperty(field);
+});
+
 test("the last state checkpoint is known by its place, and all are counted, whatever comes after", () => {
   const checkpoint: Step = { type: "checkpoint", data: { state: output, parent: null } };
   expect(reduceAll(history(created, started))).not.toHaveProperty("checkpoint");
@@ -199,6 +210,7 @@ const later: Step[] = [
   { type: "run.paused", data: {} },
   { type: "run.unpaused", data: {} },
   { type: "run.set", data: { tags: ["x"] } },
+  { type: "run.patched", data: { name: "p" } },
   { type: "step.succeeded", data: { key: "a", output } },
   { type: "step.failed", data: { key: "b", error } },
   { type: "step.attempt_failed", data: { key: "a", attempt: 1, error } },

@@ -30,6 +30,10 @@ export type RunState = {
   /** The last state checkpoint: its event, and how many there have been. */
   checkpoint?: { seq: Seq; count: number };
   tags: string[];
+  /** Names for which `ctx.patched` says true in this run. */
+  patches?: string[];
+  /** Names for which it says false: the run had passed their place with older code. */
+  unpatched?: string[];
   /** Position of the last event folded in. */
   seq: Seq;
 };
@@ -134,6 +138,10 @@ function apply(next: RunState, event: Event): void {
       break;
     case "run.set":
       next.tags = event.data.tags;
+      break;
+    case "run.patched":
+      if (event.data.old === true) next.unpatched = [...(next.unpatched ?? []), event.data.name];
+      else next.patches = [...(next.patches ?? []), event.data.name];
       break;
     default:
   }

@@ -4,6 +4,8 @@
  */
 import type { RunId } from "./event.ts";
 import type { EdgeKind, NodeKind, Trace, TraceNode } from "./trace.ts";
+import type { Kind } from "./trace-look.ts";
+import { colours, kindOfStatus, seen } from "./trace-look.ts";
 
 const shapes: Readonly<Record<NodeKind, readonly [string, string]>> = {
   run: ['(["', '"])'],
@@ -26,29 +28,6 @@ const arrows: Readonly<Record<EdgeKind, string>> = {
   terminal: "-->",
 };
 
-const classes: Readonly<Record<string, readonly string[]>> = {
-  good: ["succeeded", "answered", "resolved", "decided", "ended"],
-  reused: ["reused", "overridden"],
-  bad: ["failed", "timed_out", "expired", "in_doubt"],
-  open: ["queued", "running", "retrying", "suspended", "paused", "waiting"],
-  gone: ["cancelled", "withdrawn"],
-  record: ["stored", "closed"],
-};
-
-const looks: Readonly<Record<string, string>> = {
-  good: "fill:#e6f4ea,stroke:#1e7d34,color:#0b3d17",
-  reused: "fill:#e7f0fd,stroke:#1a5fb4,color:#0b2c57",
-  bad: "fill:#fde8e8,stroke:#b3261e,color:#5c0f0a",
-  open: "fill:#fff6db,stroke:#9a6b00,color:#4a3400",
-  gone: "fill:#f0f0f0,stroke:#767676,color:#404040",
-  record: "fill:#ffffff,stroke:#9a9a9a,color:#404040",
-  other: "fill:#ffffff,stroke:#404040,color:#202020",
-};
-
-const classOf: ReadonlyMap<string, string> = new Map(
-  Object.entries(classes).flatMap(([name, statuses]) => statuses.map((status) => [status, name] as const)),
-);
-
 /**
  * The flowchart's text. Labels hold nothing that Mermaid could read as syntax, whatever keys a run has.
  *
@@ -58,7 +37,7 @@ export function toMermaid(trace: Trace): string {
   const names = new Map<string, string>();
   for (const node of trace.nodes) names.set(node.id, `n${names.size}`);
   const lines = ["flowchart TD", ...framed(trace.nodes, names)];
-  const used = new Set(trace.nodes.map(({ status }) => classOf.get(status) ?? "other"));
+  const used = new Set(trace.nodes.map(({ status }) => kindOfStatus(status)));
   for (const id of new Set(trace.edges.flatMap(({ from, to }) => [from, to]))) {
     if (names.has(id)) continue;
     // An edge to a run that is not drawn: its end is shown as what it is called, and never left out.
@@ -67,7 +46,9 @@ export function toMermaid(trace: Trace): string {
     used.add("other");
   }
   for (const { kind, from, to } of trace.edges) lines.push(`  ${names.get(from)} ${arrows[kind]} ${names.get(to)}`);
-  for (const name of Object.keys(looks)) if (used.has(name)) lines.push(`  classDef ${name} ${looks[name]}`);
+  for (const [name, { fill, line, ink }] of Object.entries(colours)) {
+    if (used.has(name as Kind)) lines.push(`  classDef ${name} fill:${fill},stroke:${line},color:${ink}`);
+  }
   return `${lines.join("\n")}\n`;
 }
 
@@ -92,17 +73,14 @@ function nodeLine(node: TraceNode, names: ReadonlyMap<string, string>, indent: s
   const name = node.kind === "run" ? node.run : (node.key ?? (node.kind === "checkpoint" ? "checkpoint" : "end"));
   const number = node.n === undefined ? "" : `${node.n} `;
   const text = `${number}${label(name)}<br/>${label(node.status)}`;
-  return `${indent}${names.get(node.id)}${open}${text}${close}:::${classOf.get(node.status) ?? "other"}`;
+  return `${indent}${names.get(node.id)}${open}${text}${close}:::${kindOfStatus(node.status)}`;
 }
 
 /**
  * Text for a label: letters, digits and a few harmless marks stay, everything else becomes an entity code (`#34;` for a
  * quote), which Mermaid shows as the character and never reads. A colon is not harmless: a line with `style`, a colon
- * and an entity is taken for a style statement. What a reader could not see is spelled out as `\u…`.
+ * and an entity is taken for a style statement.
  */
 function label(text: string): string {
-  const seen = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (found) => {
-    return `\\u${(found.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
-  });
-  return seen.replace(/[^\p{L}\p{M}\p{N} _./,@-]/gu, (character) => `#${character.codePointAt(0)};`);
+  return seen(text).replace(/[^\p{L}\p{M}\p{N} _./,@-]/gu, (character) => `#${character.codePointAt(0)};`);
 }

@@ -23,6 +23,7 @@ const happenings: fc.Arbitrary<Step> = fc
       { type: "run.paused", data: {} },
       { type: "run.unpaused", data: {} },
       { type: "run.set", data: { tags: [] } },
+      { type: "run.patched", data: { name: "p" } },
       { type: "step.started", data: { key, attempt: 1 } },
       { type: "step.attempt_failed", data: { key, attempt: 1, error } },
       { type: "step.succeeded", data: { key, output } },

@@ -11,9 +11,11 @@
  * aborted and settled (*ending*), and then the run's end is recorded. An activation that loses its run is dropped: its
  * promises never settle, so no `catch` or `finally` of the body runs on its behalf.
  */
-import type { Draft, EventOf, Seq } from "../core/event.ts";
+import type { Digest, Draft, EventOf, Seq } from "../core/event.ts";
+import { isStemmaError } from "../core/error.ts";
+import type { StemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
-import type { Commit, Received, RunRow } from "../store/store.ts";
+import type { Commit, Emitted, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -29,13 +31,15 @@ import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import { Journal } from "./journal.ts";
 import type { Over, OutcomeDraft } from "./journal.ts";
+import type { Mail } from "./inbox.ts";
 import { takeIn } from "./inbox.ts";
-import { startOf } from "./load.ts";
+import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
+import { labelled } from "./log.ts";
+import { Marks } from "./marks.ts";
 import { operationsOf } from "./operations.ts";
 import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent, Recall } from "./recall.ts";
-import { recallOf } from "./recall.ts";
+import type { OutcomeEvent, Recorded } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -44,7 +48,9 @@ import { atTime } from "./timer.ts";
 import { beginWait } from "./waits.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import type { Encoded } from "./value.ts";
-import { fromValue } from "./value.ts";
+
+/** How long a run that cannot be read for now is left alone. */
+const unreadMs = 1000;
 
 export class Activation {
   readonly run: string;
@@ -53,9 +59,11 @@ export class Activation {
   readonly #with: Surroundings;
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
-  readonly #recall: Recall;
   readonly #cursor: RecallCursor;
+  /** A recorded outcome that is due and still being read. */
+  #due: Recorded | undefined;
   readonly #waits: WaitSurroundings;
+  readonly #marks: Marks;
   readonly #asks: Asks;
   readonly #journal: Journal;
   readonly #checkpoints: Checkpoints;
@@ -70,14 +78,14 @@ export class Activation {
   #lost = new Set<string>();
   #ignored = false;
   /** Committed outcomes on their way to the body. */
-  #queue: { ask: Ask; event: OutcomeEvent }[] = [];
+  #queue: { ask: Ask; event: OutcomeEvent; texts: ReadonlyMap<Digest, string> }[] = [];
   #turnDue = false;
   #quietTimer: (() => void) | undefined;
   #stallTimer: (() => void) | undefined;
   #draining = false;
   #lastDelivered: { seq: Seq; at: number };
   /** Messages that came before the run was live. */
-  #mail: readonly Received[] = [];
+  #mail: Mail;
   /** When the run's own time is up. */
   #deadline: number | undefined;
   #deadlineTimer: (() => void) | undefined;
@@ -87,25 +95,24 @@ export class Activation {
     const { promise, resolve } = Promise.withResolvers<Over>();
     [this.over, this.#resolveOver] = [promise, resolve];
     this.run = row.id;
-    this.#with = surroundings;
+    const log = labelled(surroundings.log, { run: row.id, workflow: workflow.name });
+    this.#with = { ...surroundings, log };
     this.#workflow = workflow;
     this.#loaded = loaded;
-    this.#recall = recallOf(loaded.events);
-    this.#cursor = new RecallCursor(this.#recall, surroundings.delivery.afterAsks);
-    this.#asks = new Asks(this.#recall);
+    this.#cursor = new RecallCursor(loaded.recall, surroundings.delivery.afterAsks);
+    this.#asks = new Asks(loaded.recall);
     this.#journal = new Journal(row, loaded, {
       ...surroundings,
-      outcome: (ask, event) => {
-        this.#queue.push({ ask, event });
+      outcome: (ask, event, texts) => {
+        this.#queue.push({ ask, event, texts });
         this.#wake();
       },
       flushed: () => this.#wake(),
       over: (over) => this.#finish(over),
     });
     this.#checkpoints = new Checkpoints(this.#journal, () => this.#asks.open());
-    const [first] = loaded.events;
-    this.#lastDelivered = { seq: first?.seq ?? 0, at: first?.at ?? loaded.created.at };
-    this.#mail = loaded.inbox;
+    this.#lastDelivered = { seq: loaded.start.seq, at: loaded.start.at };
+    this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
     this.#clock = guarded(surroundings.clock, (error) => this.fault(error));
     const common = {
       clock: this.#clock,
@@ -114,10 +121,20 @@ export class Activation {
       firstRef: (ask: Ask) => this.#journal.firstRef(ask),
       isOver: () => this.#phase === "over",
     };
+    const emit = (value: Emitted): void => {
+      if (this.#phase === "live" || this.#phase === "ending") this.#journal.emit(value);
+    };
     this.#waits = { ...common, now: loaded.now };
+    this.#marks = new Marks(loaded.recall, row.state, {
+      append: common.append,
+      phase: () => this.#phase,
+      allRecalled: () => this.#cursor.atEnd(),
+    });
     this.#steps = new StepRunner({
       ...common,
-      log: surroundings.log,
+      log,
+      resumed: row.state.startedAt !== undefined,
+      emit,
       now: loaded.now,
       run: row.id,
       cautious: row.claims > 1,
@@ -135,9 +152,9 @@ export class Activation {
       open: (scope, name) => this.#asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => this.#withdrawScope(scope),
-      emit: (value) => {
-        if (this.#phase === "live") this.#journal.emit(value);
-      },
+      emit,
+      set: (tags, causes) => this.#marks.set(tags, causes),
+      patched: (name, causes) => this.#marks.patched(name, causes),
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#lastDelivered.at,
       live: () => this.#phase !== "recall",
@@ -146,21 +163,13 @@ export class Activation {
 
   /** Starts the body, unless the run's time is up or it is poisonous. */
   start(): void {
-    const { created, texts, row } = this.#loaded;
+    const { row, recall, texts } = this.#loaded;
     if (this.#watchDeadline()) return;
     if (row.claims > this.#with.poisonAfter) return this.#setPoisonAside(row.claims - 1);
-    const info = {
-      runId: this.run,
-      workflow: this.#workflow.name,
-      version: this.#workflow.version,
-      input: fromValue(created.data.input, texts),
-      context: created.data.context === undefined ? undefined : fromValue(created.data.context, texts),
-      abort: this.#abort.signal,
-      log: this.#with.log,
-      ...startOf(this.#loaded),
-    };
-    // With nothing to recall the body is live from its first line, and what it logs and emits there is heard.
-    if (this.#recall.asks.length === 0) this.#goLive();
+    const info = runInfo(this.#workflow, this.#loaded, this.#abort.signal, this.#with.log);
+    texts.clear();
+    // The first time the body is live from its first line, and what it logs and emits there is heard; not a second time.
+    if (recall.asks.length === 0 && row.state.startedAt === undefined) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -205,10 +214,9 @@ export class Activation {
   }
 
   /** Messages have come; those that answer an open ask become its outcome. */
-  receive(messages: readonly Received[], texts: ReadonlyMap<string, string>): void {
-    for (const [digest, text] of texts) this.#loaded.texts.set(digest, text);
-    if (this.#phase === "recall") this.#mail = messages;
-    else if (this.#phase === "live") this.#takeIn(messages);
+  receive(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
+    if (this.#phase === "recall") this.#mail = { messages, texts };
+    else if (this.#phase === "live") this.#takeIn({ messages, texts });
   }
 
   /** Seq of the last event, behind which nothing is known here. */
@@ -260,9 +268,8 @@ export class Activation {
     const ask = this.#asks.make(place, input, this.#lastDelivered.seq, work, resolve);
     const { recorded } = ask;
     if (recorded !== undefined) {
-      recorded.asked = true;
       this.#journal.spelledAt(ask.causes, recorded);
-      ask.begunAt = recorded.opened?.seq ?? recorded.last;
+      ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else if (this.#phase === "live") this.#begin(ask);
@@ -278,8 +285,8 @@ export class Activation {
     this.#with.log.info("Code of a run that is over here asked for more; it gets no answer", { run: this.run, asked });
   }
 
-  #takeIn(messages: readonly Received[]): void {
-    takeIn(messages, this.#journal, (key) => this.#asks.waiting(key), this.#with.log, this.run);
+  #takeIn(mail: Mail): void {
+    takeIn(mail, this.#journal, (key) => this.#asks.waiting(key), this.#with.log, this.run);
   }
 
   #begin(ask: Ask): void {
@@ -300,7 +307,10 @@ export class Activation {
   // ---- events --------------------------------------------------------------------------------------------------
 
   #close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq {
-    const known = this.#recall.closed.get(scope);
+    const { closed } = this.#loaded.recall;
+    const known = closed.get(scope);
+    // A path is opened once, and so it is closed once.
+    closed.delete(scope);
     if (known !== undefined) return known;
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
     if (this.#phase !== "recall" && this.#phase !== "live") return this.#journal.head;
@@ -311,6 +321,7 @@ export class Activation {
     const recorded = this.#checkpoints.ask(causes, state, this.#phase === "live");
     this.#wake();
     const { segment, at } = await recorded;
+    this.#marks.newSegment();
     this.#lastDelivered = { seq: segment.seq, at };
     return segment;
   }
@@ -335,8 +346,16 @@ export class Activation {
       else if (!this.#draining) this.#recallTurn();
       else this.cut();
     } catch (error) {
-      this.fault(error);
+      if (this.#phase === "recall" && isStemmaError(error) && error.retryable) this.#unread(error);
+      else this.fault(error);
     }
+  }
+
+  /** What is recorded cannot be read for now: the run is given back, to be tried again. */
+  #unread(error: StemmaError): void {
+    this.#with.log.error("A run cannot be read", { run: this.run, error: String(error) });
+    this.#journal.rollBack();
+    this.#giveBack({ dueAt: this.#loaded.now() + unreadMs, force: true }, "drained");
   }
 
   #liveTurn(): void {
@@ -345,7 +364,7 @@ export class Activation {
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#phase === "live" ? this.#queue.shift() : undefined;
       if (next === undefined) break;
-      this.#deliver(next.ask, next.event);
+      this.#deliver(next.ask, next.event, next.texts);
     }
     if (this.#phase === "live" && this.#queue.length > 0) return this.#wake();
     this.#rest();
@@ -354,23 +373,32 @@ export class Activation {
   #recallTurn(): void {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
-    const due = this.#cursor.next();
+    const due = this.#due ?? this.#cursor.next();
     if (due === "nothing") return this.#goLive();
     if (due === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
-      this.#stallTimer = this.#with.clock.after(grace, () => this.#diverged());
+      const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
+      this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
       return;
     }
+    this.#deliverRecorded(due);
+  }
+
+  #deliverRecorded(due: Recorded): void {
+    const { outcomes } = this.#loaded;
+    const outcome = outcomes.take();
+    this.#due = outcome === undefined ? due : undefined;
+    if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
     const ask = this.#asks.get(due);
-    if (ask !== undefined && due.outcome !== undefined) this.#deliver(ask, due.outcome);
+    if (ask !== undefined) this.#deliver(ask, outcome.event, outcome.texts);
     this.#wake();
   }
 
-  #deliver(ask: Ask, event: OutcomeEvent): void {
+  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
     ask.stage = "delivered";
     this.#asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, this.#loaded.texts) : undefined;
+    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts) : undefined;
     if (outcome === undefined) return;
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
@@ -392,8 +420,9 @@ export class Activation {
     this.#wake();
   }
 
-  #diverged(): void {
-    const detail = describeDivergence(this.#recall, this.#held, this.#end !== undefined);
+  async #diverged(): Promise<void> {
+    const detail = await describeDivergence(this.#loaded, this.#held, this.#end !== undefined);
+    if (this.#phase !== "recall") return;
     this.#with.log.warn("A run does not fit the code that should continue it", { run: this.run, detail });
     const { fingerprint } = this.#with;
     this.#setAside({ reason: "divergence", detail, fingerprint }, this.#loaded.now(), "divergence");
@@ -401,8 +430,8 @@ export class Activation {
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
-    const running = this.#recall.asks.filter((ask) => ask.started !== undefined && ask.outcome === undefined);
-    const detail = { claims, steps: running.map((ask) => ask.ref.key) };
+    const running = this.#loaded.recall.asks.filter((ask) => ask?.started !== undefined && ask.outcome === undefined);
+    const detail = { claims, steps: running.map((ask) => ask?.key ?? "") };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
     this.#setAside({ reason: "poison", detail }, null, "suspended");
   }

@@ -41,6 +41,7 @@ function bench(): { row: RunRow; first: Event; appender: Appender; at(ms: number
     inbox: 2,
     inboxDone: 1,
     claims: 1,
+    offered: true,
   };
   let now = 100;
   return { row, first, appender: new Appender(row, 100, () => now), at: (ms) => void (now = ms) };
@@ -249,6 +250,18 @@ describe("causes", () => {
   });
 });
 
+test("of the values of a stream that wait, the latest are kept, and no stream pushes out another", () => {
+  const { appender } = bench();
+  const value = (stream: string, text: string): Emitted => ({ stream, step: "", attempt: 1, text });
+  const { streamValuesMax: max } = limits;
+  appender.emit(value("quiet", "1"));
+  for (let i = 0; i < 5 * max; i += 1) appender.emit(value("loud", `${i}`));
+  const { emit = [] } = appender.take().commit;
+  expect(emit.length).toBeLessThanOrEqual(2 * max + 2);
+  expect(emit[0]).toEqual(value("quiet", "1"));
+  expect(emit.slice(-max).map(({ text }) => text)).toEqual(Array.from({ length: max }, (_, i) => `${4 * max + i}`));
+});
+
 describe("an event is refused, and leaves everything as it was,", () => {
   test("when it has no cause, or one that is not earlier", () => {
     const { appender } = bench();
@@ -273,7 +286,11 @@ describe("an event is refused, and leaves everything as it was,", () => {
     const { row } = bench();
     const full = { ...row, state: { ...row.state, status: "running" as const, seq: limits.historyEventsMax - 1 } };
     const appender = new Appender(full, 100, () => 100);
-    expect(() => appender.append(step("x"))).toThrow(expect.objectContaining({ code: "limit.exceeded" }));
+    const tags: Draft = { type: "run.set", data: { tags: [] }, causes: [1] };
+    const patched: Draft = { type: "run.patched", data: { name: "p" }, causes: [1] };
+    for (const draft of [step("x"), tags, patched]) {
+      expect(() => appender.append(draft)).toThrow(expect.objectContaining({ code: "limit.exceeded" }));
+    }
     const ended: Draft = {
       type: "run.failed",
       data: { error: { name: "Error", message: "full" }, frontier: [] },

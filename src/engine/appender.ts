@@ -12,6 +12,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
+import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
 type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
@@ -19,6 +20,8 @@ type Place = { state: RunState; hash: Digest; at: Timestamp; inbox: number };
 /** What goes to the store with an event: large values, its reuse key, runs that it starts, messages that it sends. */
 export type Extra = {
   payloads?: readonly Payload[];
+  /** Large values that the store has already. */
+  known?: readonly Payload[];
   reuse?: Digest;
   create?: readonly NewRun[];
   send?: readonly Message[];
@@ -44,7 +47,12 @@ function nothing(): Gathered {
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
-const causesWrittenOut = 3;
+export const causesWrittenOut = 3;
+
+/** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
+function alwaysFits({ type }: Draft): boolean {
+  return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
+}
 
 export class Appender {
   readonly #row: RunRow;
@@ -53,6 +61,8 @@ export class Appender {
   /** Where the last commit left the history; a refused flush goes back to it. */
   #committed: Place;
   #gathered: Gathered = nothing();
+  /** How many values of streams may wait before the oldest go. */
+  #emitMax = 2 * limits.streamValuesMax;
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
   /** @param at `at` of the last event of the history, below which time never goes */
@@ -74,7 +84,11 @@ export class Appender {
 
   /** Has a value of a stream flushed with the next events, or without any. */
   emit(value: Emitted): void {
-    this.#gathered.emit.push(value);
+    const { emit } = this.#gathered;
+    emit.push(value);
+    if (emit.length < this.#emitMax) return;
+    this.#gathered.emit = latestOf(emit);
+    this.#emitMax = this.#gathered.emit.length + limits.streamValuesMax;
   }
 
   /** Messages up to this number have become events. */
@@ -89,7 +103,7 @@ export class Appender {
   /** Appends an event and gives it back with its place. */
   append(draft: Draft, extra: Extra = {}): Event {
     const seq = this.#head.state.seq + 1;
-    if (seq >= limits.historyEventsMax && !draft.type.startsWith("run.")) {
+    if (seq >= limits.historyEventsMax && !alwaysFits(draft)) {
       throw new StemmaError(
         "limit.exceeded",
         `A run has at most ${limits.historyEventsMax} events; this one is full. Continue in a child run or from a checkpoint.`,
@@ -115,9 +129,12 @@ export class Appender {
   }
 
   /** Tells where the causes of a recalled ask are written out already, so that new asks can refer to them too. */
-  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
-    if (causes.length <= causesWrittenOut || causes.length !== recorded.causes.length) return;
-    if (causes.every((seq, i) => seq === recorded.causes[i])) this.#spelled.set(causes, recorded.spelledAt);
+  spelledAt(causes: readonly Seq[], recorded: { causes?: readonly Seq[]; spelledAt?: Seq }): void {
+    const { causes: known, spelledAt } = recorded;
+    if (known === undefined || spelledAt === undefined) return;
+    if (causes.length <= causesWrittenOut || causes.length !== known.length) return;
+    if (this.#spelled.has(causes) || !causes.every((seq, i) => seq === known[i])) return;
+    this.#spelled.set(causes, spelledAt);
   }
 
   #shortest(causes: readonly Seq[]): Causes {

@@ -88,8 +88,12 @@ describe("asks that are on record", () => {
     const asks = new Asks(known);
     const made = [ask(asks, "x", b), ask(asks, "x", a), ask(asks, "x", a)];
     expect(made.map((one) => one.recorded?.first)).toEqual([2, 1, 3]);
-    expect(made.map((one) => one.ref.key)).toEqual(["x#2", "x", "x#3"]);
-    expect(made.map((one) => one.recorded?.ref)).toEqual(refs(made));
+    expect(refs(made)).toEqual([
+      { key: "x#2", input: b, n: 0 },
+      { key: "x", input: a },
+      { key: "x#3", input: a, n: 1 },
+    ]);
+    expect(made.map((one) => one.recorded?.key)).toEqual(["x#2", "x", "x#3"]);
   });
 
   test("keep their label: a new ask never takes it, also if it is made first", () => {

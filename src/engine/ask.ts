@@ -2,10 +2,10 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
-import { identityText, kindText, labelOf, pathOf, refOf } from "../core/identity.ts";
+import { kindText, labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import type { Recall, Recorded } from "./recall.ts";
@@ -42,41 +42,66 @@ export type Ask = {
   stop?: () => void;
 };
 
-/** Counts asks, and keeps them by identity. */
+/** Counts asks, and keeps those that are open. What is counted is all that stays of an ask when it is forgotten. */
 export class Asks {
   readonly #recall: Recall;
-  readonly #taken: Set<string>;
-  readonly #kinds = new Map<string, number>();
+  /** Asks by path, and of these the ones with a declared input, in all and by input. */
   readonly #paths = new Map<string, number>();
+  readonly #declared = new Map<string, number>();
+  readonly #kinds = new Map<string, number>();
   readonly #scopes = new Map<string, number>();
-  readonly #byText = new Map<string, Ask>();
+  /** Labels given out that the count of their path has not come to: another ask must not be given one of them. */
+  readonly #ahead = new Set<string>();
+  #open = new Map<string, Ask>();
 
   constructor(recall: Recall) {
     this.#recall = recall;
-    this.#taken = new Set(recall.asks.map((recorded) => recorded.ref.key));
   }
 
   /** Makes the ask for a place; `after` is the last outcome that the body was given before it. */
   make(place: Place, input: Encoded | undefined, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
     const { scope, name, causes } = place;
+    const path = pathOf(scope, name);
+    const k = count(this.#paths, path);
     const digest = input === undefined ? null : digestOf(input);
-    const kind = kindText(scope, name, digest);
-    const identity: Identity = { scope, name, input: digest, n: count(this.#kinds, kind) };
-    const text = identityText(identity);
-    const recorded = this.#recall.byText.get(text);
-    const key = this.#label(pathOf(scope, name), recorded);
-    const ref = recorded?.ref ?? refOf(identity, key);
-    const ask: Ask = { identity, ref, causes, after, input, work, recorded, resolve, stage: "asked" };
-    this.#byText.set(text, ask);
+    const identity: Identity = { scope, name, input: digest, n: this.#place(path, k, scope, name, digest) };
+    const recorded = this.#recall.take(identity);
+    const key = this.#label(path, k, recorded);
+    const ask: Ask = {
+      identity,
+      ref: refOf(identity, key),
+      causes,
+      after,
+      input,
+      work,
+      recorded,
+      resolve,
+      stage: "asked",
+    };
+    this.#open.set(key, ask);
     return ask;
   }
 
-  #label(path: string, recorded: Recorded | undefined): string {
-    let k = count(this.#paths, path);
-    if (recorded !== undefined) return recorded.ref.key;
-    while (this.#taken.has(labelOf(path, k))) k += 1;
-    const key = labelOf(path, k);
-    this.#taken.add(key);
+  /** The place among asks equal in path and input. Those without an input need no count of their own. */
+  #place(path: string, k: number, scope: string, name: string, digest: Digest | null): number {
+    if (digest === null) return k - (this.#declared.get(path) ?? 0);
+    count(this.#declared, path);
+    return count(this.#kinds, kindText(scope, name, digest));
+  }
+
+  #label(path: string, first: number, recorded: Recorded | undefined): string {
+    let k = first;
+    let key = labelOf(path, k);
+    const passed = this.#ahead.delete(key);
+    if (recorded !== undefined) {
+      if (parseKey(recorded.key).k > first) this.#ahead.add(recorded.key);
+      return recorded.key;
+    }
+    for (let taken = passed || this.#recall.has(key); taken; taken = this.#ahead.has(key) || this.#recall.has(key)) {
+      k += 1;
+      key = labelOf(path, k);
+    }
+    if (k > first) this.#ahead.add(key);
     return key;
   }
 
@@ -93,29 +118,29 @@ export class Asks {
   }
 
   get(recorded: Recorded): Ask | undefined {
-    return this.#byText.get(recorded.text);
+    return this.#open.get(recorded.key);
   }
 
   /** The open wait or call with this key. */
   waiting(key: string): Ask | undefined {
-    for (const ask of this.#byText.values()) {
-      if (ask.ref.key === key && ask.stage === "begun" && ask.withdrawn === undefined) return ask;
-    }
-    return undefined;
+    const ask = this.#open.get(key);
+    return ask?.stage === "begun" && ask.withdrawn === undefined ? ask : undefined;
   }
 
   /** Every ask of this activation whose outcome has not reached the body. */
   *open(): Generator<Ask> {
-    for (const ask of this.#byText.values()) if (ask.stage !== "delivered") yield ask;
+    for (const ask of this.#open.values()) if (ask.stage !== "delivered") yield ask;
   }
 
   /** What was delivered needs no keeping. */
   forget(ask: Ask): void {
-    this.#byText.delete(identityText(ask.identity));
+    this.#open.delete(ask.ref.key);
+    // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
+    if (this.#open.size === 0) this.#open = new Map();
   }
 
   get size(): number {
-    return this.#byText.size;
+    return this.#open.size;
   }
 }
 

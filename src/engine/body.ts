@@ -21,7 +21,16 @@ export type StepTools = {
   readonly attempt: number;
   /** Aborted when the result is not wanted any more. */
   readonly abort: AbortSignal;
+  /** Lines say the run, the workflow, the step and the attempt, beside what they are given. Never throws. */
   readonly log: Log;
+  /**
+   * Puts a JSON value into a stream of the run, for whoever follows it with `run.stream(name)`. Not waited for; what
+   * comes when the attempt is over is not taken.
+   *
+   * @throws name.invalid, json.not_serializable, json.too_deep, payload.too_large
+   * @example for await (const token of model.ask(prompt)) step.emit("tokens", token);
+   */
+  emit(stream: string, value: unknown): void;
 };
 
 /** A logger of four methods; each takes a message and facts. */
@@ -98,6 +107,10 @@ export type Operations = {
   withdraw(scope: string): void;
   /** Puts a value into a stream of the run, for whoever follows it. Not waited for, and silent in recall. */
   emit(stream: string, value: unknown): void;
+  /** Gives the run these tags, in the place of those it has. */
+  set(causes: readonly Seq[], tags: readonly string[]): void;
+  /** Whether the run takes the new code behind `name`: whether it comes here for the first time. */
+  patched(causes: readonly Seq[], name: string): boolean;
   /** A number in [0, 1) that is the same in every recall, fork and restart. */
   random(scope: string): number;
   /** A UUID (version 8) that is the same in every recall, fork and restart. */

@@ -2,15 +2,32 @@
  * Time as the engine sees it, in one place, so that a test can hold it in its hand. Wall time is only ever compared
  * with what the store said; durations are measured on the monotonic clock.
  */
+import type { Store } from "../store/store.ts";
+
+/** What a timer is for, where it is more than a point in time. */
+export type TimerOptions = {
+  /** It does not keep the process alive. */
+  background?: boolean;
+  /**
+   * To the system's clock all are alike; one in the hand of a test jumps over years, and must know what it jumps over.
+   *
+   * `heartbeat`, `poll`: upkeep, which comes again for ever and at which nothing falls due. It may ring early, and time
+   * never stops for it. `grace`: how long code of the user may take, which is real time whatever a test does.
+   */
+  kind?: "heartbeat" | "poll" | "grace";
+};
+
 export type Clock = {
   /** Milliseconds since 1970. */
   now(): number;
   /** Milliseconds on a clock that never goes back. */
   monotonic(): number;
-  /** Calls back after `ms`; the returned function takes it back. `background` timers do not keep the process alive. */
-  after(ms: number, call: () => void, background?: boolean): () => void;
+  /** Calls back after `ms`; the returned function takes it back. */
+  after(ms: number, call: () => void, options?: TimerOptions): () => void;
   /** Calls back in the next turn of the event loop, when all microtasks of this one have run. */
   turn(call: () => void): void;
+  /** Given a store to be used on this clock, the store to use: a clock of a test listens, and gives the store its time. */
+  attach?(store: Store): Store;
 };
 
 /** Node's timers overflow beyond this and fire at once. */
@@ -19,7 +36,7 @@ const timerMsMax = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  after(ms, call, background = false) {
+  after(ms, call, { background = false } = {}) {
     const timer = setTimeout(call, Math.min(Math.max(ms, 0), timerMsMax));
     if (background) timer.unref();
     return () => clearTimeout(timer);
@@ -36,5 +53,5 @@ export function guarded(clock: Clock, fault: (error: unknown) => void): Clock {
       fault(error);
     }
   };
-  return { ...clock, after: (ms, call, background) => clock.after(ms, guard(call), background) };
+  return { ...clock, after: (ms, call, options) => clock.after(ms, guard(call), options) };
 }

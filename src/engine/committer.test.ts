@@ -5,7 +5,7 @@ import { StemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
 import type { Commit, CommitResult, RunRow, Store } from "../store/store.ts";
 import type { Bench, Step } from "../testing/conformance/fixture.ts";
-import { after, openBench, succeeded } from "../testing/conformance/fixture.ts";
+import { after, ended, openBench, started, succeeded } from "../testing/conformance/fixture.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -132,11 +132,11 @@ async function holders(bench: Bench, count: number): Promise<Holder[]> {
   return all;
 }
 
-/** Has these runs append one step each, and waits until their flush is through. */
+/** Has each of these runs append one step, if it has nothing else to append, and waits until their flush is through. */
 async function flush({ committer }: World, all: readonly Holder[], key = "x"): Promise<void> {
   const done = Promise.all(all.map((holder) => holder.next()));
   for (const holder of all) {
-    holder.steps.push(succeeded(key));
+    if (holder.steps.length === 0) holder.steps.push(succeeded(key));
     committer.request(holder);
   }
   await done;
@@ -214,14 +214,15 @@ describe("a flush", () => {
     expect(it.flushes).toEqual([1]);
   });
 
-  test("tells everybody who wants to know what went through, after the runs themselves", async () => {
+  test("tells everybody who wants to know which runs came to their ends, after the runs themselves", async () => {
     const it = await world();
-    const all = await holders(it.bench, 2);
+    const [going, over] = (await holders(it.bench, 2)) as [Holder, Holder];
     const told: [number, readonly CommitResult[]][] = [];
-    it.committer.onCommitted = (results) =>
-      void told.push([all.filter((one) => one.settled.length > 0).length, results]);
-    await flush(it, all);
-    expect(told).toEqual([[2, all.map((one) => ({ run: one.row.id, ok: true, inbox: 0 }))]]);
+    it.committer.onEnded = (results) =>
+      void told.push([[going, over].filter((one) => one.settled.length > 0).length, results]);
+    over.steps.push(started, ended);
+    await flush(it, [going, over]);
+    expect(told).toEqual([[2, [{ run: over.row.id, ok: true, inbox: 0 }]]]);
   });
 });
 

@@ -7,6 +7,7 @@
  * that the store refuses for good is taken apart, so that one bad run does not hold up the others.
  */
 import { isStemmaError, StemmaError } from "../core/error.ts";
+import { isTerminal } from "../core/run.ts";
 import type { Commit, CommitResult, Store } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -35,8 +36,8 @@ export class Committer {
   #flushing = false;
   #ended = false;
   #endPause: (() => void) | undefined;
-  /** Called after each flush, with what went through. */
-  onCommitted: ((results: readonly CommitResult[]) => void) | undefined;
+  /** Called after each flush in which runs came to their ends, with what became of those. */
+  onEnded: ((results: readonly CommitResult[]) => void) | undefined;
 
   constructor(store: Store, clock: Clock, log: Log) {
     this.#store = store;
@@ -121,7 +122,8 @@ export class Committer {
         source.lose(error);
       }
     }
-    this.onCommitted?.(results);
+    const ended = results.filter((_, i) => isTerminal((parts[i] as Part).commit.state.status));
+    if (ended.length > 0) this.onEnded?.(ended);
   }
 
   async #takeApart(parts: readonly Part[], error: unknown): Promise<void> {

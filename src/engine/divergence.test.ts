@@ -5,34 +5,33 @@ import { encode } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
 import { Asks } from "./ask.ts";
 import { describeDivergence } from "./divergence.ts";
-import type { Recall } from "./recall.ts";
+import type { Loaded } from "./load.ts";
 import { recallOf } from "./recall.ts";
 import { digestOf, toValue } from "./value.ts";
 
 type Declared = { key: string; input?: unknown };
+type Known = Pick<Loaded, "recall" | "eventAt">;
 
 /** What is on record when these steps have succeeded, some with a declared input. */
-function recorded(...steps: readonly Declared[]): Recall {
+function recorded(...steps: readonly Declared[]): Known {
   const events = steps.map((step, i): Event => {
     const encoded = "input" in step ? toValue(step.input, "input") : undefined;
     const ref = encoded === undefined ? {} : { input: digestOf(encoded), given: encoded.value };
     const data = { key: step.key, ...ref, output: { inline: null } };
     return { seq: i + 1, at: i, type: "step.succeeded", causes: [0], data, hash: "" };
   });
-  return recallOf(events);
+  return { recall: recallOf(events), eventAt: async (seq) => events.find((event) => event.seq === seq) };
 }
 
 /** What the body asks for; what is on record is marked as asked, the rest is held back. */
-function held(recall: Recall, ...steps: readonly Declared[]): Ask[] {
+function held({ recall }: Known, ...steps: readonly Declared[]): Ask[] {
   const asks = new Asks(recall);
   return steps.flatMap((step) => {
     const place = { scope: "", name: step.key, causes: [0] };
     const input = "input" in step ? toValue(step.input, "input") : undefined;
     const work: Ask["work"] = { kind: "step", ask: { ...place, run: () => undefined } };
     const ask = asks.make(place, input, 0, work, () => undefined);
-    if (ask.recorded === undefined) return [ask];
-    ask.recorded.asked = true;
-    return [];
+    return ask.recorded === undefined ? [ask] : [];
   });
 }
 
@@ -43,13 +42,13 @@ type Description = {
   ended: boolean;
   differences: unknown[];
 };
-const describeOf = (recall: Recall, ...steps: readonly Declared[]): Description =>
-  describeDivergence(recall, held(recall, ...steps), false) as unknown as Description;
+const describeOf = async (known: Known, ...steps: readonly Declared[]): Promise<Description> =>
+  (await describeDivergence(known, held(known, ...steps), false)) as unknown as Description;
 
 describe("a divergence says", () => {
-  test("what was recorded and not asked for, what was asked for instead, and what can be done", () => {
-    const recall = recorded({ key: "load" }, { key: "charge" }, { key: "mail" });
-    expect(describeDivergence(recall, held(recall, { key: "load" }, { key: "pay" }), true)).toEqual({
+  test("what was recorded and not asked for, what was asked for instead, and what can be done", async () => {
+    const known = recorded({ key: "load" }, { key: "charge" }, { key: "mail" });
+    expect(await describeDivergence(known, held(known, { key: "load" }, { key: "pay" }), true)).toEqual({
       recorded: ["charge", "mail"],
       recordedCount: 2,
       asked: ["pay"],
@@ -65,29 +64,29 @@ describe("a divergence says", () => {
     [1, "1", "$"],
     [undefined, null, "$"],
     [null, undefined, "$"],
-  ])("where a declared input differs: %j and %j", (was, is, path) => {
-    const recall = recorded({ key: "charge", input: was });
-    expect(describeOf(recall, { key: "charge", input: is }).differences).toEqual([{ key: "charge", path }]);
+  ])("where a declared input differs: %j and %j", async (was, is, path) => {
+    const known = recorded({ key: "charge", input: was });
+    expect((await describeOf(known, { key: "charge", input: is })).differences).toEqual([{ key: "charge", path }]);
   });
 
-  test("that an input is declared now, or is not any more", () => {
-    expect(describeOf(recorded({ key: "x" }), { key: "x", input: 1 }).differences).toEqual([
+  test("that an input is declared now, or is not any more", async () => {
+    expect((await describeOf(recorded({ key: "x" }), { key: "x", input: 1 })).differences).toEqual([
       { key: "x", path: "$", why: "input now declared" },
     ]);
-    expect(describeOf(recorded({ key: "x", input: 1 }), { key: "x" }).differences).toEqual([
+    expect((await describeOf(recorded({ key: "x", input: 1 }), { key: "x" })).differences).toEqual([
       { key: "x", path: "$", why: "input no longer declared" },
     ]);
   });
 
-  test("that an input differs, where the recorded one is too large to stand in its event", () => {
-    const recall = recorded({ key: "x", input: "y".repeat(5000) });
-    expect(describeOf(recall, { key: "x", input: 1 }).differences).toEqual([{ key: "x", path: "$" }]);
+  test("that an input differs, where the recorded one is too large to stand in its event", async () => {
+    const known = recorded({ key: "x", input: "y".repeat(5000) });
+    expect((await describeOf(known, { key: "x", input: 1 })).differences).toEqual([{ key: "x", path: "$" }]);
   });
 
-  test("no more than people can read, and how much there is", () => {
+  test("no more than people can read, and how much there is", async () => {
     const many = Array.from({ length: 1000 }, (_, i) => ({ key: `step ${i}`, input: i }));
-    const recall = recorded(...many);
-    const description = describeOf(recall, ...many.map(({ key, input }) => ({ key, input: -1 - input })));
+    const known = recorded(...many);
+    const description = await describeOf(known, ...many.map(({ key, input }) => ({ key, input: -1 - input })));
     expect(description).toMatchObject({ recordedCount: 1000 });
     expect([description.recorded, description.asked, description.differences].map((list) => list.length)).toEqual([
       20, 20, 20,

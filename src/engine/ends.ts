@@ -41,6 +41,11 @@ export class Ends {
     if (runs.length > 0) void this.#check(runs);
   }
 
+  /** Until it is worth looking again at a run that somebody watches. */
+  pause(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(this.#pollMs, resolve, { kind: "poll" }));
+  }
+
   /** Nobody is told any more: whoever still waits gets engine.stopped, and can ask another object. */
   stop(): void {
     this.#stopped = true;
@@ -93,9 +98,10 @@ export class Ends {
     if (this.#stopPoll !== undefined || this.#waiting.size === 0) return;
     // Most end in this process and are seen at their commit, so asking after many may take its time.
     const waitMs = this.#pollMs * Math.ceil(this.#waiting.size / limits.pageRunsMax);
-    this.#stopPoll = this.#clock.after(waitMs, () => {
+    const look = (): void => {
       this.#stopPoll = undefined;
       void this.#check([...this.#waiting.keys()]);
-    });
+    };
+    this.#stopPoll = this.#clock.after(waitMs, look, { kind: "poll" });
   }
 }

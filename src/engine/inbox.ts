@@ -1,6 +1,6 @@
 /** Messages from outside, and what they become in the history of the run that they are for. */
 import { StemmaError } from "../core/error.ts";
-import type { ErrorRecord, Event, RunId, Value } from "../core/event.ts";
+import type { Digest, ErrorRecord, Event, RunId, Value } from "../core/event.ts";
 import { decode, parse } from "../core/json.ts";
 import type { Received } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
@@ -27,9 +27,12 @@ export function mayAnswer(history: readonly Event[], run: RunId, wait: string): 
   });
 }
 
+/** Messages that wait, with the texts of what they refer to. */
+export type Mail = { messages: readonly Received[]; texts: ReadonlyMap<Digest, string> };
+
 /** Makes the messages that are new into outcomes of what they answer. */
 export function takeIn(
-  messages: readonly Received[],
+  { messages, texts }: Mail,
   journal: Journal,
   find: (key: string) => Ask | undefined,
   log: Log,
@@ -38,15 +41,16 @@ export function takeIn(
   for (const message of messages) {
     if (message.number <= journal.inbox) continue;
     journal.takenIn(message.number);
-    const found = outcomeOfMessage(message, find);
+    const found = outcomeOfMessage(message, texts, find);
     if (found !== undefined) journal.recordOutcome(found.ask, found.draft, found.extra);
     else log.warn("A message answers nothing that is open", { run, kind: message.kind, key: message.key });
   }
 }
 
-/** The outcome that a message is for an ask that is open; undefined where it is for none. */
+/** The outcome that a message is for an ask that is open; undefined where it is for none. `texts`: what it refers to. */
 function outcomeOfMessage(
   message: Received,
+  texts: ReadonlyMap<Digest, string>,
   find: (key: string) => Ask | undefined,
 ): { ask: Ask; draft: OutcomeDraft; extra: Extra } | undefined {
   if (message.kind === "child") {
@@ -60,7 +64,10 @@ function outcomeOfMessage(
       ...(output === undefined ? {} : { output }),
       ...(error === undefined ? {} : { error }),
     };
-    return { ask, draft: { type: "child.ended", data }, extra: {} };
+    const digest = output !== undefined && "digest" in output ? output.digest : "";
+    const text = texts.get(digest);
+    const extra = text === undefined ? {} : { known: [{ digest, text }] };
+    return { ask, draft: { type: "child.ended", data }, extra };
   }
   if (message.kind !== "answer") return undefined;
   const { key, text, error, by } = decode(message.body) as unknown as AnswerMessage;

@@ -3,8 +3,7 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
-import type { Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
-import { limits } from "../core/limits.ts";
+import type { Digest, Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
@@ -27,8 +26,8 @@ export type JournalSurroundings = {
   committer: Committer;
   delivery: Delivery;
   log: Log;
-  /** An outcome may go to the body. */
-  outcome(ask: Ask, event: OutcomeEvent): void;
+  /** An outcome may go to the body, with the texts of what it holds by reference. */
+  outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
   /** A flush is through. */
   flushed(): void;
   /** Messages for other runs were sent, or runs created, by a flush of this one. */
@@ -45,9 +44,9 @@ export class Journal implements Source {
   readonly #loaded: Loaded;
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
-  /** Which ask each appended outcome belongs to, and what waits for an event to be committed. */
-  #askOf = new Map<Seq, Ask>();
-  #whenCommitted = new Map<Seq, () => void>();
+  /** Appended outcomes that nobody was told of yet, and what waits for an event to be committed; both by seq. */
+  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[] }[] = [];
+  #whenCommitted: { seq: Seq; call: () => void }[] = [];
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
   /** Declared inputs too large for their event, on their way to the store with it. */
@@ -62,7 +61,7 @@ export class Journal implements Source {
     this.#row = row;
     this.#loaded = loaded;
     this.#with = surroundings;
-    this.#appender = new Appender(row, (loaded.events.at(-1) as Event).at, loaded.now);
+    this.#appender = new Appender(row, loaded.lastAt, loaded.now);
   }
 
   /** Seq of the last event. */
@@ -102,10 +101,6 @@ export class Journal implements Source {
   }
 
   append(draft: Draft, extra: Extra = {}): Event {
-    // What is larger than any value may be is kept for people; no body is given it.
-    for (const { digest, text } of extra.payloads ?? []) {
-      if (text.length <= limits.payloadBytesMax) this.#loaded.texts.set(digest, text);
-    }
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
@@ -121,8 +116,8 @@ export class Journal implements Source {
     ask.stage = "recorded";
     ask.stop?.();
     const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
-    this.#askOf.set(event.seq, ask);
-    if (!this.#with.delivery.afterFlush) this.#tell(event);
+    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
+    if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
 
@@ -137,25 +132,28 @@ export class Journal implements Source {
     return ref;
   }
 
-  /** Has a value of a stream flushed; nobody waits for it. */
+  /** Has a value of a stream flushed; nobody waits for it. A run that is on its way out has had its last. */
   emit(value: Emitted): void {
+    if (this.#release !== undefined) return;
     this.#appender.emit(value);
     if (this.#flushing) this.#with.committer.request(this);
   }
 
   /** Tells where the causes of a recalled ask are written out. */
-  spelledAt(causes: readonly Seq[], recorded: { causes: readonly Seq[]; spelledAt: Seq }): void {
+  spelledAt(causes: readonly Seq[], recorded: { causes?: readonly Seq[]; spelledAt?: Seq }): void {
     this.#appender.spelledAt(causes, recorded);
   }
 
   /** Calls back when the event is durable. */
   afterCommit(seq: Seq, call: () => void): void {
-    this.#whenCommitted.set(seq, call);
+    this.#whenCommitted.push({ seq, call });
   }
 
   /** Forgets what is not committed. */
   rollBack(): void {
     this.#appender.rollBack();
+    this.#untold = [];
+    this.#whenCommitted = [];
   }
 
   /** Gives the run back with the next flush. */
@@ -181,12 +179,7 @@ export class Journal implements Source {
     if (!result.ok) return this.#refused(result);
     this.#appender.settled(flight.batch);
     this.movedOn ||= flight.batch.commit.progress === true;
-    for (const event of flight.batch.events) {
-      const call = this.#whenCommitted.get(event.seq);
-      this.#whenCommitted.delete(event.seq);
-      call?.();
-      if (this.#with.delivery.afterFlush) this.#tell(event);
-    }
+    this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
     const { send = [], create = [] } = flight.batch.commit;
     if (send.length > 0 || create.length > 0) this.#with.sent(send);
     if (flight.over !== undefined) return this.#with.over(flight.over);
@@ -199,7 +192,7 @@ export class Journal implements Source {
       run: this.#row.id,
       error: String(error),
     });
-    this.#appender.rollBack();
+    this.rollBack();
     this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#with.over("lost");
   }
@@ -207,7 +200,7 @@ export class Journal implements Source {
   #refused(result: CommitResult & { ok: false }): void {
     if (result.reason === "inbox") {
       // Something came while the run was going to rest: it is given back as due, and whoever claims it sees the message.
-      this.#appender.rollBack();
+      this.rollBack();
       this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
       return;
     }
@@ -215,10 +208,32 @@ export class Journal implements Source {
     this.#with.over("lost");
   }
 
-  #tell(event: Event): void {
-    const ask = this.#askOf.get(event.seq);
-    if (ask === undefined) return;
-    this.#askOf.delete(event.seq);
-    this.#with.outcome(ask, event as OutcomeEvent);
+  #committed(last: Seq): void {
+    this.#tell(last);
+    const due = upTo(this.#whenCommitted, last);
+    this.#whenCommitted = this.#whenCommitted.slice(due.length);
+    for (const { call } of due) call();
   }
+
+  /** Tells of the outcomes up to this one. */
+  #tell(last: Seq): void {
+    const due = upTo(this.#untold, last);
+    this.#untold = this.#untold.slice(due.length);
+    for (const { event, ask, payloads } of due) {
+      const texts = payloads.length === 0 ? noTexts : new Map(payloads.map(({ digest, text }) => [digest, text]));
+      this.#with.outcome(ask, event, texts);
+    }
+  }
+}
+
+const noTexts: ReadonlyMap<Digest, string> = new Map();
+
+/** The first of a list that ascends by seq. */
+function upTo<T extends { seq: Seq }>(list: readonly T[], last: Seq): readonly T[] {
+  let count = 0;
+  for (const { seq } of list) {
+    if (seq > last) break;
+    count += 1;
+  }
+  return list.slice(0, count);
 }

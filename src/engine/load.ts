@@ -1,77 +1,216 @@
-/** Everything that a store knows of one run, loaded once per activation, page by page. */
-import { chainHash, genesis, unseal } from "../core/chain.ts";
-import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, RunId, Timestamp, Value } from "../core/event.ts";
+/**
+ * Everything that a store knows of one run, loaded once per activation. The history is read page by page and leaves an
+ * index of places behind, not its values: of these only the first are kept, and recall reads the others again.
+ */
+import { genesis, unseal } from "../core/chain.ts";
+import type { StoredEvent } from "../core/chain.ts";
+import { storedHash } from "../core/chain-text.ts";
+import type { Digest, Event, EventOf, RunId, Seq, Timestamp, Value } from "../core/event.ts";
 import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
-import type { Segment } from "./body.ts";
+import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
+import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
+import type { Recall } from "./recall.ts";
+import { RecallIndex } from "./recall.ts";
+import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
+import type { StoredOutcome } from "./recorded-outcomes.ts";
 import { fromValue } from "./value.ts";
 
 export type Loaded = {
   row: RunRow;
   created: EventOf<"run.created">;
-  /** The history from its start, or from the last checkpoint. */
-  events: readonly Event[];
-  /** Texts of the payloads that the events name. */
+  /** What a body starts from: the creation of the run, or its last checkpoint. */
+  start: Event;
+  /** `at` of the last event. */
+  lastAt: Timestamp;
+  /** What is on record behind the start. */
+  recall: Recall;
+  outcomes: RecordedOutcomes;
+  /** Texts of the payloads that creation and start name. */
   texts: Map<Digest, string>;
   inbox: readonly Received[];
+  /** Texts of the payloads that these messages name. */
+  inboxTexts: ReadonlyMap<Digest, string>;
+  /** The event at a place of the history. */
+  eventAt(seq: Seq): Promise<Event | undefined>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };
+
+/** Events read at a time: a few hundred are read in a millisecond, and a page more costs a server little. */
+const pageEventsUsual = 500;
+/** Outcomes kept from the first reading: these many pages of them, or as much text. */
+const keptPages = 2;
+const keptCharsMax = 1_048_576;
+/** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
+const sliceWorkMax = 200_000;
+const eventWork = 1000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
  * not reach a body as if it had been recorded.
  *
+ * @param turn lets a turn of the event loop pass
  * @throws store.corrupt when the history is not what was written, or does not end where its row says
  */
-export async function load(store: Store, row: RunRow, now: () => Timestamp): Promise<Loaded> {
-  const from = row.state.checkpoint?.seq ?? 0;
-  // The event before a checkpoint is read too: the checkpoint's hash covers it.
-  const { events: read, inbox } = await readHistory(store, row.id, Math.max(from - 2, -1));
-  const before = from === 0 ? genesis(sha256, row.id) : (read.shift()?.hash ?? "");
-  const [created] = from === 0 ? read : await firstOf(store, row.id);
-  const last = read.at(-1);
-  if (created?.type !== "run.created" || last?.seq !== row.state.seq || last.hash !== row.hash) {
-    const found = last === undefined ? "nothing" : `seq ${last.seq} with another hash or order`;
-    throw corrupt(row.id, `expected its history to end with seq ${row.state.seq} as its row says, found ${found}`);
-  }
-  await checkChain(row.id, before, read);
-  const texts = await readTexts(store, row.id, from === 0 ? read : [created, ...read]);
-  for (const [digest, text] of await textsOfMessages(store, inbox)) texts.set(digest, text);
-  return { row, created, events: read, texts, inbox, now };
+export async function load(
+  store: Store,
+  row: RunRow,
+  now: () => Timestamp,
+  turn: (call: () => void) => void,
+  pageEvents: number = pageEventsUsual,
+): Promise<Loaded> {
+  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax));
+  const inbox = await reading.all();
+  const { start, lastAt, texts } = reading.expectWhole();
+  const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
+  return {
+    row,
+    created,
+    start,
+    lastAt,
+    ...reading.found(),
+    texts,
+    inbox,
+    inboxTexts: await textsOfMessages(store, inbox),
+    eventAt: (seq) => eventAt(store, row.id, seq),
+    now,
+  };
 }
 
-/** Events whose hashes are recomputed in one go, so that a long history does not hold up the event loop. */
-const chainEventsMax = 500;
+/** One reading of a history, and what it leaves behind. */
+class Reading {
+  readonly #store: Store;
+  readonly #row: RunRow;
+  readonly #turn: (call: () => void) => void;
+  readonly #pageEvents: number;
+  readonly #from: Seq;
+  readonly #index: RecallIndex;
+  readonly #kept: StoredOutcome[] = [];
+  #keptChars = 0;
+  #keeping = true;
+  readonly #sums: Uint32Array;
+  readonly #texts = new Map<Digest, string>();
+  /** What was done since the event loop last turned. */
+  #work = 0;
+  #start: Event | undefined;
+  #last: StoredEvent | undefined;
 
-async function checkChain(run: RunId, before: Digest, events: readonly Event[]): Promise<void> {
-  let previous = before;
-  for (const [i, event] of events.entries()) {
-    if (i > 0 && i % chainEventsMax === 0) await new Promise((resolve) => setImmediate(resolve));
-    if (chainHash(sha256, previous, event) !== event.hash) {
-      throw corrupt(run, `event ${event.seq} (${event.type}) is not what was written: its hash differs`);
+  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number) {
+    this.#store = store;
+    this.#row = row;
+    this.#turn = turn;
+    this.#pageEvents = pageEvents;
+    this.#from = row.state.checkpoint?.seq ?? 0;
+    this.#index = new RecallIndex(this.#from, row.state.seq);
+    this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
+  }
+
+  /** Reads and verifies all, and gives the messages that wait. */
+  async all(): Promise<readonly Received[]> {
+    const { id } = this.#row;
+    let inbox: readonly Received[] = [];
+    // The event before a checkpoint is read too: the checkpoint's hash covers it.
+    for await (const page of pagesOf(this.#store, id, Math.max(this.#from - 2, -1), this.#pageEvents)) {
+      for await (const { events, texts } of portionsOf(this.#store, id, page.events)) {
+        for (const text of texts.values()) {
+          if (this.#keeping) this.#keptChars += text.length;
+          this.#work += text.length;
+        }
+        for (const stored of events) {
+          if (this.#work > sliceWorkMax) await this.#rest();
+          if (stored.seq >= this.#from) this.#take(stored, texts);
+          this.#last = stored;
+          this.#work += stored.data.length + eventWork;
+        }
+      }
+      ({ inbox } = page);
     }
-    previous = event.hash;
+    return inbox;
+  }
+
+  async #rest(): Promise<void> {
+    this.#work = 0;
+    await new Promise<void>((resolve) => this.#turn(resolve));
+  }
+
+  #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
+    const { id } = this.#row;
+    const before = this.#last?.hash ?? genesis(sha256, id);
+    if (storedHash(sha256, before, stored) !== stored.hash) {
+      throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
+    }
+    const event = unseal(stored);
+    const settles = this.#index.add(event);
+    if (stored.seq === this.#from) {
+      this.#start = event;
+      for (const { digest } of payloadsOf(event)) {
+        const text = texts.get(digest);
+        if (text !== undefined) this.#texts.set(digest, text);
+      }
+    }
+    if (settles) this.#keep(stored, texts);
+  }
+
+  #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
+    this.#keptChars += stored.data.length;
+    this.#keeping &&= this.#keptChars <= keptCharsMax && this.#kept.length < keptPages * this.#pageEvents;
+    if (this.#keeping) this.#kept.push({ stored, texts });
+    else this.#sums[stored.seq - this.#from] = checksum(stored);
+  }
+
+  /** What the run starts from; throws where the history does not end as the run's row says. */
+  expectWhole(): { start: Event; lastAt: Timestamp; texts: Map<Digest, string> } {
+    const { id, state, hash } = this.#row;
+    const [start, last] = [this.#start, this.#last];
+    const isStart = start?.type === (this.#from === 0 ? "run.created" : "checkpoint");
+    if (start !== undefined && isStart && last?.seq === state.seq && last.hash === hash) {
+      return { start, lastAt: last.at, texts: this.#texts };
+    }
+    const found = last === undefined ? "nothing" : `seq ${last.seq} with another hash or order`;
+    throw corrupt(id, `expected its history to end with seq ${state.seq} as its row says, found ${found}`);
+  }
+
+  found(): { recall: Recall; outcomes: RecordedOutcomes } {
+    const recall = this.#index.done();
+    const outcomes = new RecordedOutcomes({
+      store: this.#store,
+      run: this.#row.id,
+      pageEvents: this.#pageEvents,
+      seqs: Int32Array.from(recall.outcomes, (recorded) => recorded?.outcome ?? -1),
+      kept: this.#kept,
+      sums: this.#sums,
+      from: this.#from,
+    });
+    return { recall, outcomes };
   }
 }
 
-function corrupt(run: RunId, why: string): StemmaError {
-  return new StemmaError("store.corrupt", `Run ${run} cannot be continued: ${why}. Restore the store from a backup.`, {
-    data: { run },
-  });
+/** What a body is told of its run. */
+export function runInfo(workflow: Workflow, loaded: Loaded, abort: AbortSignal, log: Log): RunInfo {
+  const { row, created, texts } = loaded;
+  const { input, context } = created.data;
+  return {
+    runId: row.id,
+    workflow: workflow.name,
+    version: workflow.version,
+    input: fromValue(input, texts),
+    context: context === undefined ? undefined : fromValue(context, texts),
+    abort,
+    log,
+    ...startOf(loaded),
+  };
 }
 
 /** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
-export function startOf(loaded: Loaded): { segment: Segment; restored: unknown } {
-  const [first] = loaded.events;
-  if (first?.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
-  const root = segmentRoot(loaded.row.state.checkpoint?.count ?? 0);
-  return { segment: { root, seq: first.seq }, restored: fromValue(first.data.state, loaded.texts) };
+function startOf({ start, row, texts }: Loaded): { segment: Segment; restored: unknown } {
+  if (start.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
+  const root = segmentRoot(row.state.checkpoint?.count ?? 0);
+  return { segment: { root, seq: start.seq }, restored: fromValue(start.data.state, texts) };
 }
 
 /** Texts of the values that messages hold by reference. */
@@ -86,45 +225,26 @@ export async function textsOfMessages(
   return digests.length === 0 ? new Map() : store.payloads(digests);
 }
 
-async function firstOf(store: Store, run: string): Promise<Event[]> {
+/** The first event of a run that is loaded from its last checkpoint on. */
+async function readCreated(store: Store, run: RunId, texts: Map<Digest, string>): Promise<EventOf<"run.created">> {
   const page = await store.history(run, { after: -1, limit: 1 });
-  return (page?.events ?? []).map((stored) => unseal(stored));
+  const [stored] = page?.events ?? [];
+  if (stored === undefined || storedHash(sha256, genesis(sha256, run), stored) !== stored.hash) {
+    throw corrupt(run, "event 0 is not what was written: its hash differs");
+  }
+  const created = unseal(stored);
+  if (created.type !== "run.created") throw corrupt(run, `expected event 0 to be run.created, found ${created.type}`);
+  for (const [digest, text] of await readTexts(
+    store,
+    run,
+    payloadsOf(created).map(({ digest }) => digest),
+  ))
+    texts.set(digest, text);
+  return created;
 }
 
-/** The history of a run behind `after` (-1: the whole). Throws run.not_found. */
-export async function readHistory(
-  store: Store,
-  run: string,
-  after = -1,
-): Promise<{ row: RunRow; events: Event[]; inbox: readonly Received[] }> {
-  const events: Event[] = [];
-  for (;;) {
-    const next = after + 1 + events.length;
-    const page = await store.history(run, { after: next - 1, limit: limits.pageEventsMax });
-    if (page === undefined) {
-      throw new StemmaError("run.not_found", `There is no run ${run} in this store.`, { data: { run } });
-    }
-    for (const stored of page.events) {
-      if (stored.seq !== after + 1 + events.length) {
-        throw corrupt(run, `expected the event with seq ${after + 1 + events.length}, found seq ${stored.seq}`);
-      }
-      events.push(unseal(stored));
-    }
-    if (!page.more) return { row: page.row, events, inbox: page.inbox };
-  }
-}
-
-async function readTexts(store: Store, run: RunId, events: readonly Event[]): Promise<Map<Digest, string>> {
-  const wanted = new Set<Digest>();
-  for (const event of events) for (const digest of payloadsOf(event)) wanted.add(digest);
-  const texts = new Map<Digest, string>();
-  const digests = [...wanted];
-  for (let at = 0; at < digests.length; at += limits.pageRunsMax) {
-    for (const [digest, text] of await store.payloads(digests.slice(at, at + limits.pageRunsMax))) {
-      if (sha256(text) !== digest)
-        throw corrupt(run, `the value ${digest} is not what was written: its digest differs`);
-      texts.set(digest, text);
-    }
-  }
-  return texts;
+async function eventAt(store: Store, run: RunId, seq: Seq): Promise<Event | undefined> {
+  const page = await store.history(run, { after: seq - 1, limit: 1 });
+  const [stored] = page?.events ?? [];
+  return stored?.seq === seq ? unseal(stored) : undefined;
 }

@@ -1,11 +1,12 @@
 /** The operations as bodies see them, over what an activation can do. */
 import type { Digest, Seq, Timestamp } from "../core/event.ts";
-import { checkName } from "../core/name.ts";
+import { checkName, checkTags } from "../core/name.ts";
 import type { Emitted } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, Place, Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { validate } from "./schema.ts";
+import { emitter } from "./streams.ts";
 import type { Encoded } from "./value.ts";
 import { toValue } from "./value.ts";
 
@@ -17,6 +18,8 @@ type Primitives = {
   withdraw(scope: string): void;
   checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment>;
   emit(value: Emitted): void;
+  set(tags: string[], causes: readonly Seq[]): void;
+  patched(name: string, causes: readonly Seq[]): boolean;
   now(): Timestamp;
   live(): boolean;
 };
@@ -53,11 +56,11 @@ export function operationsOf(primitives: Primitives): Operations {
     async checkpoint(causes, state) {
       return primitives.checkpoint(causes, toValue(state, "state of a checkpoint"));
     },
-    emit(stream, value) {
-      checkName(stream, "name of a stream");
-      const { text = "null" } = toValue(value, `value for stream ${stream}`);
-      if (live()) primitives.emit({ stream, step: "", attempt: 1, text });
-    },
+    emit: emitter({ step: "", attempt: 1, again: false }, (value) => {
+      if (live()) primitives.emit(value);
+    }),
+    set: (causes, tags) => primitives.set(checkTags(tags), causes),
+    patched: (causes, name) => primitives.patched(checkName(name, "name of a patch"), causes),
     open,
     close,
     withdraw,

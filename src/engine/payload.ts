@@ -1,8 +1,10 @@
 /** Which payloads, kept apart from their event because of their size, a body may be given. */
 import type { Digest, Event, Value } from "../core/event.ts";
 
-/** Digests of the values that an event holds by reference. */
-export function payloadsOf(event: Event): Digest[] {
+export type Reference = { digest: Digest; bytes: number };
+
+/** The values that an event holds by reference. */
+export function payloadsOf(event: Event): Reference[] {
   const data = event.data as {
     input?: Value | string;
     output?: Value;
@@ -11,9 +13,9 @@ export function payloadsOf(event: Event): Digest[] {
     default?: Value;
     state?: Value;
   };
-  const digests: Digest[] = [];
+  const references: Reference[] = [];
   for (const value of [data.input, data.output, data.value, data.context, data.default, data.state]) {
-    if (typeof value === "object" && value !== null && "digest" in value) digests.push(value.digest);
+    if (typeof value === "object" && value !== null && "digest" in value) references.push(value);
   }
-  return digests;
+  return references;
 }

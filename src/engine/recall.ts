@@ -4,11 +4,15 @@
  *
  * An outcome is due only when every recorded ask that was made before it was delivered has been made again. So a body
  * that does plain I/O between steps meets the outcomes at the same points as when it ran first, however long its I/O
- * takes this time.
+ * takes this time. That needs to know of every ask, also of one whose first event stands far later; so the whole history
+ * is indexed before anything is delivered. The index holds places and no values, and what was asked for is let go of,
+ * so that a long history takes little memory.
  */
-import type { Event, EventOf, Seq, StepRef, Timestamp, Value } from "../core/event.ts";
-import { causesOf, outcomeOf } from "../core/event.ts";
-import { identityOf, identityText } from "../core/identity.ts";
+import type { Event, EventOf, Seq, StepRef, Timestamp } from "../core/event.ts";
+import { outcomeOf } from "../core/event.ts";
+import type { Identity } from "../core/identity.ts";
+import { identityOf, identityText, labelOf, pathOf } from "../core/identity.ts";
+import { causesWrittenOut } from "./appender.ts";
 
 /** An event that settles an ask. */
 export type OutcomeEvent = { [T in OutcomeType]: EventOf<T> }[OutcomeType];
@@ -25,93 +29,157 @@ type OutcomeType =
   | "wait.withdrawn"
   | "child.ended";
 
-/** One ask as the history has it. */
+/** One ask as the history has it. There may be a million, so what few of them have is absent from the others. */
 export type Recorded = {
-  readonly text: string;
-  readonly ref: StepRef;
+  readonly key: string;
   readonly first: Seq;
   /** The last outcome that had been delivered when it was asked. */
   readonly after: Seq;
-  readonly causes: readonly Seq[];
-  /** Where these causes are written out: at `first`, or at the event that `first` refers to. */
-  readonly spelledAt: Seq;
-  /** How its first event came about: a step's work, or a wait's opening. */
-  readonly kind: "step" | "wait" | "child";
-  /** The declared input, as recorded. */
-  readonly given: Value | undefined;
-  /** Time of its first event. */
-  readonly firstAt: Timestamp;
-  /** Number of the last attempt that failed, and of the last whose start is on record; 0 where there is none. */
-  attempts: number;
-  entered: number;
+  /** Seq of its outcome. */
+  outcome: Seq | undefined;
+  asked: boolean;
+  /** Whether its key says all of its identity. */
+  readonly plain: boolean;
+  /** Its causes, where they are too many to be written out again, and the event that writes them out. */
+  readonly causes?: readonly Seq[];
+  readonly spelledAt?: Seq;
+  /** Time of its first event, and seq of its last, where these are not its outcome. */
+  firstAt?: Timestamp;
+  last?: Seq;
+  /** Number of the last attempt that failed, and of the last whose start is on record. */
+  attempts?: number;
+  entered?: number;
   /** When the attempt behind the failed one is due. */
   retryAt?: Timestamp;
   started?: Seq;
-  /** The last event before its outcome. */
-  last: Seq;
   doubtful?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
-  outcome?: OutcomeEvent;
-  asked: boolean;
 };
 
+/** Asks and outcomes in their order; whoever is done with one clears its place. */
 export type Recall = {
-  byText: ReadonlyMap<string, Recorded>;
   /** In the order in which they were asked. */
-  asks: readonly Recorded[];
+  readonly asks: (Recorded | undefined)[];
   /** Those that have an outcome, in the order in which it came. */
-  outcomes: readonly Recorded[];
+  readonly outcomes: (Recorded | undefined)[];
   /** Closed scopes by label. */
-  closed: ReadonlyMap<string, Seq>;
+  readonly closed: Map<string, Seq>;
+  /** How often the run's tags were set. */
+  readonly sets: number;
+  /** Whether a label belongs to an ask on record that was not taken. */
+  has(key: string): boolean;
+  /** The ask on record with this identity; taken once. */
+  take(identity: Identity): Recorded | undefined;
 };
 
-/** Indexes a history, or the part of it that follows a checkpoint. */
-export function recallOf(history: readonly Event[]): Recall {
-  const offset = history[0]?.seq ?? 0;
-  const byText = new Map<string, Recorded>();
-  const byKey = new Map<string, Recorded>();
-  const outcomes: Recorded[] = [];
-  const closed = new Map<string, Seq>();
-  for (const event of history) {
-    if (event.type === "scope.closed") closed.set(event.data.scope, event.seq);
-    if (!("key" in event.data)) continue;
-    let recorded = byKey.get(event.data.key);
-    if (recorded === undefined) {
-      recorded = firstMention(event, event.data, (seq) => history[seq - offset]);
-      byKey.set(event.data.key, recorded);
-      byText.set(recorded.text, recorded);
-    }
-    note(recorded, event);
-    if (recorded.outcome === event) outcomes.push(recorded);
+/** Indexes a history event by event, or the part of it that follows a checkpoint. */
+export class RecallIndex implements Recall {
+  asks: (Recorded | undefined)[] = [];
+  readonly outcomes: (Recorded | undefined)[] = [];
+  readonly closed: Map<string, Seq> = new Map();
+  sets = 0;
+  /** Every ask, while the history is read; then those that were not taken. */
+  readonly #byKey = new Map<string, Recorded>();
+  /** Those whose identity their key does not say. */
+  readonly #byText = new Map<string, Recorded>();
+  readonly #from: Seq;
+  /** The latest cause of each event, for those that refer to it. */
+  #latest: Int32Array;
+  /** Causes that events refer to, by the event that writes them out. */
+  #spelled = new Map<Seq, readonly Seq[]>();
+
+  /** @param from seq of the first event that is added, @param to and of the last */
+  constructor(from: Seq, to: Seq) {
+    this.#from = from;
+    this.#latest = new Int32Array(to - from + 1);
   }
-  const asks = [...byText.values()].toSorted((a, b) => a.after - b.after || a.first - b.first);
-  return { byText, asks, outcomes, closed };
+
+  /** Adds the next event, and says whether it is an outcome to be delivered. */
+  add(event: Event): boolean {
+    const { seq, causes, data } = event;
+    if ("same" in causes) this.#latest[seq - this.#from] = this.#latest[causes.same - this.#from] ?? 0;
+    else {
+      this.#latest[seq - this.#from] = latest(causes);
+      if (causes.length > causesWrittenOut) this.#spelled.set(seq, causes);
+    }
+    if (event.type === "scope.closed") this.closed.set(event.data.scope, seq);
+    if (event.type === "run.set") this.sets += 1;
+    if (!("key" in data)) return false;
+    const recorded = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
+    note(recorded, event);
+    if (recorded.outcome !== seq) return false;
+    this.outcomes.push(recorded);
+    return true;
+  }
+
+  /** All is read: puts the asks into their order, and lets go of what only reading needs. */
+  done(): Recall {
+    this.asks = inOrder(this.asks as Recorded[], this.#from, this.#latest.length);
+    this.#latest = new Int32Array(0);
+    this.#spelled = new Map();
+    return this;
+  }
+
+  has(key: string): boolean {
+    return this.#byKey.has(key);
+  }
+
+  take(identity: Identity): Recorded | undefined {
+    if (this.#byKey.size === 0) return undefined;
+    const recorded = this.#find(identity);
+    if (recorded !== undefined) {
+      recorded.asked = true;
+      this.#byKey.delete(recorded.key);
+    }
+    return recorded;
+  }
+
+  #find(identity: Identity): Recorded | undefined {
+    const { scope, name, input, n } = identity;
+    if (this.#byText.size > 0) {
+      const text = identityText(identity);
+      const recorded = this.#byText.get(text);
+      this.#byText.delete(text);
+      if (recorded !== undefined) return recorded;
+    }
+    if (input !== null) return undefined;
+    const recorded = this.#byKey.get(labelOf(pathOf(scope, name), n));
+    return recorded?.plain === true ? recorded : undefined;
+  }
+
+  #firstMention(event: Event, ref: StepRef): Recorded {
+    const { seq, causes } = event;
+    const spelledAt = "same" in causes ? causes.same : seq;
+    const many = this.#spelled.get(spelledAt);
+    const recorded: Recorded = {
+      key: ref.key,
+      first: seq,
+      after: ref.after ?? this.#latest[seq - this.#from] ?? 0,
+      outcome: undefined,
+      asked: false,
+      plain: ref.input === undefined && ref.n === undefined,
+      ...(many === undefined ? {} : { causes: many, spelledAt }),
+    };
+    this.#byKey.set(recorded.key, recorded);
+    if (!recorded.plain) this.#byText.set(identityText(identityOf(ref)), recorded);
+    this.asks.push(recorded);
+    return recorded;
+  }
 }
 
-function firstMention(event: Event, ref: StepRef, at: (seq: Seq) => Event | undefined): Recorded {
-  const causes = causesOf(event, at);
-  return {
-    text: identityText(identityOf(ref)),
-    ref: pick(ref),
-    first: event.seq,
-    after: ref.after ?? latest(causes),
-    causes,
-    spelledAt: "same" in event.causes ? event.causes.same : event.seq,
-    kind: event.type.startsWith("wait.") ? "wait" : event.type.startsWith("child.") ? "child" : "step",
-    given: ref.given,
-    firstAt: event.at,
-    attempts: 0,
-    entered: 0,
-    last: event.seq,
-    asked: false,
-  };
+/** Indexes a history that is at hand as a whole. */
+export function recallOf(history: readonly Event[]): Recall {
+  const index = new RecallIndex(history[0]?.seq ?? 0, history.at(-1)?.seq ?? 0);
+  for (const event of history) index.add(event);
+  return index.done();
 }
 
 function note(recorded: Recorded, event: Event): void {
   if (outcomeOf[event.type] !== null) {
-    recorded.outcome ??= event as OutcomeEvent;
+    recorded.outcome ??= event.seq;
     return;
   }
+  recorded.firstAt ??= event.at;
   recorded.last = event.seq;
   if (event.type === "step.started") {
     recorded.started ??= event.seq;
@@ -124,11 +192,26 @@ function note(recorded: Recorded, event: Event): void {
   else if (event.type === "wait.opened") recorded.opened = { seq: event.seq, until: event.data.until };
 }
 
-function pick(ref: StepRef): StepRef {
-  const bare: StepRef = { key: ref.key };
-  if (ref.input !== undefined) bare.input = ref.input;
-  if (ref.n !== undefined) bare.n = ref.n;
-  return bare;
+/**
+ * Asks by `after`, those of one `after` as they are: a counting sort, because comparing a million takes so long that
+ * the event loop would be held up.
+ */
+function inOrder(asks: readonly Recorded[], from: Seq, length: number): Recorded[] {
+  const place = (recorded: Recorded): number => Math.min(Math.max(recorded.after - from, 0), length - 1);
+  const next = new Int32Array(length + 1);
+  for (const recorded of asks) {
+    const after = place(recorded) + 1;
+    next[after] = (next[after] ?? 0) + 1;
+  }
+  for (let i = 1; i <= length; i += 1) next[i] = (next[i] ?? 0) + (next[i - 1] ?? 0);
+  const sorted = Array.from<Recorded>({ length: asks.length });
+  for (const recorded of asks) {
+    const after = place(recorded);
+    const at = next[after] ?? 0;
+    next[after] = at + 1;
+    sorted[at] = recorded;
+  }
+  return sorted;
 }
 
 /** The latest of an ask's causes; 0, the creation of the run, where there are none. */

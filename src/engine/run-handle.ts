@@ -11,6 +11,8 @@ import { limits } from "../core/limits.ts";
 import type { Ends } from "./ends.ts";
 import { StepError } from "./failure.ts";
 import type { Stemma } from "./stemma.ts";
+import { follow, placeIn } from "./streams.ts";
+import type { StreamItem } from "./streams.ts";
 import { fromValue } from "./value.ts";
 
 const endCodes: Partial<Record<Status, ErrorCode>> = {
@@ -74,12 +76,28 @@ export class RunHandle<O = unknown> {
       }
       if (page.more) continue;
       if (isTerminal(page.row.state.status) && after >= page.row.state.seq) return;
-      await new Promise((resolve) => setTimeout(resolve, eventsPollMs));
+      await this.#ends.pause();
     }
   }
-}
 
-const eventsPollMs = 20;
+  /**
+   * Values of a stream as they come, from behind the position `after` (from the oldest that is kept, if left out) to
+   * the end of the run. `step` is the key of the step that a value comes from; the empty text is the body. After
+   * `{ reset: true }` what came from the same step before is void: it was entered again and begins anew. A stream keeps
+   * its latest 10,000 values, so a reader that comes late finds positions missing at the beginning.
+   *
+   * @throws name.invalid, usage.invalid; run.not_found
+   * @example
+   * for await (const item of run.stream<string>("tokens")) {
+   *   if (item.reset) shown.delete(item.step);
+   *   else shown.set(item.step, (shown.get(item.step) ?? "") + item.value);
+   * }
+   */
+  stream<T = unknown>(name: string, options: { after?: number } = {}): AsyncGenerator<StreamItem<T>> {
+    const { store } = this.#stemma;
+    return follow<T>(store, () => this.#stemma.row(this.id), placeIn(this.id, name, options.after));
+  }
+}
 
 function endError(row: RunRow, last: Event | undefined): StemmaError {
   const { status, error } = row.state;

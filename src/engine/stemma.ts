@@ -4,7 +4,7 @@ import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
-import { checkId, checkName } from "../core/name.ts";
+import { checkId, checkTags } from "../core/name.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
 import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
@@ -19,7 +19,7 @@ import { toRecord } from "./failure.ts";
 import type { AnswerMessage } from "./inbox.ts";
 import { mayAnswer } from "./inbox.ts";
 import { checkRunId, newRunId } from "./id.ts";
-import { readHistory } from "./load.ts";
+import { readHistory } from "./history-pages.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
@@ -39,19 +39,21 @@ export type StemmaOptions = {
   concurrency?: number;
   /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
   abortGrace?: Duration;
-  /** How often a run may be claimed in a row by workers that die of it before it is set aside. Default 5. */
+  /** How many workers in a row may die with a run in hand that does not move on, before it is set aside. Default 10. */
   poisonAfter?: number;
   /** Default: warnings and errors to standard error. */
   log?: Log;
+  /** The time of this object, for tests: `fakeClock()` of `stemma/testing`. Default: the system's. */
+  clock?: Clock;
 };
 
 /** What a test can put in the place of the engine's own. */
 export type Seams = {
-  clock: Clock;
   delivery: Delivery;
   lingerMs: number;
   recallGraceMs: number;
   pollMs: number;
+  pageEvents: number;
 };
 
 export type RunOptions = {
@@ -83,8 +85,7 @@ const drainMs = 10_000;
  * The engine, as a program holds it.
  *
  * @example
- * await using stemma = new Stemma({ store: sqlite("stemma.db"), workflows: [audit] });
- * await stemma.start();
+ * await using stemma = await new Stemma({ store: sqlite("stemma.db"), workflows: [audit] }).start();
  * const run = await stemma.run(audit, { dir: "node_modules" });
  * console.log(await run.result());
  */
@@ -96,19 +97,20 @@ export class Stemma {
   readonly #ends: Ends;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
-    this.store = storeOf(options.store);
+    this.#clock = options.clock ?? systemClock;
+    const store = storeOf(options.store);
+    this.store = this.#clock.attach?.(store) ?? store;
     const workflows = options.workflows ?? [];
     this.#workflows = workflowsByName(workflows);
-    this.#clock = seams.clock ?? systemClock;
     const log = options.log ?? defaultLog;
-    const committer = new Committer(options.store, this.#clock, log);
+    const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
-    this.#ends = new Ends(options.store, this.#clock, pollMs);
-    committer.onCommitted = (results) => this.#ends.look(results);
+    this.#ends = new Ends(this.store, this.#clock, pollMs);
+    committer.onEnded = (results) => this.#ends.look(results);
     this.#worker = new Worker({
-      store: options.store,
+      store: this.store,
       workflows,
-      name: `w_${newRunId(Date.now()).slice(4)}`,
+      name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
       delivery: seams.delivery ?? delivery,
@@ -118,14 +120,19 @@ export class Stemma {
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
-      poisonAfter: countOf(options.poisonAfter ?? 5, "poisonAfter"),
+      poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
+      pageEvents: seams.pageEvents,
     });
   }
 
-  /** Starts working on runs of the workflows given. Without it this object only creates runs and looks at them. */
-  async start(): Promise<void> {
+  /**
+   * Starts working on runs of the workflows given, and gives this object back. Without it this object only creates runs
+   * and looks at them.
+   */
+  async start(): Promise<this> {
     await this.#worker.start();
+    return this;
   }
 
   /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */
@@ -239,7 +246,7 @@ export class Stemma {
     const encoded = toValue(valid, `input of workflow ${workflow.name}`);
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
-    const tags = options.tags?.map((tag) => checkName(tag, "tag"));
+    const tags = options.tags && checkTags(options.tags);
     const run = buildRun({
       id,
       workflow,

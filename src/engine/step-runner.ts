@@ -11,20 +11,20 @@
  */
 import { StemmaError } from "../core/error.ts";
 import type { Draft, Event, EventData, RunId, Seq, StepRef, Timestamp } from "../core/event.ts";
-import { idempotencyKey } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
+import type { Emitted } from "../store/store.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import { attemptLimit, deadlineOf, nextAttempt } from "./attempt.ts";
-import type { Log, StepAsk, StepTools } from "./body.ts";
+import type { Log, StepAsk } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Gate, Gates } from "./gate.ts";
 import { gateOf, vacate } from "./gate.ts";
-import { sha256 } from "./hash.ts";
 import type { OutcomeDraft } from "./journal.ts";
-import type { Recorded } from "./recall.ts";
 import { failed, inDoubt, returned } from "./step-outcome.ts";
+import { toolsOf } from "./step-tools.ts";
 import { atTime } from "./timer.ts";
+import type { Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -41,6 +41,9 @@ export type StepSurroundings = {
   cautious: boolean;
   /** How long an aborted attempt may take to settle, in milliseconds. */
   abortGraceMs: number;
+  /** Whether this run was worked on before this activation. */
+  resumed: boolean;
+  emit(value: Emitted): void;
   hold(): Promise<void> | undefined;
   append(draft: Draft, extra?: Extra): Event;
   /** Gives the seq of the outcome. */
@@ -73,7 +76,7 @@ type Attempt = {
 
 export class StepRunner {
   readonly #with: StepSurroundings;
-  readonly #running = new Map<Ask, Attempt>();
+  #running = new Map<Ask, Attempt>();
   readonly #gates: Gates = new WeakMap();
 
   constructor(surroundings: StepSurroundings) {
@@ -91,7 +94,7 @@ export class StepRunner {
     const { recorded } = ask;
     const step = ask.work.ask;
     if (ask.attempt === undefined) {
-      ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts, recorded.entered);
+      ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts ?? 0, recorded.entered ?? 0);
       if (recorded?.retryAt !== undefined) ask.until = recorded.retryAt;
     }
     if (isDoubtful(step, ask, recorded)) return void this.#doubt(ask);
@@ -131,7 +134,9 @@ export class StepRunner {
       });
       return;
     }
-    const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), true);
+    const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
+      background: true,
+    });
     attempt.stopTimers.push(() => slow());
     this.#call(attempt);
   }
@@ -171,7 +176,12 @@ export class StepRunner {
     const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
     let result: Promise<unknown>;
     try {
-      result = Promise.resolve(step.run(given, this.#toolsOf(ask)));
+      result = Promise.resolve(
+        step.run(
+          given,
+          toolsOf(ask, this.#with, () => this.#running.get(ask) === attempt),
+        ),
+      );
     } catch (error) {
       result = Promise.reject(error);
     }
@@ -197,28 +207,14 @@ export class StepRunner {
     attempt.stopTimers.push(stop);
   }
 
-  #toolsOf(ask: Ask): StepTools {
-    const { line, log } = this.#with;
-    const { identity, abort, attempt } = ask;
-    let key: string | undefined;
-    return {
-      // Most steps send it nowhere, so it is made when it is asked for.
-      get idempotencyKey(): string {
-        key ??= idempotencyKey(sha256, line, [], identity);
-        return key;
-      },
-      attempt: attempt ?? 1,
-      abort: (abort ?? new AbortController()).signal,
-      log,
-    };
-  }
-
   /** Puts on record what came of an attempt, and frees its place when that is durable. */
   #settle(attempt: Attempt, record: () => Seq): void {
     const { ask, gate } = attempt;
     if (this.#running.get(ask) !== attempt) return this.#refuse(ask);
     try {
       this.#running.delete(ask);
+      // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
+      if (this.#running.size === 0) this.#running = new Map();
       for (const stop of attempt.stopTimers) stop();
       if (this.#with.isOver()) return;
       const seq = record();
@@ -273,7 +269,8 @@ export class StepRunner {
     if ("error" in next) return this.#with.recordOutcome(ask, draft, extra);
     ask.until = next.retryAt;
     const first = ask.begunAt === undefined ? this.#with.firstRef(ask) : { key: ask.ref.key };
-    const data = { ...first, attempt: ask.attempt ?? 1, error: draft.data.error, retryAt: next.retryAt };
+    const attempts = step.retry === undefined ? {} : { attempts: step.retry.policy.attempts };
+    const data = { ...first, attempt: ask.attempt ?? 1, ...attempts, error: draft.data.error, retryAt: next.retryAt };
     return this.#note(ask, { type: "step.attempt_failed", data });
   }
 
@@ -330,7 +327,8 @@ export class StepRunner {
 /** Whether a `once` step was entered by an attempt of which nobody knows the end. */
 function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
   if (step.effect !== "once" || recorded === undefined) return false;
-  return recorded.doubtful === true || (recorded.entered > recorded.attempts && ask.attempt === recorded.entered);
+  const { doubtful, entered = 0, attempts = 0 } = recorded;
+  return doubtful === true || (entered > attempts && ask.attempt === entered);
 }
 
 /** Why an attempt failed: it was told that its time is up, whatever it then threw. */

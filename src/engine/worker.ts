@@ -22,6 +22,7 @@ import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { OfferWatch } from "./offer-watch.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -40,6 +41,8 @@ export type WorkerOptions = {
   poisonAfter: number;
   /** How often it looks for work that it was not told of. */
   pollMs: number;
+  /** Events of a history read at a time; as `load` likes it if left out. */
+  pageEvents?: number | undefined;
 };
 
 /** Runs claimed in one statement. */
@@ -55,6 +58,7 @@ export class Worker {
   readonly #held = new Map<string, Activation>();
   /** Runs that no activation holds, on their way back to the store. */
   readonly #givingBack = new Set<Promise<void>>();
+  readonly #watch: OfferWatch;
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -83,6 +87,10 @@ export class Worker {
       version: workflow.version,
       fingerprint,
     }));
+    this.#watch = new OfferWatch(
+      options,
+      this.#offers.map((offer) => offer.workflow),
+    );
   }
 
   /** Runs in hand. */
@@ -103,6 +111,7 @@ export class Worker {
     }
     this.#beatLater();
     this.#stopWake = this.#options.store.onWake?.(() => this.poke());
+    this.#watch.start();
     this.poke();
   }
 
@@ -121,6 +130,7 @@ export class Worker {
     if (this.#phase === "idle") this.#phase = "stopped";
     if (this.#phase === "stopped") return;
     this.#phase = "draining";
+    this.#watch.stop();
     this.#stopPoll?.();
     this.#stopWake?.();
     const { clock, log } = this.#options;
@@ -128,12 +138,13 @@ export class Worker {
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
     for (const activation of held) activation.drain();
-    const cut = clock.after(timeoutMs, () => {
+    const cutAll = (): void => {
       for (const activation of held) activation.cut();
-    });
+    };
+    const cut = clock.after(timeoutMs, cutAll, { kind: "grace" });
     const given = Promise.all([...held.map((activation) => activation.over), ...this.#givingBack]);
     const { promise: late, resolve } = Promise.withResolvers<void>();
-    const drop = clock.after(timeoutMs + dropMs, () => {
+    const dropAll = (): void => {
       const runs = [...this.#held.keys()];
       log.error("The store did not take what was left; runs are let go without it", {
         count: runs.length,
@@ -142,7 +153,8 @@ export class Worker {
       this.#options.committer.end();
       for (const activation of held) activation.drop();
       resolve();
-    });
+    };
+    const drop = clock.after(timeoutMs + dropMs, dropAll, { kind: "grace" });
     await Promise.race([given, late]);
     cut();
     drop();
@@ -153,6 +165,7 @@ export class Worker {
   /** Lets go of everything at once and records nothing, as a crash would. */
   abandon(): void {
     this.#phase = "stopped";
+    this.#watch.stop();
     this.#stopPoll?.();
     this.#stopWake?.();
     this.#stopBeat?.();
@@ -164,24 +177,36 @@ export class Worker {
   async #claimAndPoll(): Promise<void> {
     this.#stopPoll?.();
     this.#stopPoll = undefined;
-    let waitMs = this.#options.pollMs;
+    let dueInMs: number;
+    let retryInMs: number | undefined;
     try {
-      const dueInMs = await this.#claim();
+      dueInMs = await this.#claim();
       this.#failures = 0;
-      waitMs = Math.min(waitMs, Math.max(dueInMs, 1));
     } catch (error) {
       this.#failures += 1;
-      waitMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
+      dueInMs = retryInMs = Math.min(this.#options.pollMs * 2 ** this.#failures, retryMsMax);
       const why = isStemmaError(error) ? { code: error.code } : {};
       this.#options.log.error("Runs could not be claimed; it is tried again", {
         ...why,
         error: String(error),
-        retryInMs: waitMs,
+        retryInMs,
       });
     }
     if (this.#phase !== "working") return;
     if (this.#again) return this.poke();
-    this.#stopPoll = this.#options.clock.after(waitMs, () => this.poke());
+    this.#pokeLater(dueInMs, retryInMs === undefined);
+  }
+
+  /** Looks again when the next run falls due, which is a time that counts, and with `poll` also before, which is not. */
+  #pokeLater(dueInMs: number, poll: boolean): void {
+    const { clock, pollMs } = this.#options;
+    const poke = (): void => this.poke();
+    const stopDue = dueInMs === Infinity ? undefined : clock.after(Math.max(dueInMs, 1), poke);
+    const stopPoll = poll ? clock.after(pollMs, poke, { kind: "poll" }) : undefined;
+    this.#stopPoll = () => {
+      stopDue?.();
+      stopPoll?.();
+    };
   }
 
   /** Claims what is due, and says in how many milliseconds the next run falls due. */
@@ -208,7 +233,7 @@ export class Worker {
   }
 
   async #activate(row: RunRow, now: () => number, lapses: number): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, pageEvents } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
@@ -217,7 +242,7 @@ export class Worker {
     if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
     try {
-      const loaded = await load(store, row, now);
+      const loaded = await load(store, row, now, this.#options.clock.turn, pageEvents);
       // The lease ran out meanwhile: the store has taken the run back.
       if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
@@ -245,11 +270,11 @@ export class Worker {
   }
 
   /**
-   * Several workers in a row died with this run in hand, by its fault or by that of another. Such runs are worked on
+   * Half as many workers as make it poisonous died with this run in hand, by its fault or by that of another. Such runs are worked on
    * one at a time: then the next death tells which of them it was.
    */
   #isOneTooMany(row: RunRow): boolean {
-    if (row.claims < suspectClaims) return false;
+    if (row.claims <= this.#options.poisonAfter / 2) return false;
     const suspect = this.#suspect;
     if (suspect !== undefined && suspect.run !== row.id && suspect.activation?.movedOn !== true) return true;
     this.#suspect = { run: row.id };
@@ -313,7 +338,7 @@ export class Worker {
 
   #beatLater(): void {
     const { clock, leaseMs } = this.#options;
-    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), true);
+    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), { background: true, kind: "heartbeat" });
   }
 
   async #beat(): Promise<void> {
@@ -361,8 +386,6 @@ export class Worker {
   }
 }
 
-/** Claimed so often without moving on, a run is suspected to be what its workers died of. */
-const suspectClaims = 3;
 /** How long a suspect waits for another one. */
 const suspectMs = 1000;
 

@@ -27,7 +27,8 @@ export interface Store {
    * Gives the worker up to `limit` runs that are due, that it offers code for, and that nobody holds, most urgent
    * first (by priority, then by how long it has been due); each with its epoch raised, so that whoever held it before
    * can no longer append. Before that, runs of workers whose lease has run out are taken from them, which raises the
-   * epoch too. The worker has at least half of its own lease left afterwards. No run is given to two workers.
+   * epoch too. The worker has at least half of its own lease left afterwards. No run is given to two workers. What it
+   * offers is remembered for as long as it has its lease: rows say by it whether anybody offers code for their run.
    */
   claim(request: ClaimRequest): Promise<Claimed>;
 
@@ -89,6 +90,14 @@ export interface Store {
    * where there is nothing that could tell.
    */
   onWake?(call: () => void): () => void;
+
+  /**
+   * For tests: takes the time from `now` instead of the clock of this process. Left out by a store whose time is that of
+   * a server; without effect on one that was given a time when it was opened.
+   *
+   * @throws usage.invalid when it takes its time from another `now` already
+   */
+  keepTime?(now: () => Timestamp): void;
 
   /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
   close(): Promise<void>;
@@ -195,6 +204,11 @@ export type RunRow = {
   inboxDone: number;
   /** How often it was claimed since it last moved on or was given back: each time but the last, its worker died. */
   claims: number;
+  /**
+   * Whether a worker whose lease has not ended offers code for its workflow and version. It says so of a run that has
+   * ended too, where it means nothing.
+   */
+  offered: boolean;
 };
 
 export type Message = {
@@ -210,7 +224,10 @@ export type Received = { number: number; key: string; kind: string; body: string
 
 export type Sent = { run: RunId; key: string; accepted: boolean; reason?: "missing" | "repeated" | "ended" | "full" };
 
-/** A value of a stream: JSON text, and which attempt of which step it comes from (the empty text: the body). */
+/**
+ * A value of a stream: JSON text, and which attempt of which step it comes from (the empty step: the body). The empty
+ * text, which no JSON text is, is a mark: what came from this step before is void.
+ */
 export type Emitted = { stream: string; step: string; attempt: number; text: string };
 
 export type ListQuery = {

@@ -9,7 +9,7 @@
 import { describe, expect, it } from "vitest";
 import { isStemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
-import type { ClaimRequest, Commit, FeedQuery, NewRun, RunRow, Sent, Store } from "../store/store.ts";
+import type { ClaimRequest, Commit, FeedQuery, NewRun, Offer, RunRow, Sent, Store } from "../store/store.ts";
 import { storeConformance } from "./store-conformance.ts";
 
 type Guarantee = { title: string; body: () => Promise<void> };
@@ -77,6 +77,19 @@ function claimChanged(store: Store, change: (request: ClaimRequest) => ClaimRequ
 
 function createChanged(store: Store, change: (run: NewRun) => NewRun): Partial<Store> {
   return { create: (runs) => store.create(runs.map(change)) };
+}
+
+function rowsChanged(store: Store, change: (row: RunRow) => RunRow): Partial<Store> {
+  return {
+    async list(query) {
+      const page = await store.list(query);
+      return { ...page, runs: page.runs.map(change) };
+    },
+    async history(run, page) {
+      const found = await store.history(run, page);
+      return found === undefined ? found : { ...found, row: change(found.row) };
+    },
+  };
 }
 
 const without = <T extends object, K extends keyof T>(value: T, key: K): Omit<T, K> => {
@@ -244,6 +257,27 @@ const bugs: readonly Bug[] = [
         return new Map([...(await store.payloads(digests))].map(([digest, text]) => [digest, text.normalize("NFC")]));
       },
     }),
+  },
+  {
+    bug: "everything is always offered",
+    title: "a run is offered while a worker with code for it has its lease, and not before or after",
+    plant: (store) => rowsChanged(store, (row) => ({ ...row, offered: true })),
+  },
+  {
+    bug: "only what is held is offered",
+    title: "a run that nobody holds is offered too, and one that nobody may claim yet",
+    plant: (store) => rowsChanged(store, (row) => ({ ...row, offered: row.worker !== undefined })),
+  },
+  {
+    bug: "a worker adds to its offers and never takes one back",
+    title: "what a worker offers is what it claimed with last, also when there is nothing to claim",
+    plant(store) {
+      const ever: Offer[] = [];
+      return claimChanged(store, (request) => {
+        ever.push(...request.offers);
+        return { ...request, offers: [...ever] };
+      });
+    },
   },
   {
     bug: "a page of the list loses its last run",

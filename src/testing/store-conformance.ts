@@ -14,6 +14,7 @@ import { historyGuarantees } from "./conformance/history.ts";
 import { leaseGuarantees } from "./conformance/lease.ts";
 import { lifeGuarantees } from "./conformance/life.ts";
 import { listGuarantees } from "./conformance/list.ts";
+import { offeredGuarantees } from "./conformance/offered.ts";
 import { pruneGuarantees } from "./conformance/prune.ts";
 import { releaseGuarantees } from "./conformance/release.ts";
 import { reuseGuarantees } from "./conformance/reuse.ts";
@@ -41,6 +42,7 @@ const subjects: Readonly<Record<string, (check: Check) => void>> = {
   history: historyGuarantees,
   content: contentGuarantees,
   list: listGuarantees,
+  offered: offeredGuarantees,
   reuse: reuseGuarantees,
   feed: feedGuarantees,
   stream: streamGuarantees,

@@ -40,8 +40,8 @@ const faulty = forgetful(bugged(file, life.bug), life.forgets, chance);
 const store = witnessed(distant(faulty, life.travelMsMax, chance), pen);
 const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[];
 const stemma = new Stemma(
-  // Few runs at a time, so that one life does not hold them all when it ends.
-  { store, workflows, log, lease: life.leaseMs, concurrency: 12, abortGrace: 40 },
+  // Few runs at a time, so that one life does not hold them all when it ends; and nobody is to blame for the killing.
+  { store, workflows, log, lease: life.leaseMs, concurrency: 12, abortGrace: 40, poisonAfter: 100_000 },
   { lingerMs: 25, delivery: { ...delivery, afterFlush: life.bug !== "eager" } },
 );
 if (life.rehearsal === true) process.exit();

@@ -13,8 +13,9 @@ import { idempotencyKey, identityOf } from "../../src/core/identity.ts";
 import { isTerminal } from "../../src/core/run.ts";
 import { reduceAll } from "../../src/core/reduce.ts";
 import { sha256 } from "../../src/engine/hash.ts";
-import { readHistory } from "../../src/engine/load.ts";
+import { readHistory } from "../../src/engine/history-pages.ts";
 import type { Clock } from "../../src/engine/clock.ts";
+import { faults } from "../../src/testing.ts";
 import type { Program } from "./program.ts";
 import { interpret } from "./program.ts";
 
@@ -59,29 +60,6 @@ export function turnClock(): Clock & { skip(ms: number): void; stop(): void } {
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A store whose process dies at a chosen commit. */
-function dying(store: Store, crash: Crash | undefined, died: () => void): Store {
-  let count = 0;
-  let dead = false;
-  const never = new Promise<never>(() => {});
-  return new Proxy(store, {
-    get(target, method) {
-      const value = Reflect.get(target, method) as unknown;
-      if (typeof value !== "function") return value;
-      return async (...args: unknown[]) => {
-        if (dead) return never;
-        if (method === "commit" && crash !== undefined && count++ === crash.commit) {
-          dead = true;
-          if (crash.applied) await (value as (...a: unknown[]) => Promise<unknown>).apply(target, args);
-          died();
-          return never;
-        }
-        return (value as (...a: unknown[]) => unknown).apply(target, args);
-      };
-    },
-  });
-}
-
 export type Life = {
   /** What went wrong, in words; empty when everything held. */
   faults: string[];
@@ -99,8 +77,12 @@ export type LifeOptions = {
   program: Program;
   /** The program that continues after the first crash; the same if left out. */
   changed?: Program;
+  /** What is changed stands behind guards, so the run must come to its end with it. */
+  guarded?: boolean;
   crashes: readonly Crash[];
   delivery?: Delivery;
+  /** How much of a history is read at a time. */
+  pageEvents?: number;
 };
 
 type Observed = Map<string, string[]>;
@@ -108,7 +90,7 @@ type Observed = Map<string, string[]>;
 /** Lives a program to its end, and looks for everything that must not be. */
 export async function live(options: LifeOptions): Promise<Life> {
   const { store, clock, program, crashes } = options;
-  const faults: string[] = [];
+  const wrong: string[] = [];
   let recorded = new Set<string>();
   let fresh = 0;
   let run = "";
@@ -116,17 +98,20 @@ export async function live(options: LifeOptions): Promise<Life> {
   let events: Event[] = [];
   let activations = 0;
   let crashed = 0;
+  const apart = hasIo(program) || (options.changed !== undefined && hasIo(options.changed));
   for (let i = 0; ; i += 1) {
     const code = i > 0 ? (options.changed ?? program) : program;
+    // The guards are not there before the change, and behind plain I/O the record does not say when they were met.
+    const sameCode = options.changed === undefined || (options.guarded === true && i > 0 && !apart);
     const observed: Observed = new Map();
     let frozen = false;
     let entered = 0;
     const world = {
-      apart: hasIo(program),
+      apart,
       enter(name: string, _input: unknown, key: string): void {
         if (frozen) return;
         entered += 1;
-        if (recorded.has(key)) faults.push(`${name} was entered again although its outcome is on record`);
+        if (recorded.has(key)) wrong.push(`${name} was entered again although its outcome is on record`);
       },
       fresh: (name: string, input: unknown): string => `${name}(${String(input)})=${(fresh += 1)}`,
     };
@@ -141,13 +126,22 @@ export async function live(options: LifeOptions): Promise<Life> {
     const body = workflow({ name: options.name }, (ctx: Context) => interpret(ctx, code, world, notes));
     const definition = { ...body, source: JSON.stringify(code) } as Workflow<undefined>;
     const ending = Promise.withResolvers<"crashed" | "ended">();
-    const dead = dying(store, crashes[i], () => {
+    const faulty = faults(store);
+    const crash = crashes[i];
+    if (crash !== undefined) faulty.crash(crash.applied ? "commit.after" : "commit.before", crash.commit + 1);
+    void faulty.crashed.then(() => {
       frozen = true;
       ending.resolve("crashed");
     });
     const stemma = new Stemma(
-      { store: dead, workflows: [definition], log: silent, lease: 1000, abortGrace: 60 },
-      { clock, delivery: options.delivery ?? rule, lingerMs: 40, recallGraceMs: 400, pollMs: 20 },
+      { store: faulty, workflows: [definition], log: silent, lease: 1000, abortGrace: 60, clock },
+      {
+        delivery: options.delivery ?? rule,
+        lingerMs: 40,
+        recallGraceMs: 400,
+        pollMs: 20,
+        pageEvents: options.pageEvents ?? 1000,
+      },
     );
     activations += 1;
     if (run === "") run = (await stemma.run(definition, undefined, {})).id;
@@ -158,18 +152,22 @@ export async function live(options: LifeOptions): Promise<Life> {
     frozen = true;
     events = await readAll(store, run);
     recorded = recordedKeys(run, events);
-    if (options.changed === undefined) faults.push(...compare(before, observed, how === "ended"));
-    before = longer(before, observed);
+    if (sameCode) wrong.push(...compare(before, observed, how === "ended"));
+    const answers = checkAnswers(events, observed);
+    wrong.push(...answers.wrong);
+    // An answer that a crash took before its flush binds nobody: nothing behind it is on record either.
+    if (sameCode && !answers.lost) before = longer(before, observed);
     const state = reduceAll(events);
     if (how === "crashed") crashed += 1;
     // A crash may also have come right after the end was recorded.
     if (how === "ended" || isTerminal(state.status)) {
+      if (state.reason === "corrupt") wrong.push("a run could not be read");
       if (state.reason === "divergence") {
-        if (options.changed === undefined) faults.push("a run diverged from its own code");
-        if (entered > 0) faults.push(`${entered} steps were entered before a divergence was found`);
+        if (options.changed === undefined || options.guarded === true) wrong.push("a run diverged from its own code");
+        if (entered > 0) wrong.push(`${entered} steps were entered before a divergence was found`);
       }
-      faults.push(...checkHistory(run, events));
-      return { faults, status: state.reason ?? state.status, events, crashes: crashed, activations };
+      wrong.push(...checkHistory(run, events));
+      return { faults: wrong, status: state.reason ?? state.status, events, crashes: crashed, activations };
     }
     // The dead process's lease runs out.
     clock.skip(2000);
@@ -209,18 +207,39 @@ function recordedKeys(run: string, events: readonly Event[]): Set<string> {
  * crashed may not have come that far; one that came to the end has seen it all.
  */
 function compare(before: Observed, after: Observed, complete: boolean): string[] {
-  const faults: string[] = [];
+  const found: string[] = [];
   for (const [place, was] of before) {
     const is = after.get(place) ?? [];
     for (const [i, what] of was.entries()) {
       if (is[i] === what || (is[i] === undefined && !complete)) continue;
       // A draw behind plain I/O is on no record: a run that ended before its I/O was done this time never came there.
       if (is[i] === undefined && (what === "heads" || what === "tails")) continue;
-      faults.push(`at ${place} "${what}" was observed before a crash and "${is[i] ?? "nothing"}" after it`);
+      found.push(`at ${place} "${what}" was observed before a crash and "${is[i] ?? "nothing"}" after it`);
       break;
     }
   }
-  return faults;
+  return found;
+}
+
+/** What guards were answered must be what is on record of it, from the first time on. */
+function checkAnswers(events: readonly Event[], observed: Observed): { wrong: string[]; lost: boolean } {
+  const recorded = new Map<string, string>();
+  const wrong: string[] = [];
+  let lost = false;
+  for (const event of events) {
+    if (event.type !== "run.patched") continue;
+    const place = `patch ${event.data.name}`;
+    if (recorded.has(place)) wrong.push(`the answer for ${place} is on record twice`);
+    recorded.set(place, event.data.old === true ? "old" : "new");
+  }
+  for (const [place, answers] of observed) {
+    if (!place.startsWith("patch ")) continue;
+    const answer = recorded.get(place);
+    lost ||= answer === undefined;
+    if (new Set(answers).size > 1) wrong.push(`${place} had several answers: ${answers.join(", ")}`);
+    if (answer !== undefined && answers[0] !== answer) wrong.push(`${place} is ${answer} on record, not ${answers[0]}`);
+  }
+  return { wrong, lost };
 }
 
 /** At each place the longer of two observations; they agree where both say something. */
@@ -231,18 +250,18 @@ function longer(one: Observed, other: Observed): Observed {
 }
 
 function checkHistory(run: string, events: readonly Event[]): string[] {
-  const faults: string[] = [];
+  const found: string[] = [];
   const graph = trace([{ run, events }]);
-  if (components(graph) !== 1) faults.push(`the trace has ${components(graph)} components`);
+  if (components(graph) !== 1) found.push(`the trace has ${components(graph)} components`);
   const settled = new Set<string>();
   for (const event of events) {
     if (event.seq > 0 && causesOf(event, (seq) => events[seq]).length === 0)
-      faults.push(`event ${event.seq} has no cause`);
+      found.push(`event ${event.seq} has no cause`);
     if (!("key" in event.data) || outcomeOf[event.type] === null) continue;
-    if (settled.has(event.data.key)) faults.push(`${event.data.key} has two outcomes on record`);
+    if (settled.has(event.data.key)) found.push(`${event.data.key} has two outcomes on record`);
     settled.add(event.data.key);
   }
-  return faults;
+  return found;
 }
 
 export function hasIo(program: Program): boolean {

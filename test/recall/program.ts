@@ -17,7 +17,8 @@ export type Program =
   | { do: "hops"; count: number; part: Program }
   | { do: "sleep"; ms: number }
   | { do: "io"; turns: number; part: Program }
-  | { do: "chance"; part: Program; other: Program };
+  | { do: "chance"; part: Program; other: Program }
+  | { do: "patched"; name: string; part: Program; other: Program };
 
 const names = ["a", "b", "c"] as const;
 const name = fc.constantFrom(...names);
@@ -107,11 +108,18 @@ async function turnsLater(count: number): Promise<void> {
 /** Runs a program. `place` is the path in the tree, so that notes of concurrent parts do not mix. */
 export async function interpret(
   ctx: Context,
-  program: Program,
+  whole: Program,
   world: World,
   notes: Notes,
-  place = ".",
+  from = ".",
 ): Promise<unknown> {
+  let [program, place] = [whole, from];
+  // A guard is an `if`: the code behind it takes no more turns than without it. The old part stands where it stood.
+  while (program.do === "patched") {
+    const taken = ctx.patched(program.name);
+    notes.write(`patch ${program.name}`, taken ? "new" : "old");
+    [program, place] = taken ? [program.part, `${place}new.`] : [program.other, place];
+  }
   const at = (i: number | string): string => `${place}${i}.`;
   const own = (base: string): string => (world.apart ? `${base}${place.replaceAll(/[^0-9a-z]/g, "_")}` : base);
   switch (program.do) {
@@ -196,9 +204,9 @@ export async function interpret(
       // A part that ends in plain I/O would race with recorded outcomes by the clock, which no engine can repeat.
       return ctx.step(own("after-io"), () => world.fresh("after-io", 0));
     case "chance": {
-      // Behind plain I/O it is the clock that says which of two branches draws first: a scope tells their draws apart.
-      const drawn = place.includes(".io") ? await ctx.scope(own("draw"), () => ctx.random()) : ctx.random();
-      const heads = drawn < 0.5;
+      // Draws are counted in each scope, and two that race through plain I/O would swap: then each has its own scope.
+      const draw = world.apart ? await ctx.scope(own("coin"), () => ctx.random()) : ctx.random();
+      const heads = draw < 0.5;
       notes.write(place, heads ? "heads" : "tails");
       return interpret(ctx, heads ? program.part : program.other, world, notes, at(heads ? "x" : "y"));
     }

@@ -8,7 +8,7 @@ import type { Delivery } from "../../src/engine/delivery.ts";
 import { delivery } from "../../src/engine/delivery.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import type { Crash, Life } from "./life.ts";
-import { changed, changes } from "./change.ts";
+import { changed, changes, guarded, guards } from "./change.ts";
 import { live, turnClock } from "./life.ts";
 import type { Program } from "./program.ts";
 import { programs } from "./program.ts";
@@ -21,7 +21,17 @@ const crashes: fc.Arbitrary<Crash[]> = fc.array(
 /** Many programs share a store, as many runs do. */
 let lives = 0;
 
-type Cast = { program: Program; crashes: Crash[]; delivery?: Delivery; changed?: Program };
+type Cast = {
+  program: Program;
+  crashes: Crash[];
+  pageEvents: number;
+  delivery?: Delivery;
+  changed?: Program;
+  guarded?: boolean;
+};
+
+/** From pages so short that outcomes are read again one by one, to a page that holds every history. */
+const pageSizes = fc.constantFrom(1, 2, 3, 1000);
 
 function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
   const clock = turnClock();
@@ -43,12 +53,12 @@ async function check(runs: number, wrong?: Delivery, change = false): Promise<Se
   const seen: Seen = { crashed: 0, events: 0, diverged: 0 };
   try {
     await fc.assert(
-      fc.asyncProperty(programs, crashes, changes, async (program, at, how) => {
+      fc.asyncProperty(programs, crashes, changes, pageSizes, async (program, at, how, pageEvents) => {
         if (count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
         }
-        const cast: Cast = { program, crashes: at };
+        const cast: Cast = { program, crashes: at, pageEvents };
         if (wrong !== undefined) cast.delivery = wrong;
         if (change) cast.changed = changed(program, how);
         const life = await theatre.live(cast);
@@ -95,6 +105,39 @@ describe("recall", () => {
         `changed code: ${runs / 5} programs, ${seen.crashed} crashes, ${seen.diverged} stopped as divergences`,
       );
       expect(seen.diverged).toBeGreaterThan(0);
+    },
+  );
+
+  it(
+    "of new code behind guards finishes what old code began, and gives the guards the same answers again",
+    { timeout: 240_000 },
+    async () => {
+      let theatre = stage();
+      const seen = { count: 0, taken: 0, kept: 0 };
+      const property = fc.asyncProperty(programs, crashes, guards, pageSizes, async (program, at, list, pageEvents) => {
+        if (seen.count++ % 500 === 499) {
+          await theatre.close();
+          theatre = stage();
+        }
+        const life = await theatre.live({
+          program,
+          crashes: at,
+          pageEvents,
+          changed: guarded(program, list),
+          guarded: true,
+        });
+        for (const { type, data } of life.events) {
+          if (type === "run.patched") seen[data.old === true ? "kept" : "taken"] += 1;
+        }
+        expect(life.faults).toEqual([]);
+      });
+      try {
+        await fc.assert(property, { numRuns: runs / 4 });
+      } finally {
+        await theatre.close();
+      }
+      console.log(`guards: ${seen.count} programs, ${seen.taken} took the new code, ${seen.kept} kept the old`);
+      expect(Math.min(seen.taken, seen.kept)).toBeGreaterThan(runs / 100);
     },
   );
 });

@@ -4,6 +4,7 @@ import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
 import type { Log, Operations, RunInfo, Segment } from "../../engine/body.ts";
+import { labelled } from "../../engine/log.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
 import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
 import { runAll, runMap, runRace } from "./parallel.ts";
@@ -53,7 +54,36 @@ export type Context = {
   random(): number;
   /** A UUID: the same in every recall. */
   uuid(): string;
-  /** Logs, but not again in recall. */
+  /**
+   * Puts a JSON value into a stream of the run, for whoever follows it with `run.stream(name)`. Not waited for, and not
+   * put there again in recall; a crash may lose the last values. A stream keeps its latest 10,000 values.
+   *
+   * @throws name.invalid, json.not_serializable, json.too_deep, payload.too_large; step.nested (a step has its own emit)
+   * @example ctx.emit("progress", { done: 3, of: 10 });
+   */
+  emit(stream: string, value: unknown): void;
+  /**
+   * Gives the run these tags in the place of those it has, at most 100; `stemma.list({ tag })` finds it by each.
+   *
+   * @throws name.invalid, limit.exceeded; step.nested
+   * @example ctx.set(["eu", "needs review"]);
+   */
+  set(tags: readonly string[]): void;
+  /**
+   * Whether this run takes the new code behind a name: true for runs that come here for the first time, false for those
+   * that older code has brought past this place. The first answer is on record and holds for the run.
+   *
+   * @throws name.invalid, limit.exceeded; step.nested
+   * @example
+   * if (ctx.patched("check stock first")) await ctx.step("check stock", checkStock);
+   * await ctx.step("charge", charge);
+   */
+  patched(name: string): boolean;
+  /**
+   * Logs, but not again in recall. Lines say the run and its workflow, beside what they are given. Never throws.
+   *
+   * @example ctx.log.info("priced", { total });
+   */
   readonly log: Log;
   readonly runId: string;
   readonly workflow: string;
@@ -103,7 +133,13 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
-    log: quietInRecall(operations, info.log),
+    emit(stream, value) {
+      at("emit");
+      operations.emit(stream, value);
+    },
+    set: (tags) => operations.set(at("set").causes(), tags),
+    patched: (name) => operations.patched(at("patched").causes(), name),
+    log: labelled(info.log, {}, () => operations.live()),
     runId: info.runId,
     workflow: info.workflow,
     input: info.input,
@@ -164,13 +200,4 @@ async function runScope<T>(operations: Operations, parent: Scope, name: string, 
   } finally {
     closeInto(operations, parent, before, scope.path, "scope", [scope]);
   }
-}
-
-function quietInRecall(operations: Operations, log: Log): Log {
-  const when =
-    (write: Log["info"]): Log["info"] =>
-    (message, data) => {
-      if (operations.live()) write(message, data);
-    };
-  return { debug: when(log.debug), info: when(log.info), warn: when(log.warn), error: when(log.error) };
 }

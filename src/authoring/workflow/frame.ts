@@ -21,16 +21,21 @@ export function inStep<T>(operations: Operations, step: string, call: () => T): 
   return frames.run({ operations, scope: undefined, step }, call);
 }
 
+function insteadOf(method: string): string {
+  if (method === "emit") return "Use the step's own: (input, step) => step.emit(…).";
+  if (method === "set") return "Use it before or after the step.";
+  if (method === "patched") return "Use it before the step, and let the answer decide which step is asked for.";
+  return "Use ctx.scope around several steps, or ctx.call for work with steps of its own.";
+}
+
 /** The scope at hand. Throws step.nested inside a step's function, and step.outside where no run is going on. */
 export function scopeAtHand(operations: Operations, method: string): Scope {
   const frame = frames.getStore();
   if (frame?.operations === operations && frame.scope !== undefined) return frame.scope;
   if (frame?.step !== undefined) {
-    throw new StemmaError(
-      "step.nested",
-      `ctx.${method} was used inside step ${frame.step}. Use ctx.scope around several steps, or ctx.call for work with steps of its own.`,
-      { data: { step: frame.step, method } },
-    );
+    throw new StemmaError("step.nested", `ctx.${method} was used inside step ${frame.step}. ${insteadOf(method)}`, {
+      data: { step: frame.step, method },
+    });
   }
   throw new StemmaError(
     "step.outside",

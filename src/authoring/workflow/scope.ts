@@ -8,24 +8,31 @@ import type { Operations, Outcome } from "../../engine/body.ts";
 
 export class Scope {
   readonly path: string;
-  readonly #frontier: Set<Seq>;
+  /** Absent while the snapshot says it all. */
+  #frontier: Set<Seq> | undefined;
   /** The frontier as an array, the same object until it changes: asks that share it are stored as `same as`. */
   #snapshot: readonly Seq[] | undefined;
 
   constructor(path: string, frontier: readonly Seq[]) {
     this.path = path;
-    this.#frontier = new Set(frontier);
     this.#snapshot = frontier;
   }
 
   /** What an ask that is made now is caused by. */
   causes(): readonly Seq[] {
-    this.#snapshot ??= [...this.#frontier].toSorted((a, b) => a - b);
+    this.#snapshot ??= [...(this.#frontier ?? [])].toSorted((a, b) => a - b);
     return this.#snapshot;
   }
 
   /** An outcome was delivered: it stands in front of what its ask was caused by. */
   delivered(seq: Seq, causes: readonly Seq[]): void {
+    if (this.#snapshot === causes) {
+      // One step behind another, the common case: no set that is emptied and filled again at each.
+      this.#snapshot = [seq];
+      this.#frontier = undefined;
+      return;
+    }
+    this.#frontier ??= new Set(this.#snapshot);
     for (const cause of causes) this.#frontier.delete(cause);
     this.#frontier.add(seq);
     this.#snapshot = undefined;

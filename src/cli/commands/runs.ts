@@ -9,11 +9,12 @@ import { Stemma } from "../../engine/stemma.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
+import { isOffered, offerOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
 import type { Cell } from "../table.ts";
 import { table } from "../table.ts";
-import { note, paintNote, print, printJson, shellWord } from "../terminal.ts";
+import { note, paintNote, print, printJson, shellWord, terminalWidth } from "../terminal.ts";
 
 type RunsOptions = CommonOptions & {
   status?: Status[];
@@ -48,9 +49,16 @@ async function runs(options: RunsOptions): Promise<void> {
     ...table(
       columns,
       page.runs.map((row) => cellsOf(row, now)),
+      terminalWidth(),
     ),
   );
+  const offers = new Set(page.runs.filter((row) => isOffered(row) === false && isOpen(row)).map(offerOf));
+  for (const offer of offers) note(paintNote(`No worker offers ${offer}: stemma worker works on runs.`, "yellow"));
   if (page.cursor !== undefined) note(paintNote(`More: ${nextCommand(options, page.cursor)}`, "dim"));
+}
+
+function isOpen({ state, worker }: RunRow): boolean {
+  return !isTerminal(state.status) && worker === undefined;
 }
 
 function queryOf({ status, workflow, tag, limit, cursor }: RunsOptions): ListQuery {
@@ -64,20 +72,32 @@ function queryOf({ status, workflow, tag, limit, cursor }: RunsOptions): ListQue
 }
 
 /** A row as programs get it: the state, and where the store has the run. */
-export function plainRow({ id, state, worker, dueAt, queue, priority, epoch }: RunRow): Record<string, unknown> {
-  return { id, ...state, ...(worker === undefined ? {} : { worker }), dueAt, queue, priority, epoch };
+export function plainRow(row: RunRow): Record<string, unknown> {
+  const { id, state, worker, dueAt, queue, priority, epoch } = row;
+  const offered = isOffered(row);
+  return {
+    id,
+    ...state,
+    ...(worker === undefined ? {} : { worker }),
+    ...(offered === undefined ? {} : { offered }),
+    dueAt,
+    queue,
+    priority,
+    epoch,
+  };
 }
 
 const columns = [
   { title: "status" },
   { title: "run" },
-  { title: "workflow" },
+  { title: "workflow", cut: true },
   { title: "started" },
   { title: "took", align: "right" },
   { title: "steps" },
 ] as const;
 
-function cellsOf({ id, state, dueAt }: RunRow, now: number): Cell[] {
+function cellsOf(row: RunRow, now: number): Cell[] {
+  const { id, state, dueAt } = row;
   const { glyph, style } = lookOf(state.status);
   const reason = state.reason === undefined || state.reason === "waiting" ? "" : ` (${wordsOf(state.reason)})`;
   const due = dueAt !== null && dueAt > now ? `due ${relativeText(dueAt, now)}` : "";
@@ -85,7 +105,7 @@ function cellsOf({ id, state, dueAt }: RunRow, now: number): Cell[] {
   return [
     { text: `${glyph} ${wordsOf(state.status)}${reason}`, style },
     { text: id },
-    { text: `${state.workflow}@${state.version}` },
+    { text: offerOf(row) },
     startedAt === undefined ? { text: due === "" ? "not yet" : due, style: "dim" } : { text: timeText(startedAt) },
     { text: tookText(state, now) },
     { text: stepsText(state) },

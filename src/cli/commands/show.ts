@@ -1,17 +1,20 @@
 /** `stemma show`: one run as a tree of what it did. */
 import type { Command } from "commander";
-import type { Digest, Event, Value } from "../../core/event.ts";
+import type { Digest, Value } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { Store } from "../../store/store.ts";
-import { findRun } from "../find-run.ts";
-import type { ShownRun } from "../run-lines.ts";
+import { isTerminal } from "../../core/run.ts";
+import { quietNormal } from "../entry-lines.ts";
+import { findRun, runArgument } from "../find-run.ts";
 import { adviceLines, runLines } from "../run-lines.ts";
 import type { Entry } from "../run-tree.ts";
-import { entriesOf, runTree } from "../run-tree.ts";
+import { entriesOf, gatherRepeats, repeatsMin } from "../run-tree.ts";
+import type { ShownRun } from "../shown-run.ts";
+import { isHeld, runOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
-import { print, printJson } from "../terminal.ts";
+import { print, printJson, terminalWidth } from "../terminal.ts";
 import type { Texts } from "../value-text.ts";
 import { digestsOf, valueFields } from "../value-text.ts";
 import { plainRow } from "./runs.ts";
@@ -22,7 +25,7 @@ export function addShow(program: Command): void {
   const command = program
     .command("show")
     .description("show a run: its status, its steps as a tree, how it ended")
-    .argument("<run>", "id of the run, or at least 8 characters of its beginning")
+    .addArgument(runArgument())
     .option("--outputs", "show the input and all outputs in full")
     .option("--all", "show every step, however many there are side by side");
   withCommonOptions(command).action(show);
@@ -35,26 +38,23 @@ async function show(given: string, options: ShowOptions): Promise<void> {
   const events = await stemma.history(id);
   // Read behind the history, so that the row is never older than what is shown below it.
   const row = await stemma.row(id);
-  const run: ShownRun = { row, events, tree: runTree(events) };
+  const run = runOf(row, events);
   const texts = options.outputs === true ? await textsOf(store, valuesOf(run)) : new Map<Digest, string>();
   if (options.json === true) return printJson(plainRun(run, texts));
-  const held = row.state.status === "running" && row.worker !== undefined;
   const { outputs = false, all = false } = options;
-  print(...runLines(run, { now: Date.now(), outputs, all, held, texts }));
+  const open = !isTerminal(row.state.status);
+  const shown = open && !all ? { ...run, tree: gatherRepeats(run.tree, repeatsMin) } : run;
+  const looks = { now: Date.now(), width: terminalWidth(), outputs, all, held: isHeld(row), open, quiet: quietNormal };
+  print(...runLines(shown, { ...looks, texts }));
 }
 
 /** Everything of a run that may be large. */
-function valuesOf({ events, tree }: ShownRun): (Value | undefined)[] {
-  const { input, context } = createdOf(events);
-  return [input, context, outputOf(events), ...entriesOf(tree).flatMap(({ given, output }) => [given, output])];
+function valuesOf({ created, last, tree }: ShownRun): (Value | undefined)[] {
+  const values = entriesOf(tree).flatMap(({ given, output }) => [given, output]);
+  return [created?.input, created?.context, outputOf(last), ...values];
 }
 
-function createdOf(events: readonly Event[]): { input?: Value; context?: Value } {
-  return events[0]?.type === "run.created" ? events[0].data : {};
-}
-
-function outputOf(events: readonly Event[]): Value | undefined {
-  const last = events.at(-1);
+function outputOf(last: ShownRun["last"]): Value | undefined {
   return last?.type === "run.succeeded" ? last.data.output : undefined;
 }
 
@@ -70,17 +70,15 @@ async function textsOf(store: Store, values: readonly (Value | undefined)[]): Pr
 
 /** The run for programs. `steps` counts them, as everywhere; `entries` lists them: the tree is in their keys. */
 function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
-  const { row, events, tree } = run;
-  const { input, context } = createdOf(events);
-  const last = events.at(-1);
+  const { row, created, last, tree } = run;
   const entries = entriesOf(tree);
   return {
     ...plainRow(row),
-    ...valueFields("input", input, texts),
-    ...valueFields("context", context, texts),
-    ...valueFields("output", outputOf(events), texts),
+    ...valueFields("input", created?.input, texts),
+    ...valueFields("context", created?.context, texts),
+    ...valueFields("output", outputOf(last), texts),
     ...(last?.type === "run.failed" ? { endedBy: last.data.frontier } : {}),
-    advice: adviceLines(row, events, entries, Date.now()),
+    advice: adviceLines(run, entries, Date.now()),
     entries: entries.map((entry) => plainEntry(entry, texts)),
   };
 }

@@ -15,7 +15,7 @@ import { addTo } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { runRowOf } from "./row.ts";
-import { beat, claimRuns, forgetWorkers, markDead, takeRunsAway } from "./sql.ts";
+import { beat, claimRuns, dropOffers, forgetWorkers, markDead, takeRunsAway } from "./sql.ts";
 
 /** What a claim that found nothing rests on. */
 type Quiet = {
@@ -54,6 +54,8 @@ export class Claims {
   readonly #generations = new Map<string, number>();
   /** Until when each has its lease, by the store's clock. */
   readonly #leases = new Map<string, Timestamp>();
+  /** What each worker offers, as the database has it as far as known. */
+  readonly #offered = new Map<string, string>();
   /** Workers that may have been given what they never heard of. */
   readonly #doubted = new Set<string>();
   /** Counts what may have made a run claimable. */
@@ -104,6 +106,7 @@ export class Claims {
     if (expired) {
       // A statement of its own: it sees what a claim has given at the last moment under the old generation.
       await this.#db.write(takeRunsAway, [[worker]]);
+      this.#offered.delete(worker);
       this.changed();
     }
     this.#doubted.delete(worker);
@@ -118,7 +121,9 @@ export class Claims {
     const offers: unknown[][] = [[], [], []];
     for (const { workflow, version, fingerprint } of request.offers) addTo(offers, workflow, version, fingerprint);
     const known = this.#generations.get(worker) ?? null;
-    const values = [this.#now(), worker, leaseMs, known, Math.max(0, limit), ...offers];
+    const text = textOf(request.offers);
+    const told = this.#offered.get(worker) === text;
+    const values = [this.#now(), worker, leaseMs, known, Math.max(0, limit), ...offers, !told];
     let rows: ClaimColumns[];
     try {
       rows = await this.#db.write<ClaimColumns>(claimRuns, values);
@@ -127,6 +132,7 @@ export class Claims {
       if (isUnknown(error)) this.#doubted.add(worker);
       throw error;
     }
+    this.#offered.set(worker, text);
     const [first] = rows;
     const { now, generation, work, next_due_at: nextDueAt, lease_end: leaseEnd } = first as ClaimColumns;
     if (known === null && generation !== null) this.#generations.set(worker, generation);
@@ -141,7 +147,9 @@ export class Claims {
   #reap(worker: string): Promise<number> {
     return this.#db.transaction(async (tx) => {
       const dead = await tx.query<{ id: string }>(markDead, [this.#now(), worker]);
-      if (dead.length > 0) await tx.query(takeRunsAway, [dead.map(({ id }) => id)]);
+      const ids = dead.map(({ id }) => id);
+      if (ids.length > 0) await tx.query(takeRunsAway, [ids]);
+      if (ids.length > 0) await tx.query(dropOffers, [ids]);
       await tx.query(forgetWorkers, [this.#now()]);
       return dead.length;
     });

@@ -14,9 +14,10 @@ export async function readHistory(
   db: Database,
   run: RunId,
   { after, limit }: { after: Seq; limit: number },
+  now: number | null,
 ): Promise<HistoryPage | undefined> {
   // The first row is that of the run: its messages stand where an event has its causes.
-  const [first, ...rows] = await db.read<EventColumns>(history, [run, after, pageSize(limit)]);
+  const [first, ...rows] = await db.read<EventColumns>(history, [now, run, after, pageSize(limit)]);
   if (first === undefined) return undefined;
   const row = runRowOf(first.data);
   const events = rows.map(eventOf);

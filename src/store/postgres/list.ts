@@ -11,12 +11,13 @@ const defaultLimit = 50;
 export async function readList(
   db: Database,
   query: ListQuery,
+  now: number | null,
 ): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
   const asked = query.limit ?? (query.ids === undefined ? defaultLimit : limits.pageRunsMax);
   const runsMax = Math.min(Math.max(1, asked), limits.pageRunsMax);
   const { conditions, values } = whereOf(query);
   // One more than the page holds tells whether there is another page.
-  const found = await db.read<{ row: string }>(listRuns(conditions), [...values, runsMax + 1]);
+  const found = await db.read<{ row: string }>(listRuns(conditions), [now, ...values, runsMax + 1]);
   const runs = found.slice(0, runsMax).map(({ row }) => runRowOf(row));
   const last = runs.at(-1);
   return found.length > runsMax && last !== undefined ? { runs, cursor: cursorOf(last) } : { runs };

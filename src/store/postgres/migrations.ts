@@ -137,6 +137,10 @@ create table @.workers (
   generation  bigint  not null,     -- rises when its runs are taken from it
   reaped      boolean not null default false
 ) with (fillfactor = 50)`,
+      `create table @.offers (
+        workflow text collate "C" not null, version bigint not null, worker text collate "C" not null,
+        primary key (workflow, version, worker))`,
+      `create index offers_worker on @.offers (worker)`,
     ],
   },
 ];

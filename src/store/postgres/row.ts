@@ -27,6 +27,7 @@ type RunColumns = [
   inbox: number,
   inboxDone: number,
   claims: number,
+  offered: boolean,
 ];
 
 type RestOfState = Omit<RunState, "workflow" | "version" | "family" | "status" | "createdAt" | "tags" | "seq">;
@@ -37,7 +38,7 @@ export function runRowOf(json: string): RunRow {
   const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] = JSON.parse(
     json,
   ) as RunColumns;
-  const [dueAt, queue, priority, inbox, inboxDone, claims] = place;
+  const [dueAt, queue, priority, inbox, inboxDone, claims, offered] = place;
   return {
     id,
     state: {
@@ -59,6 +60,7 @@ export function runRowOf(json: string): RunRow {
     inbox,
     inboxDone,
     claims,
+    offered,
   };
 }
 

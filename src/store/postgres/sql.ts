@@ -11,11 +11,15 @@
 /** The store's clock in milliseconds since 1970; a test may bring its own. */
 const clock = "coalesce($1::bigint, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)";
 
-/** A run's row as one JSON text, as `row.ts` reads it. */
-const runJson = (r: string): string => /* sql */ `
+/** A run's row as one JSON text, as `row.ts` reads it. `offered`: whether a worker that has its lease offers code for it. */
+const runJson = (r: string, offered: string): string => /* sql */ `
   json_build_array(${r}.id, ${r}.family, ${r}.workflow, ${r}.version, ${r}.status, ${r}.created_at, ${r}.tags, ${r}.seq,
     ${r}.state, encode(${r}.hash, 'hex'), ${r}.epoch, ${r}.worker, ${r}.due_at, ${r}.queue, ${r}.priority,
-    ${r}.inbox_seq, ${r}.inbox_done, ${r}.claims)::text`;
+    ${r}.inbox_seq, ${r}.inbox_done, ${r}.claims, ${offered})::text`;
+
+const isOffered = (r: string): string => /* sql */ `
+  exists (select from @.offers o join @.workers w on w.id = o.worker
+           where o.workflow = ${r}.workflow and o.version = ${r}.version and w.lease_until > ${clock})`;
 
 // Opening
 
@@ -221,19 +225,20 @@ export const eventsThere: string = /* sql */ `
  * All of it is one statement, so it is one moment.
  */
 export const history: string = /* sql */ `
-  with r as materialized (select * from @.runs where id = $1),
+  with r as materialized (select * from @.runs where id = $2),
   e as materialized (
     select seq, at, type, causes, data, encode(hash, 'hex') as hash
-      from @.events where run = $1 and seq > $2 order by seq limit $3
+      from @.events where run = $2 and seq > $3 order by seq limit $4
   ),
   i as materialized (
     select json_agg(json_build_array(i.number, i.key, i.kind, i.body, i.at) order by i.number)::text as inbox
       from r
       join @.inbox i on i.run = r.id
      where i.body is not null
-       and coalesce((select max(seq) from e), $2) >= r.seq
+       and coalesce((select max(seq) from e), $3) >= r.seq
   )
-  select -1 as seq, null::bigint as at, null as type, i.inbox as causes, ${runJson("r")} as data, null as hash from r, i
+  select -1 as seq, null::bigint as at, null as type, i.inbox as causes, ${runJson("r", isOffered("r"))} as data, null as hash
+    from r, i
   union all
   select * from e
   order by seq`;
@@ -331,7 +336,8 @@ export const notify: string = /* sql */ `
  * the same statement.
  *
  * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers (in queries of their own, so that the planner
- * sees nothing in their lengths and keeps the plan that it has, which is most of what a claim costs).
+ * sees nothing in their lengths and keeps the plan that it has, which is most of what a claim costs), $9 whether they
+ * are to be kept because they are not those of its last claim.
  */
 export const claimRuns: string = /* sql */ `
   with recursive t as materialized (select ${clock} as now),
@@ -380,6 +386,17 @@ export const claimRuns: string = /* sql */ `
      where $4::bigint is null or w.generation = $4
     returning generation
   ),
+  dropped as (
+    delete from @.offers o
+     where $9::boolean
+       and o.worker = $2
+       and not exists (select from offer g where g.workflow = o.workflow and g.version = o.version)
+  ),
+  kept as (
+    insert into @.offers (workflow, version, worker)
+    select distinct workflow, version, $2 from offer where $9::boolean
+    on conflict do nothing
+  ),
   taken as (
     update @.runs r
        set worker = $2::text,
@@ -388,7 +405,7 @@ export const claimRuns: string = /* sql */ `
       from best b, lease l
      where r.id = b.id
        and l.generation = coalesce($4::bigint, l.generation)
-    returning ${runJson("r")} as row
+    returning ${runJson("r", "true")} as row
   ),
   outlook as materialized (
     select min(n.due_at) as first, min(n.later) as later
@@ -432,6 +449,8 @@ export const takeRunsAway: string = /* sql */ `
    where r.id = h.id
      and r.worker = any($1::text[])`;
 
+export const dropOffers: string = /* sql */ `delete from @.offers where worker = any($1::text[])`;
+
 /** Workers that are gone for long are forgotten; one that comes back all the same learns that it was taken for dead. */
 export const forgetWorkers: string = /* sql */ `
   delete from @.workers w where w.reaped and w.lease_until < ${clock} - 86400000`;
@@ -465,11 +484,15 @@ export const listConditions = {
   cursor: "(r.created_at, r.id) < (?::bigint, ?)",
 } as const;
 
-/** The statement of a list; its last parameter is the limit. */
+/** The statement of a list: $1 is the clock, the last one the limit. */
 export function listRuns(conditions: readonly string[]): string {
-  let count = 0;
+  let count = 1;
   const where = conditions.length === 0 ? "" : `where ${conditions.join(" and ")}`;
-  const text = `select ${runJson("r")} as row from @.runs r ${where} order by r.created_at desc, r.id desc limit ?::int`;
+  const text = /* sql */ `
+    select ${runJson("r", isOffered("r"))} as row
+      from @.runs r ${where}
+     order by r.created_at desc, r.id desc
+     limit ?::int`;
   return text.replace(/\?/g, () => `$${(count += 1)}`);
 }
 

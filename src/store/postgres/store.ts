@@ -150,7 +150,7 @@ class PostgresSchema implements PostgresStore {
   }
 
   history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
-    return this.#use(() => readHistory(this.#db, run, page));
+    return this.#use(() => readHistory(this.#db, run, page, this.#now));
   }
 
   payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
@@ -164,7 +164,7 @@ class PostgresSchema implements PostgresStore {
   }
 
   list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
-    return this.#use(() => readList(this.#db, query));
+    return this.#use(() => readList(this.#db, query, this.#now));
   }
 
   reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {

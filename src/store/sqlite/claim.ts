@@ -10,7 +10,7 @@ import type { Timestamp } from "../../core/event.ts";
 import type { Claimed, ClaimRequest, Offer, RunRow } from "../store.ts";
 import type { Driver, Statements } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
-import { hasLease, reap, renew } from "./lease.ts";
+import { hasLease, reap, renewOffering } from "./lease.ts";
 import { runRowOf } from "./row.ts";
 import { holderOf, leasesEnded, nextDue, nextLeaseEnd, readyRuns, ripenRuns, takeRun } from "./sql.ts";
 
@@ -34,6 +34,8 @@ export class Claims {
   readonly #quiet = new Map<string, Quiet>();
   /** Until when each worker of this process has its lease, as far as known; 0 once it may have been taken away. */
   readonly #leases = new Map<string, Timestamp>();
+  /** What each worker of this process offers, as the file has it as far as known. */
+  readonly #offered = new Map<string, string>();
   /** Workers that lost their lease and have not been told. */
   readonly #lapsed = new Set<string>();
   #releases = 0;
@@ -52,14 +54,16 @@ export class Claims {
     const version = this.#driver.dataVersion();
     const offers = textOf(request.offers);
     const quiet = this.#quiet.get(worker);
-    const leased = (this.#leases.get(worker) ?? 0) - now > leaseMs / 2;
+    // A claim that would only say again what the file has says nothing.
+    const known = this.#offered.get(worker) === offers;
+    const leased = known && (this.#leases.get(worker) ?? 0) - now > leaseMs / 2;
     const unchanged = quiet?.version === version && quiet.releases === this.#releases && quiet.offers === offers;
     if (leased && unchanged && now < quiet.until) return answer([], now, quiet.nextDueAt);
 
     const releases = this.#releases;
     const first = this.#driver.read(() => look(this.#driver, request, now));
     const idle = leased && (!first.work || limit <= 0);
-    const runs = idle ? [] : this.#take(request, now).runs;
+    const runs = idle ? [] : this.#take(request, offers, now).runs;
     const { work, until, nextDueAt } = idle ? first : this.#driver.read(() => look(this.#driver, request, now));
     if (work) this.#quiet.delete(worker);
     else this.#quiet.set(worker, { offers, version, releases, until, nextDueAt });
@@ -75,8 +79,10 @@ export class Claims {
   beaten(worker: string, expired: boolean, until: Timestamp): void {
     this.#leases.set(worker, until);
     this.#lapsed.delete(worker);
-    // What was taken from it is there for all.
-    if (expired) this.#releases++;
+    if (!expired) return;
+    // What was taken from it is there for all, and its new row says nothing of what it offers.
+    this.#releases++;
+    this.#offered.delete(worker);
   }
 
   /** Nobody knows whether a claim or heartbeat of this worker went through, so it begins anew with its next heartbeat. */
@@ -85,14 +91,14 @@ export class Claims {
     this.#lapsed.add(worker);
   }
 
-  #take(request: ClaimRequest, now: Timestamp): Taken {
+  #take(request: ClaimRequest, offers: string, now: Timestamp): Taken {
     const { worker, leaseMs } = request;
     const until = now + leaseMs;
     let meant: Taken | undefined;
     let taken: Taken;
     try {
       taken = this.#driver.write(
-        () => (meant = take(this.#driver, request, now, until)),
+        () => (meant = take(this.#driver, request, offers, now, until)),
         ({ runs }) => holds(this.#driver, worker, runs[0]) && hasLease(this.#driver, worker, until),
       );
     } catch (error) {
@@ -104,6 +110,7 @@ export class Claims {
     for (const id of taken.reaped) if (this.#leases.has(id)) this.#leases.set(id, 0);
     if (!taken.renewed && this.#leases.has(worker)) this.#lapsed.add(worker);
     this.#leases.set(worker, until);
+    this.#offered.set(worker, offers);
     return taken;
   }
 }
@@ -126,9 +133,10 @@ function look(db: Statements, { worker, offers }: ClaimRequest, now: Timestamp):
   };
 }
 
-function take(db: Statements, { worker, offers, limit }: ClaimRequest, now: Timestamp, until: Timestamp): Taken {
+function take(db: Statements, request: ClaimRequest, offering: string, now: Timestamp, until: Timestamp): Taken {
+  const { worker, offers, limit } = request;
   const reaped = reap(db, worker, now);
-  const renewed = renew(db, worker, until);
+  const renewed = renewOffering(db, worker, until, offering);
   const found = new Map<number, { n: number; priority: number; due_at: Timestamp }>();
   for (const { workflow, version, fingerprint } of offers) {
     db.prepare(ripenRuns).run(workflow, version, now);
@@ -139,7 +147,7 @@ function take(db: Statements, { worker, offers, limit }: ClaimRequest, now: Time
   const runs: RunRow[] = [];
   for (const { n } of urgent.slice(0, Math.max(0, limit))) {
     const row = db.prepare(takeRun).get(worker, n);
-    if (row !== undefined) runs.push(runRowOf(row));
+    if (row !== undefined) runs.push(runRowOf(row, true));
   }
   return { runs, reaped, renewed };
 }
@@ -154,7 +162,7 @@ function answer(runs: readonly RunRow[], now: Timestamp, nextDueAt: Timestamp | 
   return nextDueAt === undefined ? { runs, now } : { runs, now, nextDueAt };
 }
 
-/** Offers as one text, to compare them by. */
+/** Offers as one text, to keep them in and to compare them by. */
 function textOf(offers: readonly Offer[]): string {
   return JSON.stringify(offers.map(({ workflow, version, fingerprint }) => [workflow, version, fingerprint]));
 }

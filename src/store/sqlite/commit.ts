@@ -45,10 +45,14 @@ export function commitParts(db: Statements, parts: readonly Commit[], now: Times
 
 /**
  * Whether a transaction with these answers went through: one event of it is there exactly if all of it is. Parts
- * without events are taken to have failed, for repeating those does no harm.
+ * without events are taken to have failed, for repeating those does no harm. Undefined if it was to leave nothing.
  */
-export function haveLanded(db: Statements, parts: readonly Commit[], results: readonly CommitResult[]): boolean {
-  if (!results.some((result) => result.ok)) return true;
+export function haveLanded(
+  db: Statements,
+  parts: readonly Commit[],
+  results: readonly CommitResult[],
+): boolean | undefined {
+  if (!results.some((result) => result.ok)) return undefined;
   const i = parts.findIndex((part, at) => part.events.length > 0 && results[at]?.ok === true);
   const part = parts[i];
   return part !== undefined && isThere(db, part);

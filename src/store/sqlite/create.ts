@@ -17,10 +17,10 @@ export function createRuns(db: Statements, runs: readonly NewRun[], now: Timesta
   return runs.map((run) => createRun(db, run, now));
 }
 
-/** Whether runs that were answered as created are there. */
-export function haveLanded(db: Statements, created: readonly Created[]): boolean {
+/** Whether runs that were answered as created are there; undefined if none were. */
+export function haveLanded(db: Statements, created: readonly Created[]): boolean | undefined {
   const first = created.find((run) => run.created);
-  return first === undefined || db.prepare(eventHash).get(first.id, 0) !== undefined;
+  return first === undefined ? undefined : db.prepare(eventHash).get(first.id, 0) !== undefined;
 }
 
 function createRun(db: Statements, run: NewRun, now: Timestamp): Created {

@@ -14,7 +14,7 @@ import { failureOf, isFatal, isFull } from "./failure.ts";
 import type { OpenOptions } from "./open.ts";
 import { openDatabase } from "./open.ts";
 import type { Place } from "./place.ts";
-import { displaced, isInPlace, placeOf } from "./place.ts";
+import { displaced, filesOpen, isInPlace, logOpened, placeOf } from "./place.ts";
 
 export type DriverOptions = OpenOptions & {
   /** Carries out each COMMIT. Tests throw from it, before or after: the store cannot know whether it went through. */
@@ -63,6 +63,11 @@ export class Driver implements Statements {
     return result;
   }
 
+  /** Runs `work`, which is a single statement: that sees one snapshot by itself. */
+  readOnce<T>(work: () => T): T {
+    return this.#attempt(work);
+  }
+
   /**
    * Runs `work` in a transaction that holds the write lock from its beginning.
    *
@@ -88,7 +93,7 @@ export class Driver implements Statements {
 
   #expectInPlace(): void {
     if (this.#place === undefined) return;
-    const now = placeOf(this.path);
+    const now = placeOf(this.path, this.#place);
     if (isInPlace(this.#place, now)) {
       this.#place = now;
       return;
@@ -128,8 +133,12 @@ export class Driver implements Statements {
       // What was open before must be what is opened again; above all, no empty file may be made in its stead.
       if (this.#place !== undefined && !isInPlace(this.#place, placeOf(this.path))) throw displaced(this.path);
       try {
+        const before = filesOpen();
         this.#database = openDatabase(this.#options);
-        if (this.path !== ":memory:") this.#place = { ...placeOf(this.path) };
+        if (this.path !== ":memory:") {
+          const link = logOpened(this.path, before);
+          this.#place = { ...placeOf(this.path), ...(link === undefined ? {} : { link }) };
+        }
         this.#opened = true;
       } catch (error) {
         throw failureOf(error, this.path, this.#opened);

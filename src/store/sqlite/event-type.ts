@@ -37,6 +37,7 @@ const types = [
   "cancel.requested",
   "child.started",
   "child.ended",
+  "run.patched",
 ] as const satisfies readonly EventType[];
 
 const numbers: ReadonlyMap<string, number> = new Map(types.map((type, i) => [type, i]));

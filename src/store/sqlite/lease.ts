@@ -6,7 +6,17 @@
 import type { Timestamp } from "../../core/event.ts";
 import type { Heartbeat } from "../store.ts";
 import type { Statements } from "./driver.ts";
-import { deleteWorker, insertWorker, leaseEnd, leasesEnded, news, renewLease, takeRunsAway } from "./sql.ts";
+import {
+  deleteWorker,
+  insertOffering,
+  insertWorker,
+  leaseEnd,
+  leasesEnded,
+  news,
+  offerLease,
+  renewLease,
+  takeRunsAway,
+} from "./sql.ts";
 
 /** Takes the runs of other workers whose lease has run out. Their epoch rises at once, so they cannot append any more. */
 export function reap(db: Statements, worker: string, now: Timestamp): readonly string[] {
@@ -18,11 +28,15 @@ export function reap(db: Statements, worker: string, now: Timestamp): readonly s
   return ended.map(({ id }) => id);
 }
 
-/**
- * Renews the lease of a worker that claims, and says whether there was one; if not, it is made. One that has run out
- * but was not taken away goes on: nobody else has got its runs.
- */
-export function renew(db: Statements, worker: string, until: Timestamp): boolean {
+/** Renews the lease of a worker that claims, with what it offers, and says whether there was one; if not, it is made. */
+export function renewOffering(db: Statements, worker: string, until: Timestamp, offers: string): boolean {
+  if (db.prepare(offerLease).run(until, offers, worker).changes === 1) return true;
+  db.prepare(insertOffering).run(worker, until, offers);
+  return false;
+}
+
+/** As above, for a worker that reports. A lease that has run out but was not taken away goes on: nobody got its runs. */
+function renew(db: Statements, worker: string, until: Timestamp): boolean {
   if (db.prepare(renewLease).run(until, worker).changes === 1) return true;
   db.prepare(insertWorker).run(worker, until);
   return false;

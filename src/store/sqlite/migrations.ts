@@ -120,6 +120,12 @@ create table workers (
 );
 `,
   },
+  {
+    id: 2,
+    breaking: false,
+    // What the worker offered with its last claim, as `Claims` writes it.
+    sql: /* sql */ `alter table workers add column offers text not null default '[]'`,
+  },
 ];
 
 /**

@@ -43,7 +43,7 @@ export type EventColumns = {
   hash: Uint8Array;
 };
 
-export function runRowOf(row: Row): RunRow {
+export function runRowOf(row: Row, offered: boolean): RunRow {
   const columns = row as RunColumns;
   return {
     id: columns.id,
@@ -57,6 +57,7 @@ export function runRowOf(row: Row): RunRow {
     inbox: columns.inbox_seq,
     inboxDone: columns.inbox_done,
     claims: columns.claims,
+    offered,
   };
 }
 

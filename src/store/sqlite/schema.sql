@@ -115,4 +115,4 @@ create table emitted (
 create table workers (
   id          text    primary key,
   lease_until integer not null
-);
+, offers text not null default '[]');

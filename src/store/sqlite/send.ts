@@ -20,10 +20,10 @@ export function sendMessages(db: Statements, messages: readonly Message[], now: 
   });
 }
 
-/** Whether messages that were answered as accepted are there. */
-export function haveLanded(db: Statements, sent: readonly Sent[]): boolean {
+/** Whether messages that were answered as accepted are there; undefined if none were. */
+export function haveLanded(db: Statements, sent: readonly Sent[]): boolean | undefined {
   const first = sent.find((message) => message.accepted);
-  return first === undefined || db.prepare(messageOf).get(first.run, first.key) !== undefined;
+  return first === undefined ? undefined : db.prepare(messageOf).get(first.run, first.key) !== undefined;
 }
 
 function sendMessage(db: Statements, { run, key, kind, body }: Message, now: Timestamp): Sent["reason"] | undefined {

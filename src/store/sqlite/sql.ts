@@ -79,7 +79,7 @@ export const insertPayloadUse: string = /* sql */ `
 export const payloadText: string = /* sql */ `select text from payloads where digest = ?`;
 
 export const eventsAfter: string = /* sql */ `
-  select seq, at, type, causes, data, hash
+  select seq, at, type, causes, data, lower(hex(hash))
     from events
    where run = ?
      and seq > ?
@@ -148,6 +148,9 @@ export const nextLeaseEnd: string = /* sql */ `select min(lease_until) as at fro
 export const leaseEnd: string = /* sql */ `select lease_until from workers where id = ?`;
 export const renewLease: string = /* sql */ `update workers set lease_until = ? where id = ?`;
 export const insertWorker: string = /* sql */ `insert into workers (id, lease_until) values (?, ?)`;
+export const offerLease: string = /* sql */ `update workers set lease_until = ?, offers = ? where id = ?`;
+export const insertOffering: string = /* sql */ `insert into workers (id, lease_until, offers) values (?, ?, ?)`;
+export const offersHeld: string = /* sql */ `select distinct offers from workers where lease_until > ?`;
 export const deleteWorker: string = /* sql */ `delete from workers where id = ?`;
 
 export const takeRunsAway: string = /* sql */ `
@@ -163,6 +166,12 @@ export const news: string = /* sql */ `
    where worker = ?
      and inbox_seq > inbox_done
    order by n`;
+
+/** Each worker with the number of runs that it holds. */
+export const workersHeld: string = /* sql */ `
+  select id, lease_until, (select count(*) from runs where worker = workers.id) as runs
+    from workers
+   order by lease_until desc, id`;
 
 // Claims
 
@@ -209,6 +218,7 @@ export const holderOf: string = /* sql */ `select worker, epoch from runs where 
 
 /** Conditions of `list`, joined by `and` as the query has them. */
 export const listConditions = {
+  id: "id = ?",
   ids: "id in (select value from json_each(?))",
   workflow: "workflow = ?",
   status: "status = ?",
@@ -266,6 +276,8 @@ const feedWindow = (condition: string): string => /* sql */ `
 export const feedOfFamily: string = feedWindow("ifnull(r.family, r.id) = ?");
 export const feedOfWorkflow: string = feedWindow("r.workflow = ?");
 export const feedOfWorkflowAndFamily: string = feedWindow("r.workflow = ? and ifnull(r.family, r.id) = ?");
+
+export const newestEvent: string = /* sql */ `select at from events order by position desc limit 1`;
 
 // Prune
 

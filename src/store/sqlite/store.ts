@@ -1,11 +1,13 @@
 /**
  * The store on SQLite: one file (and its -wal and -shm beside it while it is in use) on one machine, for one process or
- * several. Each method does its work in one go, begin to commit, and then answers; there is nothing to wait for.
+ * several. Each method does its work in one go, begin to commit, and then answers; only what creates runs waits to
+ * the end of the turn, for others to join in.
  */
 import { resolve } from "node:path";
 
 import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
+import type { Finding, Inspectable } from "../inspection.ts";
 import type {
   Claimed,
   ClaimRequest,
@@ -33,7 +35,9 @@ import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
+import { Group } from "./group.ts";
 import { readHistory, readPayloads } from "./history.ts";
+import { inspect } from "./inspect.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
 import { haveGone, pruneRuns } from "./prune.ts";
@@ -50,12 +54,12 @@ export type SqliteOptions = {
   synchronous?: "full" | "normal";
   /** How long a file that another process writes to is waited for, in milliseconds; 5000 by default. */
   busyMs?: number;
-  /** The store's clock, in milliseconds since 1970, for tests; `Date.now` by default. */
+  /** The store's clock, in milliseconds since 1970, for tests; by default `Date.now`, or a test's clock of the Stemma. */
   now?: () => number;
 };
 
-/** A store that can also end with `await using`. */
-export type SqliteStore = Store & AsyncDisposable;
+/** A store that can also end with `await using`, and look at itself. */
+export type SqliteStore = Store & Inspectable & AsyncDisposable;
 
 /**
  * A store in one SQLite file. It is opened with the first call, and opened again by itself after an error of the disk.
@@ -74,7 +78,7 @@ export function sqlite(options: string | SqliteOptions): SqliteStore {
 
 /** As `sqlite`, with a fault point for tests: `commit` may throw, and nobody knows whether the commit was made. */
 export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "commit">): SqliteStore {
-  const { path, synchronous = "full", busyMs = 5000, now = Date.now } = options;
+  const { path, synchronous = "full", busyMs = 5000, now } = options;
   if (path === "" || path.startsWith("file:")) {
     throw new StemmaError("usage.invalid", `Expected a path of a file or ":memory:", got "${path}".`);
   }
@@ -89,26 +93,32 @@ export function sqliteWith(options: SqliteOptions, faults: Pick<DriverOptions, "
 class SqliteFile implements SqliteStore {
   readonly name: string;
   readonly #driver: Driver;
-  readonly #now: () => Timestamp;
+  readonly #group: Group;
+  #now: () => Timestamp;
+  /** Who said where time comes from: nobody, whoever opened the store, or the clock of a test. */
+  #timedBy: "nobody" | "options" | "clock";
   readonly #claims: Claims;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
 
-  constructor(driver: Driver, now: () => Timestamp) {
+  constructor(driver: Driver, now: (() => Timestamp) | undefined) {
     this.name = `sqlite ${driver.path}`;
     this.#driver = driver;
-    this.#now = now;
+    this.#group = new Group(driver);
+    this.#now = now ?? Date.now;
+    this.#timedBy = now === undefined ? "nobody" : "options";
     this.#claims = new Claims(driver);
   }
 
   async create(runs: readonly NewRun[]): Promise<readonly Created[]> {
     const db = this.#use();
-    const created = db.write(
-      () => createRuns(db, runs, this.#now()),
-      (result) => runsHaveLanded(db, result),
-    );
-    this.#claims.released();
-    return created;
+    return this.#group.join({
+      work: () => {
+        this.#claims.released();
+        return createRuns(db, runs, this.#now());
+      },
+      landed: (result) => runsHaveLanded(db, result),
+    });
   }
 
   async claim(request: ClaimRequest): Promise<Claimed> {
@@ -142,10 +152,10 @@ class SqliteFile implements SqliteStore {
   async commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
     const db = this.#use();
     try {
-      const results = db.write(
-        () => commitParts(db, parts, this.#now()),
-        (answers) => partsHaveLanded(db, parts, answers),
-      );
+      const results = this.#group.now({
+        work: () => commitParts(db, parts, this.#now()),
+        landed: (answers) => partsHaveLanded(db, parts, answers),
+      });
       if (parts.some((part) => part.release ?? part.create ?? part.send)) this.#claims.released();
       return this.#unsure.size === 0 ? results : results.map((result, i) => this.#sure(parts[i] as Commit, result));
     } catch (error) {
@@ -156,7 +166,7 @@ class SqliteFile implements SqliteStore {
 
   async history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
     const db = this.#use();
-    return db.read(() => readHistory(db, run, page));
+    return db.read(() => readHistory(db, run, page, this.#now()));
   }
 
   async payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
@@ -166,17 +176,19 @@ class SqliteFile implements SqliteStore {
 
   async send(messages: readonly Message[]): Promise<readonly Sent[]> {
     const db = this.#use();
-    const sent = db.write(
-      () => sendMessages(db, messages, this.#now()),
-      (result) => messagesHaveLanded(db, result),
-    );
+    const sent = this.#group.now({
+      work: () => sendMessages(db, messages, this.#now()),
+      landed: (result) => messagesHaveLanded(db, result),
+    });
     this.#claims.released();
     return sent;
   }
 
   async list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     const db = this.#use();
-    return db.read(() => readList(db, query));
+    // Several statuses are several statements, which must see the same runs; a single statement needs no transaction.
+    if (query.status !== undefined) return db.read(() => readList(db, query, this.#now()));
+    return db.readOnce(() => readList(db, query, this.#now()));
   }
 
   async reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>> {
@@ -199,7 +211,24 @@ class SqliteFile implements SqliteStore {
     );
   }
 
+  keepTime(now: () => Timestamp): void {
+    if (this.#timedBy === "options" || this.#now === now) return;
+    if (this.#timedBy === "clock") {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected all that use ${this.name} to be on one clock, got a second one. Give the same to each.`,
+      );
+    }
+    this.#now = now;
+    this.#timedBy = "clock";
+  }
+
+  async inspect(): Promise<readonly Finding[]> {
+    return inspect(this.#use(), this.#now);
+  }
+
   async close(): Promise<void> {
+    this.#group.flush();
     this.#driver.close();
   }
 

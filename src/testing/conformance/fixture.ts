@@ -162,7 +162,7 @@ export async function accept(store: Store, row: RunRow, part: Commit): Promise<R
   return after(row, part);
 }
 
-function buildRun(now: Timestamp, options: RunOptions): NewRun {
+export function buildRun(now: Timestamp, options: RunOptions): NewRun {
   const { id = newRunId(now), workflow = offer.workflow, version = offer.version, tags, steps = [] } = options;
   const { origin = { kind: "new" }, family = id, input = { inline: { order: 17 } }, payloads = [] } = options;
   const data = { workflow, version, input, origin, family, seed: id, ...(tags === undefined ? {} : { tags }) };

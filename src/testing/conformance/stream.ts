@@ -45,6 +45,7 @@ export function streamGuarantees(check: Check): void {
     const values: Emitted[] = [
       { stream: "tokens", step: "items/3/ask#2", attempt: 2, text: '{"a":"\\u0000 é 🧬 \\" \'"}' },
       { stream: "tokens", step: "", attempt: 1, text: "null" },
+      { stream: "tokens", step: "ask", attempt: 3, text: "" },
       { stream: "tokens", step: "'; drop table runs; --", attempt: 1, text: '"\\ud800"' },
     ];
     await accept(store, row, part(row, [], { emit: values }));

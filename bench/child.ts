@@ -1,0 +1,39 @@
+/**
+ * One measurement in a process of its own:
+ *
+ *     node bench/child.ts PROGRAM 'JSON of its arguments'
+ *
+ * It prints its figures as one line of JSON. Whatever else it has to say goes to stderr.
+ */
+import { rememberConnections } from "./connections.ts";
+import { floor, floorAlone, floorLong } from "./program/floor.ts";
+import { dying, long, readRows, resume } from "./program/long.ts";
+import { alone, blocked, cost, load } from "./program/stemma.ts";
+
+const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
+  alone,
+  blocked,
+  cost,
+  dying,
+  floor,
+  floorAlone,
+  floorLong,
+  load,
+  long,
+  readRows,
+  resume,
+};
+
+async function main(name = "", args = "{}"): Promise<void> {
+  const program = Object.hasOwn(programs, name) ? programs[name] : undefined;
+  if (program === undefined) throw new Error(`Expected one of ${Object.keys(programs).join(", ")}, got ${name}.`);
+  // Whoever started this is gone: nobody else would ever end it.
+  process.once("disconnect", () => process.exit());
+  process.channel?.unref();
+  rememberConnections();
+  const figures = await program(JSON.parse(args) as never);
+  console.log(JSON.stringify(figures));
+  process.exit();
+}
+
+await main(process.argv[2], process.argv[3]);

@@ -1,0 +1,83 @@
+/**
+ * The hash of a stored event, from its texts as they are stored. They are canonical already, so nothing has to be read
+ * and written again: only the inline values, which enter the hash by their digests, are looked for and replaced.
+ */
+import type { StoredEvent } from "./chain.ts";
+import { valueFields } from "./chain.ts";
+import type { Digest } from "./event.ts";
+import type { Hash } from "./identity.ts";
+import { utf8Length } from "./json.ts";
+
+const inline = '{"inline":';
+const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
+
+/**
+ * What `chainHash` gives for the event that these texts stand for, if they are as `seal` wrote them; for any other text
+ * the hash differs from the recorded one.
+ */
+export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent): Digest {
+  const { seq, at, type, causes, data } = stored;
+  return hash(
+    `${previous}{"at":${at},"causes":${causes},"data":${sealedText(hash, data)},"seq":${seq},"type":${JSON.stringify(type)}}`,
+  );
+}
+
+/** The text with the inline values of its own named places (not of what is nested in them) replaced by digests. */
+function sealedText(hash: Hash, text: string): string {
+  if (!text.includes(inline)) return text;
+  let result = "";
+  let copied = 0;
+  // The object's brace, then name, colon and value of each member, with a comma or the last brace behind it.
+  for (let at = 1; text.charCodeAt(at) === quote; at += 1) {
+    const colon = stringEnd(text, at);
+    const start = colon + 1;
+    const end = valueEnd(text, start);
+    if (colon < 0 || end < 0) break;
+    if (text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1))) {
+      const from = start + inline.length;
+      // Whatever is not exactly an inline value counts as it stands.
+      if (valueEnd(text, from) === end - 1) {
+        const value = text.slice(from, end - 1);
+        result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
+        copied = end;
+      }
+    }
+    at = end;
+    if (text.charCodeAt(at) !== comma) break;
+  }
+  return result + text.slice(copied);
+}
+
+/** Where the JSON value that begins at `start` ends; -1 where it does not. */
+function valueEnd(text: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) {
+      at = stringEnd(text, at) - 1;
+      if (at < 0) return -1;
+      if (depth === 0) return at + 1;
+    } else if (unit === openBrace || unit === openBracket) {
+      depth += 1;
+    } else if (unit === closeBrace || unit === closeBracket) {
+      // A number or a word has no end of its own: it ends before what separates it from the next.
+      if (depth === 0) return at;
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    } else if (unit === comma && depth === 0) {
+      return at;
+    }
+  }
+  return -1;
+}
+
+/** Behind the quote that ends the string whose first quote is at `start`; -1 where there is none. */
+function stringEnd(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let escapes = 0;
+    while (text.charCodeAt(end - 1 - escapes) === backslash) escapes += 1;
+    if (escapes % 2 === 0) return end + 1;
+  }
+  return -1;
+}
