@@ -98,7 +98,8 @@ function unprivileged(): Owner {
   const users = readFileSync("/etc/passwd", "utf8")
     .split("\n")
     .map((line) => line.split(":"));
-  const [, , uid, gid] = ["postgres", "nobody"].map((name) => users.find(([user]) => user === name)).find(Boolean) ?? [];
+  const [, , uid, gid] =
+    ["postgres", "nobody"].map((name) => users.find(([user]) => user === name)).find(Boolean) ?? [];
   if (uid === undefined || gid === undefined) throw new Error("Expected a user postgres or nobody in /etc/passwd.");
   return { uid: Number(uid), gid: Number(gid) };
 }

@@ -15,7 +15,7 @@ import { addTo } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { runRowOf } from "./row.ts";
-import { beat, claimRuns, dropOffers, forgetWorkers, markDead, takeRunsAway } from "./sql.ts";
+import { beat, claimRuns, dropOffers, forgetWorkers, markDead, takeRunsAway } from "./sql-claim.ts";
 
 /** What a claim that found nothing rests on. */
 type Quiet = {

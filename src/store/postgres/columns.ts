@@ -36,14 +36,16 @@ export function appendColumns(all: readonly Appended[]): { events: unknown[][]; 
       used.set(digest, true);
       addTo(payloads, run, digest, text);
     }
-    const keys = reuse === undefined || reuse.length === 0 ? undefined : new Map(reuse.map((hit) => [hit.seq, hit.key]));
+    const keys =
+      reuse === undefined || reuse.length === 0 ? undefined : new Map(reuse.map((hit) => [hit.seq, hit.key]));
     for (const [i, event] of appended.entries()) {
       expectSeq(event, seq + i);
       const key = keys?.get(event.seq);
       const number = key === undefined ? null : reuseNumber(family, key);
       addTo(events, run, event.seq, event.at, event.type, event.causes, event.data, expectDigest(event.hash), number);
       if (!event.data.includes(payloadMark)) continue;
-      for (const [, digest] of event.data.matchAll(payloadNamed)) if (!used.has(digest as Digest)) used.set(digest as Digest, false);
+      for (const [, digest] of event.data.matchAll(payloadNamed))
+        if (!used.has(digest as Digest)) used.set(digest as Digest, false);
     }
     for (const [digest, isBrought] of used) addTo(uses, run, digest, isBrought);
   }
@@ -72,5 +74,11 @@ export function expectDigest(digest: Digest): Digest {
 /** The first 128 bits of SHA-256 over family and key, as PostgreSQL writes a uuid. No two keys will ever share them. */
 export function reuseNumber(family: RunId, key: Digest): string {
   const digits = hash("sha256", `${family} ${key}`, "hex");
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20, 32)].join("-");
+  return [
+    digits.slice(0, 8),
+    digits.slice(8, 12),
+    digits.slice(12, 16),
+    digits.slice(16, 20),
+    digits.slice(20, 32),
+  ].join("-");
 }

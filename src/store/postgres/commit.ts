@@ -149,7 +149,11 @@ function claimsForgotten({ progress, release }: Commit): number {
   return release === undefined ? 0 : 1;
 }
 
-async function append(db: Runner, { parts, sql, columns }: Wave, now: number | null): Promise<Map<Commit, CommitResult>> {
+async function append(
+  db: Runner,
+  { parts, sql, columns }: Wave,
+  now: number | null,
+): Promise<Map<Commit, CommitResult>> {
   const rows = await db.query<Answer>(sql, [now, ...columns]);
   const answers = new Map(rows.map((row) => [row.run, row]));
   return new Map(parts.map((part) => [part, resultOf(part, answers.get(part.run))]));

@@ -14,15 +14,18 @@ import { createRuns as createRunsSql, createRunsWithPayloads, runsThere } from "
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
 export type Creation = {
-  runs: readonly NewRun[];
+  /** For each run that was given the one that it is the same as: itself, or an earlier one. */
+  same: readonly NewRun[];
+  /** Of runs that are the same run the first. */
   first: readonly NewRun[];
   sql: string;
   columns: readonly unknown[][];
 };
 
 export function creationOf(runs: readonly NewRun[]): Creation {
-  // Of runs that are the same run the first is the one; in the order of what could clash, as others do it too.
-  const first = [...new Set(runs.map((run) => sameAs(runs, run)))].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  const same = sameRuns(runs);
+  // In the order of what could clash, as others do it too.
+  const first = [...new Set(same)].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
   const columns: unknown[][] = Array.from({ length: 18 }, () => []);
   const tags: unknown[][] = [[], []];
   for (const run of first) {
@@ -56,7 +59,7 @@ export function creationOf(runs: readonly NewRun[]): Creation {
     first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
   );
   const sql = payloads.length > 0 ? createRunsWithPayloads : createRunsSql;
-  return { runs, first, sql, columns: [...columns, ...tags, ...events, ...payloads] };
+  return { same, first, sql, columns: [...columns, ...tags, ...events, ...payloads] };
 }
 
 /**
@@ -65,16 +68,15 @@ export function creationOf(runs: readonly NewRun[]): Creation {
  */
 export async function createRuns(
   db: Runner,
-  { runs, first, sql, columns }: Creation,
+  { same, first, sql, columns }: Creation,
   now: number | null,
   ours: boolean = false,
 ): Promise<readonly Created[]> {
-  if (runs.length === 0) return [];
+  if (same.length === 0) return [];
   const made = new Set((await db.query<{ run: RunId }>(sql, [now, ...columns])).map(({ run }) => run));
   const known = made.size === first.length ? new Map<NewRun, Created>() : await findThere(db, first, made, ours);
   const told = new Set<NewRun>();
-  return runs.map((run) => {
-    const one = sameAs(runs, run);
+  return same.map((one) => {
     const created = known.get(one) ?? { id: one.id, created: true };
     if (!told.has(one)) {
       told.add(one);
@@ -107,16 +109,18 @@ async function findThere(
   throw new StemmaError("store.busy", `Run ${missing.id} was removed while it was being created. Try again.`);
 }
 
-/** The first of these runs that is the same run as this one, by id or by (workflow, idempotency key). */
-function sameAs(runs: readonly NewRun[], run: NewRun): NewRun {
-  if (runs.length === 1) return run;
-  const key = run.idempotencyKey;
-  const same = runs.find(
-    (other) =>
-      other.id === run.id ||
-      (key !== undefined && other.idempotencyKey === key && other.state.workflow === run.state.workflow),
-  );
-  return same ?? run;
+/** For each run the first of them that is the same run, by id or by (workflow, idempotency key). */
+function sameRuns(runs: readonly NewRun[]): NewRun[] {
+  const byId = new Map<string, NewRun>();
+  const byKey = new Map<string, NewRun>();
+  return runs.map((run) => {
+    const { id, state, idempotencyKey } = run;
+    const key = idempotencyKey === undefined ? undefined : JSON.stringify([state.workflow, idempotencyKey]);
+    const one = byId.get(id) ?? (key === undefined ? undefined : byKey.get(key)) ?? run;
+    byId.set(id, one);
+    if (key !== undefined) byKey.set(key, one);
+    return one;
+  });
 }
 
 function placeOf({ id, state, idempotencyKey }: NewRun): string {

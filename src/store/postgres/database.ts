@@ -12,7 +12,8 @@ import { hash } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import { failureOf, isConnectionLost, isPassing } from "./failure.ts";
 import { migrate } from "./migrations.ts";
-import type { Client, Place, Pool, PoolClient, Queryable } from "./place.ts";
+import type { Queryable } from "../store.ts";
+import type { Client, Place, Pool, PoolClient } from "./place.ts";
 import type { Row, Runner } from "./runner.ts";
 import { connectionSettings } from "./sql.ts";
 
@@ -50,6 +51,8 @@ export class Database {
   readonly #faults: Faults;
   readonly #texts = new Map<string, { text: string; name: string }>();
   readonly #checked = new WeakSet<object>();
+  #sends = 0;
+  #doublings = 0;
   #opening: Promise<Pool> | undefined;
   #own = false;
   #closed = false;
@@ -99,7 +102,10 @@ export class Database {
     return this.#attempt(async (client, sent) => {
       sent(false);
       // A process that is stopped between two statements must not hold its locks for good.
-      await client.query({ text: "begin; set local idle_in_transaction_session_timeout = 5000", query_timeout: answerMs });
+      await client.query({
+        text: "begin; set local idle_in_transaction_session_timeout = 5000",
+        query_timeout: answerMs,
+      });
       try {
         const result = await work({ query: (text, values = []) => this.#send(client, text, values) });
         const end = async (): Promise<void> => {
@@ -233,7 +239,10 @@ export class Database {
       const version = Math.floor(found.version / 10_000);
       throw new StemmaError("usage.invalid", `Expected PostgreSQL ${versionMin} or newer, found ${version} (${name}).`);
     }
-    for (const [setting, value] of Object.entries({ synchronous_commit: found.synchronous_commit, fsync: found.fsync })) {
+    for (const [setting, value] of Object.entries({
+      synchronous_commit: found.synchronous_commit,
+      fsync: found.fsync,
+    })) {
       if (value !== "off") continue;
       throw new StemmaError(
         "store.not_durable",
@@ -264,13 +273,20 @@ export class Database {
     return rows as R[];
   }
 
-  /** The statement with its schema, and a name that no other text has: a pool may serve several stores. */
+  /**
+   * The statement with its schema, and a name that no other text has: a pool may serve several stores. The name changes
+   * whenever as much has been sent as ever before. A plan is made for tables as large as they are then and kept, and one
+   * that reads the whole of a new, empty table would be kept until the server next looks at how large it has become.
+   */
   #prepare(text: string): { text: string; name: string } {
+    const doublings = 32 - Math.clz32((this.#sends += 1) >> 9);
+    if (doublings !== this.#doublings) this.#texts.clear();
+    this.#doublings = doublings;
     let known = this.#texts.get(text);
     if (known === undefined) {
       const { schema } = this.place;
       const full = text.replaceAll("@.", `"${schema}".`).replaceAll("@@", `"${schema}"`);
-      known = { text: full, name: `stemma_${hash("sha256", full, "hex").slice(0, 24)}` };
+      known = { text: full, name: `stemma_${hash("sha256", full, "hex").slice(0, 24)}_${doublings}` };
       this.#texts.set(text, known);
     }
     return known;

@@ -107,10 +107,14 @@ export function failureOf(
   const unknown = sent && isConnectionLost(error);
   const data = { ...(state === undefined ? {} : { sqlState: state }), ...(unknown ? { outcome: "unknown" } : {}) };
   const code = state === undefined ? "" : ` (${state})`;
-  return new StemmaError(meaning.code, `PostgreSQL could not be used (${name}): ${meaning.what}${code}. ${meaning.advice}`, {
-    data,
-    cause: error,
-  });
+  return new StemmaError(
+    meaning.code,
+    `PostgreSQL could not be used (${name}): ${meaning.what}${code}. ${meaning.advice}`,
+    {
+      data,
+      cause: error,
+    },
+  );
 }
 
 /** Whether nobody can tell if what failed with this error was done. */

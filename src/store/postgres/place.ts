@@ -3,9 +3,7 @@
  * connection is needed, so a program that never comes that far need not have it.
  */
 import { StemmaError } from "../../core/error.ts";
-
-/** What `createIn` needs of a client: a `pg` Client or PoolClient in a transaction of the user's own. */
-export type Queryable = { query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> };
+import type { Queryable } from "../store.ts";
 
 /** A client that was taken out of a pool. */
 export type PooledClient = Queryable & { release(destroy?: boolean): void };
@@ -44,7 +42,11 @@ export type Client = {
 };
 export type PoolClient = Client & { release(destroy?: boolean): void };
 export type ListenClient = Client & { connect(): Promise<unknown>; end(): Promise<void> };
-export type Pool = { connect(): Promise<PoolClient>; end(): Promise<void>; on(event: string, listener: () => void): unknown };
+export type Pool = {
+  connect(): Promise<PoolClient>;
+  end(): Promise<void>;
+  on(event: string, listener: () => void): unknown;
+};
 
 export type QueryConfig = {
   text: string;
@@ -77,7 +79,7 @@ export function placeOf(given: string | PostgresPool | PostgresOptions): Place {
   if (typeof schema !== "string" || !schemaShape.test(schema) || schema.startsWith("pg_")) {
     throw new StemmaError(
       "usage.invalid",
-      `Expected schema to be a name of lower-case letters, digits and _ (at most 63, not beginning with a digit or pg_), got ${JSON.stringify(String(schema).slice(0, 80))}.`,
+      `Expected schema to be a name of lower-case letters, digits and _ (at most 63, not beginning with a digit or pg_), got ${JSON.stringify(schema).slice(0, 80)}.`,
     );
   }
   if (!Number.isInteger(idleMs) || idleMs < 0) {
@@ -109,11 +111,11 @@ function atUrl(url: string, schema: string, connections: number): Pick<Place, "n
     name: `postgres ${where} schema ${schema}`,
     async open() {
       const { Pool } = await loadPg();
-      return { pool: new Pool(config) as unknown as Pool, own: true };
+      return { pool: new Pool(config), own: true };
     },
     async single() {
       const { Client } = await loadPg();
-      return new Client(config) as unknown as ListenClient;
+      return new Client(config);
     },
   };
 }
@@ -125,10 +127,7 @@ type KnownPool = {
 
 function ofPool(pool: PostgresPool | undefined, schema: string): Pick<Place, "name" | "open" | "single"> {
   if (typeof pool?.connect !== "function") {
-    throw new StemmaError(
-      "usage.invalid",
-      "Expected the URL of a PostgreSQL database, or a Pool of pg, got neither.",
-    );
+    throw new StemmaError("usage.invalid", "Expected the URL of a PostgreSQL database, or a Pool of pg, got neither.");
   }
   const { options = {}, Client } = pool as KnownPool;
   const { host = "localhost", port = 5432, database = "", connectionString } = options;
@@ -159,10 +158,12 @@ function whereOf(url: string): string {
   return `${host}:${parsed.port || "5432"}${parsed.pathname}`;
 }
 
-async function loadPg(): Promise<{ Pool: new (config: object) => unknown; Client: new (config: object) => unknown }> {
+type Pg = { Pool: new (config: object) => Pool; Client: new (config: object) => ListenClient };
+
+async function loadPg(): Promise<Pg> {
   try {
     const { default: pg } = await import("pg");
-    return pg;
+    return pg as unknown as Pg;
   } catch (error) {
     if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
     throw new StemmaError("usage.invalid", "stemma/postgres needs the package pg beside it: npm install pg.", {

@@ -35,9 +35,8 @@ type RestOfState = Omit<RunState, "workflow" | "version" | "family" | "status" |
 export type EventColumns = { seq: number; at: number; type: string; causes: string; data: string; hash: string };
 
 export function runRowOf(json: string): RunRow {
-  const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] = JSON.parse(
-    json,
-  ) as RunColumns;
+  const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] =
+    JSON.parse(json) as RunColumns;
   const [dueAt, queue, priority, inbox, inboxDone, claims, offered] = place;
   return {
     id,

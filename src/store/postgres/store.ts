@@ -23,20 +23,23 @@ import type {
   Producer,
   Pruned,
   PruneRequest,
+  Queryable,
   RunRow,
   Sent,
   Store,
 } from "../store.ts";
 import { Claims } from "./claim.ts";
 import { commitParts, landedParts } from "./commit.ts";
+import type { Creation } from "./create.ts";
 import { createRuns, creationOf } from "./create.ts";
 import type { Faults } from "./database.ts";
 import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
+import { Gather } from "./gather.ts";
 import { readHistory, readPayloads } from "./history.ts";
 import { readList } from "./list.ts";
-import type { PostgresOptions, PostgresPool, Queryable } from "./place.ts";
+import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
 import { pruneRuns } from "./prune.ts";
 import { readReusable } from "./reuse.ts";
@@ -45,17 +48,8 @@ import { sendMessages } from "./send.ts";
 import { Sequencer } from "./sequencer.ts";
 import { Wake } from "./wake.ts";
 
-/** A store that can also end with `await using`, and create runs in a transaction of the user's own. */
-export type PostgresStore = Store &
-  AsyncDisposable & {
-    /**
-     * Creates runs in a transaction that the caller has begun on `client` and ends. They are there, and worked on, from
-     * its COMMIT on, and never if it is rolled back.
-     *
-     * @throws StemmaError like `create`; the caller's transaction is then spoilt, as after any error in it
-     */
-    createIn(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]>;
-  };
+/** A store that can also end with `await using`. */
+export type PostgresStore = Store & AsyncDisposable & Required<Pick<Store, "createIn" | "onWake">>;
 
 /**
  * A store in a PostgreSQL database, version 15 or newer; needs the package `pg`. It connects with the first call, makes
@@ -88,6 +82,7 @@ class PostgresSchema implements PostgresStore {
   readonly #db: Database;
   readonly #claims: Claims;
   readonly #sequencer: Sequencer;
+  readonly #gather: Gather;
   readonly #wake: Wake;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
@@ -105,15 +100,12 @@ class PostgresSchema implements PostgresStore {
       () => (this.#wake.healthy ? idleMs : 0),
     );
     this.#sequencer = new Sequencer(db, self);
+    this.#gather = new Gather((creation) => this.#create(creation));
   }
 
   async create(runs: readonly NewRun[]): Promise<readonly Created[]> {
     this.#expectOpen();
-    const creation = creationOf(runs);
-    const created = await this.#settled((again) => createRuns(this.#writer(), creation, this.#now, again));
-    this.#changed();
-    this.#sequencer.ask();
-    return created;
+    return this.#gather.join(runs);
   }
 
   async createIn(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]> {
@@ -199,6 +191,13 @@ class PostgresSchema implements PostgresStore {
     return this.close();
   }
 
+  async #create(creation: Creation): Promise<readonly Created[]> {
+    const created = await this.#settled((again) => createRuns(this.#writer(), creation, this.#now, again));
+    this.#changed();
+    this.#sequencer.ask();
+    return created;
+  }
+
   /** What a test's clock shows; null: the database's own. */
   get #now(): Timestamp | null {
     return this.#db.place.now?.() ?? null;
@@ -260,6 +259,7 @@ class PostgresSchema implements PostgresStore {
 
 /** Whether a part may have made a run claimable for others, now or later. */
 function mayWake({ state, release, create = [], send = [] }: Commit): boolean {
-  const given = release !== undefined && !isTerminal(state.status) && (release.dueAt !== null || release.force === true);
+  const given =
+    release !== undefined && !isTerminal(state.status) && (release.dueAt !== null || release.force === true);
   return given || create.length + send.length > 0;
 }
