@@ -4,3 +4,4 @@
 export { postgres } from "./store/postgres/store.ts";
 export type { PostgresStore } from "./store/postgres/store.ts";
 export type { PostgresOptions, PostgresPool } from "./store/postgres/place.ts";
+export type { Queryable } from "./store/store.ts";

@@ -16,7 +16,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
-  "postgres.ts": ["store/postgres/"],
+  "postgres.ts": ["store/postgres/", "store/store.ts"],
   "testing.ts": ["testing/", "engine/"],
 };
 const tests = ["core/", "store/", "engine/", "authoring/", "testing/", "cli/", "index.ts", "sqlite.ts", "testing.ts"];

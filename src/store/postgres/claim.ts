@@ -6,16 +6,26 @@
  * that falls due or a lease that ends brings it back to asking. Where notifications do not arrive, each claim asks.
  *
  * A worker has a _generation_, which rises when its runs are taken from it. It is given nothing under a generation that
- * it does not know of, and its next heartbeat tells it; so an answer that was lost on the way is given again, and a claim
- * that the server carries out late gives runs to nobody.
+ * it does not know of, and its next heartbeat tells it; so an answer that was lost on the way is given again. When the
+ * answer to a claim was lost, the generation is raised too: what that claim gave is found, and given, and if the server
+ * carries it out only then, it gives nothing.
  */
-import type { Timestamp } from "../../core/event.ts";
-import type { Claimed, ClaimRequest, Heartbeat, Offer, RunRow } from "../store.ts";
+import type { RunId, Timestamp } from "../../core/event.ts";
+import type { Claimed, ClaimRequest, Commit, CommitResult, Heartbeat, Offer, RunRow } from "../store.ts";
 import { addTo } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { runRowOf } from "./row.ts";
-import { beat, claimRuns, dropOffers, forgetWorkers, markDead, takeRunsAway } from "./sql-claim.ts";
+import {
+  beat,
+  claimRuns,
+  dropOffers,
+  forgetWorkers,
+  markDead,
+  raiseGeneration,
+  runsHeld,
+  takeRunsAway,
+} from "./sql-claim.ts";
 
 /** What a claim that found nothing rests on. */
 type Quiet = {
@@ -56,7 +66,9 @@ export class Claims {
   readonly #leases = new Map<string, Timestamp>();
   /** What each worker offers, as the database has it as far as known. */
   readonly #offered = new Map<string, string>();
-  /** Workers that may have been given what they never heard of. */
+  /** What each was given and has not given back, with its epoch. */
+  readonly #held = new Map<string, Map<RunId, number>>();
+  /** Workers that may have been given what they never heard of, because the answer to a claim was lost. */
   readonly #doubted = new Set<string>();
   /** Counts what may have made a run claimable. */
   #changes = 0;
@@ -86,6 +98,8 @@ export class Claims {
       return answer([], now, quiet.nextDueAt ?? null);
     }
     const changes = this.#changes;
+    const unheard = this.#doubted.has(worker) ? await this.#recover(request) : [];
+    if (unheard.length > 0) return answer(unheard, this.#estimate(), null);
     let found = await this.#ask(request);
     if (found.leaseEnd !== null && found.leaseEnd <= found.now && (await this.#reap(worker)) > 0) {
       const more = await this.#ask({ ...request, limit: request.limit - found.runs.length });
@@ -99,21 +113,61 @@ export class Claims {
 
   async heartbeat({ worker, leaseMs }: { worker: string; leaseMs: number }): Promise<Heartbeat> {
     const known = this.#generations.get(worker) ?? null;
-    const doubted = this.#doubted.has(worker);
-    const [row] = await this.#db.write<BeatColumns>(beat, [this.#now(), worker, leaseMs, known, doubted ? 1 : 0]);
+    const [row] = await this.#db.repeat<BeatColumns>(beat, [this.#now(), worker, leaseMs, known]);
     const { now, generation, known: there, news } = row as BeatColumns;
-    const expired = doubted || !there || (known !== null && generation !== known);
+    const expired = !there || (known !== null && generation !== known);
     if (expired) {
       // A statement of its own: it sees what a claim has given at the last moment under the old generation.
-      await this.#db.write(takeRunsAway, [[worker]]);
+      await this.#db.repeat(takeRunsAway, [[worker]]);
       this.#offered.delete(worker);
+      this.#held.delete(worker);
+      this.#doubted.delete(worker);
       this.changed();
     }
-    this.#doubted.delete(worker);
     this.#generations.set(worker, generation);
     this.#learn(now, worker, leaseMs);
     const list = expired ? [] : ((JSON.parse(news ?? "[]") as [string, number][]) ?? []);
     return { now, expired, news: list.map(([run, inbox]) => ({ run, inbox })) };
+  }
+
+  /** To be called with what became of parts: some runs are held no more. */
+  settled(parts: readonly Commit[], results: readonly CommitResult[]): void {
+    for (const [i, { run, epoch, release }] of parts.entries()) {
+      const result = results[i];
+      const over =
+        result?.ok === true ? release !== undefined : result?.reason === "epoch" || result?.reason === "missing";
+      if (!over) continue;
+      for (const held of this.#held.values()) if (held.get(run) === epoch) held.delete(run);
+    }
+  }
+
+  /**
+   * Finds what a claim has given whose answer was lost. Raising the generation first makes sure that the server does not
+   * carry that claim out later still. If the runs were taken away meanwhile, the next heartbeat says so.
+   */
+  async #recover({ worker, leaseMs }: ClaimRequest): Promise<readonly RunRow[]> {
+    const known = this.#generations.get(worker) ?? null;
+    const raised = await this.#db.repeat<{ generation: number }>(raiseGeneration, [
+      this.#now(),
+      worker,
+      leaseMs,
+      known,
+    ]);
+    const [row] = raised;
+    if (row === undefined) return [];
+    this.#generations.set(worker, row.generation);
+    const held = this.#held.get(worker);
+    const rows = (await this.#db.read<{ row: string }>(runsHeld, [worker])).map(({ row: json }) => runRowOf(json));
+    const unheard = rows.filter(({ id, epoch }) => held?.get(id) !== epoch);
+    this.#give(worker, unheard);
+    this.#doubted.delete(worker);
+    return unheard;
+  }
+
+  #give(worker: string, runs: readonly RunRow[]): void {
+    const held = this.#held.get(worker) ?? new Map<RunId, number>();
+    for (const { id, epoch } of runs) held.set(id, epoch);
+    this.#held.set(worker, held);
   }
 
   async #ask(request: ClaimRequest): Promise<Found> {
@@ -128,7 +182,6 @@ export class Claims {
     try {
       rows = await this.#db.write<ClaimColumns>(claimRuns, values);
     } catch (error) {
-      // Runs may have been given out that the worker never heard of.
       if (isUnknown(error)) this.#doubted.add(worker);
       throw error;
     }
@@ -140,6 +193,7 @@ export class Claims {
     else this.#clock = { now, at: performance.now() };
     const runs = rows.flatMap(({ row }) => (row === null ? [] : [runRowOf(row)]));
     runs.sort((a, b) => a.priority - b.priority || (a.dueAt ?? 0) - (b.dueAt ?? 0) || (a.id < b.id ? -1 : 1));
+    this.#give(worker, runs);
     return { runs, now, work: work === true, nextDueAt, leaseEnd };
   }
 

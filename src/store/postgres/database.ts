@@ -9,7 +9,7 @@
  */
 import { hash } from "node:crypto";
 
-import { StemmaError } from "../../core/error.ts";
+import { isStemmaError, StemmaError } from "../../core/error.ts";
 import { failureOf, isConnectionLost, isPassing } from "./failure.ts";
 import { migrate } from "./migrations.ts";
 import type { Queryable } from "../store.ts";
@@ -20,6 +20,8 @@ import { connectionSettings } from "./sql.ts";
 /** The oldest major version of PostgreSQL that is tested. */
 const versionMin = 15;
 const triesMax = 12;
+/** Pauses before what does no harm is tried again on another connection. */
+const againMs = [0, 10, 50, 200];
 /** Longer arrays than this are planned for by their length. */
 const arrayMax = 100;
 /** How long the answer to one statement is waited for before the connection is given up. */
@@ -40,6 +42,9 @@ function exact(text: string): number {
   if (Number.isSafeInteger(number)) return number;
   throw new StemmaError("store.corrupt", `Expected a whole number up to 2^53 in the database, found ${text}.`);
 }
+
+const ignore = (): void => {};
+const guard = (client: Client): void => void client.on("error", ignore);
 
 export type Faults = {
   /** Carries out each write. Tests throw from it, before or after: the store cannot know whether it went through. */
@@ -71,14 +76,13 @@ export class Database {
   }
 
   /** Runs one statement that only reads; a lost connection is no reason to fail, another one is tried. */
-  async read<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
-    const run = (): Promise<R[]> => this.#attempt((client) => this.#send<R>(client, text, values), false);
-    try {
-      return await run();
-    } catch (error) {
-      if (!(error instanceof StemmaError) || error.code !== "store.unavailable") throw error;
-      return run();
-    }
+  read<R extends object = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    return this.#again(() => this.#attempt((client) => this.#send<R>(client, text, values), false));
+  }
+
+  /** As `write`, of what may be done twice without harm. */
+  repeat<R extends object = Row>(text: string, values: readonly unknown[]): Promise<R[]> {
+    return this.#again(() => this.write<R>(text, values));
   }
 
   /** Runs one statement that writes, a transaction by itself. */
@@ -109,9 +113,9 @@ export class Database {
       try {
         const result = await work({ query: (text, values = []) => this.#send(client, text, values) });
         const end = async (): Promise<void> => {
-          sent(!undo);
           await client.query({ text: undo ? "rollback" : "commit", query_timeout: answerMs });
         };
+        sent(!undo);
         await (this.#faults.write === undefined || undo ? end() : this.#faults.write(end));
         return result;
       } catch (error) {
@@ -146,6 +150,7 @@ export class Database {
     this.#closed = true;
     this.#closing ??= (async () => {
       const pool = await this.#opening?.catch(() => undefined);
+      pool?.removeListener("connect", guard);
       if (this.#own) await pool?.end();
     })();
     return this.#closing;
@@ -155,7 +160,9 @@ export class Database {
     const { pool, own } = await this.place.open();
     this.#own = own;
     // The connection is gone from the pool already; the next call gets another one.
-    if (own) pool.on("error", () => {});
+    if (own) pool.on("error", ignore);
+    // A pool hands a connection over in the turn after it was made; one that is lost by then would end the process.
+    pool.on("connect", guard);
     try {
       const once = <R extends object>(text: string, values: readonly unknown[] = []): Promise<R[]> =>
         this.#on(pool, (client) => this.#send<R>(client, text, values, false));
@@ -177,6 +184,19 @@ export class Database {
       if (own) await pool.end();
       throw error;
     }
+  }
+
+  /** Tries again at once, for each connection of the pool may have been lost, and then a few times with a pause. */
+  async #again<T>(work: () => Promise<T>): Promise<T> {
+    for (const pauseMs of againMs) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isStemmaError(error, "store.unavailable")) throw error;
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+    return work();
   }
 
   async #attempt<T>(work: (client: Client, sent: (is: boolean) => void) => Promise<T>, writes: boolean): Promise<T> {

@@ -42,11 +42,7 @@ export type Client = {
 };
 export type PoolClient = Client & { release(destroy?: boolean): void };
 export type ListenClient = Client & { connect(): Promise<unknown>; end(): Promise<void> };
-export type Pool = {
-  connect(): Promise<PoolClient>;
-  end(): Promise<void>;
-  on(event: string, listener: () => void): unknown;
-};
+export type Pool = Pick<Client, "on" | "removeListener"> & { connect(): Promise<PoolClient>; end(): Promise<void> };
 
 export type QueryConfig = {
   text: string;
@@ -74,7 +70,8 @@ const connectMs = 10_000;
 
 /** Throws `usage.invalid` for what cannot be a database. */
 export function placeOf(given: string | PostgresPool | PostgresOptions): Place {
-  const options = typeof given === "string" ? { url: given } : isPool(given) ? { pool: given } : given;
+  const options =
+    typeof given === "string" ? { url: given } : isPool(given) ? { pool: given } : (given ?? { pool: given });
   const { schema = "stemma", idleMs = 1000, now } = options;
   if (typeof schema !== "string" || !schemaShape.test(schema) || schema.startsWith("pg_")) {
     throw new StemmaError(

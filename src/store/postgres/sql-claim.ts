@@ -127,7 +127,23 @@ export const dropOffers: string = /* sql */ `delete from @.offers where worker =
 export const forgetWorkers: string = /* sql */ `
   delete from @.workers w where w.reaped and w.lease_until < ${clock} - 86400000`;
 
-/** $2 worker, $3 lease, $4 generation it knows of, $5 whether to raise it. */
+/**
+ * Raises the generation of a worker, so that a claim which is still under way gives it nothing any more. $2 worker, $3
+ * lease, $4 the generation that it knows of; gives nothing if it has another one by now.
+ */
+export const raiseGeneration: string = /* sql */ `
+  with t as materialized (select ${clock} as now)
+  update @.workers w
+     set generation = w.generation + 1, lease_until = t.now + $3::bigint, reaped = false
+    from t
+   where w.id = $2
+     and ($4::bigint is null or w.generation = $4)
+  returning w.generation`;
+
+/** All that a worker holds. */
+export const runsHeld: string = /* sql */ `select ${runJson("r", "true")} as row from @.runs r where r.worker = $1`;
+
+/** $2 worker, $3 lease, $4 generation it knows of. */
 export const beat: string = /* sql */ `
   with t as materialized (select ${clock} as now),
   before as materialized (select from @.workers where id = $2),
@@ -135,7 +151,7 @@ export const beat: string = /* sql */ `
     insert into @.workers as w (id, lease_until, generation)
     select $2::text, t.now + $3::bigint, coalesce($4::bigint + 1, 0) from t
     on conflict (id) do update
-       set lease_until = excluded.lease_until, reaped = false, generation = w.generation + $5::integer
+       set lease_until = excluded.lease_until, reaped = false
     returning generation
   )
   select t.now, n.generation, exists (select from before) as known,

@@ -136,6 +136,7 @@ class PostgresSchema implements PostgresStore {
         throw error;
       }
     });
+    this.#claims.settled(parts, results);
     if (parts.some((part) => part.events.length > 0)) this.#sequencer.ask();
     if (parts.some(mayWake)) this.#changed();
     return results;
