@@ -134,10 +134,10 @@ export class Worker {
     this.#stopPoll?.();
     this.#stopWake?.();
     const { clock, log } = this.#options;
+    for (const activation of this.#held.values()) activation.drain();
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
-    for (const activation of held) activation.drain();
     const cutAll = (): void => {
       for (const activation of held) activation.cut();
     };

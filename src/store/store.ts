@@ -99,8 +99,7 @@ export interface Store {
   onWake?(call: () => void): () => void;
 
   /**
-   * For tests: takes the time from `now` instead of the clock of this process. Left out by a store whose time is that of
-   * a server; without effect on one that was given a time when it was opened.
+   * For tests: takes the time from `now` instead of its own clock. Left out by a store that cannot; without effect on one that was given a time when it was opened.
    *
    * @throws usage.invalid when it takes its time from another `now` already
    */

@@ -14,11 +14,14 @@ export async function postgresUrl(): Promise<string> {
   return answer;
 }
 
-let schemas = 0;
+/** The names that this process has given out. */
+export const schemasMade: string[] = [];
 
 /** A name that no other test uses. */
 export function newSchema(): string {
-  return `t_${process.pid}_${Date.now().toString(36)}_${(schemas += 1)}`;
+  const name = `t_${process.pid}_${Date.now().toString(36)}_${schemasMade.length}`;
+  schemasMade.push(name);
+  return name;
 }
 
 /** Runs statements of the test's own, past the store. */

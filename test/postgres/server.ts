@@ -40,8 +40,23 @@ export type Running = { url: string; stop(): Promise<void> };
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
 type Owner = { uid: number; gid: number };
 
+/** Each project of the tests is set up on its own, in one process: who comes first sets up for all. */
+type Shared = { port: Promise<number>; users: number; end(): Promise<void> };
+const place = globalThis as { stemmaPostgres?: Shared };
+
 /** Runs before the tests; what it returns runs after them. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const shared = (place.stemmaPostgres ??= share());
+  shared.users += 1;
+  project.provide("postgres", await shared.port);
+  return async () => {
+    if ((shared.users -= 1) > 0) return;
+    delete place.stemmaPostgres;
+    await shared.end();
+  };
+}
+
+function share(): Shared {
   let running: Promise<Running> | undefined;
   const own = process.env["STEMMA_TEST_POSTGRES"];
   // A test process that connects here gets the URL as one line, as soon as there is a server.
@@ -54,12 +69,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
       (error: unknown) => socket.end(`error ${String(error)}`),
     );
   });
-  desk.listen(0, "127.0.0.1");
-  await once(desk, "listening");
-  project.provide("postgres", (desk.address() as AddressInfo).port);
-  return async () => {
-    desk.close();
-    await (await running?.catch(() => undefined))?.stop();
+  const port = once(desk.listen(0, "127.0.0.1"), "listening").then(() => (desk.address() as AddressInfo).port);
+  return {
+    port,
+    users: 0,
+    async end() {
+      desk.close();
+      await (await running?.catch(() => undefined))?.stop();
+    },
   };
 }
 

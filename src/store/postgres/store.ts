@@ -5,6 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 
+import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
 import { isTerminal } from "../../core/run.ts";
 import type {
@@ -86,6 +87,7 @@ class PostgresSchema implements PostgresStore {
   readonly #wake: Wake;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
+  #clock: (() => Timestamp) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(db: Database) {
@@ -175,6 +177,17 @@ class PostgresSchema implements PostgresStore {
     return this.#use(() => pruneRuns(this.#db, request));
   }
 
+  keepTime(now: () => Timestamp): void {
+    if (this.#db.place.now !== undefined || this.#clock === now) return;
+    if (this.#clock !== undefined) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected all that use ${this.name} to be on one clock, got a second one. Give the same to each.`,
+      );
+    }
+    this.#clock = now;
+  }
+
   onWake(call: () => void): () => void {
     return this.#wake.on(call);
   }
@@ -201,7 +214,7 @@ class PostgresSchema implements PostgresStore {
 
   /** What a test's clock shows; null: the database's own. */
   get #now(): Timestamp | null {
-    return this.#db.place.now?.() ?? null;
+    return (this.#db.place.now ?? this.#clock)?.() ?? null;
   }
 
   #writer(): Runner {
