@@ -5,12 +5,17 @@ export { workflow } from "./authoring/workflow/workflow.ts";
 export type { WorkflowOptions } from "./authoring/workflow/workflow.ts";
 export type { Context } from "./authoring/workflow/context.ts";
 export type { Recorded, StepFunction, StepOptions } from "./authoring/workflow/step.ts";
+export type { CallOptions, SignalOptions, WaitOptions } from "./authoring/workflow/wait.ts";
 export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/parallel.ts";
 
 // run
 export { Stemma } from "./engine/stemma.ts";
 export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
+export type { Answered, By } from "./engine/requests.ts";
+export type { Decision } from "./engine/decision.ts";
+export type { OpenWait, WaitsQuery } from "./engine/waits-query.ts";
+export type { FeedEntry, FeedOptions } from "./engine/tail.ts";
 export type { StreamItem } from "./engine/streams.ts";
 export type { Log, StepTools, Workflow } from "./engine/body.ts";
 export type { Clock, TimerOptions } from "./engine/clock.ts";

@@ -10,10 +10,12 @@ export const eventLoop: Measurement = {
   title: "Event loop under load",
   rounds: { full: 3, quick: 1 },
   async cases({ quick }) {
-    return concurrencies.map((concurrency): Case => {
-      const runs = (quick ? 1000 : 2000) * (concurrency === 512 ? 2 : 1);
-      return { id: String(concurrency), program: "blocked", args: { concurrency, runs, warmUp: concurrency } };
-    });
+    const [runs, warmUp] = quick ? [1000, 500] : [4000, 1000];
+    return concurrencies.map((concurrency): Case => ({
+      id: String(concurrency),
+      program: "blocked",
+      args: { concurrency, runs, warmUp: Math.max(warmUp, concurrency) },
+    }));
   },
   lines(found) {
     const lines: Line[] = [];

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -20,6 +21,7 @@ export const demo = workflow({ name: "demo", version: 3 }, async (ctx, input) =>
   await ctx.map("size", [1, 2, 3], (n) => n * 2);
   await ctx.scope("inner", () => ctx.step("evil", () => "\\u001b[2J"));
   if (input?.fail) await ctx.step("boom", () => { throw new Error("no \\u001b[31m\\nway"); });
+  if (input?.slow) await ctx.step("slow", () => new Promise((resolve) => setTimeout(resolve, 1500)));
   if (input?.hang) await ctx.step("hang", () => new Promise(() => {}));
   return { sum: 12, text: "x".repeat(2000) };
 });
@@ -101,7 +103,7 @@ describe("stemma", () => {
     const shown = stemma(["show", bad.out.trim()]);
     expect(shown.status).toBe(0);
     expect(shown.out).toContain("demo@3  ✖ failed");
-    expect(shown.out).toContain("├─ size  map · 3 succeeded");
+    expect(shown.out).toMatch(/├─ size +\d+ms {2}map {2}3\/3/);
     expect(shown.out).toContain("ended by boom");
     expect(shown.out.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
     const tagged = parsed(stemma(["runs", "--tag", "b", "--json"]).out)["runs"] as Record<string, unknown>[];
@@ -147,18 +149,21 @@ describe("stemma", () => {
     const hint = /More: stemma (.*)/.exec(first.err)?.[1]?.split(" ") ?? [];
     const second = stemma(hint);
     expect(listed(second.out)).toEqual([ids[0]]);
-    expect(second.err).toBe("");
+    expect(second.err).not.toContain("More");
     expect(stemma(["runs", "--status", "failed", "paused"])).toMatchObject({ status: 0, out: "" });
   });
 
-  test("a run is found by the beginning of its id if that is long enough and fits no other", () => {
+  test("a run is found by any part of its id that no other run has, and where several fit they are listed", () => {
     const [a = "", b = ""] = [1, 2].map(() => stemma(["start", "demo", "demo.ts"]).out.trim());
     const until = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
-    expect(stemma(["show", a.slice(0, until)]).out).toContain(a);
-    expect(stemma(["show", a.slice(4, until)]).out).toContain(a);
+    for (const part of [a.slice(0, until), a.slice(4, until), a.slice(-10), a.slice(4)]) {
+      expect(stemma(["show", part]).out).toContain(a);
+    }
     const ambiguous = stemma(["show", a.slice(0, 8), "--json"]);
     expect([ambiguous.status, errorOf(ambiguous.err)]).toEqual([2, "run.invalid_id"]);
-    expect(ambiguous.err).toContain(b);
+    for (const id of [a, b]) expect(ambiguous.err).toContain(`${id} (demo@3, queued, created `);
+    // With run_ in front it is the beginning.
+    expect(stemma(["show", `run_${a.slice(-10)}`]).status).toBe(3);
     const short = stemma(["show", a.slice(0, 7)]);
     expect([short.status, short.out]).toEqual([2, ""]);
     expect(stemma(["show", "run_zzzzzzzzz"]).status).toBe(3);
@@ -170,19 +175,22 @@ describe("stemma", () => {
       { id: `wf_run|${id}`, kind: "run", run: id, status: "queued" },
     ]);
     expect(stemma(["trace", id, "--format", "mermaid", "--family"]).out).toMatch(/^flowchart TD\n {2}n0\(\["run_/);
-    expect(stemma(["trace", id, "--format", "mermaid", "--json"]).status).toBe(2);
+    expect(stemma(["trace", id, "--format", "dot"]).out).toMatch(/^digraph trace \{\n[^]*n0 \[label="run_[^]*\n\}\n$/);
+    for (const format of ["mermaid", "dot"]) expect(stemma(["trace", id, "--format", format, "--json"]).status).toBe(2);
   });
 
   test("a queued run says that it needs a worker, and a delayed one when it is due", () => {
     const now = stemma(["start", "demo", "demo.ts"]).out.trim();
     const later = stemma(["start", "demo", "demo.ts", "--delay", "2d"]).out.trim();
-    expect(stemma(["show", now]).out).toContain("No worker has taken it yet");
+    expect(stemma(["show", now]).out).toContain("no worker offers demo@3: start a worker with that version");
+    expect(stemma(["runs"]).err).toContain("No worker offers demo@3");
     expect(stemma(["show", later]).out).toContain("It is due in");
     expect(stemma(["runs"]).out).toContain("due in 2d");
   });
 
   test("commands that look make no file, and say what to do", () => {
-    for (const words of [["runs"], ["show", "run_00000000"], ["trace", "run_00000000"]]) {
+    const run = "run_00000000";
+    for (const words of [["runs"], ["show", run], ["trace", run], ["watch", run], ["doctor"]]) {
       const { status, out, err } = stemma(words);
       expect([status, out]).toEqual([3, ""]);
       expect(err).toMatch(/^error store\.not_found: There is no store at .*--store/);
@@ -201,6 +209,9 @@ describe("stemma", () => {
     [2, "usage.invalid", ["runs", "--store", ":memory:"]],
     [4, "store.corrupt", ["runs", "--store", "garbage.db"]],
     [4, "store.not_writable", ["start", "demo", "demo.ts", "--store", "no/folder.db"]],
+    [2, "usage.invalid", ["completion", "tcsh"]],
+    [2, "usage.invalid", ["watch"]],
+    [4, "store.corrupt", ["watch", "run_00000000", "--store", "garbage.db"]],
     [2, "usage.invalid", ["worker"]],
     [2, "usage.invalid", ["worker", "demo.ts", "--lease", "1ms"]],
     [2, "duration.invalid", ["worker", "demo.ts", "--lease", "soon"]],
@@ -224,6 +235,15 @@ describe("stemma", () => {
     expect([asJson.status, asJson.out, errorOf(asJson.err)]).toEqual([status, "", code_]);
   });
 
+  test("what was mistyped is told with what was meant, and with where to look", () => {
+    expect(stemma(["shwo"]).err).toBe(
+      "error usage.invalid: Unknown command 'shwo'. Did you mean show? stemma --help shows what there is.\n",
+    );
+    expect(stemma(["runs", "--jsno"]).err).toMatch(
+      /Unknown option '--jsno'\. Did you mean --json\? stemma runs --help /,
+    );
+  });
+
   test("bytes that are no UTF-8 are refused as input", () => {
     const { status, err } = stemma(["start", "demo", "demo.ts", "--input", "-", "--json"], {
       input: new Uint8Array([0x22, 0xff, 0x22]),
@@ -234,6 +254,115 @@ describe("stemma", () => {
   test("STEMMA_DEBUG shows where an error comes from, with nothing that steers a terminal", () => {
     const { err } = stemma(["start", "demo", "broken.ts"], { env: { STEMMA_DEBUG: "1" } });
     expect(err).toMatch(/\n\s+at .*broken\.ts/);
+  });
+
+  test("watch writes a line for each event, ends when the run ends, and its exit code is how", async () => {
+    const { child, ended } = await worker();
+    const bad = stemma(["start", "demo", "demo.ts", "--input", '{"fail":true}']).out.trim();
+    const watched = stemma(["watch", bad]);
+    const lines = watched.out.trimEnd().split("\n");
+    expect([watched.status, watched.err]).toEqual([1, ""]);
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z 0 run\.created .*input=\{"fail":true\}/);
+    expect(lines.map((line) => line.split(" ")[1])).toEqual(lines.map((_, seq) => String(seq)));
+    expect(lines.at(-1)).toMatch(/ run\.failed error="Error: no \\u001b\[31m\\nway" frontier=\["boom"\]$/);
+
+    const good = stemma(["start", "demo", "demo.ts"]).out.trim();
+    const json = stemma(["watch", good.slice(-12), "--json"]);
+    expect([json.status, json.err]).toEqual([0, ""]);
+    const events = json.out.trimEnd().split("\n").map(parsed);
+    expect(events.map(({ run, seq }) => [run, seq])).toEqual(events.map((_, seq) => [good, seq]));
+    expect(events.at(-1)).toMatchObject({ type: "run.succeeded" });
+    expect(stemma(["watch", good]).out.trimEnd().split("\n")).toHaveLength(events.length);
+    child.kill("SIGTERM");
+    await ended;
+  });
+
+  test("watch gives events as they come, and a signal ends it while the run goes on", async () => {
+    await worker();
+    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
+    const child = spawn(process.execPath, [main, "watch", id], { cwd: folder, env: environment });
+    workers.push(child);
+    let out = "";
+    const exit = new Promise((resolve) => child.on("close", resolve));
+    await new Promise<void>((resolve) => {
+      child.stdout.on("data", (chunk: Buffer) => {
+        out += chunk.toString();
+        if (out.includes("step.started hang")) resolve();
+      });
+    });
+    child.kill("SIGINT");
+    expect(await exit).toBe(130);
+    expect(stemma(["show", id, "--json"]).out).toContain('"status":"running"');
+  });
+
+  test.skipIf(spawnSync("script", ["--version"]).status !== 0)(
+    "in a terminal watch draws a tree over itself, ends with the run as show shows it, and gives the cursor back",
+    async () => {
+      const { child, ended } = await worker();
+      const id = stemma(["start", "demo", "demo.ts", "--input", '{"slow":true}']).out.trim();
+      const command = `stty cols 40 rows 12; ${process.execPath} ${main} watch ${id}`;
+      const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
+        cwd: folder,
+        env: { ...environment, TERM: "xterm" },
+        encoding: "utf8",
+      });
+      child.kill("SIGTERM");
+      await ended;
+      expect(status).toBe(0);
+      const text = stripVTControlCharacters(stdout).replaceAll("\r", "");
+      expect(text).toContain(id);
+      expect(text).toContain("✔ evil");
+      expect(text).toContain("2.0 kB of JSON");
+      expect(text.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+      for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(40);
+      const [frames, hidden, shown] = ["[?2026h", "[?25l", "[?25h"].map((code_) =>
+        stdout.lastIndexOf(`\u001b${code_}`),
+      );
+      expect(frames).toBeGreaterThan(0);
+      expect(shown).toBeGreaterThan(hidden ?? 0);
+    },
+  );
+
+  test("doctor finds nothing wrong with a store that is well, and ends with 1 when something is", () => {
+    stemma(["start", "demo", "demo.ts", "--delay", "1h"]);
+    const well = stemma(["doctor"]);
+    expect([well.status, well.err]).toEqual([0, ""]);
+    expect(well.out).toMatch(/^ok {7}synchronous {2}full/m);
+    expect(well.out).toMatch(/^ok {7}runs {9}1 queued$/m);
+    const answer = parsed(stemma(["doctor", "--json"]).out);
+    expect(answer["ok"]).toBe(true);
+    const findings = answer["findings"] as { check: string; level: string }[];
+    expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(["store", "schema", "leases", "recall"]));
+    stemma(["start", "demo", "demo.ts"]);
+    const standing = stemma(["doctor"]);
+    expect(standing.status).toBe(1);
+    expect(standing.out).toMatch(
+      /^problem {2}offers {7}no worker offers demo@3: 2 runs, 1 of them due .*\n +→ Start a worker/m,
+    );
+    const garbage = stemma(["doctor", "--store", "garbage.db"]);
+    expect(garbage.status).toBe(1);
+    expect(garbage.out).toMatch(/^problem {2}store .*restore a backup/m);
+    expect(parsed(stemma(["doctor", "--store", "garbage.db", "--json"]).out)["ok"]).toBe(false);
+  });
+
+  test("doctor names the runs that were set aside, with the remedy", async () => {
+    writeFileSync(join(folder, "older.ts"), code.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
+    const first = await worker();
+    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
+    while (!stemma(["show", id]).out.includes("▶ hang")) continue;
+    first.child.kill("SIGKILL");
+    await first.ended;
+    const second = spawn(process.execPath, [main, "worker", "older.ts", "--lease", "500ms"], {
+      cwd: folder,
+      env: environment,
+    });
+    workers.push(second);
+    while (!stemma(["show", id]).out.includes("(divergence)")) continue;
+    const { status, out } = stemma(["doctor"]);
+    expect(status).toBe(1);
+    expect(out).toMatch(
+      new RegExp(`^problem {2}aside {8}1 run set aside, divergence \\(${id}\\)\n +→ Run a worker with the code`, "m"),
+    );
   });
 
   test("colours are not written into a pipe unless somebody asks for them", () => {

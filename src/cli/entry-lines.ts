@@ -17,6 +17,8 @@ export type EntryOptions = {
   /** Outputs in full, with the texts of the large ones. */
   outputs: boolean;
   texts: Texts;
+  /** What stands below a step is cut to a line, as there is little room. */
+  brief?: boolean;
   /** Every sibling, however many there are. */
   all: boolean;
   /** Whether somebody works on the run: if not, a step that was begun is not running. */
@@ -177,10 +179,11 @@ const kindNames: Readonly<Record<string, string>> = {
 
 function belowEntry(entry: Entry, options: EntryOptions): Below[] {
   const lines: Below[] = [];
-  if (entry.prompt !== undefined) lines.push({ text: entry.prompt, style: "italic" });
-  if (entry.error !== undefined) lines.push(...errorLines(entry.error));
+  const form: Pick<Below, "form"> = options.brief === true ? { form: "brief" } : {};
+  if (entry.prompt !== undefined) lines.push({ text: entry.prompt, style: "italic", ...form });
+  if (entry.error !== undefined) lines.push(...errorLines(entry.error).map((cell) => ({ ...cell, ...form })));
   if (options.outputs)
-    lines.push(...fullLines(entry.output, options.texts).map((text): Below => ({ text, whole: true })));
+    lines.push(...fullLines(entry.output, options.texts).map((text): Below => ({ text, form: "whole" })));
   return lines;
 }
 

@@ -38,7 +38,7 @@ function factText(name: string, value: unknown): string {
   if (value === undefined || value === null) return "";
   if (times.has(name)) return isoText(value);
   if (typeof value === "string") return wordText(value);
-  if (typeof value !== "object") return String(value as number | boolean);
+  if (typeof value !== "object") return jsonText(value);
   return objectText(value as Record<string, unknown>);
 }
 

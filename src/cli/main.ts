@@ -5,6 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addCompletion } from "./commands/completion.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addRuns } from "./commands/runs.ts";
 import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
@@ -14,7 +16,7 @@ import { addWorker } from "./commands/worker.ts";
 import { report } from "./report.ts";
 import { survivePipes } from "./terminal.ts";
 
-const commands = [addStart, addWorker, addRuns, addShow, addWatch, addTrace];
+const commands = [addStart, addWorker, addRuns, addShow, addWatch, addTrace, addDoctor, addCompletion];
 
 function programOf(): Command {
   const program = new Command("stemma")
@@ -41,21 +43,30 @@ function wantsJson(words: readonly string[]): boolean {
   return words.slice(0, end < 0 ? words.length : end).includes("--json");
 }
 
+/** What to type to learn how the command is used that somebody tried to use. */
+function helpFor(program: Command, words: readonly string[]): string {
+  const names = new Set(program.commands.map((command) => command.name()));
+  const name = words.find((word) => !word.startsWith("-"));
+  return name !== undefined && names.has(name) ? `stemma ${name} --help` : "stemma --help";
+}
+
 async function main(words: readonly string[]): Promise<number> {
   const json = wantsJson(words);
-  const fail = (error: unknown): void => process.exit(report(error, json));
+  const program = programOf();
+  const help = helpFor(program, words);
+  const fail = (error: unknown): void => process.exit(report(error, json, help));
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   survivePipes();
   try {
-    await programOf().parseAsync([...words], { from: "user" });
+    await program.parseAsync([...words], { from: "user" });
     // A command whose answer is that something is wrong says so here, and reports no error.
     return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander ends `--help` and `--version` this way too; they are answers. So it ends no command at all: usage.
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (error instanceof CommanderError && error.code === "commander.help") return 2;
-    return report(error, json);
+    return report(error, json, help);
   }
 }
 

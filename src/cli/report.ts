@@ -6,26 +6,38 @@ import { jsonText, note, paintNote, visible } from "./terminal.ts";
 
 type Report = { code: string; message: string; data: Record<string, unknown> };
 
-/** Says on standard error what went wrong, and gives the exit code that its code stands for. */
-export function report(error: unknown, json: boolean): number {
-  const { code, message, data } = reportOf(error);
+/**
+ * Says on standard error what went wrong and what to do, and gives the exit code that its code stands for.
+ *
+ * @param help what to type to learn how the command is used: `stemma show --help`
+ */
+export function report(error: unknown, json: boolean, help: string): number {
+  const { code, message, data } = reportOf(error, help);
   if (json) note(jsonText({ error: { code, message, data } }));
   else note(`${paintNote(`error ${code}:`, "red")} ${visible(message)}`);
   if (process.env["STEMMA_DEBUG"]) for (const line of stackOf(error).split("\n")) note(visible(line));
   return exitOf(code);
 }
 
-function reportOf(error: unknown): Report {
+function reportOf(error: unknown, help: string): Report {
   if (isStemmaError(error)) return { code: error.code, message: error.message, data: error.data };
   // Commander words its messages as "error: unknown option '--x'".
-  if (error instanceof CommanderError) return { code: "usage.invalid", message: sentence(error.message), data: {} };
+  if (error instanceof CommanderError)
+    return { code: "usage.invalid", message: usageText(error.message, help), data: { help } };
   const what = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 0 });
   return { code: "engine.bug", message: `${what} (set STEMMA_DEBUG=1 to see where)`, data: {} };
 }
 
-function sentence(message: string): string {
-  const text = message.replace(/^error: /, "").trim();
-  return text.charAt(0).toUpperCase() + text.slice(1);
+/** Commander puts what it thinks was meant on a line of its own, in brackets. */
+function usageText(message: string, help: string): string {
+  const [what = "", ...rest] = message
+    .replace(/^error: /, "")
+    .trim()
+    .split("\n");
+  const meant = /^\(Did you mean (?:one of )?(.+)\?\)$/.exec(rest.join(" ").trim())?.[1];
+  const more = meant === undefined ? rest.join(" ") : `Did you mean ${meant.replace(/, ([^,]+)$/, " or $1")}?`;
+  const sentence = `${what.charAt(0).toUpperCase()}${what.slice(1)}`.replace(/\.?$/, ".");
+  return [sentence, more, `${help} shows what there is.`].filter((text) => text !== "").join(" ");
 }
 
 function exitOf(code: string): number {

@@ -1,6 +1,7 @@
 /** A run as text: what it is and how it stands, the tree of what it did, and how it ended. */
 import { formatDuration } from "../core/duration.ts";
 import type { Value } from "../core/event.ts";
+import { noWorkerOffersText } from "../core/offered.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow } from "../store/store.ts";
 import type { EntryOptions } from "./entry-lines.ts";
@@ -9,7 +10,7 @@ import { lookOf, relativeText, timeText, wordsOf } from "./look.ts";
 import type { Entry } from "./run-tree.ts";
 import { entriesOf } from "./run-tree.ts";
 import type { ShownRun } from "./shown-run.ts";
-import { isOffered, offerOf } from "./shown-run.ts";
+import { offerOf } from "./shown-run.ts";
 import type { Cell } from "./table.ts";
 import { flow, paintCell } from "./table.ts";
 import { jsonText, shorten, visible } from "./terminal.ts";
@@ -103,12 +104,12 @@ export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry
   const { state } = row;
   const offer = offerOf(row);
   if (isTerminal(state.status)) return [];
-  const nobody = isOffered(row) === false && isWaitingForCode(row) ? [unofferedText(row)] : [];
+  const nobody = isWaitingForCode(row) && !row.offered ? [`${noWorkerOffersText(state)}.`] : [];
   if (state.status === "queued") {
     if (row.dueAt !== null && row.dueAt > now)
       return [`It is due ${relativeText(row.dueAt, now)} (${timeText(row.dueAt)}).`, ...nobody];
     if (nobody.length > 0) return nobody;
-    return [`No worker has taken it yet: run stemma worker with the file that exports ${offer}.`];
+    return [`No worker has taken it yet: one that offers ${offer} does as soon as it has room.`];
   }
   if (state.status === "running") {
     if (row.worker !== undefined) return [];
@@ -122,12 +123,6 @@ export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry
 /** A run that a worker holds needs no other; one that was set aside needs more than a worker. */
 function isWaitingForCode({ state, worker }: RunRow): boolean {
   return worker === undefined && (state.reason === undefined || state.reason === "waiting");
-}
-
-/** What to do where no live worker has code for a run. */
-export function unofferedText(row: RunRow): string {
-  const { workflow } = row.state;
-  return `no worker offers ${offerOf(row)}: start one with a file that exports this version (stemma worker), or restart the run with the version of ${workflow} that is offered.`;
 }
 
 function suspendedLines(data: ShownRun["suspension"], offer: string, entries: readonly Entry[], now: number): string[] {
@@ -163,10 +158,15 @@ function waitingLines(until: number | undefined, entries: readonly Entry[], now:
   const open = entries.filter(({ status }) => status === "waiting");
   const timers = open.filter(({ waitsFor }) => waitsFor === "timer").map(({ key }) => key);
   const others = open.filter(({ waitsFor }) => waitsFor !== "timer").map(({ key }) => key);
+  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
   const lines: string[] = [];
   if (others.length > 0) lines.push(`It waits for an answer to ${named(others)}.`);
   if (until !== undefined) {
-    const what = timers.length === 0 ? "" : `, for ${named(timers)}`;
+    const goals = [
+      ...(timers.length === 0 ? [] : [named(timers)]),
+      ...(retried.length === 0 ? [] : [`the next attempt of ${named(retried)}`]),
+    ];
+    const what = goals.length === 0 ? "" : `, for ${goals.join(" and ")}`;
     const due =
       until > now
         ? `It goes on by itself ${relativeText(until, now)}${what}`

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Event, EventData, EventType } from "../core/event.ts";
 import type { Branch } from "./run-tree.ts";
-import { entriesOf, gatherRepeats, runTree } from "./run-tree.ts";
+import { addEvent, entriesOf, gatherRepeats, newTree, treeOf } from "./run-tree.ts";
 
 /** A history from (type, data, causes); each event 10 ms after the one before. */
 function history(...steps: [EventType, object, number[]?][]): Event[] {
@@ -20,6 +20,12 @@ function history(...steps: [EventType, object, number[]?][]): Event[] {
   );
 }
 
+function runTree(events: readonly Event[]): Branch {
+  const growing = newTree();
+  for (const event of events) addEvent(growing, event);
+  return treeOf(growing);
+}
+
 const output = { inline: 1 };
 const done = (key: string): [EventType, object] => ["step.succeeded", { key, output }];
 
@@ -30,7 +36,7 @@ function shape(branch: Branch): string {
     .join(" ");
 }
 
-describe("runTree", () => {
+describe("treeOf", () => {
   test("the keys of steps make the branches, in the order in which the history first mentions them", () => {
     expect(shape(runTree(history(done("b"), done("s/x"), done("a"), done("s/t/y"), done("s/z#2"))))).toBe(
       "b s:-(x t:-(y) z#2) a",

@@ -61,13 +61,6 @@ export type Growing = {
   kinds: Map<string, Branch["kind"]>;
 };
 
-/** The tree of a run. `events` is its history, whole and in order. */
-export function runTree(events: readonly Event[]): Branch {
-  const growing = newTree();
-  for (const event of events) addEvent(growing, event);
-  return treeOf(growing);
-}
-
 export function newTree(): Growing {
   return {
     entries: new Map(),

@@ -48,11 +48,6 @@ export function isHeld({ state, worker }: RunRow): boolean {
   return state.status === "running" && worker !== undefined;
 }
 
-/** Whether a live worker has code for it; undefined where the store does not tell. */
-export function isOffered(row: RunRow): boolean | undefined {
-  return (row as { offered?: boolean }).offered;
-}
-
 /** `audit@1`, as runs and workers name a workflow. */
 export function offerOf({ state }: RunRow): string {
   return `${state.workflow}@${state.version}`;

@@ -48,7 +48,7 @@ export function openStore(options: CommonOptions, use: "look" | "work"): SqliteS
 }
 
 function missing(path: string): StemmaError {
-  const advice = "Name another with --store or STEMMA_STORE, or begin one with stemma start.";
+  const advice = "Name another with --store or STEMMA_STORE, or make one: stemma start <workflow> <file>.";
   return new StemmaError("store.not_found", `There is no store at ${path}. ${advice}`, { data: { path } });
 }
 

@@ -53,3 +53,11 @@ test("in a narrow terminal the name is cut and the extra left out; no fact is, a
   }
   expect(drawTree(settled, 40).at(-2)).toContain("charge t…  1m 20s");
 });
+
+test("what stands below a line is wrapped; brief it is cut to one line, and whole it keeps its form", () => {
+  const text = "one two three four five six";
+  const below = (form?: "brief" | "whole"): TreeNode[] => [node("a", { below: [{ text, ...(form && { form }) }] })];
+  expect(drawTree(below(), 20)).toEqual(["└─ a", "      one two three", "      four five six"]);
+  expect(drawTree(below("brief"), 20)).toEqual(["└─ a", "      one two three…"]);
+  expect(drawTree(below("whole"), 20)).toEqual(["└─ a", `      ${text}`]);
+});

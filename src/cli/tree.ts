@@ -21,8 +21,8 @@ export type TreeLine = {
 
 /** A line, text that belongs to it and stands below it, and what branches off. */
 export type TreeNode = { line: TreeLine; below?: readonly Below[]; children?: readonly TreeNode[] };
-/** `whole`: a line that keeps its form, such as one of JSON, and is not wrapped. */
-export type Below = Cell & { whole?: boolean };
+/** Text is wrapped. `whole`: it keeps its form, as a line of JSON does. `brief`: it is cut to one line. */
+export type Below = Cell & { form?: "whole" | "brief" };
 
 /** A node with the branches in front of it, and in front of what stands below it. */
 type Row = { line: TreeLine; below: readonly Below[]; front: string; inner: string };
@@ -135,8 +135,10 @@ function placeFacts({ facts = [], extra }: TreeLine, room: number, below: number
 
 function belowLines({ below, inner }: Row, width: number): string[] {
   return below.flatMap((cell) => {
-    const lines = cell.whole === true ? [paintCell(cell)] : wrapped(cell, width - widthOf(inner));
-    return lines.map((text) => `${inner}${text}`);
+    const places = Math.max(width - widthOf(inner), namePlacesMin);
+    if (cell.form === "whole") return [`${inner}${paintCell(cell)}`];
+    if (cell.form === "brief") return [`${inner}${paintCell({ ...cell, text: cut(visible(cell.text), places) })}`];
+    return wrapped(cell, places).map((text) => `${inner}${text}`);
   });
 }
 

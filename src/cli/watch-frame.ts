@@ -34,7 +34,7 @@ export function frameLines(run: ShownRun, size: Size, now: number): string[] {
     ...adviceLines(run, entries, now).flatMap((text) => field("", text, size.width, lookOf(row.state.status).style)),
   ];
   const gathered = gatherRepeats(run.tree, repeatsMin);
-  const base = { now, width: size.width, outputs: false, texts: new Map(), all: false };
+  const base = { now, width: size.width, outputs: false, texts: new Map(), all: false, brief: true };
   const options = { ...base, held: isHeld(row), open: !isTerminal(row.state.status) };
   let lines: string[] = [];
   for (const quiet of details) {

@@ -38,7 +38,7 @@ const data = fc.dictionary(
   fc.constantFrom("key", "output", "given", "input", "kept", "detail", "error", "tags"),
   value,
   { maxKeys: 5 },
-) as fc.Arbitrary<Record<string, Json>>;
+);
 const causes = fc.oneof(
   fc.array(fc.nat(), { maxLength: 3 }),
   fc.nat().map((same) => ({ same })),
@@ -47,7 +47,7 @@ const causes = fc.oneof(
 const stored: fc.Arbitrary<StoredEvent> = fc
   .tuple(data, causes, fc.nat(), fc.nat(), fc.constantFrom<EventType>("step.succeeded", "run.suspended"))
   .map(([some, because, seq, at, type]) => {
-    const clean = JSON.parse(canonical(some as Json)) as Json;
+    const clean = JSON.parse(canonical(some)) as Json;
     return seal(sha256, previous, { seq, at, type, causes: because, data: clean });
   });
 

@@ -16,6 +16,7 @@ export const errorCodes = {
 
   "run.not_found": { status: 404, exit: 3, retryable: false },
   "run.invalid_id": { status: 400, exit: 2, retryable: false },
+  "run.ended": { status: 409, exit: 4, retryable: false },
   "run.conflict": { status: 409, exit: 4, retryable: false },
   "run.failed": { status: 409, exit: 1, retryable: false },
   "run.cancelled": { status: 409, exit: 1, retryable: false },
@@ -28,9 +29,11 @@ export const errorCodes = {
   "step.failed": { status: 409, exit: 1, retryable: false },
   "step.timed_out": { status: 504, exit: 1, retryable: false },
   "step.invalid": { status: 400, exit: 2, retryable: false },
+  "step.not_in_doubt": { status: 409, exit: 4, retryable: false },
   "step.in_doubt": { status: 409, exit: 4, retryable: false },
 
   "wait.not_open": { status: 409, exit: 4, retryable: false },
+  "wait.invalid_answer": { status: 422, exit: 2, retryable: false },
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
   "event.invalid": { status: 500, exit: 1, retryable: false },

@@ -20,6 +20,12 @@ export type Timestamp = number;
  */
 export type Value = { inline: Json } | { digest: Digest; bytes: number } | { undefined: true };
 
+/**
+ * The state of a checkpoint that is too large for its event: the root of a tree of payloads that share what is equal
+ * with those of other states (`core/state` says how). `tree` is the form it is written in, `bytes` the size of the whole.
+ */
+export type StateTree = { tree: number; digest: Digest; bytes: number };
+
 /** An error as it is kept: what a body catches live and after a crash is made from this and from nothing else. */
 export type ErrorRecord = {
   name: string;
@@ -88,7 +94,15 @@ export type EventData = {
   "step.started": StepRef & { attempt: number; effect?: Effect };
   /** `attempts`: how many there may be in all, for people who look. */
   "step.attempt_failed": StepRef & { attempt: number; attempts?: number; error: ErrorRecord; retryAt?: Timestamp };
-  "step.succeeded": StepRef & { output: Value; attempt?: number; ms?: number; cost?: number; reuse?: Digest };
+  /** `compensate`: the step has a function that makes up for it. */
+  "step.succeeded": StepRef & {
+    output: Value;
+    attempt?: number;
+    ms?: number;
+    cost?: number;
+    reuse?: Digest;
+    compensate?: true;
+  };
   /** `kept`: what the function returned where that could not be recorded as its output. */
   "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };
   "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
@@ -103,6 +117,7 @@ export type EventData = {
   "step.in_doubt": StepRef & { attempt: number; error?: ErrorRecord; kept?: Value };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
 
+  /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
   "wait.opened": StepRef & {
     kind: WaitKind;
     until?: Timestamp;
@@ -111,16 +126,22 @@ export type EventData = {
     schema?: Json;
     tags?: string[];
     default?: Value;
+    /** What was said when it was opened again, and by whom. */
+    value?: Value;
+    by?: string;
+    message?: string;
   };
-  "wait.answered": StepRef & By & { value: Value; message?: string };
+  /** `signal`: the kept signal that answered it. */
+  "wait.answered": StepRef & By & { value: Value; message?: string; signal?: Seq };
   "wait.failed": StepRef & By & { error: ErrorRecord; message?: string };
-  "wait.refused": StepRef & By & { error: ErrorRecord; message?: string };
+  "wait.refused": StepRef & By & { error: ErrorRecord; message?: string; signal?: Seq };
   "wait.expired": StepRef & { value?: Value };
   "wait.withdrawn": StepRef & { reason: string };
 
   "signal.received": By & { name: string; payload: Value; message?: string };
   "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
-  checkpoint: { state: Value; parent: Seq | null };
+  /** `signals`: those that came early and are still kept. */
+  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[] };
   "cancel.requested": By & { message?: string };
   "child.started": StepRef & { run: RunId };
   "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string };

@@ -9,6 +9,8 @@ export const limits = {
   jsonNodesMax: 1_000_000,
   /** One value: an input, an output, an error's data. */
   payloadBytesMax: 2_097_152,
+  /** The state of a checkpoint. It is stored in pieces, but written and read as a whole. */
+  stateBytesMax: 33_554_432,
   /** What a step returned and could not be its output is kept up to this size, so that nothing paid for is lost. */
   keptBytesMax: 67_108_864,
   /** Values up to this size live inside their event; larger ones are stored once per digest. */

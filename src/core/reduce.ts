@@ -27,6 +27,10 @@ export type RunState = {
   /** The code that could not recall this run; another may. */
   refused?: string;
   error?: ErrorRecord;
+  /** Open questions (timers are none): the events that opened them, up to a hundred. `more`: there were more at once. */
+  waits?: { open: Seq[]; more?: true };
+  /** Who asked for the run to be cancelled, and why. */
+  cancel?: { by?: string; reason?: string };
   /** The last state checkpoint: its event, and how many there have been. */
   checkpoint?: { seq: Seq; count: number };
   tags: string[];
@@ -133,6 +137,18 @@ function apply(next: RunState, event: Event): void {
     case "run.failed":
       next.error = event.data.error;
       break;
+    case "wait.opened":
+      if (event.data.kind !== "timer") openWait(next, event);
+      break;
+    case "wait.answered":
+    case "wait.failed":
+    case "wait.expired":
+    case "wait.withdrawn":
+      closeWait(next, event);
+      break;
+    case "cancel.requested":
+      next.cancel = request(event.data);
+      break;
     case "checkpoint":
       next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? 0) + 1 };
       break;
@@ -145,4 +161,27 @@ function apply(next: RunState, event: Event): void {
       break;
     default:
   }
+}
+
+function request({ by, reason }: { by?: string; reason?: string }): { by?: string; reason?: string } {
+  return { ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
+}
+
+/** The state is written with every commit, so it names only so many open waits. */
+const openWaitsMax = 100;
+
+/** One that is opened again has the wait before it as its cause, and takes its place. */
+function openWait(next: RunState, event: Event): void {
+  closeWait(next, event);
+  const { open, ...rest } = next.waits ?? { open: [] };
+  next.waits = open.length < openWaitsMax ? { open: [...open, event.seq], ...rest } : { open, more: true };
+}
+
+/** What settles a wait is caused by the event that opened it, and by nothing else. */
+function closeWait(next: RunState, { causes }: Event): void {
+  if (next.waits === undefined || "same" in causes || causes.length !== 1) return;
+  const { open, ...rest } = next.waits;
+  const left = open.filter((seq) => seq !== causes[0]);
+  if (left.length === 0 && rest.more === undefined) delete next.waits;
+  else if (left.length < open.length) next.waits = { open: left, ...rest };
 }

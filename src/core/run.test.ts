@@ -9,7 +9,7 @@ import { isTerminal, nextStatus, statuses, terminal } from "./run.ts";
 /** What an event makes of a run that is queued, running, suspended, paused; `-` where it is refused. */
 const table: Readonly<Record<EventType, string>> = {
   "run.created": "- - - -",
-  "run.started": "running running running running",
+  "run.started": "running running running -",
   "run.suspended": "suspended suspended suspended -",
   "run.paused": "paused paused paused paused",
   "run.unpaused": "- - - running",

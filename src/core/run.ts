@@ -32,7 +32,7 @@ const worked = ["running", "suspended", "paused"] as const;
 
 /** From which statuses each event may come, and to which it leads (`null`: it stays as it is). */
 const transitions: Partial<Record<EventType, { from: readonly Status[]; to: Status }>> = {
-  "run.started": { from: anyOpen, to: "running" },
+  "run.started": { from: ["queued", "running", "suspended"], to: "running" },
   "run.suspended": { from: ["queued", "running", "suspended"], to: "suspended" },
   "run.paused": { from: ["queued", "running", "suspended", "paused"], to: "paused" },
   "run.unpaused": { from: ["paused"], to: "running" },

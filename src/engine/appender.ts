@@ -79,7 +79,13 @@ export class Appender {
 
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
-    return this.#gathered.events.length > 0 || this.#gathered.emit.length > 0;
+    const { events, emit, send } = this.#gathered;
+    return events.length > 0 || emit.length > 0 || send.length > 0;
+  }
+
+  /** Has messages sent with the next events, or without any. */
+  send(messages: readonly Message[]): void {
+    this.#gathered.send.push(...messages);
   }
 
   /** Has a value of a stream flushed with the next events, or without any. */

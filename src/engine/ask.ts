@@ -29,6 +29,8 @@ export type Ask = {
   withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
+  /** It was decided that it may be entered again. */
+  cleared?: boolean;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */
@@ -105,6 +107,22 @@ export class Asks {
     return key;
   }
 
+  /** Makes an ask of the engine's own, which no body asks for. */
+  makeFor(key: string, identity: Identity, step: StepAsk, input: Encoded, after: Seq): Ask {
+    const { causes } = step;
+    const work = { kind: "step", ask: step } as const;
+    const ref = refOf(identity, key);
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded: undefined, resolve() {}, stage: "asked" };
+    this.#open.set(key, ask);
+    return ask;
+  }
+
+  /** The open step with this key that is in doubt. */
+  inDoubt(key: string): Ask | undefined {
+    const ask = this.#open.get(key);
+    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+  }
+
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
   openScope(scope: string, name: string): string {
     const path = pathOf(scope, name);
@@ -115,6 +133,11 @@ export class Asks {
       );
     }
     return labelOf(path, count(this.#scopes, path));
+  }
+
+  /** A checkpoint: what is asked from here on has paths of its own, so no count of before is needed. */
+  newSegment(): void {
+    for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
   }
 
   get(recorded: Recorded): Ask | undefined {

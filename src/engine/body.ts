@@ -7,6 +7,8 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import type { RetryPolicy } from "../core/retry.ts";
+import type { Decision } from "./decision.ts";
+import type { Encoded } from "./value.ts";
 
 /** How an ask ended, as recorded: `seq` is the event's place, to be named as a cause by what comes after. */
 export type Outcome =
@@ -64,6 +66,12 @@ export type StepAsk = Place & {
   retry?: Retry;
   /** Milliseconds that one attempt, and all attempts with the delays between them, may take. */
   timeout?: { attemptMs?: number; stepMs?: number };
+  /** Its start is on record before it is entered, whatever its effect. */
+  intent?: boolean;
+  /** Finds out what became of a `once` step in doubt; undefined where it cannot tell. */
+  reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
+  /** Makes up for a success when the run fails or is cancelled; it is given the output. */
+  compensate?: (output: unknown, tools: StepTools) => unknown;
   run: (input: unknown, tools: StepTools) => unknown;
 };
 
@@ -79,10 +87,21 @@ export type WaitAsk = Place & {
   reason?: string;
   /** JSON Schema of the answer, for those who show a form. */
   schema?: Json;
+  /** The answer as the body gets it; throws what is wrong with it. */
+  validate?: (value: unknown) => unknown;
+  /** Name of the queue that a wait of kind "signal" is answered from; its own name if left out. */
+  signal?: string;
   tags?: string[];
 };
 
-export type CallAsk = Place & { workflow: Workflow; input: { value: unknown }; tags?: string[] };
+export type CallAsk = Place & {
+  workflow: Workflow;
+  input: { value: unknown };
+  /** In place of the context of the calling run. */
+  context?: Encoded;
+  tags?: string[];
+  timeoutMs?: number;
+};
 
 /** The operations. Each returned promise settles by a recorded outcome, or never: in a dropped activation. */
 export type Operations = {
@@ -96,7 +115,8 @@ export type Operations = {
   call(ask: CallAsk): Promise<Outcome>;
   /**
    * Continue from here with this state, not from the start: later activations load nothing from before. Only where
-   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives.
+   * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
+   * before it is not made up for if the run fails behind it.
    */
   checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */

@@ -214,6 +214,16 @@ describe("a flush", () => {
     expect(it.flushes).toEqual([1]);
   });
 
+  test("holds so many runs at most, those first that have waited longest; the others are in the next", async () => {
+    const it = await world();
+    const all = await holders(it.bench, 130);
+    const settled: Holder[] = [];
+    for (const one of all) one.onSettle = () => void settled.push(one);
+    await flush(it, all);
+    expect(it.flushes).toEqual([128, 2]);
+    expect(settled).toEqual(all);
+  });
+
   test("tells everybody who wants to know which runs came to their ends, after the runs themselves", async () => {
     const it = await world();
     const [going, over] = (await holders(it.bench, 2)) as [Holder, Holder];

@@ -1,6 +1,7 @@
 /**
  * Group commit: one flush per turn of the event loop, all runs of a worker together. While a flush is under way the
- * next one gathers. There is no timer window: under load batches grow by themselves, and a lone run never waits.
+ * next one gathers. There is no timer window: under load batches grow by themselves up to a bound, and a lone run never
+ * waits.
  *
  * A store that cannot take a flush for now (full disk, lost server) gets the same flush again until it can; what the
  * events stand for may have been paid for, so it is kept for as long as this process lives and holds the runs. A flush
@@ -23,6 +24,9 @@ export type Source = {
 };
 
 type Part = { source: Source; commit: Commit };
+
+/** Runs in one flush. With more of them nothing gets faster, and everything else in the process waits longer. */
+const partsMax = 128;
 
 const retryMsFirst = 50;
 const retryMsMax = 2000;
@@ -76,9 +80,9 @@ export class Committer {
 
   async #flush(): Promise<void> {
     const parts: Part[] = [];
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const source of waiting) {
+    for (const source of this.#waiting) {
+      if (parts.length >= partsMax) break;
+      this.#waiting.delete(source);
       const commit = source.take();
       if (commit !== undefined) parts.push({ source, commit });
     }

@@ -10,7 +10,23 @@ import { toValue } from "./value.ts";
 export type End = { ok: true; value: unknown } | { ok: false; error: unknown } | { ok: false; stopped: Stopped };
 
 /** The end of a run that its body has no part in; `error` is what a calling run is told. */
-export type Stopped = { draft: { type: "run.timed_out"; data: EventData["run.timed_out"] }; error: StemmaError };
+export type Stopped = {
+  draft: { [T in "run.timed_out" | "run.cancelled"]: { type: T; data: EventData[T] } }[
+    | "run.timed_out"
+    | "run.cancelled"];
+  error: StemmaError;
+};
+
+/** Somebody wants the run to end. */
+export function cancelled(run: RunId, request: EventData["run.cancelled"]): Stopped {
+  const { by, reason } = request;
+  const who = by === undefined ? "" : ` by ${by}`;
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const error = new StemmaError("run.cancelled", `Run ${run} was cancelled${who}${why}.`, {
+    data: { run, ...request },
+  });
+  return { draft: { type: "run.cancelled", data: request }, error };
+}
 
 /** A run takes longer than it may. */
 export function timedOut(run: RunId, limitMs: number): Stopped {

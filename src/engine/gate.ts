@@ -22,9 +22,9 @@ export function gateOf(gates: Gates, group: Group | undefined): Gate | undefined
 }
 
 /** Frees a place. One that was taken back while it waited leaves its place to the next. */
-export function vacate(gate: Gate, mayBegin: () => boolean, begin: (ask: Ask) => void): void {
+export function vacate(gate: Gate, begin: (ask: Ask) => void): void {
   gate.running -= 1;
-  while (gate.running < gate.limit && mayBegin()) {
+  while (gate.running < gate.limit) {
     const next = gate.queue.shift();
     if (next === undefined) return;
     begin(next);

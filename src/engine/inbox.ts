@@ -1,62 +1,130 @@
-/** Messages from outside, and what they become in the history of the run that they are for. */
-import { StemmaError } from "../core/error.ts";
-import type { Digest, ErrorRecord, Event, RunId, Value } from "../core/event.ts";
+/**
+ * Messages from outside, and what they become in the history of the run that they are for. They are taken in one after
+ * the other, in the order in which they came; one that waits for a schema to look at it holds up those behind it.
+ */
+import type { Digest, RunId } from "../core/event.ts";
 import { decode, parse } from "../core/json.ts";
 import type { Received } from "../store/store.ts";
-import type { Extra } from "./appender.ts";
-import type { Ask } from "./ask.ts";
+import type { Answers } from "./answers.ts";
+import type { Ask, Asks } from "./ask.ts";
 import type { Log } from "./body.ts";
-import type { Journal, OutcomeDraft } from "./journal.ts";
+import type { Children } from "./children.ts";
+import { decide } from "./decision.ts";
+import type { Journal } from "./journal.ts";
+import type {
+  AnswerMessage,
+  CancelMessage,
+  ChildMessage,
+  DecideMessage,
+  PauseMessage,
+  SignalMessage,
+} from "./messages.ts";
+import type { Signals } from "./signals.ts";
+import type { StepRunner } from "./step-runner.ts";
 import { toValue } from "./value.ts";
-
-/** Body of a message of kind `child`: how a called run ended. */
-export type EndMessage = { run: RunId; key: string; status: string; output?: Value; error?: ErrorRecord };
-
-/** Body of a message of kind `answer`: what somebody said to an open wait. `text` is JSON; absent for undefined. */
-export type AnswerMessage = { key: string; text?: string; error?: ErrorRecord; by?: string };
-
-/** Whether a wait is open to an answer; false when it has one already. Throws wait.not_open in every other case. */
-export function mayAnswer(history: readonly Event[], run: RunId, wait: string): boolean {
-  const about = history.filter((event) => "key" in event.data && event.data.key === wait);
-  const last = about.at(-1)?.type;
-  if (last === "wait.answered" || last === "wait.failed") return false;
-  if (last === "wait.opened" || last === "wait.refused") return true;
-  const why = last === undefined ? "it has not been opened" : `it is over (${last})`;
-  throw new StemmaError("wait.not_open", `The wait ${JSON.stringify(wait)} of ${run} takes no answer: ${why}.`, {
-    data: { run, wait },
-  });
-}
 
 /** Messages that wait, with the texts of what they refer to. */
 export type Mail = { messages: readonly Received[]; texts: ReadonlyMap<Digest, string> };
 
-/** Makes the messages that are new into outcomes of what they answer. */
-export function takeIn(
-  { messages, texts }: Mail,
-  journal: Journal,
-  find: (key: string) => Ask | undefined,
-  log: Log,
-  run: RunId,
-): void {
-  for (const message of messages) {
-    if (message.number <= journal.inbox) continue;
-    journal.takenIn(message.number);
-    const found = outcomeOfMessage(message, texts, find);
-    if (found !== undefined) journal.recordOutcome(found.ask, found.draft, found.extra);
-    else log.warn("A message answers nothing that is open", { run, kind: message.kind, key: message.key });
-  }
-}
+export type InboxParts = {
+  run: RunId;
+  log: Log;
+  journal: Journal;
+  asks: Asks;
+  answers: Answers;
+  signals: Signals;
+  children: Children;
+  steps: StepRunner;
+  /** Whether the run can still be given anything. */
+  isOpen(): boolean;
+  cancel(request: CancelMessage): void;
+  pause(request: PauseMessage, paused: boolean): void;
+  changed(): void;
+  fault(error: unknown): void;
+};
 
-/** The outcome that a message is for an ask that is open; undefined where it is for none. `texts`: what it refers to. */
-function outcomeOfMessage(
-  message: Received,
-  texts: ReadonlyMap<Digest, string>,
-  find: (key: string) => Ask | undefined,
-): { ask: Ask; draft: OutcomeDraft; extra: Extra } | undefined {
-  if (message.kind === "child") {
-    const { run, key, status, output, error } = decode(message.body) as unknown as EndMessage;
-    const ask = find(key);
-    if (ask?.work.kind !== "call") return undefined;
+export class Inbox {
+  readonly #with: InboxParts;
+  #waiting: { message: Received; texts: Mail["texts"] }[] = [];
+  /** Number of the last message that is taken in or waits here. */
+  #seen: number;
+  #busy = false;
+
+  constructor(parts: InboxParts) {
+    this.#with = parts;
+    this.#seen = parts.journal.inbox;
+  }
+
+  /** Whether a message is being looked at. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /** Something else looks at a value; what comes next waits for it. */
+  wait(later: Promise<void> | void): void {
+    if (later instanceof Promise) this.#after(later);
+  }
+
+  /** Takes in what is new. */
+  take({ messages, texts }: Mail): void {
+    for (const message of messages) {
+      if (message.number <= this.#seen) continue;
+      this.#seen = message.number;
+      this.#waiting.push({ message, texts });
+    }
+    this.#next();
+  }
+
+  #next(): void {
+    while (!this.#busy && this.#with.isOpen()) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      const { journal } = this.#with;
+      journal.takenIn(next.message.number);
+      const later = this.#takeOne(next.message, next.texts);
+      if (later instanceof Promise) this.#after(later);
+    }
+  }
+
+  #after(later: Promise<void>): void {
+    this.#busy = true;
+    later.then(
+      () => {
+        this.#busy = false;
+        this.#next();
+        this.#with.changed();
+      },
+      (error: unknown) => this.#with.fault(error),
+    );
+  }
+
+  /** A promise where it takes a while. */
+  #takeOne(message: Received, texts: Mail["texts"]): Promise<void> | void {
+    const body = decode(message.body);
+    switch (message.kind) {
+      case "child":
+        return this.#childEnded(body as unknown as ChildMessage, texts);
+      case "answer":
+        return this.#answered(message, body as unknown as AnswerMessage);
+      case "signal":
+        return this.#signalled(message, body as unknown as SignalMessage);
+      case "cancel":
+        return this.#cancelled(message, body as CancelMessage);
+      case "pause":
+      case "unpause":
+        return this.#with.pause(body as PauseMessage, message.kind === "pause");
+      case "decide":
+        return this.#decided(body as unknown as DecideMessage);
+      default:
+        return this.#unanswered(message);
+    }
+  }
+
+  #childEnded(end: ChildMessage, texts: Mail["texts"]): undefined {
+    const { journal, children, asks } = this.#with;
+    const { run, key, status, output, error } = end;
+    const opened = children.ended(key);
+    if (opened === undefined) return;
     const data = {
       key,
       run,
@@ -64,18 +132,60 @@ function outcomeOfMessage(
       ...(output === undefined ? {} : { output }),
       ...(error === undefined ? {} : { error }),
     };
-    const digest = output !== undefined && "digest" in output ? output.digest : "";
-    const text = texts.get(digest);
-    const extra = text === undefined ? {} : { known: [{ digest, text }] };
-    return { ask, draft: { type: "child.ended", data }, extra };
+    const ask = asks.waiting(key);
+    // A run that ends without its body has nobody who asked; the end of its child is on record all the same.
+    if (ask === undefined) journal.append({ type: "child.ended", data, causes: [opened] });
+    else journal.recordOutcome(ask, { type: "child.ended", data }, { known: known(output, texts) });
   }
-  if (message.kind !== "answer") return undefined;
-  const { key, text, error, by } = decode(message.body) as unknown as AnswerMessage;
-  const ask = find(key);
-  if (ask?.work.kind !== "wait" || ask.work.ask.kind === "timer") return undefined;
-  const common = { key, message: message.key, ...(by === undefined ? {} : { by }) };
-  if (error !== undefined) return { ask, draft: { type: "wait.failed", data: { ...common, error } }, extra: {} };
-  const { value, payload } = toValue(text === undefined ? undefined : parse(text), `answer to ${key}`);
-  const extra = payload === undefined ? {} : { payloads: [payload] };
-  return { ask, draft: { type: "wait.answered", data: { ...common, value } }, extra };
+
+  #answered(message: Received, answer: AnswerMessage): Promise<void> | void {
+    const { asks, answers } = this.#with;
+    const ask = asks.waiting(answer.key);
+    if (ask?.work.kind !== "wait" || ask.work.ask.kind === "timer") return this.#unanswered(message);
+    return answers.take(ask, answer, message.key);
+  }
+
+  #signalled({ key }: Received, { name, text, by }: SignalMessage): Promise<void> | void {
+    const { asks, answers, signals } = this.#with;
+    const value = toValue(text === undefined ? undefined : parse(text), `signal ${name}`);
+    const ask = waitingFor(asks, name);
+    if (ask === undefined) return signals.keep(name, value, by, key);
+    return answers.accept(ask, value, { message: key, ...(by === undefined ? {} : { by }) });
+  }
+
+  #cancelled({ key }: Received, { by, reason }: CancelMessage): undefined {
+    const { journal } = this.#with;
+    const request = { ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
+    // Asked again, it is cancelled all the same, by whom asked first.
+    if (journal.state.cancel !== undefined) return;
+    journal.append({ type: "cancel.requested", data: { ...request, message: key }, causes: [journal.head] });
+    this.#with.cancel(request);
+  }
+
+  #decided(message: DecideMessage): undefined {
+    const { asks, journal, steps, log, run } = this.#with;
+    const ask = asks.inDoubt(message.key);
+    if (ask === undefined) log.warn("A decision is about a step that is not in doubt", { run, step: message.key });
+    else decide(ask, message, journal, steps);
+  }
+
+  #unanswered({ kind, key }: Received): undefined {
+    this.#with.log.warn("A message answers nothing that is open", { run: this.#with.run, kind, key });
+  }
+}
+
+function known(output: ChildMessage["output"], texts: Mail["texts"]): { digest: Digest; text: string }[] {
+  if (output === undefined || !("digest" in output)) return [];
+  const text = texts.get(output.digest);
+  return text === undefined ? [] : [{ digest: output.digest, text }];
+}
+
+/** The first of those who wait for a signal. */
+function waitingFor(asks: Asks, name: string): Ask | undefined {
+  for (const ask of asks.open()) {
+    if (ask.stage !== "begun" || ask.withdrawn !== undefined || ask.work.kind !== "wait") continue;
+    const { kind, signal = ask.work.ask.name } = ask.work.ask;
+    if (kind === "signal" && signal === name) return ask;
+  }
+  return undefined;
 }

@@ -108,10 +108,15 @@ export class Journal implements Source {
     return event;
   }
 
-  /** Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by. */
-  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}): Seq {
+  /**
+   * Appends the outcome of an ask. Its cause is the event that it began with, or else what the ask was caused by.
+   *
+   * @param also another event that it is caused by
+   */
+  recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}, also?: Seq): Seq {
     const first = ask.begunAt === undefined;
-    const causes = first ? ask.causes : [ask.begunAt as Seq];
+    const begun = first ? ask.causes : [ask.begunAt as Seq];
+    const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
     const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
     ask.stage = "recorded";
     ask.stop?.();
@@ -130,6 +135,12 @@ export class Journal implements Source {
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
     }
     return ref;
+  }
+
+  /** Sends messages to other runs with the next flush; sent again, they are the same. */
+  send(messages: readonly Message[]): void {
+    this.#appender.send(messages);
+    if (this.#flushing) this.#with.committer.request(this);
   }
 
   /** Has a value of a stream flushed; nobody waits for it. A run that is on its way out has had its last. */

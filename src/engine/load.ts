@@ -18,7 +18,10 @@ import type { Recall } from "./recall.ts";
 import { RecallIndex } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
-import { fromValue } from "./value.ts";
+import type { Kept } from "./signals.ts";
+import type { Encoded } from "./value.ts";
+import { readState } from "./state.ts";
+import { fromValue, textOf } from "./value.ts";
 
 export type Loaded = {
   row: RunRow;
@@ -32,9 +35,13 @@ export type Loaded = {
   outcomes: RecordedOutcomes;
   /** Texts of the payloads that creation and start name. */
   texts: Map<Digest, string>;
+  /** Digests of the payloads that the state at the start is stored in. */
+  pieces: ReadonlySet<Digest>;
   inbox: readonly Received[];
   /** Texts of the payloads that these messages name. */
   inboxTexts: ReadonlyMap<Digest, string>;
+  /** Signals that came early and wait to be taken, in their order. */
+  signals: readonly Kept[];
   /** The event at a place of the history. */
   eventAt(seq: Seq): Promise<Event | undefined>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
@@ -68,15 +75,18 @@ export async function load(
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
+  const found = reading.found();
   return {
     row,
     created,
     start,
     lastAt,
-    ...reading.found(),
+    ...found,
     texts,
+    pieces: await readState(store, row.id, start, texts),
     inbox,
     inboxTexts: await textsOfMessages(store, inbox),
+    signals: await keptSignals(store, row.id, start, found.recall),
     eventAt: (seq) => eventAt(store, row.id, seq),
     now,
   };
@@ -140,11 +150,12 @@ class Reading {
 
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
+    // One that a newer version wrote is refused as that, and not as damaged.
+    const event = unseal(stored);
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(sha256, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
-    const event = unseal(stored);
     const settles = this.#index.add(event);
     if (stored.seq === this.#from) {
       this.#start = event;
@@ -188,6 +199,27 @@ class Reading {
     });
     return { recall, outcomes };
   }
+}
+
+/** The signals that are kept: received in this segment, or named by the checkpoint that it starts from. */
+async function keptSignals(store: Store, run: RunId, start: Event, recall: Recall): Promise<Kept[]> {
+  const found = new Map(recall.signals);
+  for (const seq of start.type === "checkpoint" ? (start.data.signals ?? []) : []) {
+    const event = await eventAt(store, run, seq);
+    if (event?.type === "signal.received" && !recall.taken.has(seq)) found.set(seq, event.data);
+  }
+  const digests = [...found.values()].flatMap(({ payload }) => ("digest" in payload ? [payload.digest] : []));
+  const texts = digests.length === 0 ? new Map<Digest, string>() : await store.payloads(digests);
+  return [...found]
+    .toSorted(([a], [b]) => a - b)
+    .map(([seq, { name, payload }]) => ({ seq, name, value: encodedAgain(payload, texts) }));
+}
+
+function encodedAgain(value: Value, texts: ReadonlyMap<Digest, string>): Encoded {
+  const text = textOf(value, texts);
+  return "digest" in value && text !== undefined
+    ? { text, value, payload: { digest: value.digest, text } }
+    : { text, value };
 }
 
 /** What a body is told of its run. */
@@ -237,7 +269,7 @@ async function readCreated(store: Store, run: RunId, texts: Map<Digest, string>)
   for (const [digest, text] of await readTexts(
     store,
     run,
-    payloadsOf(created).map(({ digest }) => digest),
+    payloadsOf(created).map((payload) => payload.digest),
   ))
     texts.set(digest, text);
   return created;

@@ -11,7 +11,7 @@ export type RunSeed = {
   id: RunId;
   workflow: Pick<Workflow, "name" | "version" | "timeoutMs">;
   input: Encoded;
-  context?: Encoded;
+  context?: Pick<Encoded, "value" | "payload">;
   origin: Origin;
   family: RunId;
   at: Timestamp;

@@ -3,10 +3,13 @@ import type { Digest, Seq, Timestamp } from "../core/event.ts";
 import { checkName, checkTags } from "../core/name.ts";
 import type { Emitted } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
+import { notQuiescent } from "./checkpoints.ts";
 import type { Operations, Outcome, Place, Segment } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { validate } from "./schema.ts";
 import { emitter } from "./streams.ts";
+import type { EncodedState } from "./state.ts";
+import { encodeState } from "./state.ts";
 import type { Encoded } from "./value.ts";
 import { toValue } from "./value.ts";
 
@@ -16,7 +19,7 @@ type Primitives = {
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
-  checkpoint(causes: readonly Seq[], state: Encoded): Promise<Segment>;
+  checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment>;
   emit(value: Emitted): void;
   set(tags: string[], causes: readonly Seq[]): void;
   patched(name: string, causes: readonly Seq[]): boolean;
@@ -34,8 +37,15 @@ export function operationsOf(primitives: Primitives): Operations {
     drawn.set(place, n + 1);
     return sha256(`${seed}|${place}|${n}`);
   };
+  let checkpointing = false;
+  /** What is said while a checkpoint is on its way would come behind it on record, where no later activation says it. */
+  const checkNoCheckpoint = (said: string): void => {
+    if (checkpointing)
+      throw notQuiescent(`Expected the checkpoint to be awaited before ${said}. Await it`, ["checkpoint"]);
+  };
   const ask = (place: Place, input: Encoded | undefined, work: Ask["work"]): Promise<Outcome> =>
     new Promise((resolve) => {
+      checkNoCheckpoint(place.name);
       primitives.ask(place, input, work, resolve);
     });
   return {
@@ -54,14 +64,30 @@ export function operationsOf(primitives: Primitives): Operations {
       return ask(asked, input, { kind: "call", ask: asked });
     },
     async checkpoint(causes, state) {
-      return primitives.checkpoint(causes, toValue(state, "state of a checkpoint"));
+      checkNoCheckpoint("another checkpoint");
+      const encoded = encodeState(state);
+      checkpointing = true;
+      try {
+        return await primitives.checkpoint(causes, encoded);
+      } finally {
+        checkpointing = false;
+      }
     },
     emit: emitter({ step: "", attempt: 1, again: false }, (value) => {
       if (live()) primitives.emit(value);
     }),
-    set: (causes, tags) => primitives.set(checkTags(tags), causes),
-    patched: (causes, name) => primitives.patched(checkName(name, "name of a patch"), causes),
-    open,
+    set(causes, tags) {
+      checkNoCheckpoint("set");
+      primitives.set(checkTags(tags), causes);
+    },
+    patched(causes, name) {
+      checkNoCheckpoint("patched");
+      return primitives.patched(checkName(name, "name of a patch"), causes);
+    },
+    open(scope, name) {
+      checkNoCheckpoint(name);
+      return open(scope, name);
+    },
     close,
     withdraw,
     now,

@@ -1,5 +1,5 @@
 /** Which payloads, kept apart from their event because of their size, a body may be given. */
-import type { Digest, Event, Value } from "../core/event.ts";
+import type { Digest, Event, StateTree, Value } from "../core/event.ts";
 
 export type Reference = { digest: Digest; bytes: number };
 
@@ -11,11 +11,12 @@ export function payloadsOf(event: Event): Reference[] {
     value?: Value;
     context?: Value;
     default?: Value;
-    state?: Value;
+    state?: Value | StateTree;
   };
   const references: Reference[] = [];
   for (const value of [data.input, data.output, data.value, data.context, data.default, data.state]) {
-    if (typeof value === "object" && value !== null && "digest" in value) references.push(value);
+    // A tree is read from its root on, and only where a run starts from it.
+    if (typeof value === "object" && "digest" in value && !("tree" in value)) references.push(value);
   }
   return references;
 }

@@ -8,11 +8,13 @@
  * is indexed before anything is delivered. The index holds places and no values, and what was asked for is let go of,
  * so that a long history takes little memory.
  */
-import type { Event, EventOf, Seq, StepRef, Timestamp } from "../core/event.ts";
+import type { Event, EventOf, RunId, Seq, StepRef, Timestamp, Value } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityOf, identityText, labelOf, pathOf } from "../core/identity.ts";
 import { causesWrittenOut } from "./appender.ts";
+import { compensationScope } from "./compensation-scope.ts";
+import { SignalIndex } from "./signals.ts";
 
 /** An event that settles an ask. */
 export type OutcomeEvent = { [T in OutcomeType]: EventOf<T> }[OutcomeType];
@@ -54,6 +56,8 @@ export type Recorded = {
   started?: Seq;
   doubtful?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
+  /** The run that was called. */
+  child?: RunId;
 };
 
 /** Asks and outcomes in their order; whoever is done with one clears its place. */
@@ -66,6 +70,13 @@ export type Recall = {
   readonly closed: Map<string, Seq>;
   /** How often the run's tags were set. */
   readonly sets: number;
+  /** Keys of the steps that made up for others; no body asks for them. */
+  readonly compensated: ReadonlySet<string>;
+  /** Whether a success can be made up for. */
+  readonly compensable: boolean;
+  /** Signals that came early and were not taken, and those that were. */
+  readonly signals: ReadonlyMap<Seq, { name: string; payload: Value }>;
+  readonly taken: ReadonlySet<Seq>;
   /** Whether a label belongs to an ask on record that was not taken. */
   has(key: string): boolean;
   /** The ask on record with this identity; taken once. */
@@ -78,6 +89,9 @@ export class RecallIndex implements Recall {
   readonly outcomes: (Recorded | undefined)[] = [];
   readonly closed: Map<string, Seq> = new Map();
   sets = 0;
+  readonly compensated: Set<string> = new Set();
+  compensable = false;
+  readonly #signals = new SignalIndex();
   /** Every ask, while the history is read; then those that were not taken. */
   readonly #byKey = new Map<string, Recorded>();
   /** Those whose identity their key does not say. */
@@ -104,7 +118,13 @@ export class RecallIndex implements Recall {
     }
     if (event.type === "scope.closed") this.closed.set(event.data.scope, seq);
     if (event.type === "run.set") this.sets += 1;
+    this.#signals.add(event);
     if (!("key" in data)) return false;
+    if (data.key.startsWith(`${compensationScope}/`)) {
+      if (outcomeOf[event.type] !== null) this.compensated.add(data.key);
+      return false;
+    }
+    if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
     const recorded = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
     note(recorded, event);
     if (recorded.outcome !== seq) return false;
@@ -118,6 +138,14 @@ export class RecallIndex implements Recall {
     this.#latest = new Int32Array(0);
     this.#spelled = new Map();
     return this;
+  }
+
+  get signals(): ReadonlyMap<Seq, { name: string; payload: Value }> {
+    return this.#signals.kept;
+  }
+
+  get taken(): ReadonlySet<Seq> {
+    return this.#signals.taken;
   }
 
   has(key: string): boolean {
@@ -189,6 +217,10 @@ function note(recorded: Recorded, event: Event): void {
     recorded.attempts = event.data.attempt;
     if (event.data.retryAt !== undefined) recorded.retryAt = event.data.retryAt;
   } else if (event.type === "step.in_doubt") recorded.doubtful = true;
+  else if (event.type === "step.decided" && event.data.decision === "run") {
+    delete recorded.doubtful;
+    if (recorded.entered !== undefined) recorded.attempts = recorded.entered;
+  } else if (event.type === "child.started") recorded.child = event.data.run;
   else if (event.type === "wait.opened") recorded.opened = { seq: event.seq, until: event.data.until };
 }
 

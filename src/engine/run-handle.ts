@@ -10,6 +10,7 @@ import type { RunRow } from "../store/store.ts";
 import { limits } from "../core/limits.ts";
 import type { Ends } from "./ends.ts";
 import { StepError } from "./failure.ts";
+import type { By } from "./requests.ts";
 import type { Stemma } from "./stemma.ts";
 import { follow, placeIn } from "./streams.ts";
 import type { StreamItem } from "./streams.ts";
@@ -52,6 +53,11 @@ export class RunHandle<O = unknown> {
       return fromValue(output, texts) as O;
     }
     throw endError(row, last);
+  }
+
+  /** Ends it, and the runs that it called. As `Stemma.cancel`. */
+  cancel(by: By = {}): Promise<{ accepted: boolean; status: Status }> {
+    return this.#stemma.cancel(this.id, by);
   }
 
   /** The graph of what happened and why. */

@@ -1,5 +1,6 @@
-/** Input checked by the schema that the author gave (Standard Schema v1: zod, valibot, arktype …). */
+/** Values checked by the schema that the author gave (Standard Schema v1: zod, valibot, arktype …). */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { ErrorCode } from "../core/error.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Workflow } from "./body.ts";
 
@@ -8,13 +9,29 @@ const issuesShown = 10;
 /** The validated input; what the schema made of it is what is recorded. Throws workflow.invalid_input. */
 export async function validate(workflow: Workflow, input: unknown): Promise<unknown> {
   if (workflow.schema === undefined) return input;
-  const result = await workflow.schema["~standard"].validate(input);
-  if (result.issues === undefined) return result.value;
-  const issues = result.issues.slice(0, issuesShown).map((issue) => ({ path: pathOf(issue), message: issue.message }));
-  const shown = issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
-  throw new StemmaError("workflow.invalid_input", `The input does not fit workflow ${workflow.name}: ${shown}.`, {
-    data: { workflow: workflow.name, issues },
-  });
+  const { name } = workflow;
+  const what = `The input does not fit workflow ${name}`;
+  return await checkFit(workflow.schema, input, "workflow.invalid_input", what, { workflow: name });
+}
+
+/** What a schema makes of a value; a promise where it takes a while. Throws the code given, with the issues. */
+export function checkFit(
+  schema: StandardSchemaV1,
+  value: unknown,
+  code: ErrorCode,
+  what: string,
+  data: Record<string, unknown> = {},
+): unknown {
+  const fit = (result: StandardSchemaV1.Result<unknown>): unknown => {
+    if (result.issues === undefined) return result.value;
+    const issues = result.issues
+      .slice(0, issuesShown)
+      .map((issue) => ({ path: pathOf(issue), message: issue.message }));
+    const shown = issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
+    throw new StemmaError(code, `${what}: ${shown}.`, { data: { ...data, issues } });
+  };
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise ? result.then(fit) : fit(result);
 }
 
 function pathOf(issue: StandardSchemaV1.Issue): string {

@@ -5,6 +5,9 @@ import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
+import type { RunState } from "../core/reduce.ts";
+import { reduceAll } from "../core/reduce.ts";
+import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
 import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
@@ -16,14 +19,19 @@ import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
-import type { AnswerMessage } from "./inbox.ts";
-import { mayAnswer } from "./inbox.ts";
 import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./history-pages.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
+import type { Decision } from "./decision.ts";
+import type { Answered, By, Once } from "./requests.ts";
+import { Requests } from "./requests.ts";
 import { RunHandle } from "./run-handle.ts";
+import type { FeedEntry, FeedOptions } from "./tail.ts";
+import { tail } from "./tail.ts";
+import type { OpenWait, WaitsQuery } from "./waits-query.ts";
+import { listWaits } from "./waits-query.ts";
 import { validate } from "./schema.ts";
 import { toValue } from "./value.ts";
 import { Worker } from "./worker.ts";
@@ -77,6 +85,15 @@ export type RunOptions = {
   client?: Queryable;
 };
 
+export type AgainOptions = {
+  /** What was said, for the record. */
+  value?: unknown;
+  prompt?: string;
+  reason?: string;
+  /** From now. Default: as before. */
+  expires?: Duration;
+};
+
 export type AnswerOptions = {
   /** A second answer with the same key is the same answer. Default: one answer for each wait. */
   idempotencyKey?: string;
@@ -100,6 +117,7 @@ export class Stemma {
   readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #ends: Ends;
+  readonly #requests: Requests;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.#clock = options.clock ?? systemClock;
@@ -129,6 +147,7 @@ export class Stemma {
       pollMs,
       pageEvents: seams.pageEvents,
     });
+    this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages));
   }
 
   /**
@@ -181,27 +200,99 @@ export class Stemma {
   }
 
   /**
-   * Answers an open wait. Answering again with anything changes nothing: the first answer is the one that is recorded.
+   * Answers an open wait. The value is checked before anything changes; one that the wait's schema refuses leaves the
+   * wait open. A second answer changes nothing: it is given what is on record.
    *
-   * @throws run.not_found; wait.not_open when there is no such wait, or it is over in another way
+   * @throws run.not_found; wait.not_open when there is no such wait, or it is over in another way; wait.invalid_answer
+   * @example await stemma.resume(run.id, "approval", { approve: true }, { by: "ada" });
    */
-  async resume(id: RunId, wait: string, value: unknown, options: AnswerOptions = {}): Promise<void> {
+  async resume(id: RunId, wait: string, value: unknown, options: AnswerOptions = {}): Promise<Answered> {
     const { text } = toValue(value, `answer to ${wait}`);
-    await this.#answer(id, wait, { key: wait, ...(text === undefined ? {} : { text }) }, options);
+    const answer = { key: wait, ...(text === undefined ? {} : { text }) };
+    return this.#requests.answer(await this.row(id), answer, options);
   }
 
   /** Answers an open wait with an error, which the run can catch. Throws like `resume`. */
-  async fail(id: RunId, wait: string, error: unknown, options: AnswerOptions = {}): Promise<void> {
-    await this.#answer(id, wait, { key: wait, error: toRecord(error) }, options);
+  async fail(id: RunId, wait: string, error: unknown, options: AnswerOptions = {}): Promise<Answered> {
+    return this.#requests.answer(await this.row(id), { key: wait, error: toRecord(error) }, options);
   }
 
-  async #answer(id: RunId, wait: string, body: AnswerMessage, options: AnswerOptions): Promise<void> {
-    if (!mayAnswer(await this.history(id), id, wait)) return;
-    if (options.by !== undefined) body.by = checkId(options.by, "by");
-    const key = checkId(options.idempotencyKey ?? `answer ${wait}`, "idempotencyKey");
-    const message = { run: id, key, kind: "answer", body: JSON.stringify(body) };
-    await this.store.send([message]);
-    this.#worker.sent([message]);
+  /**
+   * Says that an open wait has to wait on: it stays open, with another prompt, reason or expiry if they are given, and
+   * with what was said (`value`) on record. Throws like `resume`.
+   */
+  async resuspend(id: RunId, wait: string, options: AnswerOptions & AgainOptions = {}): Promise<Answered> {
+    const { value, prompt, reason, expires } = options;
+    const until =
+      expires === undefined ? undefined : this.#clock.now() + milliseconds(expires, `expiry of wait ${wait}`);
+    const again = {
+      ...(prompt === undefined ? {} : { prompt }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(until === undefined ? {} : { until }),
+    };
+    const { text } = toValue(value, `value with wait ${wait}`);
+    const answer = { key: wait, again, ...(text === undefined ? {} : { text }) };
+    return this.#requests.answer(await this.row(id), answer, options);
+  }
+
+  /**
+   * Sends a signal: the answer of whoever waits for this name, or kept for the next who does. Signals of one name are
+   * taken in the order in which they came; one with the same `idempotencyKey` is the same signal.
+   *
+   * @throws run.not_found, run.ended, json.not_serializable
+   */
+  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<void> {
+    await this.#requests.signal(await this.row(id), name, payload, options);
+  }
+
+  /**
+   * Says what is to become of a `once` step in doubt: `{ record: value }` it happened and this is its output, `"run"`
+   * it did not happen and may be entered again, `{ fail: error }` it has failed.
+   *
+   * @throws run.not_found, step.not_in_doubt
+   */
+  async decide(id: RunId, key: string, decision: Decision, by: By = {}): Promise<void> {
+    await this.#requests.decide(await this.row(id), key, decision, by);
+  }
+
+  /**
+   * Ends a run and the runs that it called, the called ones first. Steps in flight are aborted; what they return within
+   * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing.
+   */
+  async cancel(id: RunId, by: By = {}): Promise<{ accepted: boolean; status: Status }> {
+    return this.#requests.cancel(await this.row(id), by);
+  }
+
+  /** Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. */
+  async pause(id: RunId, by: By = {}): Promise<void> {
+    await this.#requests.pause(await this.row(id), "pause", by);
+  }
+
+  /** Lets a paused run go on. */
+  async unpause(id: RunId, by: By = {}): Promise<void> {
+    await this.#requests.pause(await this.row(id), "unpause", by);
+  }
+
+  /** Open questions of all runs, a page at a time. */
+  waits(query: WaitsQuery = {}): Promise<{ waits: OpenWait[]; cursor?: string }> {
+    return listWaits(this.store, query);
+  }
+
+  /** Every event of all runs once, in one order, behind a position; it waits for more until it is left or aborted. */
+  feed(options: FeedOptions = {}): AsyncGenerator<FeedEntry> {
+    return tail(this.store, this.#clock, options);
+  }
+
+  /** What a run was when the event with this seq had happened. Writes nothing. Throws run.not_found, usage.invalid. */
+  async stateAt(id: RunId, seq: number): Promise<RunState> {
+    const history = await this.history(id);
+    if (!Number.isSafeInteger(seq) || seq < 0 || seq >= history.length) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected a seq from 0 to ${history.length - 1} of run ${id}, got ${seq}.`,
+      );
+    }
+    return reduceAll(history.slice(0, seq + 1));
   }
 
   /** Runs, newest first. */

@@ -35,6 +35,7 @@ export function returned(ask: Ask, step: StepAsk, value: unknown, ms: number): R
   if (attempt > 1) data.attempt = attempt;
   if (ms > 0) data.ms = ms;
   if (reuse !== undefined) data.reuse = reuse;
+  if (step.compensate !== undefined) data.compensate = true;
   const extra: Extra = {};
   if (encoded.payload !== undefined) extra.payloads = [encoded.payload];
   if (reuse !== undefined) extra.reuse = reuse;

@@ -18,6 +18,7 @@ import type { Ask } from "./ask.ts";
 import { attemptLimit, deadlineOf, nextAttempt } from "./attempt.ts";
 import type { Log, StepAsk } from "./body.ts";
 import type { Clock } from "./clock.ts";
+import type { Decision } from "./decision.ts";
 import type { Gate, Gates } from "./gate.ts";
 import { gateOf, vacate } from "./gate.ts";
 import type { OutcomeDraft } from "./journal.ts";
@@ -51,8 +52,11 @@ export type StepSurroundings = {
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
-  /** Whether the run takes on anything new. */
-  mayBegin(): boolean;
+  /** Whether this may be entered now; if not, it is held until it may. */
+  mayBegin(ask: Ask): boolean;
+  holdBack(ask: Ask): void;
+  /** What `reconcile` found out. */
+  decided(ask: Ask, decision: Decision): void;
   changed(): void;
   /** The run cannot go on. */
   fault(error: unknown): void;
@@ -78,19 +82,21 @@ export class StepRunner {
   readonly #with: StepSurroundings;
   #running = new Map<Ask, Attempt>();
   readonly #gates: Gates = new WeakMap();
+  #reconciling = 0;
 
   constructor(surroundings: StepSurroundings) {
     this.#with = surroundings;
   }
 
-  /** Steps that were entered, or whose intent is being recorded, and are not settled. */
+  /** Steps that were entered, or whose intent is being recorded, and are not settled; and those being looked into. */
   get running(): number {
-    return this.#running.size;
+    return this.#running.size + this.#reconciling;
   }
 
   /** Enters the step: now, or when its next attempt is due, or as soon as its group has a place. */
   begin(ask: Ask): void {
-    if (ask.work.kind !== "step" || ask.withdrawn !== undefined || !this.#with.mayBegin()) return;
+    if (ask.work.kind !== "step" || ask.withdrawn !== undefined) return;
+    if (!this.#with.mayBegin(ask)) return this.#with.holdBack(ask);
     const { recorded } = ask;
     const step = ask.work.ask;
     if (ask.attempt === undefined) {
@@ -127,7 +133,7 @@ export class StepRunner {
     ask.enteredAt ??= ask.recorded?.firstAt ?? this.#with.now();
     ask.abort = new AbortController();
     this.#running.set(ask, attempt);
-    if (step.effect === "once" || this.#with.cautious) {
+    if (step.effect === "once" || step.intent === true || this.#with.cautious) {
       const seq = this.#recordStart(attempt);
       this.#with.afterCommit(seq, () => {
         if (this.#isRunning(attempt)) this.#call(attempt);
@@ -221,12 +227,7 @@ export class StepRunner {
       const again = ask.until !== undefined;
       if (gate !== undefined || again) {
         this.#with.afterCommit(seq, () => {
-          if (gate !== undefined)
-            vacate(
-              gate,
-              () => this.#with.mayBegin(),
-              (next) => this.begin(next),
-            );
+          if (gate !== undefined) vacate(gate, (next) => this.begin(next));
           if (again) this.begin(ask);
         });
       }
@@ -280,11 +281,51 @@ export class StepRunner {
     const intent = ask.begunAt;
     if (intent === undefined)
       throw new StemmaError("engine.bug", `The step ${ask.ref.key} is in doubt without an intent.`);
-    if (ask.recorded?.doubtful === true) return intent;
+    if (ask.recorded?.doubtful === true && ask.cleared !== true) {
+      this.#reconcile(ask);
+      return intent;
+    }
     const { draft, extra } = inDoubt(ask, ask.attempt ?? 1, error, kept);
     const seq = this.#note(ask, draft, extra);
+    this.#reconcile(ask);
     this.#with.changed();
     return seq;
+  }
+
+  /** Lets the step itself find out what became of it. What it cannot tell, somebody else has to. */
+  #reconcile(ask: Ask): void {
+    const step = ask.work.kind === "step" ? ask.work.ask : undefined;
+    if (step?.reconcile === undefined || ask.withdrawn !== undefined) return;
+    const { reconcile } = step;
+    this.#reconciling += 1;
+    const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
+    const asked = async (): Promise<void> => {
+      const decision = await reconcile(
+        given,
+        toolsOf(ask, this.#with, () => false),
+      );
+      if (decision !== undefined && ask.doubtful === true && !this.#with.isOver()) this.#with.decided(ask, decision);
+    };
+    const { run, log } = this.#with;
+    void asked()
+      .catch((error: unknown) =>
+        log.warn("It could not be found out what became of a step; it stays in doubt", {
+          run,
+          step: ask.ref.key,
+          error: String(error),
+        }),
+      )
+      .finally(() => {
+        this.#reconciling -= 1;
+        this.#with.changed();
+      });
+  }
+
+  /** It was decided that a step in doubt may be entered again. */
+  tryAgain(ask: Ask): void {
+    ask.cleared = true;
+    ask.doubtful = false;
+    this.begin(ask);
   }
 
   /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */
@@ -326,7 +367,7 @@ export class StepRunner {
 
 /** Whether a `once` step was entered by an attempt of which nobody knows the end. */
 function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
-  if (step.effect !== "once" || recorded === undefined) return false;
+  if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
   const { doubtful, entered = 0, attempts = 0 } = recorded;
   return doubtful === true || (entered > attempts && ask.attempt === entered);
 }

@@ -52,6 +52,15 @@ function arm(ask: Ask, wait: WaitAsk, until: number, surroundings: WaitSurroundi
   });
 }
 
+/** Sets the clock of an open wait anew. */
+export function rearmWait(ask: Ask, until: number | undefined, surroundings: WaitSurroundings): void {
+  ask.stop?.();
+  delete ask.until;
+  if (until === undefined || ask.work.kind !== "wait") return;
+  ask.until = until;
+  arm(ask, ask.work.ask, until, surroundings);
+}
+
 /** The clock answers a timer; for anything else it is the end of the waiting. */
 function expire(ask: Ask, wait: WaitAsk, { recordOutcome }: WaitSurroundings): Seq {
   const { key } = ask.ref;

@@ -3,20 +3,27 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
-import type { Log, Operations, RunInfo, Segment } from "../../engine/body.ts";
+import type { Log, Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
+import { notQuiescent } from "../../engine/checkpoints.ts";
+import { checkWorkflow } from "../../engine/options.ts";
 import { labelled } from "../../engine/log.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
 import type { Branches, MapOptions, Raced, Settled } from "./parallel.ts";
 import { runAll, runMap, runRace } from "./parallel.ts";
 import { Scope, closeInto } from "./scope.ts";
 import type { Recorded, StepFunction, StepOptions } from "./step.ts";
+import type { CallOptions, SignalOptions, WaitOptions } from "./wait.ts";
+import { callAsk, waitAsk } from "./wait.ts";
 import { stepAsk } from "./step.ts";
 
 /**
  * The context of a running workflow. Everything awaited from it is on record before the code goes on, and is given back
  * from the record, not run again, when the run continues after a crash.
+ *
+ * `S` is the state that the workflow gives to its checkpoints: say it where `ctx` is declared, and `ctx.restored` and
+ * `ctx.checkpoint` have its type.
  */
-export type Context = {
+export type Context<S = unknown> = {
   /**
    * Runs a function once and records its outcome.
    *
@@ -24,7 +31,11 @@ export type Context = {
    * @example const total = await ctx.step("total", { input: cart }, (cart, step) => price(cart, step.idempotencyKey));
    */
   step<O>(name: string, run: StepFunction<undefined, O>): Promise<Recorded<Awaited<O>>>;
-  step<I, O>(name: string, options: StepOptions<I>, run: StepFunction<I, O>): Promise<Recorded<Awaited<O>>>;
+  step<I, O>(
+    name: string,
+    options: StepOptions<I, Recorded<Awaited<O>>>,
+    run: StepFunction<I, O>,
+  ): Promise<Recorded<Awaited<O>>>;
   /**
    * One step for each item. At most `concurrency` (default: no limit) are entered and not on record yet, so that is how
    * many a crash can repeat. All items are settled before a failure is thrown, so that what succeeded is on record;
@@ -48,6 +59,57 @@ export type Context = {
   /** Waits for a duration or until a date, for years if need be, without holding a process. */
   sleep(duration: Duration | Date): Promise<void>;
   sleep(name: string, duration: Duration | Date): Promise<void>;
+  /**
+   * Opens a question and waits for its answer: `stemma.resume(run, key, value)` gives it, `stemma.fail` makes it an error.
+   * A run that only waits holds no process, for weeks if need be. Any number may be open at once.
+   *
+   * @throws StepError with what the run was failed with; wait.expired
+   * @example const { approve } = await ctx.wait("approval", { input: report, schema, prompt: "Publish?", expires: "7d" });
+   */
+  wait<O = unknown>(name: string, options?: WaitOptions<O>): Promise<Recorded<O>>;
+  /**
+   * The next signal of this name, sent with `stemma.signal(run, name, payload)`. Those that come early are kept; of one
+   * name they are taken in the order in which they came.
+   *
+   * @throws wait.expired
+   * @example const { amount } = await ctx.signal("payment", { schema: z.object({ amount: z.number() }) });
+   */
+  signal<O = unknown>(name: string, options?: SignalOptions<O>): Promise<Recorded<O>>;
+  /**
+   * Starts a run of another workflow, once, and waits for its output; each call is a run of its own. It is cancelled
+   * and paused with this run.
+   *
+   * @throws StepError with what the called run failed with; workflow.invalid_input
+   * @example const score = await ctx.call(scoring, { customer });
+   */
+  call<I, O>(workflow: Workflow<I, O>, input: I, options?: CallOptions): Promise<O>;
+  /**
+   * Continue from here with this state, not from the start. The code goes on when the state is on stable storage; later
+   * activations load what follows the last checkpoint and nothing before it, and steps are counted anew. Only what
+   * changed is stored: of a list that grew, what was appended; of an object, the entries that changed. At most 32 MB of
+   * JSON. The history keeps everything.
+   *
+   * Only in the workflow's own scope, with nothing open: no step, wait, call, scope or branch. Steps before it are not
+   * compensated if the run fails behind it.
+   *
+   * @throws checkpoint.not_quiescent with what is open; json.not_serializable, json.too_deep, payload.too_large;
+   * step.nested inside a step
+   * @example
+   * const crawl = workflow({ name: "crawl" }, async (ctx: Context<{ page: number; found: string[] }>) => {
+   *   let state = ctx.restored ?? { page: 0, found: [] };
+   *   while (state.page < 100) {
+   *     state = await ctx.step("page", () => readPage(state));
+   *     await ctx.checkpoint(state);
+   *   }
+   *   return state.found;
+   * });
+   */
+  checkpoint(state: S): Promise<void>;
+  /**
+   * The state of the last checkpoint, decoded from what is stored, where this activation began; `undefined` where it
+   * began at the start of the run. It does not change while the code goes on.
+   */
+  readonly restored: Recorded<S> | undefined;
   /** Time of the last outcome this run was given: the same in every recall. Milliseconds since 1970. */
   now(): number;
   /** A number in [0, 1): the same in every recall. */
@@ -94,7 +156,7 @@ export type Context = {
 };
 
 /** Makes the context of one activation. */
-export function contextOf(operations: Operations, info: RunInfo): Context {
+export function contextOf(operations: Operations, info: RunInfo, root: Scope): Context {
   const at = (method: string): Scope => scopeAtHand(operations, method);
   const methods = {
     async step(name: string, second: unknown, third?: unknown) {
@@ -108,10 +170,36 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
       const [options, run] = stepArguments("map", name, third, fourth);
       return runMap(operations, scope, name, items, options, run) as never;
     },
-    all: async (branches: Branches) => runAll(operations, at("all"), branches),
-    race: async (branches: Branches) => runRace(operations, at("race"), branches),
-    scope: async (name: string, run: () => unknown) =>
-      runScope(operations, at("scope"), checkName(name, "name of a scope"), run),
+    async all(branches: Branches) {
+      const scope = at("all");
+      return scope.whileOpen(Object.keys(branches).join(", "), () => runAll(operations, scope, branches));
+    },
+    async race(branches: Branches) {
+      const scope = at("race");
+      return scope.whileOpen(Object.keys(branches).join(", "), () => runRace(operations, scope, branches));
+    },
+    async scope(name: string, run: () => unknown) {
+      const scope = at("scope");
+      checkName(name, "name of a scope");
+      return scope.whileOpen(name, () => runScope(operations, scope, name, run));
+    },
+    checkpoint: async (state: unknown) => runCheckpoint(operations, root, at("checkpoint"), state),
+    async wait(name: string, options: WaitOptions<unknown> = {}) {
+      const scope = at("wait");
+      const ask = waitAsk(scope, name, options);
+      return scope.take(await operations.wait(ask), ask.causes) as never;
+    },
+    async signal(name: string, options: SignalOptions<unknown> = {}) {
+      const scope = at("signal");
+      const ask = waitAsk(scope, name, options, true);
+      return scope.take(await operations.wait(ask), ask.causes) as never;
+    },
+    async call(called: Workflow, input: unknown, options: CallOptions = {}) {
+      const scope = at("call");
+      checkWorkflow(called);
+      const ask = callAsk(scope, called, input, options);
+      return scope.take(await operations.call(ask), ask.causes) as never;
+    },
     async sleep(first: unknown, second?: unknown) {
       const scope = at("sleep");
       const [name, duration] = second === undefined ? ["sleep", first] : [first, second];
@@ -130,6 +218,11 @@ export function contextOf(operations: Operations, info: RunInfo): Context {
     race: unawaited(methods.race) as Context["race"],
     scope: unawaited(methods.scope) as Context["scope"],
     sleep: unawaited(methods.sleep),
+    wait: unawaited(methods.wait),
+    signal: unawaited(methods.signal),
+    call: unawaited(methods.call),
+    checkpoint: unawaited(methods.checkpoint),
+    restored: info.restored,
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
@@ -160,6 +253,18 @@ function unawaited<A extends unknown[], R>(method: (...args: A) => Promise<R>): 
 /** The scope that a body starts in: all it knows is that its run was created, or restored from a checkpoint. */
 export function rootScope({ root, seq }: Segment): Scope {
   return new Scope(root, [seq]);
+}
+
+async function runCheckpoint(operations: Operations, root: Scope, scope: Scope, state: unknown): Promise<void> {
+  if (scope !== root) {
+    const why = "A checkpoint closes a segment of the whole run. Use it outside of ctx.scope, ctx.all and ctx.race";
+    throw notQuiescent(why, [scope.path]);
+  }
+  const opened = root.opened();
+  if (opened.length > 0) {
+    throw notQuiescent("A checkpoint needs all scopes and branches to be closed. Await them before", opened);
+  }
+  root.moveTo(await operations.checkpoint(root.causes(), state));
 }
 
 function stepArguments(

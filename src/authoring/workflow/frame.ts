@@ -23,6 +23,7 @@ export function inStep<T>(operations: Operations, step: string, call: () => T): 
 
 function insteadOf(method: string): string {
   if (method === "emit") return "Use the step's own: (input, step) => step.emit(…).";
+  if (method === "checkpoint") return "Use it after the step, in the workflow's own code.";
   if (method === "set") return "Use it before or after the step.";
   if (method === "patched") return "Use it before the step, and let the answer decide which step is asked for.";
   return "Use ctx.scope around several steps, or ctx.call for work with steps of its own.";

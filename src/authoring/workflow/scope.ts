@@ -4,18 +4,47 @@
  * is not already behind another one. Never too few, so that whatever is built on causes (restart, fork, "why") is sound.
  */
 import type { Seq } from "../../core/event.ts";
-import type { Operations, Outcome } from "../../engine/body.ts";
+import type { Operations, Outcome, Segment } from "../../engine/body.ts";
 
 export class Scope {
-  readonly path: string;
+  #path: string;
   /** Absent while the snapshot says it all. */
   #frontier: Set<Seq> | undefined;
   /** The frontier as an array, the same object until it changes: asks that share it are stored as `same as`. */
   #snapshot: readonly Seq[] | undefined;
+  /** What was opened in this scope and is not closed yet: of each scope or set of branches, what it is called. */
+  readonly #opened = new Set<{ what: string }>();
 
   constructor(path: string, frontier: readonly Seq[]) {
-    this.path = path;
+    this.#path = path;
     this.#snapshot = frontier;
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Goes on in the segment that a checkpoint opened: all it knows of before is the checkpoint. */
+  moveTo({ root, seq }: Segment): void {
+    this.#path = root;
+    this.#snapshot = [seq];
+    this.#frontier = undefined;
+  }
+
+  /** What is open in this scope, besides steps and waits. */
+  opened(): string[] {
+    return [...this.#opened].map(({ what }) => what);
+  }
+
+  /** Notes that something is open until it ends. */
+  async whileOpen<T>(what: string, call: () => Promise<T>): Promise<T> {
+    const opened = { what };
+    this.#opened.add(opened);
+    try {
+      return await call();
+    } finally {
+      this.#opened.delete(opened);
+    }
   }
 
   /** What an ask that is made now is caused by. */

@@ -6,6 +6,7 @@ import type { Effect } from "../../core/event.ts";
 import { checkName } from "../../core/name.ts";
 import type { RetryOptions } from "../../core/retry.ts";
 import { retryPolicy } from "../../core/retry.ts";
+import type { Decision } from "../../engine/decision.ts";
 import type { Operations, Retry, StepAsk, StepTools } from "../../engine/body.ts";
 import { inStep } from "./frame.ts";
 
@@ -20,7 +21,7 @@ export type Recorded<T> = T extends { toJSON(): infer J }
       ? { [K in keyof T]: Recorded<T[K]> }
       : T;
 
-export type StepOptions<I> = {
+export type StepOptions<I, O = unknown> = {
   /** Declared input: the step is recognised by it, and its function is given a copy. Write it out, and reuse is exact. */
   input?: I;
   /** Raise it when the code of the step means something else. Default 1. */
@@ -39,7 +40,22 @@ export type StepOptions<I> = {
    * with `step.timed_out`. Default: no limit.
    */
   timeout?: Duration | { attempt?: Duration; step?: Duration };
+  /**
+   * Finds out what became of a `once` step in doubt: `{ record: output }`, `"run"` (it did not happen) or
+   * `{ fail: error }`; undefined where it cannot tell, and then a person decides (`stemma.decide`).
+   */
+  reconcile?: (input: I, step: StepTools) => Reconciled | Promise<Reconciled>;
+  /**
+   * Makes up for the step if it succeeded and the run then fails, is cancelled or times out. It is a step of its own,
+   * `compensate/<key>`, tried like this one; successes are made up for in reverse order.
+   */
+  // A method, so that an author may write down what the output is.
+  // oxlint-disable-next-line typescript/method-signature-style
+  compensate?(output: O, step: StepTools): unknown;
 };
+
+/** What `reconcile` found out. */
+export type Reconciled = Decision | undefined;
 
 export type StepFunction<I, O> = (input: I, step: StepTools) => O | Promise<O>;
 
@@ -63,6 +79,12 @@ export function stepAsk(
   if (options.version !== undefined) ask.version = options.version;
   if (options.retry !== undefined) ask.retry = retryOf(options.retry, name);
   if (options.timeout !== undefined) ask.timeout = timeoutOf(options.timeout, name);
+  const { reconcile, compensate } = options;
+  if (reconcile !== undefined)
+    ask.reconcile = (input, tools) => inStep(operations, name, () => reconcile(input, tools));
+  if (compensate !== undefined) {
+    ask.compensate = (output, tools) => inStep(operations, name, () => compensate.call(options, output, tools));
+  }
   return ask;
 }
 

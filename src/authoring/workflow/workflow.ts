@@ -32,9 +32,9 @@ export type WorkflowOptions<I> = {
  *   return text;
  * });
  */
-export function workflow<I = undefined, O = unknown>(
+export function workflow<I = undefined, O = unknown, S = unknown>(
   options: WorkflowOptions<I>,
-  run: (ctx: Context, input: I) => O | Promise<O>,
+  run: (ctx: Context<S>, input: I) => O | Promise<O>,
 ): Workflow<I, Recorded<Awaited<O>>> {
   const { name, version = 1, input } = options;
   checkName(name, "name of a workflow");
@@ -57,7 +57,7 @@ export function workflow<I = undefined, O = unknown>(
     ...(input === undefined ? {} : { schema: input }),
     body(operations, info) {
       const scope = rootScope(info.segment);
-      const ctx = contextOf(operations, info);
+      const ctx = contextOf(operations, info, scope) as Context<S>;
       const done = inScope(operations, scope, async () => run(ctx, info.input as I));
       return { done, causes: () => scope.causes() };
     },

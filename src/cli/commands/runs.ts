@@ -9,7 +9,7 @@ import { Stemma } from "../../engine/stemma.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
-import { isOffered, offerOf } from "../shown-run.ts";
+import { offerOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
 import type { Cell } from "../table.ts";
@@ -52,7 +52,7 @@ async function runs(options: RunsOptions): Promise<void> {
       terminalWidth(),
     ),
   );
-  const offers = new Set(page.runs.filter((row) => isOffered(row) === false && isOpen(row)).map(offerOf));
+  const offers = new Set(page.runs.filter((row) => !row.offered && isOpen(row)).map(offerOf));
   for (const offer of offers) note(paintNote(`No worker offers ${offer}: stemma worker works on runs.`, "yellow"));
   if (page.cursor !== undefined) note(paintNote(`More: ${nextCommand(options, page.cursor)}`, "dim"));
 }
@@ -73,13 +73,12 @@ function queryOf({ status, workflow, tag, limit, cursor }: RunsOptions): ListQue
 
 /** A row as programs get it: the state, and where the store has the run. */
 export function plainRow(row: RunRow): Record<string, unknown> {
-  const { id, state, worker, dueAt, queue, priority, epoch } = row;
-  const offered = isOffered(row);
+  const { id, state, worker, offered, dueAt, queue, priority, epoch } = row;
   return {
     id,
     ...state,
     ...(worker === undefined ? {} : { worker }),
-    ...(offered === undefined ? {} : { offered }),
+    offered,
     dueAt,
     queue,
     priority,

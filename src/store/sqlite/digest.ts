@@ -12,7 +12,9 @@ export function isDigest(text: string): boolean {
 }
 
 export function bytesOf(digest: Digest): Uint8Array {
-  if (isDigest(digest)) return Buffer.from(digest, "hex");
+  // What is no hexadecimal digit ends the bytes, so they are 32 exactly if all digits are good.
+  const bytes = Buffer.from(digest, "hex");
+  if (digest.length === 64 && bytes.length === 32) return bytes;
   throw new StemmaError("engine.bug", `Expected a digest of 64 hexadecimal digits, got ${digest.length} characters.`);
 }
 

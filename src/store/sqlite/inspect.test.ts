@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -117,6 +117,12 @@ describe("inspect", () => {
       ["ok", "w_idle"],
       ["warning", "w_one"],
     ]);
+  });
+
+  test("a file that cannot be opened is not looked at any further", async () => {
+    const store = open();
+    writeFileSync(store.path, "garbage ".repeat(1000));
+    await expect(store.inspect()).rejects.toMatchObject({ code: "store.corrupt" });
   });
 
   test("a store that is closed refuses to be looked at", async () => {

@@ -33,6 +33,8 @@ const checks: Readonly<Record<string, Check>> = {
 
 /** All findings, in the order of the checks. One that cannot be made is a problem of its own. */
 export function inspect(db: Driver, now: () => Timestamp): readonly Finding[] {
+  // A file that cannot even be opened is one problem, and not one for each check.
+  pragma(db, "schema_version");
   return Object.entries(checks).flatMap(([check, look]) => {
     try {
       return look({ db, now });
@@ -68,7 +70,7 @@ function checkJournal({ db }: Inspected): Finding {
   }
   const logBytes = sizeOf(`${db.path}-wal`);
   data["logBytes"] = logBytes;
-  const message = `write-ahead log, ${megabytes(logBytes)}`;
+  const message = `write-ahead log, ${sizeText(logBytes)}`;
   if (logBytes < logBytesMax) return { check: "journal", level: "ok", message, data };
   const advice = "A process keeps reading from an old state of the file, so the log cannot be copied back: end it.";
   return { check: "journal", level: "warning", message, advice, data };
@@ -107,9 +109,9 @@ function checkDisk({ db }: Inspected): readonly Finding[] {
     freeBytes = bavail * bsize;
   } catch {
     // Not every file system tells.
-    return [{ check: "disk", level: "ok", message: `the file has ${megabytes(bytes)}`, data: { bytes } }];
+    return [{ check: "disk", level: "ok", message: `the file has ${sizeText(bytes)}`, data: { bytes } }];
   }
-  const message = `the file has ${megabytes(bytes)}, ${megabytes(freeBytes)} are free on its disk`;
+  const message = `the file has ${sizeText(bytes)}, ${sizeText(freeBytes)} are free on its disk`;
   const data = { bytes, freeBytes };
   if (freeBytes >= freeBytesMin) return [{ check: "disk", level: "ok", message, data }];
   const advice = "Free some space: runs stand still when it is full. Removing runs that ended long ago helps.";
@@ -142,6 +144,7 @@ function checkLeases({ db, now }: Inspected): readonly Finding[] {
   const rows = db.read(() => db.prepare(workersHeld).all()) as Held[];
   const at = now();
   const check = "leases";
+  rows.sort((a, b) => b.lease_until - a.lease_until || (a.id < b.id ? -1 : 1));
   if (rows.length === 0) return [{ check, level: "ok", message: "no worker", data: { workers: 0 } }];
   return rows.map(({ id: worker, lease_until: until, runs }): Finding => {
     const data = { worker, leaseUntil: until, runs };
@@ -167,6 +170,8 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+/** For people, in powers of 1000. */
+function sizeText(bytes: number): string {
+  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
+  return bytes < 1_000_000_000 ? `${(bytes / 1_000_000).toFixed(1)} MB` : `${(bytes / 1_000_000_000).toFixed(1)} GB`;
 }

@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId, Timestamp } from "../../core/event.ts";
 import type { Finding, Inspectable } from "../inspection.ts";
+import { isTerminal } from "../../core/run.ts";
 import type {
   Claimed,
   ClaimRequest,
@@ -156,7 +157,7 @@ class SqliteFile implements SqliteStore {
         work: () => commitParts(db, parts, this.#now()),
         landed: (answers) => partsHaveLanded(db, parts, answers),
       });
-      if (parts.some((part) => part.release ?? part.create ?? part.send)) this.#claims.released();
+      if (parts.some(mayBeClaimed)) this.#claims.released();
       return this.#unsure.size === 0 ? results : results.map((result, i) => this.#sure(parts[i] as Commit, result));
     } catch (error) {
       if (isUnknown(error)) for (const part of parts) this.#unsure.set(part.run, part);
@@ -249,4 +250,9 @@ class SqliteFile implements SqliteStore {
     const landed = this.#driver.read(() => isThere(this.#driver, part));
     return landed ? { run: part.run, ok: true, inbox: result.inbox } : result;
   }
+}
+
+/** Whether there may be something to claim behind this part: the run itself, one that it creates or one that it wakes. */
+function mayBeClaimed({ release, state, create = [], send = [] }: Commit): boolean {
+  return create.length > 0 || send.length > 0 || (release !== undefined && !isTerminal(state.status));
 }

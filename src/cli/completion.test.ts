@@ -1,0 +1,99 @@
+/** Completion as shells do it: the printed script is sourced, and asked what may be typed. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const main = join(import.meta.dirname, "main.ts");
+const index = pathToFileURL(join(import.meta.dirname, "../index.ts")).href;
+const folder = mkdtempSync(join(tmpdir(), "stemma-completion-"));
+const ids: string[] = [];
+
+function run(command: string, words: readonly string[]): { status: number | null; out: string } {
+  const env = { ...process.env, STEMMA_STORE: "", PATH: `${folder}:${process.env["PATH"] ?? ""}` };
+  const { status, stdout } = spawnSync(command, words, { cwd: folder, env, encoding: "utf8" });
+  return { status, out: stdout.trimEnd() };
+}
+
+const commands = (): string[] =>
+  [...run("stemma", ["--help"]).out.matchAll(/^ {2}([a-z]+)[ [].*$/gm)].map(([, name]) => name ?? "");
+
+beforeAll(() => {
+  writeFileSync(join(folder, "stemma"), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+  chmodSync(join(folder, "stemma"), 0o755);
+  const code = `import { workflow } from ${JSON.stringify(index)};\nexport const demo = workflow({ name: "demo" }, async () => 1);\n`;
+  writeFileSync(join(folder, "demo file.ts"), code);
+  for (let i = 0; i < 2; i += 1) ids.unshift(run("stemma", ["start", "demo", "demo file.ts"]).out);
+  for (const shell of ["bash", "zsh", "fish"])
+    writeFileSync(join(folder, shell), run("stemma", ["completion", shell]).out);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What bash offers for the last of these words, which is the one that is being typed. */
+function offered(...words: string[]): string[] {
+  const script = `source ./bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stemma "$1" "\${COMP_WORDS[COMP_CWORD]}" ""; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const { out } = run("bash", ["-c", script, "bash", ...words]);
+  return out === "" ? [] : out.split("\n");
+}
+
+describe("completion in bash", () => {
+  test("the first word is a command, and there is none that is not offered", () => {
+    expect(commands().length).toBeGreaterThan(8);
+    expect(offered("stemma", "")).toEqual(expect.arrayContaining([...commands(), "--version"]));
+    expect(offered("stemma", "s")).toEqual(["start", "show"]);
+  });
+
+  test("options are those of the command, also behind its arguments", () => {
+    expect(offered("stemma", "show", "--")).toEqual(["--outputs", "--all", "--store", "--json", "--help"]);
+    expect(offered("stemma", "trace", "run_x", "--f")).toEqual(["--format", "--family"]);
+  });
+
+  test("values of an option are its choices, also behind an equals sign, and several where it takes several", () => {
+    expect(offered("stemma", "trace", "--format", "")).toEqual(["json", "mermaid", "dot"]);
+    expect(offered("stemma", "trace", "--format", "=", "d")).toEqual(["dot"]);
+    expect(offered("stemma", "runs", "--status", "failed", "q")).toEqual(["queued"]);
+    expect(offered("stemma", "completion", "")).toEqual(["bash", "zsh", "fish"]);
+  });
+
+  test("runs are asked of the store that is named, newest first", () => {
+    expect(offered("stemma", "show", "")).toEqual(ids);
+    expect(offered("stemma", "watch", "--store", "stemma.db", ids[0] ?? "")).toEqual([ids[0]]);
+    expect(offered("stemma", "show", "--store", "=", "other.db", "run_")).toEqual([]);
+    expect(existsSync(join(folder, "other.db"))).toBe(false);
+  });
+
+  test("files are offered whole, whatever is in their names", () => {
+    expect(offered("stemma", "worker", "de")).toEqual(["demo file.ts"]);
+    expect(offered("stemma", "show", "--store", "stemma.d")).toContain("stemma.db");
+  });
+
+  test("nothing that is typed is evaluated", () => {
+    for (const typed of ["$(touch pwned)", "`touch pwned`", "; touch pwned", "*"]) {
+      offered("stemma", "show", "--store", typed, "run_");
+      offered("stemma", typed, "");
+      offered("stemma", "show", typed);
+    }
+    expect(existsSync(join(folder, "pwned"))).toBe(false);
+  });
+});
+
+describe.each(["zsh", "fish"])("completion in %s", (shell) => {
+  test("the script names every command and every option with a choice", () => {
+    const { out } = run("cat", [shell]);
+    for (const command of commands()) expect(out).toMatch(new RegExp(`\\b${command}\\b`));
+    expect(out).toContain("json mermaid dot");
+    expect(out).toContain("_stemma_runs");
+  });
+
+  test.skipIf(spawnSync(shell, ["--version"]).status !== 0)("the shell reads it without complaint", () => {
+    expect(run(shell, ["-n", shell]).status).toBe(0);
+  });
+});
+
+test("a script is asked for by name of a shell, and is one JSON value with --json", () => {
+  const { out } = run("stemma", ["completion", "bash", "--json"]);
+  const { script } = JSON.parse(out) as { script: string };
+  expect(script.trimEnd()).toBe(run("cat", ["bash"]).out);
+});

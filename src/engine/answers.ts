@@ -1,0 +1,107 @@
+/**
+ * Answers to open waits. A value is looked at by the wait's own schema before it counts: one that does not fit is
+ * refused, on record, and the wait stays open. An error is an answer too; and so is that it has to wait on.
+ */
+import { StemmaError } from "../core/error.ts";
+import type { EventOf } from "../core/event.ts";
+import { decode, parse } from "../core/json.ts";
+import type { Ask } from "./ask.ts";
+import { toRecord } from "./failure.ts";
+import type { Journal } from "./journal.ts";
+import type { AnswerMessage } from "./messages.ts";
+import type { Encoded } from "./value.ts";
+import { toValue } from "./value.ts";
+
+/** Where an answer comes from: a message and who sent it, or a signal that was kept. */
+export type Source = { message?: string; by?: string; signal?: number };
+
+export type AnswersParts = {
+  journal: Journal;
+  /** Tries an ask again whose kept signal was refused. */
+  begin(ask: Ask): void;
+  /** Sets the clock of a wait anew. */
+  rearm(ask: Ask, until: number | undefined): void;
+};
+
+export class Answers {
+  readonly #with: AnswersParts;
+
+  constructor(parts: AnswersParts) {
+    this.#with = parts;
+  }
+
+  /** Takes an answer that somebody sent. A promise where its schema takes a while. */
+  take(ask: Ask, answer: AnswerMessage, message: string): Promise<void> | void {
+    const { key } = ask.ref;
+    const source: Source = { message, ...(answer.by === undefined ? {} : { by: answer.by }) };
+    if (answer.again !== undefined) return this.#openAgain(ask, answer, source);
+    if (answer.error !== undefined) {
+      const data = { key, error: answer.error, ...source };
+      return void this.#with.journal.recordOutcome(ask, { type: "wait.failed", data });
+    }
+    const value = toValue(answer.text === undefined ? undefined : parse(answer.text), `answer to ${key}`);
+    return this.accept(ask, value, source);
+  }
+
+  /** Records a value as the answer if it fits the schema of the wait, or its refusal. */
+  accept(ask: Ask, value: Encoded, source: Source): Promise<void> | void {
+    const validate = ask.work.kind === "wait" ? ask.work.ask.validate : undefined;
+    if (validate === undefined) return this.#record(ask, value, source);
+    try {
+      const checked = validate(value.text === undefined ? undefined : decode(value.text));
+      if (!(checked instanceof Promise)) return this.#record(ask, toValue(checked, `answer to ${ask.ref.key}`), source);
+      return checked
+        .then((fitting) => this.#record(ask, toValue(fitting, `answer to ${ask.ref.key}`), source))
+        .catch((error: unknown) => this.#refuse(ask, error, source));
+    } catch (error) {
+      return this.#refuse(ask, error, source);
+    }
+  }
+
+  #record(ask: Ask, { value, payload }: Encoded, source: Source): void {
+    // Meanwhile its time may have run out, or another branch won.
+    if (ask.stage !== "begun" || ask.withdrawn !== undefined) return;
+    const extra = payload === undefined ? {} : { payloads: [payload] };
+    const data = { key: ask.ref.key, value, ...source };
+    this.#with.journal.recordOutcome(ask, { type: "wait.answered", data }, extra, source.signal);
+  }
+
+  #refuse(ask: Ask, thrown: unknown, source: Source): void {
+    if (ask.stage !== "begun" || ask.withdrawn !== undefined) return;
+    const { journal } = this.#with;
+    const error = toRecord(thrown);
+    const first = ask.begunAt === undefined;
+    const data: EventOf<"wait.refused">["data"] = {
+      ...(first ? journal.firstRef(ask) : { key: ask.ref.key }),
+      error,
+      ...source,
+    };
+    const causes = first
+      ? [...new Set([...ask.causes, ...(source.signal === undefined ? [] : [source.signal])])]
+      : [ask.begunAt as number];
+    const { seq } = journal.append({ type: "wait.refused", data, causes });
+    if (source.signal === undefined) return;
+    // The next kept signal may fit; without one, the wait is opened.
+    ask.begunAt ??= seq;
+    this.#with.begin(ask);
+  }
+
+  /** Whoever was asked says that the run has to wait on. */
+  #openAgain(ask: Ask, { again = {}, text }: AnswerMessage, source: Source): void {
+    const wait = ask.work.kind === "wait" ? ask.work.ask : undefined;
+    if (wait === undefined || ask.begunAt === undefined)
+      throw new StemmaError("engine.bug", "Only an open wait is opened again.");
+    const { prompt = wait.prompt, reason = wait.reason, until = ask.until } = again;
+    const data: EventOf<"wait.opened">["data"] = { key: ask.ref.key, kind: wait.kind, ...source };
+    if (prompt !== undefined) data.prompt = prompt;
+    if (reason !== undefined) data.reason = reason;
+    if (until !== undefined) data.until = until;
+    if (wait.schema !== undefined) data.schema = wait.schema;
+    if (wait.tags !== undefined) data.tags = wait.tags;
+    const value = text === undefined ? undefined : toValue(parse(text), `value with ${ask.ref.key}`);
+    if (value !== undefined) data.value = value.value;
+    const extra = value?.payload === undefined ? {} : { payloads: [value.payload] };
+    ask.begunAt = this.#with.journal.append({ type: "wait.opened", data, causes: [ask.begunAt] }, extra).seq;
+    this.#with.rearm(ask, until);
+  }
+}

@@ -1,0 +1,45 @@
+/** What is to become of a step in doubt: somebody says so, or the step's own `reconcile` finds it out. */
+import type { ErrorRecord, EventOf } from "../core/event.ts";
+import { parse } from "../core/json.ts";
+import type { Ask } from "./ask.ts";
+import { toRecord } from "./failure.ts";
+import type { Journal } from "./journal.ts";
+import type { DecideMessage } from "./messages.ts";
+import { toValue } from "./value.ts";
+
+/**
+ * `{ record: value }`: it happened, and this is its output. `"run"`: it did not happen; it may be entered again.
+ * `{ fail: error }`: the step has failed.
+ */
+export type Decision = { record: unknown } | "run" | { fail: unknown };
+
+type Decided = Pick<DecideMessage, "decision" | "text" | "error" | "by" | "reason">;
+
+/** A decision as a message carries it. Throws json.not_serializable, payload.too_large. */
+export function decisionOf(decision: Decision, key: string): Pick<DecideMessage, "decision" | "text" | "error"> {
+  if (decision === "run") return { decision: "run" };
+  if ("fail" in decision) return { decision: "fail", error: toRecord(decision.fail) };
+  const { text } = toValue(decision.record, `output of step ${key}`);
+  return { decision: "record", ...(text === undefined ? {} : { text }) };
+}
+
+/** Records the decision, and what follows from it. */
+export function decide(ask: Ask, decided: Decided, journal: Journal, steps: { tryAgain(ask: Ask): void }): void {
+  const { key } = ask.ref;
+  const { decision, text, error, by, reason } = decided;
+  const data: EventOf<"step.decided">["data"] = { key, decision };
+  if (by !== undefined) data.by = by;
+  if (reason !== undefined) data.reason = reason;
+  ask.doubtful = false;
+  const causes = [ask.begunAt ?? journal.head];
+  ask.begunAt = journal.append({ type: "step.decided", data, causes }).seq;
+  if (decision === "run") return steps.tryAgain(ask);
+  if (decision === "fail") {
+    const failure: ErrorRecord = error ?? { name: "Error", message: "it was decided that the step has failed" };
+    journal.recordOutcome(ask, { type: "step.failed", data: { key, error: failure } });
+    return;
+  }
+  const { value, payload } = toValue(text === undefined ? undefined : parse(text), `output of step ${key}`);
+  const extra = payload === undefined ? {} : { payloads: [payload] };
+  journal.recordOutcome(ask, { type: "step.succeeded", data: { key, output: value } }, extra);
+}

@@ -1,0 +1,34 @@
+/** What comes to a run from outside: the bodies of the messages in its inbox, by their kind. All of them are JSON. */
+import type { ErrorRecord, RunId, Value } from "../core/event.ts";
+
+type By = { by?: string; reason?: string };
+
+/** `child`: how a called run ended. */
+export type ChildMessage = { run: RunId; key: string; status: string; output?: Value; error?: ErrorRecord };
+
+/**
+ * `answer`: what somebody said to an open wait: a value (`text` is JSON, absent for undefined), an error, or `again`:
+ * that it has to wait on, with another prompt perhaps.
+ */
+export type AnswerMessage = {
+  key: string;
+  text?: string;
+  error?: ErrorRecord;
+  again?: { prompt?: string; reason?: string; until?: number };
+  by?: string;
+};
+
+/** `signal`: a value for whoever waits for this name, now or later. */
+export type SignalMessage = { name: string; text?: string; by?: string };
+
+/** `cancel`, `pause`, `unpause`: who wants it, and why. */
+export type CancelMessage = By;
+export type PauseMessage = By;
+
+/** `decide`: what is to become of a step in doubt. */
+export type DecideMessage = By & {
+  key: string;
+  decision: "record" | "run" | "fail";
+  text?: string;
+  error?: ErrorRecord;
+};

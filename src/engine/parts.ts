@@ -1,0 +1,179 @@
+/** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
+import type { Digest, Draft, Seq } from "../core/event.ts";
+import type { Emitted, RunRow } from "../store/store.ts";
+import { Answers } from "./answers.ts";
+import type { Extra } from "./appender.ts";
+import type { Ask } from "./ask.ts";
+import { Asks, isWithin } from "./ask.ts";
+import type { Log } from "./body.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { Children } from "./children.ts";
+import type { Clock } from "./clock.ts";
+import { guarded } from "./clock.ts";
+import { Compensation } from "./compensation.ts";
+import { compensationScope } from "./compensation-scope.ts";
+import { decide, decisionOf } from "./decision.ts";
+import type { Stopped } from "./ending.ts";
+import { cancelled } from "./ending.ts";
+import { Inbox } from "./inbox.ts";
+import { Journal } from "./journal.ts";
+import type { OutcomeDraft, Over } from "./journal.ts";
+import type { Loaded } from "./load.ts";
+import { labelled } from "./log.ts";
+import { Marks } from "./marks.ts";
+import type { PauseMessage } from "./messages.ts";
+import type { OutcomeEvent } from "./recall.ts";
+import { RecallCursor } from "./recall-cursor.ts";
+import { Signals } from "./signals.ts";
+import { StepRunner } from "./step-runner.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Undertakings } from "./undertakings.ts";
+import type { WaitSurroundings } from "./waits.ts";
+import { rearmWait } from "./waits.ts";
+
+export type Phase = "recall" | "live" | "ending" | "releasing" | "over";
+
+/** What the activation does for its parts. */
+export type Life = {
+  phase(): Phase;
+  /** The run is being handed back: nothing new begins. */
+  draining(): boolean;
+  /** An outcome is on record and may go to the body. */
+  outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
+  /** Something changed. */
+  wake(): void;
+  finish(over: Over): void;
+  fault(error: unknown): void;
+  stop(stopped: Stopped): void;
+  pause(request: PauseMessage, paused: boolean): void;
+};
+
+export type Parts = {
+  clock: Clock;
+  log: Log;
+  asks: Asks;
+  cursor: RecallCursor;
+  journal: Journal;
+  marks: Marks;
+  steps: StepRunner;
+  children: Children;
+  undertakings: Undertakings;
+  checkpoints: Checkpoints;
+  compensation: Compensation;
+  inbox: Inbox;
+  emit(value: Emitted): void;
+};
+
+export function assemble(row: RunRow, workflow: string, loaded: Loaded, surroundings: Surroundings, life: Life): Parts {
+  const log = labelled(surroundings.log, { run: row.id, workflow });
+  const clock = guarded(surroundings.clock, life.fault);
+  const { recall } = loaded;
+  const asks = new Asks(recall);
+  const cursor = new RecallCursor(recall, surroundings.delivery.afterAsks);
+  const journal: Journal = new Journal(row, loaded, {
+    ...surroundings,
+    log,
+    outcome(ask, event, texts) {
+      compensation.note(ask, event, texts);
+      life.outcome(ask, event, texts);
+      life.wake();
+    },
+    flushed: life.wake,
+    over: life.finish,
+  });
+  const emit = (value: Emitted): void => {
+    if (life.phase() === "live" || life.phase() === "ending") journal.emit(value);
+  };
+  const waits: WaitSurroundings = {
+    clock,
+    now: loaded.now,
+    append: (draft: Draft, extra?: Extra) => journal.append(draft, extra),
+    recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra): Seq => journal.recordOutcome(ask, draft, extra),
+    firstRef: (ask) => journal.firstRef(ask),
+    isOver: () => life.phase() === "over",
+  };
+  const marks = new Marks(recall, row.state, {
+    append: waits.append,
+    phase: life.phase,
+    allRecalled: () => cursor.atEnd(),
+  });
+  const steps: StepRunner = new StepRunner({
+    ...waits,
+    log,
+    resumed: row.state.startedAt !== undefined,
+    emit,
+    run: row.id,
+    line: row.id,
+    cautious: row.claims > 1,
+    abortGraceMs: surroundings.abortGraceMs,
+    hold: surroundings.hold,
+    mayBegin: (ask) => mayEnter(ask, life, undertakings.paused),
+    holdBack: (ask) => undertakings.hold(ask),
+    decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
+    afterCommit: (seq, call) => journal.afterCommit(seq, call),
+    changed: life.wake,
+    fault: life.fault,
+  });
+  const children = new Children(row.id, loaded.created.data.context, recall, journal, waits);
+  const answers = new Answers({
+    journal,
+    begin: (ask) => undertakings.begin(ask),
+    rearm: (ask, until) => rearmWait(ask, until, waits),
+  });
+  const signals = new Signals(loaded.signals, journal, (ask, value, from) =>
+    inbox.wait(answers.accept(ask, value, from)),
+  );
+  const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
+    asks,
+    journal,
+    steps,
+    signals,
+    children,
+    waits,
+    isOpen: () => life.phase() === "live" && !life.draining(),
+  });
+  const checkpoints = new Checkpoints(
+    journal,
+    loaded.pieces,
+    () => asks.open(),
+    () => signals.kept,
+  );
+  const compensation: Compensation = new Compensation(recall, asks, steps);
+  const inbox: Inbox = new Inbox({
+    run: row.id,
+    log,
+    journal,
+    asks,
+    answers,
+    signals,
+    children,
+    steps,
+    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
+    cancel: (request) => life.stop(cancelled(row.id, request)),
+    pause: life.pause,
+    changed: life.wake,
+    fault: life.fault,
+  });
+  return {
+    clock,
+    log,
+    asks,
+    cursor,
+    journal,
+    marks,
+    steps,
+    children,
+    undertakings,
+    checkpoints,
+    compensation,
+    inbox,
+    emit,
+  };
+}
+
+/** Whether a step may be entered now. While a run ends, only what makes up for others. */
+function mayEnter(ask: Ask, life: Life, paused: boolean): boolean {
+  if (life.draining()) return false;
+  if (life.phase() === "ending") return isWithin(ask.identity.scope, compensationScope);
+  return life.phase() === "live" && !paused;
+}

@@ -1,0 +1,202 @@
+/**
+ * What is asked of a run from outside: answers, signals, decisions, to cancel, to pause. Each is checked first, so what
+ * cannot be is refused at once and changes nothing; then it goes to the inbox of the run, under a key that makes it one
+ * request however often it is sent. Whoever holds the run makes it an event.
+ */
+import { unseal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
+import type { ErrorRecord, Event, EventOf, RunId, Seq } from "../core/event.ts";
+import { decode } from "../core/json.ts";
+import { limits } from "../core/limits.ts";
+import { checkId, checkName } from "../core/name.ts";
+import type { Status } from "../core/run.ts";
+import { isTerminal } from "../core/run.ts";
+import type { Message, RunRow, Sent, Store } from "../store/store.ts";
+import { Appender } from "./appender.ts";
+import type { Clock } from "./clock.ts";
+import type { Decision } from "./decision.ts";
+import { decisionOf } from "./decision.ts";
+import { newRunId } from "./id.ts";
+import { checkAnswer } from "./json-schema.ts";
+import { readHistory } from "./history-pages.ts";
+import type { AnswerMessage, CancelMessage, DecideMessage, SignalMessage } from "./messages.ts";
+import { openWaits } from "./open-waits.ts";
+import { fromValue, toValue } from "./value.ts";
+
+/** Who asks, and why; kept on record. */
+export type By = { by?: string; reason?: string };
+
+/** A request under this key is made once, however often it is sent. */
+export type Once = { idempotencyKey?: string };
+
+/**
+ * What became of an answer. `recorded`: it is the wait's answer, or another one was before it: `value` or `error` is
+ * what is on record. `sent`: no worker has taken it in yet; it waits in the run's inbox.
+ */
+export type Answered =
+  | { state: "recorded"; seq: Seq; value?: unknown; error?: ErrorRecord; by?: string }
+  | { state: "sent" };
+
+/** How long an answer is waited for to become an event. */
+const takenInMs = 1000;
+const lookMs = 10;
+
+export class Requests {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #sent: (messages: readonly Message[]) => void;
+
+  /** @param sent told of messages, some of which may be for runs that this process holds */
+  constructor(store: Store, clock: Clock, sent: (messages: readonly Message[]) => void) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#sent = sent;
+  }
+
+  /** Answers an open wait. Throws wait.not_open, wait.invalid_answer. */
+  async answer(row: RunRow, answer: AnswerMessage, { by, idempotencyKey }: By & Once): Promise<Answered> {
+    const { key: wait } = answer;
+    const opened = (await openWaits(this.#store, row)).find(({ data }) => data.key === wait);
+    if (opened === undefined) return this.#firstAnswer(row, wait);
+    if (answer.error === undefined && answer.again === undefined && opened.data.schema !== undefined) {
+      checkAnswer(opened.data.schema, answer.text === undefined ? undefined : decode(answer.text), row.id, wait);
+    }
+    const key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
+    await this.#send(row.id, key, "answer", withBy<AnswerMessage>(answer, by === undefined ? {} : { by }));
+    return this.#taken(row, wait, key);
+  }
+
+  /** Gives the answer that is on record already. Throws wait.not_open where there is none. */
+  async #firstAnswer(row: RunRow, wait: string): Promise<Answered> {
+    const { events } = await readHistory(this.#store, row.id);
+    const about = events.findLast((event) => "key" in event.data && event.data.key === wait);
+    if (about?.type === "wait.answered" || about?.type === "wait.failed") return this.#recorded(about);
+    const why = about === undefined ? "it has not been opened" : `it is over (${about.type}, run ${row.state.status})`;
+    throw new StemmaError("wait.not_open", `The wait ${JSON.stringify(wait)} of ${row.id} takes no answer: ${why}.`, {
+      data: { run: row.id, wait },
+    });
+  }
+
+  async #recorded(event: EventOf<"wait.answered"> | EventOf<"wait.failed">): Promise<Answered> {
+    const { by } = event.data;
+    const common = { state: "recorded" as const, seq: event.seq, ...(by === undefined ? {} : { by }) };
+    if (event.type === "wait.failed") return { ...common, error: event.data.error };
+    const { value } = event.data;
+    const texts = "digest" in value ? await this.#store.payloads([value.digest]) : new Map<string, string>();
+    return { ...common, value: fromValue(value, texts) };
+  }
+
+  /** Waits for a worker to make the answer an event. One that was refused is an error for whoever gave it. */
+  async #taken(row: RunRow, wait: string, message: string): Promise<Answered> {
+    let after = row.state.seq;
+    const until = this.#clock.monotonic() + takenInMs;
+    for (;;) {
+      const page = await this.#store.history(row.id, { after, limit: limits.pageEventsMax });
+      for (const stored of page?.events ?? []) {
+        const event = unseal(stored);
+        after = event.seq;
+        const found = this.#settled(event, row.id, wait, message);
+        if (found !== undefined) return found;
+      }
+      if (page?.more === true) continue;
+      if (this.#clock.monotonic() >= until) return { state: "sent" };
+      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve, { kind: "grace" }));
+    }
+  }
+
+  #settled(event: Event, run: RunId, wait: string, message: string): Answered | Promise<Answered> | undefined {
+    if (!("key" in event.data) || event.data.key !== wait) return undefined;
+    if (event.type === "wait.opened")
+      return event.data.message === message ? { state: "recorded", seq: event.seq } : undefined;
+    if (event.type === "wait.refused" && event.data.message === message) {
+      const { error } = event.data;
+      throw new StemmaError("wait.invalid_answer", `The answer to ${wait} of ${run} is refused: ${error.message}`, {
+        data: { run, wait, ...(error.data === undefined ? {} : { issues: error.data }) },
+      });
+    }
+    return event.type === "wait.answered" || event.type === "wait.failed" ? this.#recorded(event) : undefined;
+  }
+
+  /** Sends a signal. Throws run.ended. */
+  async signal(row: RunRow, name: string, payload: unknown, { by, idempotencyKey }: By & Once): Promise<void> {
+    checkName(name, "name of a signal");
+    const { text } = toValue(payload, `signal ${name}`);
+    const key = checkId(idempotencyKey ?? `signal ${newRunId(this.#clock.now())}`, "idempotencyKey");
+    const body: SignalMessage = { name, ...(text === undefined ? {} : { text }), ...(by === undefined ? {} : { by }) };
+    expectOpen(row, await this.#send(row.id, key, "signal", body));
+  }
+
+  /** Says what is to become of a step in doubt. Throws step.not_in_doubt. */
+  async decide(row: RunRow, key: string, decision: Decision, by: By): Promise<void> {
+    const { events } = await readHistory(this.#store, row.id);
+    const about = events.findLast((event) => "key" in event.data && event.data.key === key);
+    if (about?.type !== "step.in_doubt" || isTerminal(row.state.status)) {
+      const why = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+      throw new StemmaError("step.not_in_doubt", `Step ${key} of ${row.id} needs no decision: ${why}.`, {
+        data: { run: row.id, step: key },
+      });
+    }
+    const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
+    await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+  }
+
+  /** Asks for the end of a run; gives its status and whether the request counts. */
+  async cancel(row: RunRow, by: By): Promise<{ accepted: boolean; status: Status }> {
+    const { status } = row.state;
+    if (isTerminal(status)) return { accepted: false, status };
+    const request = withBy<CancelMessage>({}, by);
+    if (await this.#cancelUnstarted(row, request)) return { accepted: true, status: "cancelled" };
+    const sent = await this.#send(row.id, "cancel", "cancel", request);
+    return { accepted: sent.accepted, status: (await this.#rowAgain(row)).state.status };
+  }
+
+  /** A run that nobody has begun is ended here and now: there may be no worker that knows its workflow. */
+  async #cancelUnstarted(row: RunRow, request: CancelMessage): Promise<boolean> {
+    const { state, worker, inbox } = row;
+    if (state.status !== "queued" || state.startedAt !== undefined || worker !== undefined || inbox > 0) return false;
+    if (state.origin.kind === "child") return false;
+    const appender = new Appender(row, state.createdAt, () => this.#clock.now());
+    appender.append({ type: "cancel.requested", data: request, causes: [state.seq] });
+    appender.append({ type: "run.cancelled", data: request, causes: [state.seq + 1] });
+    const { commit } = appender.take({ dueAt: null, force: true });
+    const [result] = await this.#store.commit([commit]);
+    return result?.ok === true;
+  }
+
+  async pause(row: RunRow, kind: "pause" | "unpause", by: By): Promise<void> {
+    const key = `${kind} ${newRunId(this.#clock.now())}`;
+    expectOpen(row, await this.#send(row.id, key, kind, withBy({}, by)));
+  }
+
+  async #rowAgain(row: RunRow): Promise<RunRow> {
+    const { runs } = await this.#store.list({ ids: [row.id] });
+    return runs[0] ?? row;
+  }
+
+  async #send(run: RunId, key: string, kind: string, body: object): Promise<Sent> {
+    const message = { run, key, kind, body: JSON.stringify(body) };
+    const [sent] = await this.#store.send([message]);
+    if (sent === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a message.");
+    if (sent.reason === "full") {
+      throw new StemmaError(
+        "limit.exceeded",
+        `The inbox of ${run} is full (${limits.inboxMessagesMax} messages wait).`,
+      );
+    }
+    this.#sent([message]);
+    return sent;
+  }
+}
+
+function withBy<T extends object>(body: T, { by, reason }: By): T & By {
+  if (by !== undefined) checkId(by, "by");
+  if (reason !== undefined) checkId(reason, "reason");
+  return { ...body, ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
+}
+
+function expectOpen(row: RunRow, sent: Sent): void {
+  if (sent.reason !== "ended") return;
+  throw new StemmaError("run.ended", `Run ${row.id} has ended (${row.state.status}); nothing can be sent to it.`, {
+    data: { run: row.id, status: row.state.status },
+  });
+}

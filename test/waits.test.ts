@@ -1,0 +1,269 @@
+/** Questions that runs ask, the answers to them, and signals: what is accepted, what is refused, and what is kept. */
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { Stemma, workflow } from "../src/index.ts";
+import type { Context, RunHandle, Workflow } from "../src/index.ts";
+import { sqlite } from "../src/sqlite.ts";
+import { errorOf, outline, silent, stage, until } from "./stage.ts";
+
+function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
+  return workflow({ name }, run) as Workflow<undefined>;
+}
+
+const suspended = async (run: RunHandle): Promise<void> => until(async () => (await run.status()) === "suspended");
+
+const approval = body(async (ctx) => {
+  const total = await ctx.step("total", () => 40);
+  const answer = await ctx.wait("approval", {
+    input: { total },
+    schema: z.object({ approve: z.boolean(), note: z.string().optional() }),
+    prompt: "Pay?",
+    reason: "approval",
+    tags: ["money"],
+  });
+  return ctx.step("pay", { input: answer }, (given) => given);
+});
+
+describe("a wait", () => {
+  it("holds no process, is listed with what it asks, and goes on with its answer", async () => {
+    await using theatre = await stage([approval]);
+    const { stemma } = theatre;
+    const run = await stemma.run(approval, undefined, { tags: ["eu"] });
+    await suspended(run);
+    expect((await stemma.row(run.id)).worker).toBeUndefined();
+    const [open] = (await stemma.waits()).waits;
+    expect(open).toMatchObject({
+      run: run.id,
+      workflow: "asking",
+      key: "approval",
+      name: "approval",
+      kind: "approval",
+      input: { total: 40 },
+      prompt: "Pay?",
+      reason: "approval",
+      tags: ["money"],
+      schema: { type: "object", required: ["approve"] },
+    });
+    for (const query of [
+      { tag: "money" },
+      { tag: "eu" },
+      { kind: "approval" as const },
+      { name: "approval" },
+      { run: run.id },
+    ]) {
+      expect((await stemma.waits(query)).waits).toHaveLength(1);
+    }
+    for (const query of [{ tag: "no" }, { kind: "signal" as const }, { name: "no" }, { workflow: "no" }]) {
+      expect((await stemma.waits(query)).waits).toEqual([]);
+    }
+    const answered = await stemma.resume(run.id, "approval", { approve: true }, { by: "ada" });
+    expect(answered).toMatchObject({ state: "recorded", value: { approve: true }, by: "ada" });
+    expect(await run.result()).toEqual({ approve: true });
+    expect((await stemma.waits()).waits).toEqual([]);
+  });
+
+  it("refuses an answer that does not fit before anything changes, and says where it does not", async () => {
+    await using theatre = await stage([approval]);
+    const run = await theatre.stemma.run(approval, undefined);
+    await suspended(run);
+    const before = await run.history();
+    const error = await errorOf(theatre.stemma.resume(run.id, "approval", { approve: "yes" }));
+    expect(error).toMatchObject({ code: "wait.invalid_answer", data: { wait: "approval" } });
+    expect(error.message).toContain("$/approve");
+    expect(await errorOf(theatre.stemma.resume(run.id, "approval", undefined))).toMatchObject({
+      code: "wait.invalid_answer",
+    });
+    expect(await run.history()).toEqual(before);
+    await theatre.stemma.resume(run.id, "approval", { approve: false });
+    expect(await run.result()).toEqual({ approve: false });
+  });
+
+  it("whose schema says more than JSON Schema can refuses on record, stays open, and whoever answered is told", async () => {
+    const schema = z.object({ code: z.string().refine(async (code) => code === "1234", "wrong code") });
+    const definition = body((ctx) => ctx.wait("code", { schema }));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    const error = await errorOf(theatre.stemma.resume(run.id, "code", { code: "0000" }, { idempotencyKey: "first" }));
+    expect(error).toMatchObject({ code: "wait.invalid_answer" });
+    expect(error.message).toContain("wrong code");
+    expect(await outline(run)).toContain("wait.refused code");
+    expect((await theatre.stemma.waits()).waits).toHaveLength(1);
+    await theatre.stemma.resume(run.id, "code", { code: "1234" }, { idempotencyKey: "second" });
+    expect(await run.result()).toEqual({ code: "1234" });
+  });
+
+  it("takes one answer: a second is given the first, whatever it says", async () => {
+    await using theatre = await stage([approval]);
+    const run = await theatre.stemma.run(approval, undefined);
+    await suspended(run);
+    await theatre.stemma.resume(run.id, "approval", { approve: true }, { by: "ada" });
+    await run.result();
+    const second = await theatre.stemma.resume(run.id, "approval", { approve: false }, { by: "bob" });
+    expect(second).toMatchObject({ state: "recorded", value: { approve: true }, by: "ada" });
+    expect((await outline(run)).filter((line) => line === "wait.answered approval")).toHaveLength(1);
+  });
+
+  it("that is not open, not yet or not at all, says so", async () => {
+    const definition = body((ctx) => ctx.sleep("1d"));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    for (const wait of ["approval", "sleep"]) {
+      expect(await errorOf(theatre.stemma.resume(run.id, wait, 1))).toMatchObject({ code: "wait.not_open" });
+    }
+    expect(await errorOf(theatre.stemma.resume("run_00000000000000000000000000", "a", 1))).toMatchObject({
+      code: "run.not_found",
+    });
+  });
+
+  it("can be answered with a failure, which the body can catch", async () => {
+    const definition = body(async (ctx) => {
+      try {
+        return await ctx.wait("external");
+      } catch (error) {
+        return ctx.step("recover", () => `recovered from ${(error as Error).message}`);
+      }
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    await theatre.stemma.fail(run.id, "external", new Error("still broken"));
+    expect(await run.result()).toBe("recovered from still broken");
+  });
+
+  it("can be told to wait on, with another prompt, and takes its answer then", async () => {
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "first pause" }));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    for (const n of [1, 2]) {
+      await theatre.stemma.resuspend(run.id, "gate", { value: { retryCount: n }, prompt: `pause ${n}` });
+      await suspended(run);
+      expect((await theatre.stemma.waits()).waits).toMatchObject([{ key: "gate", prompt: `pause ${n}` }]);
+    }
+    const opened = (await run.history()).filter((event) => event.type === "wait.opened");
+    expect(opened.map(({ data }) => data.value)).toEqual([
+      undefined,
+      { inline: { retryCount: 1 } },
+      { inline: { retryCount: 2 } },
+    ]);
+    await theatre.stemma.resume(run.id, "gate", "done");
+    expect(await run.result()).toBe("done");
+  });
+
+  it("expires with its default, or as an error", async () => {
+    const definition = body(async (ctx) => {
+      const first = await ctx.wait("first", { expires: 5, default: "nobody" });
+      try {
+        return [first, await ctx.wait("second", { expires: 5 })];
+      } catch (error) {
+        return [first, (error as { code: string }).code];
+      }
+    });
+    await using theatre = await stage([definition]);
+    expect(await (await theatre.stemma.run(definition, undefined)).result()).toEqual(["nobody", "wait.expired"]);
+  });
+
+  it("any number may be open, and they are answered in any order", async () => {
+    const names = Array.from({ length: 130 }, (_, i) => `w${i}`);
+    const definition = body((ctx) => Promise.all(names.map((name) => ctx.wait(name))));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    expect((await theatre.stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
+    for (const name of names.toReversed()) await theatre.stemma.resume(run.id, name, `${name}!`);
+    expect(await run.result()).toEqual(names.map((name) => `${name}!`));
+  });
+
+  it("is answered while no worker runs: the answer is kept until one does", async () => {
+    await using store = sqlite(":memory:");
+    const first = await new Stemma({ store, workflows: [approval], log: silent }, { lingerMs: 10 }).start();
+    const run = await first.run(approval, undefined);
+    await suspended(run);
+    await first.stop();
+    const client = new Stemma({ store, log: silent });
+    expect(await client.resume(run.id, "approval", { approve: true })).toEqual({ state: "sent" });
+    const second = await new Stemma({ store, workflows: [approval], log: silent }).start();
+    expect(await (await second.get(run.id)).result()).toEqual({ approve: true });
+    await second.stop();
+  });
+});
+
+describe("a signal", () => {
+  const listener = body(async (ctx) => {
+    const got: unknown[] = [];
+    for (let i = 0; i < 3; i += 1) got.push(await ctx.signal("news", { schema: z.number() }));
+    return got;
+  });
+
+  it("that comes early is kept, and of one name the first comes first", async () => {
+    const gate = Promise.withResolvers<void>();
+    const definition = body(async (ctx) => {
+      await ctx.step("slow", () => gate.promise);
+      return [await ctx.signal("a"), await ctx.signal("b"), await ctx.signal("a"), await ctx.signal("a")];
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    for (const [name, value] of [
+      ["a", 1],
+      ["a", 2],
+      ["b", 3],
+    ] as const)
+      await theatre.stemma.signal(run.id, name, value);
+    await until(async () => (await outline(run)).filter((line) => line === "signal.received").length === 3);
+    gate.resolve();
+    await suspended(run);
+    await theatre.stemma.signal(run.id, "a", 4);
+    expect(await run.result()).toEqual([1, 3, 2, 4]);
+  });
+
+  it("with the same key is one signal", async () => {
+    await using theatre = await stage([listener]);
+    const run = await theatre.stemma.run(listener, undefined);
+    for (const [value, idempotencyKey] of [
+      [1, "x"],
+      [1, "x"],
+      [2, "y"],
+      [3, "z"],
+    ] as const) {
+      await theatre.stemma.signal(run.id, "news", value, { idempotencyKey });
+    }
+    expect(await run.result()).toEqual([1, 2, 3]);
+  });
+
+  it("that does not fit is refused on record, and the next is taken", async () => {
+    await using theatre = await stage([listener]);
+    const run = await theatre.stemma.run(listener, undefined);
+    for (const value of ["no", 1, null, 2, 3]) await theatre.stemma.signal(run.id, "news", value);
+    expect(await run.result()).toEqual([1, 2, 3]);
+    expect((await outline(run)).filter((line) => line.startsWith("wait.refused"))).toHaveLength(2);
+  });
+
+  it("to a run that has ended is refused", async () => {
+    const definition = body(async () => 1);
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await run.result();
+    expect(await errorOf(theatre.stemma.signal(run.id, "a", 1))).toMatchObject({ code: "run.ended" });
+  });
+
+  it("that is kept survives the death of the process, and a checkpoint", async () => {
+    await using store = sqlite(":memory:");
+    const gate = Promise.withResolvers<void>();
+    const definition = body(async (ctx) => {
+      await ctx.step("slow", () => gate.promise);
+      return ctx.signal("a");
+    });
+    const first = await new Stemma({ store, workflows: [definition], log: silent, lease: 100 }).start();
+    const run = await first.run(definition, undefined);
+    await until(async () => (await run.status()) === "running");
+    await first.signal(run.id, "a", { large: "x".repeat(5000) });
+    await until(async () => (await outline(run)).includes("signal.received"));
+    first.abandon();
+    gate.resolve();
+    const second = await new Stemma({ store, workflows: [definition], log: silent }).start();
+    expect(await (await second.get(run.id)).result()).toEqual({ large: "x".repeat(5000) });
+    await second.stop();
+  });
+});
