@@ -20,6 +20,7 @@ function dyingAt(store: Store, tag: string, applied: boolean, died: () => void):
   return new Proxy(store, {
     get(target, method) {
       const value = Reflect.get(target, method) as unknown;
+      if (method === "onWake") return undefined;
       if (typeof value !== "function") return value;
       return async (...args: unknown[]) => {
         if (dead) return never;

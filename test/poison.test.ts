@@ -98,15 +98,19 @@ describe("a run that kills its workers", () => {
 
 it("a run that is handed from worker to worker in a row of deploys is not taken for poison", async () => {
   await using store = fresh();
+  let entered = 0;
   const definition = workflow({ name: "patient" }, (ctx) =>
-    ctx.step("work", (_, { abort }) => new Promise((_resolve, reject) => abort.addEventListener("abort", reject))),
+    ctx.step("work", (_, { abort }) => {
+      entered += 1;
+      return new Promise((_resolve, reject) => abort.addEventListener("abort", reject));
+    }),
   ) as Workflow<undefined>;
   const client = new Stemma({ store, log: silent });
   const { id } = await client.run(definition, undefined);
   for (let deploy = 0; deploy < 8; deploy += 1) {
     const stemma = new Stemma({ store, workflows: [definition], log: silent }, { pollMs: 5 });
     await stemma.start();
-    await until(async () => (await client.row(id)).worker !== undefined);
+    await until(() => entered > deploy);
     await stemma.stop({ timeout: 1 });
   }
   expect((await client.row(id)).state.status).toBe("running");

@@ -360,8 +360,17 @@ export class StepRunner {
     return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
   }
 
+  /**
+   * Aborts all that runs and gives it up. What it comes to is not recorded: that an attempt was cut off because its
+   * worker stops is no failure of the step, and who has the run next begins another.
+   */
   abortAll(): void {
-    for (const ask of this.#running.keys()) ask.abort?.abort();
+    const running = this.#running;
+    this.#running = new Map();
+    for (const [ask, { stopTimers }] of running) {
+      for (const stop of stopTimers) stop();
+      ask.abort?.abort();
+    }
   }
 }
 
