@@ -134,10 +134,7 @@ export class StepRunner {
     ask.abort = new AbortController();
     this.#running.set(ask, attempt);
     if (step.effect === "once" || step.intent === true || this.#with.cautious) {
-      const seq = this.#recordStart(attempt);
-      this.#with.afterCommit(seq, () => {
-        if (this.#isRunning(attempt)) this.#call(attempt);
-      });
+      this.#with.afterCommit(this.#recordStart(attempt), () => this.#callHeld(attempt));
       return;
     }
     const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
@@ -169,6 +166,14 @@ export class StepRunner {
     const causes = ask.begunAt === undefined ? ask.causes : [ask.begunAt];
     ask.begunAt = this.#with.append({ ...draft, causes }, extra).seq;
     return ask.begunAt;
+  }
+
+  /** Calls the function unless the lease went stale while its intent was on its way to the store; then when it is fresh. */
+  #callHeld(attempt: Attempt): void {
+    if (!this.#isRunning(attempt)) return;
+    const hold = this.#with.hold();
+    if (hold === undefined) this.#call(attempt);
+    else void hold.then(() => this.#callHeld(attempt));
   }
 
   #call(attempt: Attempt): void {
@@ -360,8 +365,17 @@ export class StepRunner {
     return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
   }
 
+  /**
+   * Aborts all that runs and gives it up. What it comes to is not recorded: that an attempt was cut off because its
+   * worker stops is no failure of the step, and who has the run next begins another.
+   */
   abortAll(): void {
-    for (const ask of this.#running.keys()) ask.abort?.abort();
+    const running = this.#running;
+    this.#running = new Map();
+    for (const [ask, { stopTimers }] of running) {
+      for (const stop of stopTimers) stop();
+      ask.abort?.abort();
+    }
   }
 }
 

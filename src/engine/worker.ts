@@ -64,6 +64,7 @@ export class Worker {
   #again = false;
   #failures = 0;
   #stopPoll: (() => void) | undefined;
+  #stopWake: (() => void) | undefined;
   #stopBeat: (() => void) | undefined;
   #renewedAt = 0;
   #fresh: PromiseWithResolvers<void> | undefined;
@@ -109,6 +110,7 @@ export class Worker {
       throw error;
     }
     this.#beatLater();
+    this.#stopWake = this.#options.store.onWake?.(() => this.poke());
     this.#watch.start();
     this.poke();
   }
@@ -130,11 +132,12 @@ export class Worker {
     this.#phase = "draining";
     this.#watch.stop();
     this.#stopPoll?.();
+    this.#stopWake?.();
     const { clock, log } = this.#options;
+    for (const activation of this.#held.values()) activation.drain();
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
-    for (const activation of held) activation.drain();
     const cutAll = (): void => {
       for (const activation of held) activation.cut();
     };
@@ -164,6 +167,7 @@ export class Worker {
     this.#phase = "stopped";
     this.#watch.stop();
     this.#stopPoll?.();
+    this.#stopWake?.();
     this.#stopBeat?.();
     for (const activation of this.#held.values()) activation.drop();
   }
@@ -332,13 +336,14 @@ export class Worker {
 
   // ---- lease ---------------------------------------------------------------------------------------------------
 
-  #beatLater(): void {
-    const { clock, leaseMs } = this.#options;
-    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), { background: true, kind: "heartbeat" });
+  #beatLater(ms: number = this.#options.leaseMs / 3): void {
+    const { clock } = this.#options;
+    this.#stopBeat = clock.after(ms, () => void this.#beat(), { background: true, kind: "heartbeat" });
   }
 
   async #beat(): Promise<void> {
     const { store, name, leaseMs, clock, log } = this.#options;
+    let stale = false;
     try {
       let askedAt = 0;
       const heartbeat = await this.#ask(() => {
@@ -355,12 +360,17 @@ export class Worker {
         for (const activation of this.#held.values()) activation.drop();
       }
       for (const { run } of heartbeat.news) void this.#look(run);
-      this.#fresh?.resolve();
-      this.#fresh = undefined;
+      if (this.#isFresh()) {
+        this.#fresh?.resolve();
+        this.#fresh = undefined;
+      } else {
+        // The answer was long on its way, or this process was stopped meanwhile: it says nothing of now.
+        stale = true;
+      }
     } catch (error) {
       log.error("The lease could not be renewed", { worker: name, error: String(error) });
     }
-    if (this.#phase === "working" || this.#phase === "draining") this.#beatLater();
+    if (this.#phase === "working" || this.#phase === "draining") this.#beatLater(stale ? 1 : undefined);
   }
 
   /**
@@ -373,10 +383,14 @@ export class Worker {
     return answer;
   }
 
+  #isFresh(): boolean {
+    const { clock, leaseMs } = this.#options;
+    return clock.monotonic() - this.#renewedAt < leaseMs * 0.75;
+  }
+
   /** Undefined while the lease is fresh; else what to wait for before anything new is entered. */
   #hold(): Promise<void> | undefined {
-    const { clock, leaseMs } = this.#options;
-    if (clock.monotonic() - this.#renewedAt < leaseMs * 0.75) return undefined;
+    if (this.#isFresh()) return undefined;
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
