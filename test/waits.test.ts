@@ -93,6 +93,29 @@ describe("a wait", () => {
     expect(await run.result()).toEqual({ code: "1234" });
   });
 
+  it("that refused an answer takes a better one, without a key of its own, and tells of each where it does not fit", async () => {
+    const schema = z.object({ code: z.string().refine(async (code) => code === "1234", "wrong code") });
+    const definition = body((ctx) => ctx.wait("code", { schema }));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    for (const code of ["0000", "0000", "1111"]) {
+      expect(await errorOf(theatre.stemma.resume(run.id, "code", { code }))).toMatchObject({
+        code: "wait.invalid_answer",
+        data: { issues: [{ path: "$.code", message: "wrong code" }] },
+      });
+    }
+    const keyed = { idempotencyKey: "mine" };
+    for (let i = 0; i < 2; i += 1) {
+      expect(await errorOf(theatre.stemma.resume(run.id, "code", { code: "2222" }, keyed))).toMatchObject({
+        code: "wait.invalid_answer",
+      });
+    }
+    expect((await outline(run)).filter((line) => line === "wait.refused code")).toHaveLength(4);
+    await theatre.stemma.resume(run.id, "code", { code: "1234" });
+    expect(await run.result()).toEqual({ code: "1234" });
+  });
+
   it("takes one answer: a second is given the first, whatever it says", async () => {
     await using theatre = await stage([approval]);
     const run = await theatre.stemma.run(approval, undefined);

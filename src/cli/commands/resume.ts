@@ -12,7 +12,6 @@ import { afterTakenIn, noteNotTaken } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
 import { jsonText, note, paintNote, print, printJson, shorten, visible } from "../terminal.ts";
-import { addWaitArgument } from "../wait-argument.ts";
 
 type ResumeOptions = CommonOptions & {
   value?: string;
@@ -31,8 +30,8 @@ export function addResume(program: Command): void {
   const command = program
     .command("resume")
     .description("answer an open wait of a run")
-    .addArgument(runArgument());
-  addWaitArgument(command)
+    .addArgument(runArgument())
+    .argument("<wait>", "key of the wait, as stemma waits shows it")
     .option("--value <json>", "the answer: JSON, @file, or - for standard input")
     .option("--fail <message>", "answer with an error, which the run can catch")
     .option("--again", "say that it has to wait on; --value is then what was said")
