@@ -226,7 +226,8 @@ describe("a signal", () => {
       await ctx.step("slow", () => gate.promise);
       return [await ctx.signal("a"), await ctx.signal("b"), await ctx.signal("a"), await ctx.signal("a")];
     });
-    await using theatre = await stage([definition]);
+    // Heartbeats are twenty minutes apart: also a message that comes while its run is being read is heard without one.
+    await using theatre = await stage([definition], { lease: "1h" });
     const run = await theatre.stemma.run(definition, undefined);
     for (const [name, value] of [
       ["a", 1],

@@ -16,9 +16,7 @@ export type ByOptions = { by?: string; reason?: string };
 
 /** Adds who asks, and why: both are kept on record. */
 export function withBy(command: Command): Command {
-  return command
-    .option("--by <name>", "who asks; kept on record")
-    .option("--reason <text>", "why; kept on record");
+  return command.option("--by <name>", "who asks; kept on record").option("--reason <text>", "why; kept on record");
 }
 
 export function byOf({ by, reason }: ByOptions): By {

@@ -36,5 +36,6 @@ async function cancel(given: string, options: CommonOptions & ByOptions): Promis
   if (now === "cancelled") print(`${id} ${isTerminal(state.status) ? "was cancelled before" : "is cancelled"}`);
   else print(`${id} ${accepted ? "is asked" : "was asked before"} to end; it is ${wordsOf(now)}`);
   if (!taken) noteNotTaken("The request", row);
-  else if (!isTerminal(now)) note(paintNote("It ends when what is in flight has stopped and what it called has ended.", "dim"));
+  else if (!isTerminal(now))
+    note(paintNote("It ends when what is in flight has stopped and what it called has ended.", "dim"));
 }

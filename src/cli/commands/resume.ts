@@ -94,11 +94,15 @@ function againOf(value: unknown, { prompt, reason, expires }: ResumeOptions): Ag
 /** An answer is one of three things, and is never guessed. */
 function checkOptions({ value, fail, again = false, prompt, reason, expires }: ResumeOptions): void {
   const refuse = (found: string, todo: string): never => {
-    throw new StemmaError("usage.invalid", `Expected --value <json>, --fail <message> or --again, got ${found}. ${todo}`);
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected --value <json>, --fail <message> or --again, got ${found}. ${todo}`,
+    );
   };
   if (fail !== undefined && again) refuse("--fail and --again", "Give one of them.");
   if (fail !== undefined && value !== undefined) refuse("--fail and --value", "Give one of them.");
-  if (value === undefined && fail === undefined && !again) refuse("none", "For an answer that says nothing: --value null.");
+  if (value === undefined && fail === undefined && !again)
+    refuse("none", "For an answer that says nothing: --value null.");
   const only = Object.entries({ prompt, reason, expires }).find(([, text]) => text !== undefined);
   if (only !== undefined && !again) refuse(`--${only[0]} without --again`, "It says how the wait goes on.");
 }

@@ -41,7 +41,12 @@ export function addWaits(program: Command): void {
     .option("--tag <tag>", "only with this tag, of the run or of the wait")
     .addOption(new Option("--kind <kind>", "only of this kind").choices(kinds))
     .option("--name <name>", "only of this name")
-    .option("--limit <n>", "waits to look for; those of one run are not torn apart", wholeNumber(1, 10_000), limitDefault)
+    .option(
+      "--limit <n>",
+      "waits to look for; those of one run are not torn apart",
+      wholeNumber(1, 10_000),
+      limitDefault,
+    )
     .option("--cursor <cursor>", "the next page, as the page before named it");
   withCommonOptions(command).action(waits);
 }
