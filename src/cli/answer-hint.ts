@@ -1,8 +1,7 @@
 /** The line that answers an open wait, for people to complete: what has to be filled in stands in angle brackets. */
 import type { WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
-import { commandText } from "./request.ts";
-import type { CommonOptions } from "./store-option.ts";
+import { commandText } from "./command-text.ts";
 import { shorten } from "./terminal.ts";
 
 const depthMax = 3;
@@ -15,7 +14,10 @@ type Asked = { run: string; key: string; kind: WaitKind | undefined; name: strin
  *
  * @example answerHint({ run: "run_…", key: "approval", … }); // "stemma resume run_… approval --value '{"approve":<true or false>}'"
  */
-export function answerHint({ run, key, kind, name, schema }: Asked, options: CommonOptions = {}): string {
+export function answerHint(
+  { run, key, kind, name, schema }: Asked,
+  options: { store?: string | undefined } = {},
+): string {
   const blank = schema === undefined ? "<json>" : blankOf(schema, 0);
   const value = blank.length > charsMax ? "<json>" : blank;
   const words = kind === "signal" ? ["signal", run, name] : ["resume", run, key];

@@ -8,8 +8,7 @@ import type { Stemma } from "../engine/stemma.ts";
 import { noWorkerOffersText } from "../core/offered.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow } from "../store/store.ts";
-import type { CommonOptions } from "./store-option.ts";
-import { note, paintNote, shellWord } from "./terminal.ts";
+import { note, paintNote } from "./terminal.ts";
 import { offerOf } from "./shown-run.ts";
 
 export type ByOptions = { by?: string; reason?: string };
@@ -44,9 +43,4 @@ export function noteNotTaken(what: string, row: RunRow): void {
   const how = row.worker === undefined ? "one that offers" : "the one that holds the run with";
   const text = `${what} is kept, but no worker has taken it in yet: ${how} ${offerOf(row)} does.${why}`;
   note(paintNote(text, "yellow"));
-}
-
-/** A command as somebody types it, for the same store. */
-export function commandText(words: readonly string[], { store }: CommonOptions = {}): string {
-  return ["stemma", ...words.map(shellWord), ...(store === undefined ? [] : ["--store", shellWord(store)])].join(" ");
 }

@@ -1,10 +1,11 @@
 /** `stemma pause` and `stemma unpause`: nothing more begins in a run, until it may. */
 import type { Command } from "commander";
 import { Stemma } from "../../engine/stemma.ts";
+import { commandText } from "../command-text.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { wordsOf } from "../look.ts";
 import type { ByOptions } from "../request.ts";
-import { afterTakenIn, byOf, commandText, noteNotTaken, withBy } from "../request.ts";
+import { afterTakenIn, byOf, noteNotTaken, withBy } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
 import { note, paintNote, print, printJson } from "../terminal.ts";
