@@ -7,9 +7,8 @@ import type { RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow, Store } from "../store/store.ts";
-import type { Branch, Entry } from "./run-tree.ts";
+import type { Branch, Entry, Growing } from "./run-tree.ts";
 import { addEvent, newTree, treeOf } from "./run-tree.ts";
-import type { Growing } from "./run-tree.ts";
 
 /** A called run; its tree is there where there is room for it. */
 export type CalledRun = { row: RunRow; tree?: Branch };

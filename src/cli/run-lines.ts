@@ -144,7 +144,7 @@ function standingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], n
     return [`No worker has taken it yet: one that offers ${offer} does as soon as it has room.`];
   }
   if (state.status === "running") {
-    if (row.worker !== undefined) return [];
+    if (row.worker !== undefined) return answerLines(run, entries);
     if (nobody.length > 0) return nobody;
     return [`No worker holds it now: it goes on as soon as one that offers ${offer} takes it.`];
   }
@@ -193,27 +193,29 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
   }
 }
 
-function waitingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
+/** What it waits for that people and other runs give, and what to type. */
+function answerLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[]): string[] {
   const { row, called, store } = run;
-  const until = run.suspension?.until;
-  const open = entries.filter(({ status }) => status === "waiting");
-  const timers = open.filter(({ waitsFor }) => waitsFor === "timer").map(({ key }) => key);
-  const asked = open.filter(({ waitsFor }) => waitsFor !== "timer");
-  const others = asked.map(({ key }) => key);
+  const asked = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor !== "timer");
   const calls = entries.filter(({ kind, status }) => kind === "child" && status === "running");
-  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
   const lines: string[] = [];
-  if (others.length > 0) lines.push(`It waits for an answer to ${named(others)}.`);
+  if (asked.length > 0) lines.push(`It waits for an answer to ${named(asked.map(({ key }) => key))}.`);
   for (const { key, waitsFor, schema } of asked.slice(0, hintsMax)) {
-    const { name } = parseKey(key);
-    lines.push(
-      answerHint({ run: row.id, key, kind: waitsFor, name, ...(schema === undefined ? {} : { schema }) }, { store }),
-    );
+    const wait = { run: row.id, key, kind: waitsFor, name: parseKey(key).name };
+    lines.push(answerHint({ ...wait, ...(schema === undefined ? {} : { schema }) }, { store }));
   }
   if (calls.length > 0) lines.push(`It waits for the end of ${named(calls.map((call) => callText(call, called)))}.`);
+  return lines;
+}
+
+function waitingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
+  const until = run.suspension?.until;
+  const timers = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor === "timer");
+  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
+  const lines = answerLines(run, entries);
   if (until !== undefined) {
     const goals = [
-      ...(timers.length === 0 ? [] : [named(timers)]),
+      ...(timers.length === 0 ? [] : [named(timers.map(({ key }) => key))]),
       ...(retried.length === 0 ? [] : [`the next attempt of ${named(retried)}`]),
     ];
     const what = goals.length === 0 ? "" : `, for ${goals.join(" and ")}`;
