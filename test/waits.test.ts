@@ -213,6 +213,23 @@ describe("a wait", () => {
   });
 });
 
+it("a scope, a branch and a map that a body calls compensate are its own, and are recalled", async () => {
+  const entered: string[] = [];
+  const enter = (name: string) => (): void => void entered.push(name);
+  const definition = body(async (ctx) => {
+    await ctx.scope("compensate", () => ctx.step("a", enter("scope")));
+    await ctx.all({ compensate: () => ctx.step("a", enter("branch")) });
+    await ctx.map("compensate", ["a"], { key: (item) => item }, enter("map"));
+    await ctx.wait("open");
+  });
+  await using theatre = await stage([definition]);
+  const run = await theatre.stemma.run(definition, undefined);
+  await suspended(run);
+  await theatre.stemma.resume(run.id, "open", 1);
+  await run.result();
+  expect(entered).toEqual(["scope", "branch", "map"]);
+});
+
 describe("a signal", () => {
   const listener = body(async (ctx) => {
     const got: unknown[] = [];
