@@ -93,6 +93,29 @@ describe("a wait", () => {
     expect(await run.result()).toEqual({ code: "1234" });
   });
 
+  it("that refused an answer takes a better one, without a key of its own, and tells of each where it does not fit", async () => {
+    const schema = z.object({ code: z.string().refine(async (code) => code === "1234", "wrong code") });
+    const definition = body((ctx) => ctx.wait("code", { schema }));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await suspended(run);
+    for (const code of ["0000", "0000", "1111"]) {
+      expect(await errorOf(theatre.stemma.resume(run.id, "code", { code }))).toMatchObject({
+        code: "wait.invalid_answer",
+        data: { issues: [{ path: "$.code", message: "wrong code" }] },
+      });
+    }
+    const keyed = { idempotencyKey: "mine" };
+    for (let i = 0; i < 2; i += 1) {
+      expect(await errorOf(theatre.stemma.resume(run.id, "code", { code: "2222" }, keyed))).toMatchObject({
+        code: "wait.invalid_answer",
+      });
+    }
+    expect((await outline(run)).filter((line) => line === "wait.refused code")).toHaveLength(4);
+    await theatre.stemma.resume(run.id, "code", { code: "1234" });
+    expect(await run.result()).toEqual({ code: "1234" });
+  });
+
   it("takes one answer: a second is given the first, whatever it says", async () => {
     await using theatre = await stage([approval]);
     const run = await theatre.stemma.run(approval, undefined);
@@ -190,6 +213,23 @@ describe("a wait", () => {
   });
 });
 
+it("a scope, a branch and a map that a body calls compensate are its own, and are recalled", async () => {
+  const entered: string[] = [];
+  const enter = (name: string) => (): void => void entered.push(name);
+  const definition = body(async (ctx) => {
+    await ctx.scope("compensate", () => ctx.step("a", enter("scope")));
+    await ctx.all({ compensate: () => ctx.step("a", enter("branch")) });
+    await ctx.map("compensate", ["a"], { key: (item) => item }, enter("map"));
+    await ctx.wait("open");
+  });
+  await using theatre = await stage([definition]);
+  const run = await theatre.stemma.run(definition, undefined);
+  await suspended(run);
+  await theatre.stemma.resume(run.id, "open", 1);
+  await run.result();
+  expect(entered).toEqual(["scope", "branch", "map"]);
+});
+
 describe("a signal", () => {
   const listener = body(async (ctx) => {
     const got: unknown[] = [];
@@ -203,7 +243,8 @@ describe("a signal", () => {
       await ctx.step("slow", () => gate.promise);
       return [await ctx.signal("a"), await ctx.signal("b"), await ctx.signal("a"), await ctx.signal("a")];
     });
-    await using theatre = await stage([definition]);
+    // Heartbeats are twenty minutes apart: also a message that comes while its run is being read is heard without one.
+    await using theatre = await stage([definition], { lease: "1h" });
     const run = await theatre.stemma.run(definition, undefined);
     for (const [name, value] of [
       ["a", 1],

@@ -157,7 +157,7 @@ const remedies: Readonly<Record<AsideReason, string>> = {
   poison:
     "Their workers died again and again: mend what ends them (memory? a crash in native code?), then restart the runs. stemma show names the steps.",
   in_doubt:
-    "Look at the service that the step calls, then decide: record what happened, run the step again, or let it fail. stemma show names the steps.",
+    "Look at the service that the step calls, then decide: stemma decide <run> <key> with --record and what happened, --run to enter it again, or --fail. stemma show names the steps.",
   corrupt: "Keep a copy of the store with its -wal file, and restore a backup. stemma show says what is wrong.",
 };
 

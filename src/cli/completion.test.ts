@@ -42,7 +42,7 @@ describe("completion in bash", () => {
   test("the first word is a command, and there is none that is not offered", () => {
     expect(commands().length).toBeGreaterThan(8);
     expect(offered("stemma", "")).toEqual(expect.arrayContaining([...commands(), "--version"]));
-    expect(offered("stemma", "s")).toEqual(["start", "show"]);
+    expect(offered("stemma", "s")).toEqual(["start", "show", "signal"]);
   });
 
   test("options are those of the command, also behind its arguments", () => {

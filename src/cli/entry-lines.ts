@@ -2,8 +2,11 @@
 import { formatDuration } from "../core/duration.ts";
 import type { ErrorRecord } from "../core/event.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "./look.ts";
+import { isTerminal } from "../core/run.ts";
+import type { CalledRun } from "./called-runs.ts";
 import type { Branch, Child, Entry } from "./run-tree.ts";
 import { entriesOf } from "./run-tree.ts";
+import { isHeld } from "./shown-run.ts";
 import type { Cell } from "./table.ts";
 import { shorten } from "./terminal.ts";
 import type { Below, TreeLine, TreeNode } from "./tree.ts";
@@ -21,6 +24,8 @@ export type EntryOptions = {
   brief?: boolean;
   /** Every sibling, however many there are. */
   all: boolean;
+  /** Runs that were called, by their ids, as far as they are to be shown below their calls. */
+  called?: ReadonlyMap<string, CalledRun>;
   /** Whether somebody works on the run: if not, a step that was begun is not running. */
   held: boolean;
   /** Whether the run goes on, so that what is on record may not be all there will be. */
@@ -55,12 +60,43 @@ export function isQuiet({ entry, branch }: Child): boolean {
 }
 
 function nodeOf({ entry, branch }: Child, options: EntryOptions): TreeNode {
-  if (entry !== undefined) return { line: entryLine(entry, options), below: belowEntry(entry, options) };
+  if (entry !== undefined) return entryNode(entry, options);
   return { line: branchLine(branch, options), children: treeNodes(branch, options) };
 }
 
-const kindWords = { scope: "scope", map: "map", all: "branch of all", race: "won the race" } as const;
-const unsettled: ReadonlySet<string> = new Set(["running", "retrying", "waiting", "in_doubt", "queued", "suspended"]);
+/** A step or wait; a call with what the called run did, one level deep. */
+function entryNode(entry: Entry, options: EntryOptions): TreeNode {
+  const called = entry.kind === "child" ? options.called?.get(entry.from?.run ?? "") : undefined;
+  if (called === undefined) return { line: entryLine(entry, options), below: belowEntry(entry, options) };
+  const { row, tree } = called;
+  const { status } = row.state;
+  // Of a call that goes on its own row knows more than the caller's history.
+  const shown = entry.status === "running" ? { ...entry, status } : entry;
+  const { called: _, ...rest } = options;
+  const inner = { ...rest, held: isHeld(row), open: !isTerminal(status) };
+  return {
+    line: entryLine(shown, options),
+    below: belowEntry(shown, options),
+    ...(tree === undefined ? {} : { children: treeNodes(tree, inner) }),
+  };
+}
+
+const kindWords = {
+  scope: "scope",
+  map: "map",
+  all: "branch of all",
+  race: "won the race",
+  compensation: "makes up for what succeeded",
+} as const;
+const unsettled: ReadonlySet<string> = new Set([
+  "running",
+  "retrying",
+  "waiting",
+  "in_doubt",
+  "queued",
+  "suspended",
+  "paused",
+]);
 
 function branchLine(branch: Branch, options: EntryOptions): TreeLine {
   const entries = entriesOf(branch);
@@ -126,6 +162,7 @@ function entryLine(entry: Entry, options: EntryOptions): TreeLine {
 /** How long it took; of what goes on, how long it has been going on. */
 function timeOf(entry: Entry, { now, held }: EntryOptions): string | undefined {
   if (entry.status === "waiting") return elapsedText(now - entry.firstAt);
+  if (entry.kind === "child" && unsettled.has(entry.status)) return elapsedText(now - entry.firstAt);
   if (entry.status === "running") return held || entry.kind === "child" ? elapsedText(now - entry.lastAt) : undefined;
   if (entry.kind !== "step") return formatDuration(entry.lastAt - entry.firstAt);
   return entry.ms === undefined ? undefined : formatDuration(entry.ms);
@@ -142,9 +179,15 @@ function stepFacts(entry: Entry, { now, held }: EntryOptions): Cell[] {
   if (entry.status === "reused" && entry.from !== undefined) {
     facts.push({ text: `from ${entry.from.run} ${entry.from.key ?? ""}`.trimEnd(), style: "dim" });
   }
+  if (entry.decision !== undefined) facts.push({ text: decisionText(entry.decision), style: "blue" });
   if (entry.effect === "once") facts.push({ text: "once", style: "dim" });
   if (entry.reason !== undefined) facts.push({ text: `(${entry.reason})`, style: "dim" });
   return facts;
+}
+
+/** `decided by ada: record (the bank says so)` */
+function decisionText({ decision, by, reason }: NonNullable<Entry["decision"]>): string {
+  return `decided${by === undefined ? "" : ` by ${by}`}: ${decision}${reason === undefined ? "" : ` (${reason})`}`;
 }
 
 /** `attempt 2/5`, and when the next one begins. */
@@ -162,7 +205,8 @@ function waitFacts(entry: Entry, now: number): Cell[] {
   if (entry.status !== "waiting") {
     const why = entry.reason === undefined ? "" : ` (${entry.reason})`;
     const done = kind === "timer" && entry.status === "answered" ? "fired" : wordsOf(entry.status);
-    return [{ text: `${kind} ${done}${why}`, style: "dim" }];
+    const who = entry.by === undefined ? "" : ` by ${entry.by}`;
+    return [{ text: `${kind} ${done}${who}${why}`, style: "dim" }];
   }
   const facts: Cell[] = [{ text: kind === "timer" ? "timer" : `waits for ${kindNames[kind] ?? "an answer"}`, style }];
   if (entry.until === undefined) return facts;

@@ -1,4 +1,4 @@
-/** `--input`: JSON on the command line, `@file`, or `-` for standard input. */
+/** `--input`, `--value`, `--record`: JSON on the command line, `@file`, or `-` for standard input. */
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { StemmaError } from "../core/error.ts";
@@ -9,12 +9,13 @@ import { limits } from "../core/limits.ts";
 /**
  * The value that the option stands for; `undefined` where it is left out.
  *
+ * @param name of the option, for messages
  * @throws StemmaError `json.invalid`, `json.too_deep`, `payload.too_large`; `usage.invalid` for a file that cannot be read
  */
-export async function readInput(option: string | undefined): Promise<Json | undefined> {
+export async function readInput(option: string | undefined, name: string = "--input"): Promise<Json | undefined> {
   if (option === undefined) return undefined;
   if (option === "-") return parse(await textOf(process.stdin, "standard input"), "standard input");
-  if (!option.startsWith("@")) return parse(option, "--input");
+  if (!option.startsWith("@")) return parse(option, name);
   const file = option.slice(1);
   return parse(await textOf(createReadStream(file), file), file);
 }
@@ -33,7 +34,7 @@ async function textOf(stream: Readable, what: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException;
     throw new StemmaError(
       "usage.invalid",
-      `Expected a file with the input, ${what} cannot be read (${code ?? String(error)}).`,
+      `Expected a file with JSON, ${what} cannot be read (${code ?? String(error)}).`,
       {
         data: { file: what },
         cause: error,

@@ -1,9 +1,12 @@
 /** A run as text: what it is and how it stands, the tree of what it did, and how it ended. */
 import { formatDuration } from "../core/duration.ts";
 import type { Value } from "../core/event.ts";
+import { parseKey } from "../core/identity.ts";
 import { noWorkerOffersText } from "../core/offered.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow } from "../store/store.ts";
+import { answerHint } from "./answer-hint.ts";
+import { commandText } from "./command-text.ts";
 import type { EntryOptions } from "./entry-lines.ts";
 import { errorLines, treeNodes } from "./entry-lines.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "./look.ts";
@@ -20,13 +23,16 @@ import { wrap } from "./width.ts";
 
 const inputCharsMax = 100;
 const namesMax = 5;
+const hintsMax = 3;
+const signalCharsMax = 40;
 const detailCharsMax = 500;
 /** Below this width names of fields have no column of their own, so that an id of a run still stands on one line. */
 const fieldColumnWidth = 60;
 
 /** The lines of `stemma show`. */
 export function runLines(run: ShownRun, options: EntryOptions): string[] {
-  const tree = drawTree(treeNodes(run.tree, options), options.width);
+  const called = run.called === undefined ? {} : { called: run.called };
+  const tree = drawTree(treeNodes(run.tree, { ...options, ...called }), options.width);
   return [...headLines(run, options), ...(tree.length === 0 ? [] : ["", ...tree]), ...endLines(run, options)];
 }
 
@@ -56,8 +62,17 @@ function headLines(run: ShownRun, options: EntryOptions): string[] {
   lines.push(...field("created", `${timeText(state.createdAt)} (${relativeText(state.createdAt, now)})`, width));
   lines.push(...field("started", startedText(row), width), ...field("ended", endedText(row), width));
   if (state.origin.kind !== "new") lines.push(...field("origin", originText(state.origin), width));
+  lines.push(...field("signals", keptText(run, options), width));
   if (state.tags.length > 0) lines.push(...field("tags", state.tags.join(", "), width));
   return lines;
+}
+
+/** Signals that nobody has waited for yet: `news {"n":1}, stop`. */
+function keptText({ signals }: ShownRun, { texts }: EntryOptions): string {
+  const kept = [...signals.kept.values()].map(({ name, payload }) =>
+    `${name} ${shortText(payload, texts, signalCharsMax)}`.trimEnd(),
+  );
+  return kept.length === 0 ? "" : `kept: ${named(kept)}`;
 }
 
 export function field(name: string, text: string | undefined, width: number, style?: Cell["style"]): string[] {
@@ -102,8 +117,25 @@ function originText(origin: RunRow["state"]["origin"]): string {
 export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
   const { row } = run;
   const { state } = row;
-  const offer = offerOf(row);
   if (isTerminal(state.status)) return [];
+  return [...cancelLines(row), ...standingLines(run, entries, now)];
+}
+
+/** Somebody wants its end: from then on that is what it is about. */
+function cancelLines({ state }: RunRow): string[] {
+  if (state.cancel === undefined) return [];
+  return [`It was asked to end${byText(state.cancel)}; it does when what is in flight has stopped.`];
+}
+
+/** ` by ada (too expensive)` */
+function byText({ by, reason }: { by?: string; reason?: string }): string {
+  return `${by === undefined ? "" : ` by ${by}`}${reason === undefined ? "" : ` (${reason})`}`;
+}
+
+function standingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
+  const { row } = run;
+  const { state } = row;
+  const offer = offerOf(row);
   const nobody = isWaitingForCode(row) && !row.offered ? [`${noWorkerOffersText(state)}.`] : [];
   if (state.status === "queued") {
     if (row.dueAt !== null && row.dueAt > now)
@@ -112,12 +144,12 @@ export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry
     return [`No worker has taken it yet: one that offers ${offer} does as soon as it has room.`];
   }
   if (state.status === "running") {
-    if (row.worker !== undefined) return [];
+    if (row.worker !== undefined) return answerLines(run, entries);
     if (nobody.length > 0) return nobody;
     return [`No worker holds it now: it goes on as soon as one that offers ${offer} takes it.`];
   }
-  if (state.status === "paused") return ["It was paused: nothing begins until it is unpaused.", ...nobody];
-  return [...suspendedLines(run.suspension, offer, entries, now), ...nobody];
+  if (state.status === "paused") return [...pausedLines(run, now), ...nobody];
+  return [...suspendedLines(run, offer, entries, now), ...nobody];
 }
 
 /** A run that a worker holds needs no other; one that was set aside needs more than a worker. */
@@ -125,11 +157,17 @@ function isWaitingForCode({ state, worker }: RunRow): boolean {
   return worker === undefined && (state.reason === undefined || state.reason === "waiting");
 }
 
-function suspendedLines(data: ShownRun["suspension"], offer: string, entries: readonly Entry[], now: number): string[] {
+function pausedLines({ row, pause, store }: Omit<ShownRun, "tree">, now: number): string[] {
+  const when = pause === undefined ? "" : ` ${relativeText(pause.at, now)}${byText(pause)}`;
+  return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], { store })];
+}
+
+function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: readonly Entry[], now: number): string[] {
+  const { row, suspension: data, store } = run;
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
   switch (data?.reason) {
     case "waiting":
-      return waitingLines(data.until, entries, now);
+      return waitingLines(run, entries, now);
     case "divergence":
       return [
         `The code that took it up does not fit what is recorded. Run a worker with the code of ${offer} that began it, and it goes on by itself.`,
@@ -139,7 +177,8 @@ function suspendedLines(data: ShownRun["suspension"], offer: string, entries: re
       const doubtful = entries.filter(({ status }) => status === "in_doubt").map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
       return [
-        `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls.`,
+        `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,
+        ...doubtful.slice(0, hintsMax).map((key) => `${commandText(["decide", row.id, key], { store })} …`),
       ];
     }
     case "poison":
@@ -154,16 +193,29 @@ function suspendedLines(data: ShownRun["suspension"], offer: string, entries: re
   }
 }
 
-function waitingLines(until: number | undefined, entries: readonly Entry[], now: number): string[] {
-  const open = entries.filter(({ status }) => status === "waiting");
-  const timers = open.filter(({ waitsFor }) => waitsFor === "timer").map(({ key }) => key);
-  const others = open.filter(({ waitsFor }) => waitsFor !== "timer").map(({ key }) => key);
-  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
+/** What it waits for that people and other runs give, and what to type. */
+function answerLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[]): string[] {
+  const { row, called, store } = run;
+  const asked = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor !== "timer");
+  const calls = entries.filter(({ kind, status }) => kind === "child" && status === "running");
   const lines: string[] = [];
-  if (others.length > 0) lines.push(`It waits for an answer to ${named(others)}.`);
+  if (asked.length > 0) lines.push(`It waits for an answer to ${named(asked.map(({ key }) => key))}.`);
+  for (const { key, waitsFor, schema } of asked.slice(0, hintsMax)) {
+    const wait = { run: row.id, key, kind: waitsFor, name: parseKey(key).name };
+    lines.push(answerHint({ ...wait, ...(schema === undefined ? {} : { schema }) }, { store }));
+  }
+  if (calls.length > 0) lines.push(`It waits for the end of ${named(calls.map((call) => callText(call, called)))}.`);
+  return lines;
+}
+
+function waitingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], now: number): string[] {
+  const until = run.suspension?.until;
+  const timers = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor === "timer");
+  const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
+  const lines = answerLines(run, entries);
   if (until !== undefined) {
     const goals = [
-      ...(timers.length === 0 ? [] : [named(timers)]),
+      ...(timers.length === 0 ? [] : [named(timers.map(({ key }) => key))]),
       ...(retried.length === 0 ? [] : [`the next attempt of ${named(retried)}`]),
     ];
     const what = goals.length === 0 ? "" : `, for ${goals.join(" and ")}`;
@@ -174,6 +226,12 @@ function waitingLines(until: number | undefined, entries: readonly Entry[], now:
     lines.push(`${due}; a worker must be running then.`);
   }
   return lines;
+}
+
+/** `scoring (run_…, suspended)` */
+function callText({ key, from }: Entry, called: ShownRun["called"]): string {
+  const status = called?.get(from?.run ?? "")?.row.state.status;
+  return `${key} (${from?.run ?? ""}${status === undefined ? "" : `, ${wordsOf(status)}`})`;
 }
 
 /** The part of a divergence that says most: what was recorded and not asked for, and what was asked for instead. */

@@ -7,6 +7,8 @@
 import type { Causes, Effect, ErrorRecord, Event, EventOf, Seq, Timestamp, Value, WaitKind } from "../core/event.ts";
 import { causesOf } from "../core/event.ts";
 import { parseKey, pathOf } from "../core/identity.ts";
+import type { Json } from "../core/json.ts";
+import { compensationScope } from "../engine/compensation-scope.ts";
 
 export type EntryKind = "step" | "wait" | "child";
 
@@ -31,6 +33,12 @@ export type Entry = {
   waitsFor?: WaitKind;
   until?: Timestamp;
   prompt?: string;
+  /** JSON Schema of the answer. */
+  schema?: Json;
+  /** Who answered. */
+  by?: string;
+  /** What somebody decided of a step in doubt. */
+  decision?: { decision: "record" | "run" | "fail"; by?: string; reason?: string };
   given?: Value;
   output?: Value;
   error?: ErrorRecord;
@@ -45,7 +53,7 @@ export type Branch = {
   name: string;
   path: string;
   /** What was opened here: `all` and `race` stand on their branches. Absent while that is not on record. */
-  kind?: "scope" | "map" | "all" | "race";
+  kind?: "scope" | "map" | "all" | "race" | "compensation";
   children: Child[];
 };
 
@@ -185,6 +193,9 @@ function take(entry: Entry, event: KeyedEvent): void {
     case "wait.withdrawn":
       entry.reason = event.data.reason;
       break;
+    case "step.decided":
+      entry.decision = decisionOf(event.data);
+      break;
     case "step.reused":
       entry.from = { run: event.data.from.run, key: event.data.from.key };
       break;
@@ -192,12 +203,17 @@ function take(entry: Entry, event: KeyedEvent): void {
       entry.waitsFor = event.data.kind;
       if (event.data.until !== undefined) entry.until = event.data.until;
       if (event.data.prompt !== undefined) entry.prompt = event.data.prompt;
+      if (event.data.schema !== undefined) entry.schema = event.data.schema;
+      break;
+    case "wait.failed":
+      if (event.data.by !== undefined) entry.by = event.data.by;
       break;
     case "wait.answered":
     case "wait.expired":
       // So is that of an answer that was refused.
       delete entry.error;
       if (event.data.value !== undefined) entry.output = event.data.value;
+      if (event.type === "wait.answered" && event.data.by !== undefined) entry.by = event.data.by;
       break;
     case "child.started":
     case "child.ended":
@@ -205,6 +221,10 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     default:
   }
+}
+
+function decisionOf({ decision, by, reason }: EventOf<"step.decided">["data"]): NonNullable<Entry["decision"]> {
+  return { decision, ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
 }
 
 /** Learns from a closing what kind of scope it was, and which entries or branches were its own. */
@@ -234,7 +254,7 @@ export function treeOf({ entries, places, kinds }: Growing): Branch {
     if (known !== undefined) return known;
     const { scope } = parseKey(path);
     const branch: Branch = { name: scope === "" ? path : path.slice(scope.length + 1), path, children: [] };
-    const kind = kinds.get(path);
+    const kind = path === compensationScope ? "compensation" : kinds.get(path);
     if (kind !== undefined) branch.kind = kind;
     branches.set(path, branch);
     branchAt(scope).children.push({ branch });

@@ -2,8 +2,10 @@
  * What is shown of a run: its row, and what its history says that the row does not. It grows with the history, event by
  * event, so that a run can be watched without reading anything twice.
  */
-import type { Event, EventOf } from "../core/event.ts";
+import type { Event, EventOf, Timestamp } from "../core/event.ts";
+import { SignalIndex } from "../engine/signals.ts";
 import type { RunRow } from "../store/store.ts";
+import type { CalledRun } from "./called-runs.ts";
 import type { Branch, Growing } from "./run-tree.ts";
 import { addEvent, newTree, treeOf } from "./run-tree.ts";
 
@@ -14,22 +16,32 @@ export type ShownRun = {
   created?: EventOf<"run.created">["data"];
   /** Why it was suspended last. */
   suspension?: EventOf<"run.suspended">["data"];
+  /** Who paused it last, and when. */
+  pause?: EventOf<"run.paused">["data"] & { at: Timestamp };
+  /** Signals that came early and are kept. */
+  signals: SignalIndex;
+  /** Runs that it called, by their ids. */
+  called?: ReadonlyMap<string, CalledRun>;
+  /** The store as it was named to the command: commands to type name it too. */
+  store?: string;
   last?: Event;
 };
 
 /** The history of a run, as far as it was read. */
-export type Known = { tree: Growing } & Omit<ShownRun, "row" | "tree">;
+export type Known = { tree: Growing } & Omit<ShownRun, "row" | "tree" | "called" | "store">;
 
 export function nothingKnown(): Known {
-  return { tree: newTree() };
+  return { tree: newTree(), signals: new SignalIndex() };
 }
 
 /** Takes in the next event of the history. */
 export function learn(known: Known, event: Event): void {
   addEvent(known.tree, event);
+  known.signals.add(event);
   known.last = event;
   if (event.type === "run.created") known.created = event.data;
   else if (event.type === "run.suspended") known.suspension = event.data;
+  else if (event.type === "run.paused") known.pause = { at: event.at, ...event.data };
 }
 
 export function shownRun(row: RunRow, known: Known): ShownRun {

@@ -35,7 +35,8 @@ export function frameLines(run: ShownRun, size: Size, now: number): string[] {
   ];
   const gathered = gatherRepeats(run.tree, repeatsMin);
   const base = { now, width: size.width, outputs: false, texts: new Map(), all: false, brief: true };
-  const options = { ...base, held: isHeld(row), open: !isTerminal(row.state.status) };
+  const called = run.called === undefined ? {} : { called: run.called };
+  const options = { ...base, ...called, held: isHeld(row), open: !isTerminal(row.state.status) };
   let lines: string[] = [];
   for (const quiet of details) {
     const tree = drawTree(treeNodes(gathered, { ...options, quiet }), size.width);

@@ -9,6 +9,7 @@ import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import { kindKey } from "./identity-key.ts";
+import { compensationScope } from "./compensation-scope.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf } from "./value.ts";
@@ -52,7 +53,8 @@ export class Asks {
   readonly #paths = new Map<string, number>();
   readonly #declared = new Map<string, number>();
   readonly #kinds = new Map<string, number>();
-  readonly #scopes = new Map<string, number>();
+  /** The scope of compensations is the engine's own: one that a body opens under its name is the second. */
+  readonly #scopes = new Map<string, number>([[compensationScope, 1]]);
   /** Labels given out that the count of their path has not come to: another ask must not be given one of them. */
   readonly #ahead = new Set<string>();
   #open = new Map<string, Ask>();

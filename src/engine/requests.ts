@@ -6,6 +6,7 @@
 import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { ErrorRecord, Event, EventOf, RunId, Seq } from "../core/event.ts";
+import type { Json } from "../core/json.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import { checkId, checkName } from "../core/name.ts";
@@ -56,25 +57,34 @@ export class Requests {
   /** Answers an open wait. Throws wait.not_open, wait.invalid_answer. */
   async answer(row: RunRow, answer: AnswerMessage, { by, idempotencyKey }: By & Once): Promise<Answered> {
     const { key: wait } = answer;
-    const opened = (await openWaits(this.#store, row)).find(({ data }) => data.key === wait);
-    if (opened === undefined) return this.#firstAnswer(row, wait);
+    const waits = await openWaits(this.#store, row);
+    const opened = waits.find(({ data }) => data.key === wait);
+    if (opened === undefined) return this.#firstAnswer(row, wait, waits);
     if (answer.error === undefined && answer.again === undefined && opened.data.schema !== undefined) {
       checkAnswer(opened.data.schema, answer.text === undefined ? undefined : decode(answer.text), row.id, wait);
     }
-    const key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
-    await this.#send(row.id, key, "answer", withBy<AnswerMessage>(answer, by === undefined ? {} : { by }));
-    return this.#taken(row, wait, key);
+    const message = withBy<AnswerMessage>(answer, by === undefined ? {} : { by });
+    let key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
+    const sent = await this.#send(row.id, key, "answer", message);
+    if (sent.reason !== "repeated") return this.#taken(row.id, wait, key, row.state.seq);
+    const refused = idempotencyKey === undefined ? await this.#lastRefusal(row.id, wait, opened.seq) : undefined;
+    // An answer that was refused is none, so the next one is not it again.
+    if (refused !== undefined) await this.#send(row.id, (key = `${key} ${refused}`), "answer", message);
+    return this.#taken(row.id, wait, key, refused ?? opened.seq);
   }
 
   /** Gives the answer that is on record already. Throws wait.not_open where there is none. */
-  async #firstAnswer(row: RunRow, wait: string): Promise<Answered> {
+  async #firstAnswer(row: RunRow, wait: string, waits: readonly EventOf<"wait.opened">[]): Promise<Answered> {
     const { events } = await readHistory(this.#store, row.id);
     const about = events.findLast((event) => "key" in event.data && event.data.key === wait);
     if (about?.type === "wait.answered" || about?.type === "wait.failed") return this.#recorded(about);
     const why = about === undefined ? "it has not been opened" : `it is over (${about.type}, run ${row.state.status})`;
-    throw new StemmaError("wait.not_open", `The wait ${JSON.stringify(wait)} of ${row.id} takes no answer: ${why}.`, {
-      data: { run: row.id, wait },
-    });
+    const open = waits.map(({ data }) => data.key);
+    throw new StemmaError(
+      "wait.not_open",
+      `The wait ${JSON.stringify(wait)} of ${row.id} takes no answer: ${why}. Open are: ${named(open)}.`,
+      { data: { run: row.id, wait, open } },
+    );
   }
 
   async #recorded(event: EventOf<"wait.answered"> | EventOf<"wait.failed">): Promise<Answered> {
@@ -86,16 +96,22 @@ export class Requests {
     return { ...common, value: fromValue(value, texts) };
   }
 
+  /** Seq of the event by which the latest answer to an open wait was refused. */
+  async #lastRefusal(run: RunId, wait: string, after: Seq): Promise<Seq | undefined> {
+    const { events } = await readHistory(this.#store, run, after);
+    return events.findLast(({ type, data }) => type === "wait.refused" && data.key === wait)?.seq;
+  }
+
   /** Waits for a worker to make the answer an event. One that was refused is an error for whoever gave it. */
-  async #taken(row: RunRow, wait: string, message: string): Promise<Answered> {
-    let after = row.state.seq;
+  async #taken(run: RunId, wait: string, message: string, from: Seq): Promise<Answered> {
+    let after = from;
     const until = this.#clock.monotonic() + takenInMs;
     for (;;) {
-      const page = await this.#store.history(row.id, { after, limit: limits.pageEventsMax });
+      const page = await this.#store.history(run, { after, limit: limits.pageEventsMax });
       for (const stored of page?.events ?? []) {
         const event = unseal(stored);
         after = event.seq;
-        const found = this.#settled(event, row.id, wait, message);
+        const found = this.#settled(event, run, wait, message);
         if (found !== undefined) return found;
       }
       if (page?.more === true) continue;
@@ -111,7 +127,7 @@ export class Requests {
     if (event.type === "wait.refused" && event.data.message === message) {
       const { error } = event.data;
       throw new StemmaError("wait.invalid_answer", `The answer to ${wait} of ${run} is refused: ${error.message}`, {
-        data: { run, wait, ...(error.data === undefined ? {} : { issues: error.data }) },
+        data: { run, wait, ...(isObject(error.data) ? error.data : {}) },
       });
     }
     return event.type === "wait.answered" || event.type === "wait.failed" ? this.#recorded(event) : undefined;
@@ -132,9 +148,12 @@ export class Requests {
     const about = events.findLast((event) => "key" in event.data && event.data.key === key);
     if (about?.type !== "step.in_doubt" || isTerminal(row.state.status)) {
       const why = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
-      throw new StemmaError("step.not_in_doubt", `Step ${key} of ${row.id} needs no decision: ${why}.`, {
-        data: { run: row.id, step: key },
-      });
+      const doubtful = isTerminal(row.state.status) ? [] : inDoubt(events);
+      throw new StemmaError(
+        "step.not_in_doubt",
+        `Step ${key} of ${row.id} needs no decision: ${why}. In doubt are: ${named(doubtful)}.`,
+        { data: { run: row.id, step: key, inDoubt: doubtful } },
+      );
     }
     const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
     await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
@@ -186,6 +205,30 @@ export class Requests {
     this.#sent([message]);
     return sent;
   }
+}
+
+/** The data of a refusal says where the answer does not fit, as `checkFit` wrote it. */
+function isObject(data: Json | undefined): data is { [name: string]: Json } {
+  return typeof data === "object" && data !== null && !Array.isArray(data);
+}
+
+const namedMax = 10;
+
+/** `a, b and 3 more` */
+function named(keys: readonly string[]): string {
+  if (keys.length === 0) return "none";
+  const more = keys.length > namedMax ? ` and ${keys.length - namedMax} more` : "";
+  return keys.slice(0, namedMax).join(", ") + more;
+}
+
+/** Keys of the steps whose last event says so. */
+function inDoubt(events: readonly Event[]): string[] {
+  const doubtful = new Set<string>();
+  for (const { type, data } of events) {
+    if (type === "step.in_doubt") doubtful.add(data.key);
+    else if ("key" in data) doubtful.delete(data.key);
+  }
+  return [...doubtful];
 }
 
 function withBy<T extends object>(body: T, { by, reason }: By): T & By {

@@ -56,6 +56,8 @@ export class Worker {
   readonly #workflows: ReadonlyMap<string, { workflow: Workflow; fingerprint: string }>;
   readonly #offers: readonly Offer[];
   readonly #held = new Map<string, Activation>();
+  /** Runs that are being read, and whether a message came for them meanwhile. */
+  readonly #reading = new Map<string, boolean>();
   /** Runs that no activation holds, on their way back to the store. */
   readonly #givingBack = new Set<Promise<void>>();
   readonly #watch: OfferWatch;
@@ -241,12 +243,17 @@ export class Worker {
     this.#held.get(row.id)?.drop();
     if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
     let activation: Activation;
+    this.#reading.set(row.id, false);
     try {
       const loaded = await load(store, row, now, this.#options.clock.turn, pageEvents);
       // The lease ran out meanwhile: the store has taken the run back.
-      if (lapses !== this.#lapses) return this.#isSuspectNoMore(row.id);
+      if (lapses !== this.#lapses) {
+        this.#reading.delete(row.id);
+        return this.#isSuspectNoMore(row.id);
+      }
       activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     } catch (error) {
+      this.#reading.delete(row.id);
       this.#isSuspectNoMore(row.id);
       if (lapses !== this.#lapses) return;
       log.error("A run cannot be read", { run: row.id, error: String(error) });
@@ -267,6 +274,8 @@ export class Worker {
     } catch (error) {
       activation.fault(error);
     }
+    if (this.#reading.get(row.id) === true) void this.#look(row.id);
+    this.#reading.delete(row.id);
   }
 
   /**
@@ -316,7 +325,10 @@ export class Worker {
 
   /** Messages were put into inboxes: runs held here see them at once, others are due now. */
   sent(messages: readonly Message[]): void {
-    for (const { run } of messages) if (this.#held.has(run)) void this.#look(run);
+    for (const { run } of messages) {
+      if (this.#reading.has(run)) this.#reading.set(run, true);
+      else if (this.#held.has(run)) void this.#look(run);
+    }
     this.poke();
   }
 

@@ -5,6 +5,8 @@ import { limits } from "../../core/limits.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { Store } from "../../store/store.ts";
 import { isTerminal } from "../../core/run.ts";
+import type { CalledRun } from "../called-runs.ts";
+import { lookAtCalled } from "../called-runs.ts";
 import { quietNormal } from "../entry-lines.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { adviceLines, runLines } from "../run-lines.ts";
@@ -38,7 +40,9 @@ async function show(given: string, options: ShowOptions): Promise<void> {
   const events = await stemma.history(id);
   // Read behind the history, so that the row is never older than what is shown below it.
   const row = await stemma.row(id);
-  const run = runOf(row, events);
+  const known = runOf(row, events);
+  const called = await lookAtCalled(store, entriesOf(known.tree), new Map(), options.all === true);
+  const run = { ...known, called, ...(options.store === undefined ? {} : { store: options.store }) };
   const texts = options.outputs === true ? await textsOf(store, valuesOf(run)) : new Map<Digest, string>();
   if (options.json === true) return printJson(plainRun(run, texts));
   const { outputs = false, all = false } = options;
@@ -49,9 +53,11 @@ async function show(given: string, options: ShowOptions): Promise<void> {
 }
 
 /** Everything of a run that may be large. */
-function valuesOf({ created, last, tree }: ShownRun): (Value | undefined)[] {
-  const values = entriesOf(tree).flatMap(({ given, output }) => [given, output]);
-  return [created?.input, created?.context, outputOf(last), ...values];
+function valuesOf({ created, last, tree, called, signals }: ShownRun): (Value | undefined)[] {
+  const trees = [tree, ...[...(called ?? new Map<string, CalledRun>()).values()].flatMap((call) => call.tree ?? [])];
+  const values = trees.flatMap(entriesOf).flatMap(({ given, output }) => [given, output]);
+  const kept = [...signals.kept.values()].map(({ payload }) => payload);
+  return [created?.input, created?.context, outputOf(last), ...values, ...kept];
 }
 
 function outputOf(last: ShownRun["last"]): Value | undefined {
@@ -70,7 +76,7 @@ async function textsOf(store: Store, values: readonly (Value | undefined)[]): Pr
 
 /** The run for programs. `steps` counts them, as everywhere; `entries` lists them: the tree is in their keys. */
 function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
-  const { row, created, last, tree } = run;
+  const { row, created, last, tree, signals, pause, called } = run;
   const entries = entriesOf(tree);
   return {
     ...plainRow(row),
@@ -78,6 +84,13 @@ function plainRun(run: ShownRun, texts: Texts): Record<string, unknown> {
     ...valueFields("context", created?.context, texts),
     ...valueFields("output", outputOf(last), texts),
     ...(last?.type === "run.failed" ? { endedBy: last.data.frontier } : {}),
+    ...(pause === undefined || row.state.status !== "paused" ? {} : { pause }),
+    signals: [...signals.kept].map(([seq, { name, payload }]) => ({
+      seq,
+      name,
+      ...valueFields("value", payload, texts),
+    })),
+    called: [...(called ?? [])].map(([, call]) => plainRow(call.row)),
     advice: adviceLines(run, entries, Date.now()),
     entries: entries.map((entry) => plainEntry(entry, texts)),
   };

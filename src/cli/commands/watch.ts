@@ -1,17 +1,21 @@
 /** `stemma watch`: what happens to a run, until it ends: a tree in a terminal, a line per event everywhere else. */
 import type { Command } from "commander";
 import type { StemmaError } from "../../core/error.ts";
+import { isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
 import type { Status } from "../../core/run.ts";
 import { isTerminal } from "../../core/run.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { Store } from "../../store/store.ts";
+import type { KnownCalls } from "../called-runs.ts";
+import { lookAtCalled } from "../called-runs.ts";
 import { quietNormal } from "../entry-lines.ts";
 import { eventLine } from "../event-line.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { follow } from "../follow.ts";
 import { LiveScreen } from "../live-screen.ts";
 import { runLines } from "../run-lines.ts";
+import { entriesOf } from "../run-tree.ts";
 import type { ShownRun } from "../shown-run.ts";
 import { isHeld, learn, nothingKnown, shownRun } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
@@ -38,7 +42,7 @@ async function watch(given: string, options: CommonOptions): Promise<void> {
   const ended = stopSignal();
   const isScreen = process.stdout.isTTY && process.env["TERM"] !== "dumb" && options.json !== true;
   const status = await (isScreen
-    ? watchOnScreen(store, id, ended)
+    ? watchOnScreen(store, id, ended, options)
     : watchByLine(store, id, ended, options.json === true));
   if (isTerminal(status)) process.exitCode = status === "succeeded" ? 0 : 1;
 }
@@ -74,8 +78,19 @@ function noteTrouble(): (error: StemmaError) => void {
   };
 }
 
-async function watchOnScreen(store: Store, run: RunId, signal: AbortSignal): Promise<Status> {
+async function watchOnScreen(store: Store, run: RunId, signal: AbortSignal, options: CommonOptions): Promise<Status> {
   const screen = new LiveScreen(process.stdout);
+  const calls: KnownCalls = new Map();
+  const withCalled = async (run_: ShownRun, told: (error: StemmaError) => void): Promise<ShownRun> => {
+    const named = { ...run_, ...(options.store === undefined ? {} : { store: options.store }) };
+    try {
+      return { ...named, called: await lookAtCalled(store, entriesOf(run_.tree), calls, false) };
+    } catch (error) {
+      if (!isStemmaError(error) || !error.retryable) throw error;
+      told(error);
+      return named;
+    }
+  };
   // Also when the process ends in another way, the terminal is given back as it was.
   process.once("exit", () => screen.close());
   const known = nothingKnown();
@@ -90,7 +105,7 @@ async function watchOnScreen(store: Store, run: RunId, signal: AbortSignal): Pro
       for (const event of events) learn(known, event);
       const now = Date.now();
       if (!caughtUp || (events.length === 0 && now - drawnAt < tickMs)) continue;
-      shown = shownRun(row, known);
+      shown = await withCalled(shownRun(row, known), trouble);
       if (!isTerminal(row.state.status)) screen.draw(frameLines(shown, screen.size, now));
       drawnAt = now;
     }

@@ -1,0 +1,11 @@
+/** Commands as people type them. */
+import { shellWord } from "./terminal.ts";
+
+/**
+ * The words of a command, quoted where a shell needs it, for the store that was named.
+ *
+ * @example commandText(["show", "run_…"], { store: "my runs.db" }); // "stemma show run_… --store 'my runs.db'"
+ */
+export function commandText(words: readonly string[], { store }: { store?: string | undefined } = {}): string {
+  return ["stemma", ...words, ...(store === undefined ? [] : ["--store", store])].map(shellWord).join(" ");
+}

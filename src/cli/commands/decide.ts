@@ -1,0 +1,52 @@
+/** `stemma decide`: says what is to become of a `once` step of which nobody knows whether it happened. */
+import type { Command } from "commander";
+import { StemmaError } from "../../core/error.ts";
+import type { Decision } from "../../engine/decision.ts";
+import { Stemma } from "../../engine/stemma.ts";
+import { findRun, runArgument } from "../find-run.ts";
+import { readInput } from "../input-option.ts";
+import type { ByOptions } from "../request.ts";
+import { afterTakenIn, byOf, noteNotTaken, withBy } from "../request.ts";
+import type { CommonOptions } from "../store-option.ts";
+import { openStore, withCommonOptions } from "../store-option.ts";
+import { print, printJson, visible } from "../terminal.ts";
+
+type DecideOptions = CommonOptions & ByOptions & { record?: string; run?: boolean; fail?: string };
+
+export function addDecide(program: Command): void {
+  const command = program
+    .command("decide")
+    .description("say what is to become of a step in doubt")
+    .addArgument(runArgument())
+    .argument("<key>", "key of the step, as stemma show names it")
+    .option("--record <json>", "it happened, and this is its output: JSON, @file, or - for standard input")
+    .option("--run", "it did not happen: run it again")
+    .option("--fail <message>", "it has failed");
+  withCommonOptions(withBy(command)).action(decide);
+}
+
+async function decide(given: string, key: string, options: DecideOptions): Promise<void> {
+  const decision = await decisionOf(options);
+  await using store = openStore(options, "look");
+  const stemma = new Stemma({ store });
+  const { id } = await findRun(stemma, given);
+  await stemma.decide(id, key, decision, byOf(options));
+  const { row, taken } = await afterTakenIn(stemma, id);
+  const word = decision === "run" ? "run" : "record" in decision ? "record" : "fail";
+  if (options.json === true)
+    return printJson({ run: id, step: key, decision: word, state: taken ? "recorded" : "sent" });
+  print(`decided ${visible(key)}: ${word}`);
+  if (!taken) noteNotTaken("The decision", row);
+}
+
+async function decisionOf({ record, run = false, fail }: DecideOptions): Promise<Decision> {
+  const given = [record !== undefined, run, fail !== undefined].filter(Boolean).length;
+  if (given !== 1) {
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected one of --record <json>, --run and --fail <message>, got ${given === 0 ? "none" : given} of them. Look at the service first: did it happen?`,
+    );
+  }
+  if (record !== undefined) return { record: await readInput(record, "--record") };
+  return fail === undefined ? "run" : { fail: new Error(fail) };
+}
