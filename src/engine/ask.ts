@@ -162,6 +162,12 @@ export class Asks {
     if (this.#open.size === 0) this.#open = new Map();
   }
 
+  /** An ask that was taken back has come to its end all the same. */
+  forgetLost(key: string): void {
+    const ask = this.#open.get(key);
+    if (ask?.withdrawn !== undefined) this.forget(ask);
+  }
+
   get size(): number {
     return this.#open.size;
   }

@@ -136,7 +136,10 @@ export class StepRunner {
     if (step.effect === "once" || step.intent === true || this.#with.cautious) {
       const seq = this.#recordStart(attempt);
       this.#with.afterCommit(seq, () => {
-        if (this.#isRunning(attempt)) this.#call(attempt);
+        if (!this.#isRunning(attempt)) return;
+        if (ask.withdrawn === undefined) this.#call(attempt);
+        // Not wanted any more before it was entered: that it never was is on record, so it is not in doubt.
+        else this.#settle(attempt, () => this.#cancelled(ask, ask.withdrawn ?? "run ended"));
       });
       return;
     }
@@ -260,10 +263,7 @@ export class StepRunner {
     const { ask, step } = attempt;
     const once = step.effect === "once";
     if (once && verdictOf(error).notDone !== true) return this.#doubt(ask, error);
-    if (ask.withdrawn !== undefined) {
-      const data = { key: ask.ref.key, reason: ask.withdrawn };
-      return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
-    }
+    if (ask.withdrawn !== undefined) return this.#cancelled(ask, ask.withdrawn);
     const past = { error, attempt: ask.attempt ?? 1, deadline: deadlineOf(ask, step) };
     const next = nextAttempt(step, past, this.#with.now(), Math.random());
     const { draft, extra } = failed(ask, "error" in next ? next.error : error, ms);
@@ -356,8 +356,11 @@ export class StepRunner {
     });
     if (step.effect === "once") return this.#doubt(ask, expired);
     if (ask.withdrawn === undefined) return this.#failed(attempt, abandoned(expired, abortGraceMs), 0);
-    const data = { key: ask.ref.key, reason: "abandoned" as const };
-    return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
+    return this.#cancelled(ask, "abandoned");
+  }
+
+  #cancelled(ask: Ask, reason: EventData["step.cancelled"]["reason"]): Seq {
+    return this.#with.recordOutcome(ask, { type: "step.cancelled", data: { key: ask.ref.key, reason } });
   }
 
   abortAll(): void {
