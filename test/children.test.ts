@@ -4,6 +4,8 @@ import { z } from "zod";
 import { StepError, Stemma, components, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
+import type { Store } from "../src/store/store.ts";
+import { around } from "../src/testing/around.ts";
 import { fakeClock } from "../src/testing.ts";
 import { atEveryCommit, childrenOf, ends, familyOf, faultsOf, feedOf, statusesOf } from "./family.ts";
 import { errorOf, outline, silent, stage, until } from "./stage.ts";
@@ -205,6 +207,36 @@ describe("a called run that waits", () => {
     expect(await run.result()).toBe("from afar");
     await one.stop();
     await other.stop();
+  });
+});
+
+describe("a run that is about to be suspended", () => {
+  it.each(["child.ended", "wait.answered"])("is not while a %s is on its way to the store", async (type) => {
+    await using memory = sqlite(":memory:");
+    // The store takes its time for that very event, so it is under way when the caller has been quiet for long enough.
+    const store = around(
+      memory,
+      async (call) => {
+        const commits = call.method === "commit" ? (call.args[0] as Parameters<Store["commit"]>[0]) : [];
+        if (commits.some(({ events }) => events.some((event) => event.type === type)))
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        return call.make();
+      },
+      {},
+    );
+    const child = body("child", (ctx) => ctx.step("short", () => "child"));
+    const parent = body("parent", (ctx) =>
+      type === "child.ended" ? ctx.call(child, undefined) : ctx.wait("question"),
+    );
+    await using theatre = await stage([parent, child], { store }, { lingerMs: 50 });
+    const { stemma } = theatre;
+    const run = await stemma.run(parent, undefined);
+    if (type === "wait.answered") {
+      await until(async () => (await stemma.waits()).waits.length === 1);
+      await stemma.resume(run.id, "question", "answer");
+    }
+    expect(await run.result()).toBe(type === "child.ended" ? "child" : "answer");
+    await stemma.stop();
   });
 });
 

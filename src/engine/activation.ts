@@ -434,6 +434,8 @@ export class Activation {
 
   #suspend(waits: readonly Ask[]): void {
     this.#quietTimer = undefined;
+    // What has come meanwhile is on its way to the store, and then to the body; that flush brings the run here again.
+    if (!this.#parts.journal.idle || this.#parts.inbox.busy) return;
     const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
