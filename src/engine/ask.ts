@@ -117,10 +117,12 @@ export class Asks {
     return ask;
   }
 
-  /** The open step with this key that is in doubt. */
+  /** The open step with this key that is in doubt: found so here, or on record while it is held back. */
   inDoubt(key: string): Ask | undefined {
     const ask = this.#open.get(key);
-    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+    if (ask === undefined || ask.withdrawn !== undefined) return undefined;
+    const held = ask.stage === "asked" && ask.doubtful === undefined && ask.recorded?.doubtful === true;
+    return ask.doubtful === true || held ? ask : undefined;
   }
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */

@@ -325,7 +325,8 @@ export class StepRunner {
   tryAgain(ask: Ask): void {
     ask.cleared = true;
     ask.doubtful = false;
-    this.begin(ask);
+    // One that is held back begins when it may.
+    if (ask.stage !== "asked") this.begin(ask);
   }
 
   /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */
