@@ -25,6 +25,7 @@ import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
+import { holdsBack } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -130,7 +131,7 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#end !== undefined;
+    return this.#end !== undefined && this.#phase !== "recall";
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
@@ -148,7 +149,7 @@ export class Activation {
    */
   #stopRun(stopped: Stopped): void {
     if ((this.#phase !== "recall" && this.#phase !== "live") || this.#parts.journal.releasing) return;
-    if (this.#end !== undefined && "stopped" in this.#end) return;
+    if (this.#isStopped) return;
     this.#end = { ok: false, stopped };
     if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
     if (this.#phase === "live") this.#abort.abort(stopped.error);
@@ -170,8 +171,13 @@ export class Activation {
     const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
     this.#parts.undertakings.paused = paused;
     this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
-    if (!paused) this.#parts.undertakings.release();
+    if (!paused && this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
+  }
+
+  /** Whether the run was ended from outside. */
+  get #isStopped(): boolean {
+    return this.#end !== undefined && "stopped" in this.#end;
   }
 
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -186,8 +192,9 @@ export class Activation {
 
   /** Messages have come; those that answer an open ask become its outcome. */
   receive(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
-    if (this.#phase === "recall") this.#mail = { messages, texts };
-    else this.#parts.inbox.take({ messages, texts });
+    if (this.#phase !== "recall") return this.#parts.inbox.take({ messages, texts });
+    this.#mail = { messages, texts };
+    this.#wasCancelled();
   }
 
   /** Seq of the last event, behind which nothing is known here. */
@@ -235,7 +242,7 @@ export class Activation {
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
-    if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
+    if (this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped)) return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
@@ -305,7 +312,7 @@ export class Activation {
 
   #liveTurn(): void {
     // A run that was ended from outside gives its body nothing more.
-    if (this.#end !== undefined && "stopped" in this.#end) return this.#rest();
+    if (this.#isStopped) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
@@ -358,13 +365,11 @@ export class Activation {
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= willPause(this.#mail.messages);
+    this.#parts.undertakings.paused ||= holdsBack(this.#mail.messages);
     if (this.#end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);
-    if (this.#end === undefined) {
-      this.#parts.undertakings.release();
-    }
+    if (this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 
@@ -403,7 +408,9 @@ export class Activation {
       if (this.#parts.steps.running === 0 && this.#parts.journal.idle) this.cut();
       return;
     }
-    if (this.#end !== undefined) return this.#ending(this.#end);
+    // A body that ends while its run is paused is heard again, and ends, when it is not.
+    if (this.#end !== undefined && (this.#isStopped || this.#phase === "ending" || !this.#parts.undertakings.paused))
+      return this.#ending(this.#end);
     this.#parts.checkpoints.record();
     if (this.#parts.steps.running > 0 || !this.#parts.journal.idle || this.#parts.inbox.busy) return;
     if (this.#parts.undertakings.paused) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
@@ -413,6 +420,8 @@ export class Activation {
 
   #suspend(waits: readonly Ask[]): void {
     this.#quietTimer = undefined;
+    // What has come meanwhile is on its way to the store, and then to the body; that flush brings the run here again.
+    if (!this.#parts.journal.idle || this.#parts.inbox.busy) return;
     const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
@@ -434,7 +443,7 @@ export class Activation {
       this.#parts.children.cancelAll("it ends");
     }
     if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
-    if (this.#parts.children.open > 0) return this.#awaitChildren();
+    if (this.#parts.children.open > 0) return this.#parts.children.busy ? undefined : this.#awaitChildren();
     if (!end.ok && this.#parts.compensation.next(this.#parts.journal.head)) return;
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
     const message = endMessage(this.run, this.#parts.journal.state, told);
@@ -471,9 +480,4 @@ export class Activation {
     for (const ask of this.#parts.asks.open()) ask.stop?.();
     this.#resolveOver(over);
   }
-}
-
-/** Whether what came while nobody held the run leaves it paused. */
-function willPause(messages: readonly Received[]): boolean {
-  return messages.findLast(({ kind }) => kind === "pause" || kind === "unpause")?.kind === "pause";
 }

@@ -120,10 +120,12 @@ export class Asks {
     return ask;
   }
 
-  /** The open step with this key that is in doubt. */
+  /** The open step with this key that is in doubt: found so here, or on record while it is held back. */
   inDoubt(key: string): Ask | undefined {
     const ask = this.#open.get(key);
-    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+    if (ask === undefined || ask.withdrawn !== undefined) return undefined;
+    const held = ask.stage === "asked" && ask.doubtful === undefined && ask.recorded?.doubtful === true;
+    return ask.doubtful === true || held ? ask : undefined;
   }
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
@@ -163,6 +165,12 @@ export class Asks {
     this.#open.delete(ask.ref.key);
     // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
     if (this.#open.size === 0) this.#open = new Map();
+  }
+
+  /** An ask that was taken back has come to its end all the same. */
+  forgetLost(key: string): void {
+    const ask = this.#open.get(key);
+    if (ask?.withdrawn !== undefined) this.forget(ask);
   }
 
   get size(): number {

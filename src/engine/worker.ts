@@ -21,7 +21,9 @@ import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
+import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { cancelUnheld } from "./unheld.ts";
 import { OfferWatch } from "./offer-watch.ts";
 
 export type WorkerOptions = {
@@ -316,11 +318,25 @@ export class Worker {
   }
 
   #surroundings(fingerprint: string): Surroundings {
-    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
+    const { store, clock, committer, delivery, log, name } = this.#options;
+    const { lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
-    return { clock, committer, delivery, log, worker: name, fingerprint, ...patience, hold, sent };
+    const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
+      cancelUnheld(run, request, { store, now: () => clock.now(), sent });
+    return {
+      clock,
+      committer,
+      delivery,
+      log,
+      worker: name,
+      fingerprint,
+      ...patience,
+      hold,
+      sent,
+      cancelUnheld: cancel,
+    };
   }
 
   /** Messages were put into inboxes: runs held here see them at once, others are due now. */
