@@ -21,11 +21,12 @@ import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { endMessage } from "./children.ts";
 import { describeDivergence } from "./divergence.ts";
-import { cancelled, endOf, timedOut } from "./ending.ts";
+import { cancelled, endOf, recordable, timedOut } from "./ending.ts";
 import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
+import { willRest } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -139,9 +140,10 @@ export class Activation {
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
   #wasCancelled(): boolean {
     const { cancel } = this.#parts.journal.state;
-    const asked = this.#mail.messages.some(({ kind }) => kind === "cancel");
+    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
-    else if (asked && !this.#loaded.recall.compensable) this.#takeOver();
+    // What somebody decides may be a success that has to be made up for.
+    else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
     return this.#end !== undefined && this.#phase !== "recall";
   }
 
@@ -151,11 +153,16 @@ export class Activation {
    */
   #stopRun(stopped: Stopped): void {
     if ((this.#phase !== "recall" && this.#phase !== "live") || this.#parts.journal.releasing) return;
-    if (this.#end !== undefined && "stopped" in this.#end) return;
+    if (this.#isStopped) return;
     this.#end = { ok: false, stopped };
     if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
     if (this.#phase === "live") this.#abort.abort(stopped.error);
     this.#wake();
+  }
+
+  /** Whether the run was ended from outside, whatever its body is at. */
+  get #isStopped(): boolean {
+    return this.#end !== undefined && "stopped" in this.#end;
   }
 
   /** Goes on from the record without the body. */
@@ -236,7 +243,9 @@ export class Activation {
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
-    if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
+    // A run that is stopped recalls what it did, if it has to, and takes nothing on.
+    const isDone = this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped);
+    if (isDone) return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
@@ -314,7 +323,7 @@ export class Activation {
 
   #liveTurn(): void {
     // A run that was ended from outside gives its body nothing more.
-    if (this.#end !== undefined && "stopped" in this.#end) return this.#rest();
+    if (this.#isStopped) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
@@ -335,7 +344,8 @@ export class Activation {
     if (due === "nothing") return this.#goLive();
     if (due === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
-      const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
+      const hasEnded = this.#end !== undefined && !this.#isStopped;
+      const grace = hasEnded ? Math.min(this.#with.recallGraceMs, 1000) : this.#with.recallGraceMs;
       const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
       this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
       return;
@@ -373,13 +383,11 @@ export class Activation {
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= willPause(this.#mail.messages);
+    this.#parts.undertakings.paused ||= willRest(this.#mail.messages);
     if (this.#end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);
-    if (this.#end === undefined) {
-      this.#parts.undertakings.release();
-    }
+    if (this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 
@@ -434,9 +442,9 @@ export class Activation {
     this.#giveBack({ dueAt: draft.data.until ?? null }, "suspended");
   }
 
-  #bodyEnded(end: End): void {
+  #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     if (this.#phase === "over" || this.#phase === "releasing" || this.#end !== undefined) return;
-    this.#end = end;
+    this.#end = recordable(end);
     this.#wake();
   }
 
@@ -448,24 +456,30 @@ export class Activation {
       this.#parts.children.cancelAll("it ends");
     }
     if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
-    if (this.#parts.children.open > 0) return this.#awaitChildren();
-    if (!end.ok && this.#parts.compensation.next(this.#parts.journal.head)) return;
+    if (this.#parts.children.open > 0) return this.#restBeforeEnd();
+    // What succeeds while the run ends is made up for too, once it is on record.
+    if (!end.ok && !this.#parts.journal.idle) return;
+    const { compensation } = this.#parts;
+    if (!end.ok && compensation.next(this.#parts.journal.head)) return this.#restBeforeEnd(compensation.until);
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
     const message = endMessage(this.run, this.#parts.journal.state, told);
     this.#parts.journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
     this.#giveBack({ dueAt: null, force: true }, "terminal");
   }
 
-  /** Children that were told to end may take their time; then the run does not hold a process. */
-  #awaitChildren(): void {
-    this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => {
-      if (!this.#parts.journal.idle || this.#parts.journal.releasing) return;
-      this.#parts.journal.append({
-        type: "run.suspended",
-        data: { reason: "waiting" },
-        causes: [this.#parts.journal.head],
-      });
-      this.#giveBack({ dueAt: null }, "suspended");
+  /**
+   * Children that were told to end may take their time, and what makes up for a step may back off before it is tried
+   * again (`until`); meanwhile the run does not hold a process.
+   */
+  #restBeforeEnd(until?: number): void {
+    const { journal, steps, children } = this.#parts;
+    const { lingerMs } = this.#with;
+    if (children.open === 0 && (until === undefined || until - this.#loaded.now() <= lingerMs)) return;
+    this.#quietTimer = this.#with.clock.after(lingerMs, () => {
+      if (!journal.idle || journal.releasing || steps.running > 0) return;
+      const data = { reason: "waiting" as const, ...(until === undefined ? {} : { until }) };
+      journal.append({ type: "run.suspended", data, causes: [journal.head] });
+      this.#giveBack({ dueAt: until ?? null }, "suspended");
     });
   }
 
@@ -485,9 +499,4 @@ export class Activation {
     for (const ask of this.#parts.asks.open()) ask.stop?.();
     this.#resolveOver(over);
   }
-}
-
-/** Whether what came while nobody held the run leaves it paused. */
-function willPause(messages: readonly Received[]): boolean {
-  return messages.findLast(({ kind }) => kind === "pause" || kind === "unpause")?.kind === "pause";
 }

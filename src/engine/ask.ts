@@ -8,6 +8,7 @@ import type { Identity } from "../core/identity.ts";
 import { kindText, labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
+import { compensationScope } from "./compensation-scope.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf } from "./value.ts";
@@ -80,6 +81,8 @@ export class Asks {
       resolve,
       stage: "asked",
     };
+    // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
+    if (recorded?.doubtful === true && recorded.outcome === undefined) ask.doubtful = true;
     this.#open.set(key, ask);
     return ask;
   }
@@ -107,12 +110,19 @@ export class Asks {
     return key;
   }
 
-  /** Makes an ask of the engine's own, which no body asks for. */
-  makeFor(key: string, identity: Identity, step: StepAsk, input: Encoded, after: Seq): Ask {
+  /** Makes an ask of the engine's own, which no body asks for. `recorded`: what came of it in another activation. */
+  makeFor(
+    { key, ...identity }: Identity & { key: string },
+    step: StepAsk,
+    input: Encoded,
+    after: Seq,
+    recorded: Recorded | undefined,
+  ): Ask {
     const { causes } = step;
     const work = { kind: "step", ask: step } as const;
     const ref = refOf(identity, key);
-    const ask: Ask = { identity, ref, causes, after, input, work, recorded: undefined, resolve() {}, stage: "asked" };
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded, resolve() {}, stage: "asked" };
+    if (recorded !== undefined) ask.begunAt = recorded.last ?? recorded.first;
     this.#open.set(key, ask);
     return ask;
   }
@@ -125,6 +135,10 @@ export class Asks {
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
   openScope(scope: string, name: string): string {
+    if (name === compensationScope) {
+      const message = `Expected another name for a scope: the steps of ${compensationScope} are those that make up for others.`;
+      throw new StemmaError("name.invalid", message, { data: { found: name } });
+    }
     const path = pathOf(scope, name);
     if (path.split("/").length > limits.scopeDepthMax) {
       throw new StemmaError(

@@ -174,6 +174,12 @@ export class Inbox {
   }
 }
 
+/** Whether a run that is given these messages first may be left paused or be ended by them. */
+export function willRest(messages: readonly Received[]): boolean {
+  if (messages.some(({ kind }) => kind === "cancel")) return true;
+  return messages.findLast(({ kind }) => kind === "pause" || kind === "unpause")?.kind === "pause";
+}
+
 function known(output: ChildMessage["output"], texts: Mail["texts"]): { digest: Digest; text: string }[] {
   if (output === undefined || !("digest" in output)) return [];
   const text = texts.get(output.digest);

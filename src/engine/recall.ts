@@ -70,8 +70,8 @@ export type Recall = {
   readonly closed: Map<string, Seq>;
   /** How often the run's tags were set. */
   readonly sets: number;
-  /** Keys of the steps that made up for others; no body asks for them. */
-  readonly compensated: ReadonlySet<string>;
+  /** The steps that make up for others, by key; no body asks for them. */
+  readonly compensations: ReadonlyMap<string, Recorded>;
   /** Whether a success can be made up for. */
   readonly compensable: boolean;
   /** Signals that came early and were not taken, and those that were. */
@@ -89,7 +89,7 @@ export class RecallIndex implements Recall {
   readonly outcomes: (Recorded | undefined)[] = [];
   readonly closed: Map<string, Seq> = new Map();
   sets = 0;
-  readonly compensated: Set<string> = new Set();
+  readonly compensations: Map<string, Recorded> = new Map();
   compensable = false;
   readonly #signals = new SignalIndex();
   /** Every ask, while the history is read; then those that were not taken. */
@@ -121,7 +121,9 @@ export class RecallIndex implements Recall {
     this.#signals.add(event);
     if (!("key" in data)) return false;
     if (data.key.startsWith(`${compensationScope}/`)) {
-      if (outcomeOf[event.type] !== null) this.compensated.add(data.key);
+      const begun = this.compensations.get(data.key) ?? this.#mentioned(event, data);
+      this.compensations.set(data.key, begun);
+      note(begun, event);
       return false;
     }
     if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
@@ -176,10 +178,17 @@ export class RecallIndex implements Recall {
   }
 
   #firstMention(event: Event, ref: StepRef): Recorded {
-    const { seq, causes } = event;
+    const recorded = this.#mentioned(event, ref);
+    this.#byKey.set(recorded.key, recorded);
+    if (!recorded.plain) this.#byText.set(identityText(identityOf(ref)), recorded);
+    this.asks.push(recorded);
+    return recorded;
+  }
+
+  #mentioned({ seq, causes }: Event, ref: StepRef): Recorded {
     const spelledAt = "same" in causes ? causes.same : seq;
     const many = this.#spelled.get(spelledAt);
-    const recorded: Recorded = {
+    return {
       key: ref.key,
       first: seq,
       after: ref.after ?? this.#latest[seq - this.#from] ?? 0,
@@ -188,10 +197,6 @@ export class RecallIndex implements Recall {
       plain: ref.input === undefined && ref.n === undefined,
       ...(many === undefined ? {} : { causes: many, spelledAt }),
     };
-    this.#byKey.set(recorded.key, recorded);
-    if (!recorded.plain) this.#byText.set(identityText(identityOf(ref)), recorded);
-    this.asks.push(recorded);
-    return recorded;
   }
 }
 
@@ -219,6 +224,8 @@ function note(recorded: Recorded, event: Event): void {
   } else if (event.type === "step.in_doubt") recorded.doubtful = true;
   else if (event.type === "step.decided" && event.data.decision === "run") {
     delete recorded.doubtful;
+    // It took however long somebody needed to decide; that is not the step's own time.
+    recorded.firstAt = event.at;
     if (recorded.entered !== undefined) recorded.attempts = recorded.entered;
   } else if (event.type === "child.started") recorded.child = event.data.run;
   else if (event.type === "wait.opened") recorded.opened = { seq: event.seq, until: event.data.until };
