@@ -35,7 +35,7 @@ import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent, Recorded } from "./recall.ts";
-import { onlyWaits, suspension } from "./rest.ts";
+import { inFlight, onlyWaits, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -134,7 +134,7 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#end !== undefined;
+    return this.#isTakenOver;
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
@@ -144,7 +144,7 @@ export class Activation {
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
     // What somebody decides may be a success that has to be made up for.
     else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
-    return this.#end !== undefined && this.#phase !== "recall";
+    return this.#isTakenOver;
   }
 
   /**
@@ -163,6 +163,11 @@ export class Activation {
   /** Whether the run was ended from outside, whatever its body is at. */
   get #isStopped(): boolean {
     return this.#end !== undefined && "stopped" in this.#end;
+  }
+
+  /** Whether it ends without its body, which has nothing to make up for. */
+  get #isTakenOver(): boolean {
+    return this.#isStopped && this.#phase !== "recall";
   }
 
   /** Goes on from the record without the body. */
@@ -244,8 +249,7 @@ export class Activation {
     resolve: (outcome: Outcome) => void,
   ): void {
     // A run that is stopped recalls what it did, if it has to, and takes nothing on.
-    const isDone = this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped);
-    if (isDone) return this.#ignore(place);
+    if (this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped)) return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
@@ -401,8 +405,7 @@ export class Activation {
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
-    const running = this.#loaded.recall.asks.filter((ask) => ask?.started !== undefined && ask.outcome === undefined);
-    const detail = { claims, steps: running.map((ask) => ask?.key ?? "") };
+    const detail = { claims, steps: inFlight(this.#loaded.recall) };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
     this.#setAside({ reason: "poison", detail }, null, "suspended");
   }
@@ -457,13 +460,13 @@ export class Activation {
     }
     if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
     if (this.#parts.children.open > 0) return this.#restBeforeEnd();
+    const { compensation, journal } = this.#parts;
     // What succeeds while the run ends is made up for too, once it is on record.
-    if (!end.ok && !this.#parts.journal.idle) return;
-    const { compensation } = this.#parts;
-    if (!end.ok && compensation.next(this.#parts.journal.head)) return this.#restBeforeEnd(compensation.until);
-    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
-    const message = endMessage(this.run, this.#parts.journal.state, told);
-    this.#parts.journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
+    if (!end.ok && !journal.idle) return;
+    if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
+    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], journal.head);
+    const message = endMessage(this.run, journal.state, told);
+    journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
     this.#giveBack({ dueAt: null, force: true }, "terminal");
   }
 
@@ -473,12 +476,11 @@ export class Activation {
    */
   #restBeforeEnd(until?: number): void {
     const { journal, steps, children } = this.#parts;
-    const { lingerMs } = this.#with;
+    const { clock, lingerMs } = this.#with;
     if (children.open === 0 && (until === undefined || until - this.#loaded.now() <= lingerMs)) return;
-    this.#quietTimer = this.#with.clock.after(lingerMs, () => {
+    this.#quietTimer = clock.after(lingerMs, () => {
       if (!journal.idle || journal.releasing || steps.running > 0) return;
-      const data = { reason: "waiting" as const, ...(until === undefined ? {} : { until }) };
-      journal.append({ type: "run.suspended", data, causes: [journal.head] });
+      journal.append(suspensionBeforeEnd(until, journal.head));
       this.#giveBack({ dueAt: until ?? null }, "suspended");
     });
   }
