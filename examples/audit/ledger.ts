@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
+import type { Publication } from "./publish.ts";
 
 /** Price of one classification, in thousandths of a cent. */
 export const price = 250;
@@ -31,9 +32,6 @@ export type LedgerFigures = {
   /** Requests to `POST /publish`. */
   publishRequests: number;
 };
-
-/** A report in the books: who asks for it again is told the same. */
-export type Publication = { number: number; title: string };
 
 /** What the service shall do with a request: answer it from the books, refuse it, or charge for it. */
 export type Sale = { status: 200; answer: string; repeated: boolean } | { status: 422 };

@@ -4,7 +4,8 @@
  *
  *     node examples/audit/paid-service.ts --database ledger.db
  *
- * It also publishes reports, under idempotency keys too. It prints one line, `{"url":"http://127.0.0.1:…"}`, when it is ready, and ends cleanly on SIGTERM.
+ * It also publishes reports, under idempotency keys too. It prints one line, `{"url":"http://127.0.0.1:…"}`, when it is
+ * ready, and ends cleanly on SIGTERM.
  * Which requests fail, and how long each takes, is decided by a hash of the key: the same run meets the same trouble.
  */
 import { createHash } from "node:crypto";
