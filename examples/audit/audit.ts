@@ -2,14 +2,17 @@
  * The workflow: a licence and documentation audit of everything that is installed in a directory. Each package is one
  * step with the package as its declared input, so a crash loses at most the packages in flight, and those are asked for
  * again under the same idempotency key: the paid service charges none of them twice. When it is busy or broken, the
- * engine tries the step again, as the service asks for it.
+ * engine tries the step again, as the service asks for it. Before the report is published, which nobody can take back,
+ * a person has to approve of it; then it is published once.
  */
 import { z } from "zod";
 import { workflow } from "../../src/index.ts";
-import type { Workflow } from "../../src/index.ts";
+import type { StepOptions, Workflow } from "../../src/index.ts";
 import { listPackages, readPackage } from "./packages.ts";
 import type { InstalledPackage } from "./packages.ts";
 import { askService, patience } from "./paid-client.ts";
+import { lookUp, publish } from "./publish.ts";
+import type { Publication } from "./publish.ts";
 import { summarise, writeReport } from "./report.ts";
 import type { Finding, ReportFiles, Summary } from "./report.ts";
 
@@ -24,7 +27,15 @@ export type AuditInput = {
   /** Folder for the reports. */
   out: string;
 };
-export type AuditOutput = Summary & { files: ReportFiles };
+export type AuditOutput = Summary & {
+  files: ReportFiles;
+  /** Whether it may be published, and what the service then said. */
+  approved: boolean;
+  publication: Publication | null;
+};
+
+/** What a person answers. */
+const approval: z.ZodType<{ approve: boolean }> = z.strictObject({ approve: z.boolean() });
 
 const input = z.object({ dir: z.string().min(1), service: z.url(), out: z.string().min(1) });
 
@@ -40,9 +51,29 @@ export const audit: Workflow<AuditInput, AuditOutput> = workflow(
     const files = await ctx.step("write report", { input: report }, (what) =>
       writeReport(what.out, what.summary, what.findings),
     );
-    return { ...summary, files };
+    const { approve } = await ctx.wait("approval", {
+      schema: approval,
+      prompt: `Publish the report on ${summary.packages} packages?`,
+      reason: "approval",
+      input: summary,
+    });
+    if (!approve) return { ...summary, files, approved: false, publication: null };
+    const title = `Licences of ${summary.packages} packages`;
+    const publication = await ctx.step("publish", { input: title, ...publishing(service) }, (what, step) =>
+      publish(service, what, { key: step.idempotencyKey, abort: step.abort }),
+    );
+    return { ...summary, files, approved: true, publication };
   },
 );
+
+/** Published once; if nobody knows whether it was, the service does. */
+function publishing(service: string): Pick<StepOptions<string, Publication>, "effect" | "timeout" | "reconcile"> {
+  return {
+    effect: "once",
+    timeout: "15s",
+    reconcile: (_, step) => lookUp(service, { key: step.idempotencyKey, abort: step.abort }),
+  };
+}
 
 async function classifyPackage(
   dir: string,

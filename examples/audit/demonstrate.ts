@@ -1,6 +1,6 @@
 /**
  * The story that `npm start` tells: an audit that is paid by the request, whose worker is killed in the middle with
- * SIGKILL, and which another worker finishes. Returns what was measured on the way; what it shows goes to a screen.
+ * SIGKILL, and which another worker finishes, up to the question whether the report may be published. Returns what was measured on the way; what it shows goes to a screen.
  */
 import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +15,7 @@ import type { Figures } from "./figures.ts";
 import type { LedgerFigures } from "./ledger.ts";
 import { listPackages } from "./packages.ts";
 import type { Progress } from "./progress.ts";
+import { answerCommand } from "./show.ts";
 import { traceTree } from "./tree.ts";
 
 /** The worker is killed when this share of the packages is charged. */
@@ -68,11 +69,15 @@ export async function demonstrate(place: Place): Promise<Story> {
   const second = await start(place, "worker.ts", ["--store", store]);
   out.line(`worker        process ${second.pid} takes over`);
   const result = settling(run.result());
-  await until(second, followMs, async () => {
-    const [{ charged }, status] = await Promise.all([readLedger(service), run.status()]);
-    out.bar(charged, total, status);
-    return result.settled;
-  });
+  const follow = (done: () => boolean | Promise<boolean>): Promise<void> =>
+    until(second, followMs, async () => {
+      const [{ charged }, status] = await Promise.all([readLedger(service), run.status()]);
+      out.bar(charged, total, status);
+      return result.settled || (await done());
+    });
+  await follow(async () => (await stemma.waits({ run: run.id })).waits.length > 0);
+  if (!result.settled) await answer(stemma, run.id, place);
+  await follow(() => false);
   const output = await result.promise;
   exits.push(await second.stop());
 
@@ -85,8 +90,20 @@ export async function demonstrate(place: Place): Promise<Story> {
     run: run.id,
     status: await run.status(),
     trace,
+    approved: output.approved,
   });
   return { figures: measured, output, tree: traceTree(trace) };
+}
+
+/** Shows what the run asks and how one answers it, and then answers, as a person would. */
+async function answer(stemma: Stemma, run: string, { out, store }: Place): Promise<void> {
+  const [open] = (await stemma.waits({ run })).waits;
+  if (open === undefined) throw new Error(`expected ${run} to ask something`);
+  const yes = { approve: true };
+  out.line(`question      ${open.prompt} Whoever may decide that would type`);
+  out.line(answerCommand(run, open.key, yes, store));
+  await stemma.resume(run, open.key, yes, { by: "npm start" });
+  out.line("answer        yes, given by this demonstration");
 }
 
 async function start(place: Place, program: string, args: readonly string[]): Promise<Child> {

@@ -15,6 +15,8 @@ const good: Figures = {
   status: "succeeded",
   connected: true,
   components: 1,
+  approved: true,
+  publications: 1,
 };
 
 describe("connected components", () => {
@@ -85,11 +87,29 @@ function walked({ nodes, edges }: Graph): number {
 
 describe("the figures", () => {
   test("come from the ledger, the store and the trace", () => {
-    const ledger = { requests: 110, charges: 100, charged: 100, chargedTwice: 0, repeated: 3, amount: 1, byStatus: {} };
+    const charges = {
+      requests: 110,
+      charges: 100,
+      charged: 100,
+      chargedTwice: 0,
+      repeated: 3,
+      amount: 1,
+      byStatus: {},
+    };
+    const ledger = { ...charges, publications: 1, publishRequests: 1 };
     const trace = { nodes: [{ id: "a" }, { id: "b" }], edges: [{ from: "a", to: "b" }] };
     const ledgerAtCrash = { ...ledger, charged: 43 };
     expect(
-      figures({ packages: 100, ledger, ledgerAtCrash, crashes: 1, run: "run_x", status: "succeeded", trace }),
+      figures({
+        packages: 100,
+        ledger,
+        ledgerAtCrash,
+        crashes: 1,
+        run: "run_x",
+        status: "succeeded",
+        trace,
+        approved: true,
+      }),
     ).toEqual(good);
   });
 

@@ -18,6 +18,9 @@ export type Figures = {
   status: string;
   connected: boolean;
   components: number;
+  /** Whether a person approved of the report, and how often it was published. */
+  approved: boolean;
+  publications: number;
 };
 
 export type Graph = { nodes: readonly { id: string }[]; edges: readonly { from: string; to: string }[] };
@@ -30,9 +33,11 @@ export type Measured = {
   run: string;
   status: string;
   trace: Graph;
+  approved: boolean;
 };
 
-export function figures({ packages, ledger, ledgerAtCrash, crashes, run, status, trace }: Measured): Figures {
+export function figures(measured: Measured): Figures {
+  const { packages, ledger, ledgerAtCrash, crashes, run, status, trace, approved } = measured;
   const count = components(trace);
   return {
     packages,
@@ -46,6 +51,8 @@ export function figures({ packages, ledger, ledgerAtCrash, crashes, run, status,
     status,
     connected: count === 1,
     components: count,
+    approved,
+    publications: ledger.publications,
   };
 }
 
@@ -66,6 +73,8 @@ export function broken(found: Figures, inFlightMax: number): string[] {
       `the worker was killed with ${found.chargedBeforeCrash} of ${found.charged} charged`,
     ],
     [found.connected, `the trace has ${found.components} components, not 1`],
+    [found.approved, "nobody approved of the report"],
+    [found.publications === 1, `the report was published ${found.publications} times, not once`],
   ];
   return promises.filter(([kept]) => !kept).map(([, complaint]) => complaint);
 }

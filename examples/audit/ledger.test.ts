@@ -30,7 +30,24 @@ test("a key is charged once, and its answer is given again for nothing", () => {
     repeated: 1,
     amount: 2 * price,
     byStatus: { "200": 3 },
+    publications: 0,
+    publishRequests: 0,
   });
+  ledger.close();
+});
+
+test("a report is published once under its key, and each request for it is counted", () => {
+  const ledger = new Ledger(file);
+  const publish = (key: string, title: string): unknown => {
+    ledger.publishRequest(key);
+    return ledger.publish(key, title);
+  };
+  expect(ledger.published("a")).toBeUndefined();
+  expect(publish("a", "first")).toEqual({ number: 1, title: "first" });
+  expect(publish("a", "again")).toEqual({ number: 1, title: "first" });
+  expect(publish("b", "other")).toEqual({ number: 2, title: "other" });
+  expect(ledger.published("a")).toEqual({ number: 1, title: "first" });
+  expect(ledger.figures()).toMatchObject({ publications: 2, publishRequests: 3, requests: 0, charges: 0 });
   ledger.close();
 });
 

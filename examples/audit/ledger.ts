@@ -1,11 +1,13 @@
 /**
- * The books of the paid service: every request, every charge and every stored answer, in a SQLite file of its own.
+ * The books of the paid service: every request, every charge, every stored answer and every published report, in a
+ * SQLite file of its own.
  * What the audit claims about money is read from here. The guarantee that the service sells is idempotency: the charge
  * and the answer of a key are written in one transaction, and a key that has an answer is never charged again.
  * `charges` has no unique key on purpose: a fault in that guarantee must show up as a figure, not as an exception.
  */
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
+import type { Publication } from "./publish.ts";
 
 /** Price of one classification, in thousandths of a cent. */
 export const price = 250;
@@ -25,6 +27,10 @@ export type LedgerFigures = {
   amount: number;
   /** Requests by outcome; `open` are those not answered (yet, or because the service ended). */
   byStatus: Record<string, number>;
+  /** Reports that were published. */
+  publications: number;
+  /** Requests to `POST /publish`. */
+  publishRequests: number;
 };
 
 /** What the service shall do with a request: answer it from the books, refuse it, or charge for it. */
@@ -52,6 +58,20 @@ const schema = /* sql */ `
     body   text not null,
     answer text not null
   ) strict, without rowid;
+
+  create table if not exists publish_requests (
+    id     integer primary key,
+    key    text not null,
+    at     integer not null
+  ) strict;
+
+  create table if not exists publications (
+    id     integer primary key,
+    key    text not null,
+    title  text not null,
+    at     integer not null
+  ) strict;
+  create index if not exists publications_key on publications (key);
 `;
 
 const sql = {
@@ -65,6 +85,12 @@ const sql = {
   charges: /* sql */ `
     select count(*) as charges, count(distinct key) as charged, coalesce(sum(amount), 0) as amount from charges`,
   twice: /* sql */ `select count(*) as n from (select key from charges group by key having count(*) > 1)`,
+  publish: /* sql */ `insert into publications (key, title, at) values (?, ?, ?) returning id as number, title`,
+  published: /* sql */ `select id as number, title from publications where key = ? order by id`,
+  publishRequest: /* sql */ `insert into publish_requests (key, at) values (?, ?)`,
+  publications: /* sql */ `
+    select (select count(*) from publications) as publications,
+           (select count(*) from publish_requests) as requests`,
   repeated: /* sql */ `select count(*) - count(distinct key) as n from requests where status = 200`,
 };
 
@@ -126,7 +152,32 @@ export class Ledger {
     return { status: 200, answer, repeated: false };
   }
 
+  /** Records that somebody wants a report published, before anything is done for it. */
+  publishRequest(key: string): void {
+    this.#db.prepare(sql.publishRequest).run(key, Date.now());
+  }
+
+  /** Publishes a report; under a key that was published already, it is that one. */
+  publish(key: string, title: string): Publication {
+    this.#db.exec("begin immediate");
+    try {
+      const publication = this.published(key) ?? asPublication(this.#row(sql.publish, key, title, Date.now()));
+      this.#db.exec("commit");
+      return publication;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("rollback");
+      throw error;
+    }
+  }
+
+  /** What was published under a key. */
+  published(key: string): Publication | undefined {
+    const row = this.#db.prepare(sql.published).get(key);
+    return row === undefined ? undefined : asPublication(row);
+  }
+
   figures(): LedgerFigures {
+    const { publications, requests: publishRequests } = this.#row(sql.publications);
     const { charges, charged, amount } = this.#row(sql.charges);
     const byStatus = this.#db.prepare(sql.byStatus).all();
     return {
@@ -137,6 +188,8 @@ export class Ledger {
       repeated: Number(this.#row(sql.repeated)["n"]),
       amount: Number(amount),
       byStatus: Object.fromEntries(byStatus.map((row) => [String(row["status"]), Number(row["n"])])),
+      publications: Number(publications),
+      publishRequests: Number(publishRequests),
     };
   }
 
@@ -151,4 +204,8 @@ export class Ledger {
     if (!row) throw new Error(`expected a row from: ${statement}`);
     return row;
   }
+}
+
+function asPublication({ number, title }: Record<string, unknown>): Publication {
+  return { number: Number(number), title: String(title) };
 }

@@ -79,16 +79,20 @@ describe("npm start", () => {
         status: "succeeded",
         connected: true,
         components: 1,
+        approved: true,
+        publications: 1,
       });
+      expect(stderr).toMatch(/npx stemma resume run_\w+ approval --value '\{"approve":true\}' --by \S+ --store /);
       expect(stdout.trim()).not.toContain("\n");
       expect(found.repeated).toBeLessThanOrEqual(8);
       expect(found.chargedBeforeCrash / found.charged).toBeGreaterThan(0.2);
       expect(found.chargedBeforeCrash / found.charged).toBeLessThan(0.8);
 
       const ledger = new Ledger(join(folder, "ledger.db"));
-      const { requests, charges, charged, repeated } = ledger.figures();
+      const { requests, charges, charged, repeated, publications } = ledger.figures();
       ledger.close();
-      expect({ requests, charges, charged, repeated }).toEqual({
+      expect({ requests, charges, charged, repeated, publications }).toEqual({
+        publications: 1,
         requests: found.requests,
         charges: packages,
         charged: packages,

@@ -4,7 +4,8 @@
  *
  *     node examples/audit/paid-service.ts --database ledger.db
  *
- * It prints one line, `{"url":"http://127.0.0.1:…"}`, when it is ready, and ends cleanly on SIGTERM.
+ * It also publishes reports, under idempotency keys too. It prints one line, `{"url":"http://127.0.0.1:…"}`, when it is
+ * ready, and ends cleanly on SIGTERM.
  * Which requests fail, and how long each takes, is decided by a hash of the key: the same run meets the same trouble.
  */
 import { createHash } from "node:crypto";
@@ -25,6 +26,8 @@ const latencyMs = { min: 15, max: 60 };
 const busyShare = 0.04;
 const brokenShare = 0.03;
 const retryAfterSeconds = 1;
+
+const report = z.strictObject({ title: z.string().min(1) });
 
 const subject = z.strictObject({
   name: z.string().min(1),
@@ -64,14 +67,36 @@ async function answer(ledger: Ledger, request: IncomingMessage, response: Server
   const { pathname } = new URL(request.url ?? "/", "http://localhost");
   if (pathname === "/ledger" && request.method === "GET") return reply(response, 200, ledger.figures());
   if (pathname === "/classify" && request.method === "POST") return classification(ledger, request, response);
+  if (pathname === "/publish" && request.method === "POST") return publication(ledger, request, response);
+  if (pathname === "/publish" && request.method === "GET") {
+    const published = ledger.published(keyOf(request) ?? "");
+    return published ? reply(response, 200, published) : reply(response, 404, { error: "nothing has this key" });
+  }
   return reply(response, 404, {
-    error: `there is no ${request.method} ${pathname}; try POST /classify or GET /ledger`,
+    error: `there is no ${request.method} ${pathname}; try POST /classify, POST /publish or GET /ledger`,
   });
 }
 
-async function classification(ledger: Ledger, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function keyOf(request: IncomingMessage): string | null {
   const key = request.headers["idempotency-key"];
-  const known = typeof key === "string" && key !== "" && key.length <= keyCharsMax ? key : null;
+  return typeof key === "string" && key !== "" && key.length <= keyCharsMax ? key : null;
+}
+
+/** Publishing takes its time and never fails; whoever loses its answer may ask what became of it. */
+async function publication(ledger: Ledger, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const key = keyOf(request);
+  const parsed = report.safeParse(parseJson((await readBody(request)) ?? ""));
+  if (key === null || !parsed.success) {
+    return reply(response, 400, { error: "expected the header Idempotency-Key, and a title as JSON" });
+  }
+  ledger.publishRequest(key);
+  const published = ledger.publish(key, parsed.data.title);
+  await sleep(fateOf(key).latency);
+  reply(response, 200, published);
+}
+
+async function classification(ledger: Ledger, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const known = keyOf(request);
   const number = ledger.request(known);
   const refuse = (status: number, error: string, headers: Record<string, string> = {}): void => {
     ledger.refuse(number, status);

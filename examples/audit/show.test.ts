@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Progress } from "./progress.ts";
-import { nextCommands, summaryLines } from "./show.ts";
+import { answerCommand, nextCommands, summaryLines } from "./show.ts";
 import { table } from "./table.ts";
 import { traceTree } from "./tree.ts";
 import type { TraceText } from "./tree.ts";
@@ -37,6 +37,16 @@ describe("the trace as a tree", () => {
       "│  ├─ a succeeded  ← list",
       "│  └─ b failed  ← list",
       "└─ report succeeded  ← classify/a, classify/b",
+    ]);
+  });
+
+  test("a question and its answer are one step, caused by what led to the question", () => {
+    const nodes = [run, step(0, "list"), step(1, "approval", "waiting"), { ...step(1, "approval"), id: "answer" }];
+    const edges = [edge(nodes[1]!.id, nodes[2]!.id), edge(nodes[2]!.id, "answer")];
+    expect(plain(traceTree({ nodes, edges }))).toEqual([
+      "run_x succeeded",
+      "├─ list succeeded",
+      "└─ approval succeeded  ← list",
     ]);
   });
 
@@ -88,6 +98,12 @@ describe("the end of the demonstration", () => {
   test("commands name the run and the store, quoted for a shell", () => {
     expect(nextCommands("run_x", `${process.cwd()}/.stemma/a b/it's.db`, [])[0]).toBe(
       String.raw`  npx stemma show run_x --store '.stemma/a b/it'\''s.db'`,
+    );
+  });
+
+  test("so does the command that answers the question of a run", () => {
+    expect(answerCommand("run_x", "approval", { approve: true }, `${process.cwd()}/s.db`)).toBe(
+      `  npx stemma resume run_x approval --value '{"approve":true}' --by you --store s.db`,
     );
   });
 

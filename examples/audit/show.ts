@@ -44,6 +44,7 @@ export function figureLines(found: Figures): string[] {
       [`charged before the crash (${percent} %)`, found.chargedBeforeCrash],
       ["workers killed with SIGKILL", found.crashes],
       ["connected components of the trace", found.components],
+      ["reports published", found.publications],
     ],
   );
 }
@@ -54,6 +55,11 @@ export function nextCommands(run: string, store: string, reports: readonly strin
     ...["show", "trace"].map((command) => `  npx stemma ${command} ${run} --store ${here(store)}`),
     ...reports.map((report) => `  less ${here(report)}`),
   ];
+}
+
+/** The command with which a person answers the question of a run. */
+export function answerCommand(run: string, wait: string, answer: unknown, store: string): string {
+  return `  npx stemma resume ${run} ${wait} --value '${JSON.stringify(answer)}' --by you --store ${here(store)}`;
 }
 
 /** A path as one types it here: short if it is below, and quoted for a shell where it has to be. */

@@ -54,7 +54,7 @@ function branchLines(branch: Branch, indent: string, causes: Map<string, string[
 function describe(branch: Branch, causes: Map<string, string[]>): string {
   const { node } = branch;
   if (node === undefined) return `${branch.name}  ${summary([...branch.branches.values()])}`;
-  const from = causes.get(node.id) ?? [];
+  const from = causes.get(branch.key) ?? [];
   const named = from.length > causesShownMax ? `${from.length} steps` : from.join(", ");
   return `${branch.name} ${coloured(node.status)}${named === "" ? "" : styleText("dim", `  ← ${named}`)}`;
 }
@@ -74,14 +74,17 @@ function summary(branches: readonly Branch[]): string {
   return `${steps} steps: ${[...counts].map(([status, count]) => `${count} ${status}`).join(", ")}`;
 }
 
-/** The labels of the nodes that each node was caused by; the run itself is not worth naming. */
+/**
+ * The labels of what each step was caused by; the run itself is not worth naming. A question and its answer, or two
+ * attempts, are one step here, which is not its own cause.
+ */
 function causesOf({ nodes, edges }: TraceText): Map<string, string[]> {
   const labels = new Map(nodes.map(({ id, kind, key }) => [id, kind === "run" ? undefined : (key ?? kind)]));
   const causes = new Map<string, string[]>();
   for (const { kind, from, to } of edges) {
-    const label = labels.get(from);
-    if (kind !== "wf_next_step_exec" || label === undefined) continue;
-    causes.set(to, [...(causes.get(to) ?? []), label]);
+    const [label, of] = [labels.get(from), labels.get(to)];
+    if (kind !== "wf_next_step_exec" || label === undefined || of === undefined || label === of) continue;
+    causes.set(of, [...(causes.get(of) ?? []), label]);
   }
   return causes;
 }

@@ -20,7 +20,7 @@ import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { endMessage } from "./children.ts";
 import { describeDivergence } from "./divergence.ts";
-import { cancelled, endOf, timedOut } from "./ending.ts";
+import { cancelled, endOf, recordable, timedOut } from "./ending.ts";
 import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
@@ -34,7 +34,7 @@ import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import { onlyWaits, suspension } from "./rest.ts";
+import { inFlight, onlyWaits, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -131,16 +131,17 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#end !== undefined && this.#phase !== "recall";
+    return this.#isTakenOver;
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
   #wasCancelled(): boolean {
     const { cancel } = this.#parts.journal.state;
-    const asked = this.#mail.messages.some(({ kind }) => kind === "cancel");
+    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
-    else if (asked && !this.#loaded.recall.compensable) this.#takeOver();
-    return this.#end !== undefined && this.#phase !== "recall";
+    // What somebody decides may be a success that has to be made up for.
+    else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
+    return this.#isTakenOver;
   }
 
   /**
@@ -154,6 +155,16 @@ export class Activation {
     if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
     if (this.#phase === "live") this.#abort.abort(stopped.error);
     this.#wake();
+  }
+
+  /** Whether the run was ended from outside, whatever its body is at. */
+  get #isStopped(): boolean {
+    return this.#end !== undefined && "stopped" in this.#end;
+  }
+
+  /** Whether it ends without its body, which has nothing to make up for. */
+  get #isTakenOver(): boolean {
+    return this.#isStopped && this.#phase !== "recall";
   }
 
   /** Goes on from the record without the body. */
@@ -173,11 +184,6 @@ export class Activation {
     this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
     if (!paused && this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
-  }
-
-  /** Whether the run was ended from outside. */
-  get #isStopped(): boolean {
-    return this.#end !== undefined && "stopped" in this.#end;
   }
 
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -242,6 +248,7 @@ export class Activation {
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
+    // A run that is stopped recalls what it did, if it has to, and takes nothing on.
     if (this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped)) return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
@@ -335,7 +342,8 @@ export class Activation {
     if (next === "reading") return void cursor.arrived().then(() => this.#wake());
     if (next === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
-      const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
+      const hasEnded = this.#end !== undefined && !this.#isStopped;
+      const grace = hasEnded ? Math.min(this.#with.recallGraceMs, 1000) : this.#with.recallGraceMs;
       const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
       this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
       return;
@@ -383,9 +391,7 @@ export class Activation {
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
-    const noted = [...this.#loaded.recall.noted()];
-    const running = noted.filter((ask) => ask.started !== undefined && ask.outcome === undefined);
-    const detail = { claims, steps: running.map((ask) => ask.key) };
+    const detail = { claims, steps: inFlight(this.#loaded.recall) };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
     this.#setAside({ reason: "poison", detail }, null, "suspended");
   }
@@ -429,9 +435,9 @@ export class Activation {
     this.#giveBack({ dueAt: draft.data.until ?? null }, "suspended");
   }
 
-  #bodyEnded(end: End): void {
+  #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     if (this.#phase === "over" || this.#phase === "releasing" || this.#end !== undefined) return;
-    this.#end = end;
+    this.#end = recordable(end);
     this.#wake();
   }
 
@@ -443,24 +449,29 @@ export class Activation {
       this.#parts.children.cancelAll("it ends");
     }
     if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
-    if (this.#parts.children.open > 0) return this.#parts.children.busy ? undefined : this.#awaitChildren();
-    if (!end.ok && this.#parts.compensation.next(this.#parts.journal.head)) return;
-    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
-    const message = endMessage(this.run, this.#parts.journal.state, told);
-    this.#parts.journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
+    if (this.#parts.children.open > 0) return this.#parts.children.busy ? undefined : this.#restBeforeEnd();
+    const { compensation, journal } = this.#parts;
+    // What succeeds while the run ends is made up for too, once it is on record.
+    if (!end.ok && !journal.idle) return;
+    if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
+    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], journal.head);
+    const message = endMessage(this.run, journal.state, told);
+    journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
     this.#giveBack({ dueAt: null, force: true }, "terminal");
   }
 
-  /** Children that were told to end may take their time; then the run does not hold a process. */
-  #awaitChildren(): void {
-    this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => {
-      if (!this.#parts.journal.idle || this.#parts.journal.releasing) return;
-      this.#parts.journal.append({
-        type: "run.suspended",
-        data: { reason: "waiting" },
-        causes: [this.#parts.journal.head],
-      });
-      this.#giveBack({ dueAt: null }, "suspended");
+  /**
+   * Children that were told to end may take their time, and what makes up for a step may back off before it is tried
+   * again (`until`); meanwhile the run does not hold a process.
+   */
+  #restBeforeEnd(until?: number): void {
+    const { journal, steps, children } = this.#parts;
+    const { clock, lingerMs } = this.#with;
+    if (children.open === 0 && (until === undefined || until - this.#loaded.now() <= lingerMs)) return;
+    this.#quietTimer = clock.after(lingerMs, () => {
+      if (!journal.idle || journal.releasing || steps.running > 0) return;
+      journal.append(suspensionBeforeEnd(until, journal.head));
+      this.#giveBack({ dueAt: until ?? null }, "suspended");
     });
   }
 

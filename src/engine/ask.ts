@@ -83,6 +83,8 @@ export class Asks {
       resolve,
       stage: "asked",
     };
+    // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
+    if (recorded?.doubtful === true && recorded.outcome === undefined) ask.doubtful = true;
     this.#open.set(key, ask);
     return ask;
   }
@@ -110,12 +112,19 @@ export class Asks {
     return key;
   }
 
-  /** Makes an ask of the engine's own, which no body asks for. */
-  makeFor(key: string, identity: Identity, step: StepAsk, input: Encoded, after: Seq): Ask {
+  /** Makes an ask of the engine's own, which no body asks for. `recorded`: what came of it in another activation. */
+  makeFor(
+    { key, ...identity }: Identity & { key: string },
+    step: StepAsk,
+    input: Encoded,
+    after: Seq,
+    recorded: Recorded | undefined,
+  ): Ask {
     const { causes } = step;
     const work = { kind: "step", ask: step } as const;
     const ref = refOf(identity, key);
-    const ask: Ask = { identity, ref, causes, after, input, work, recorded: undefined, resolve() {}, stage: "asked" };
+    const ask: Ask = { identity, ref, causes, after, input, work, recorded, resolve() {}, stage: "asked" };
+    if (recorded !== undefined) ask.begunAt = recorded.last ?? recorded.first;
     this.#open.set(key, ask);
     return ask;
   }

@@ -3,12 +3,12 @@
  * by a step of its own, `compensate/<key>`, in reverse order of the successes, its intent on record before it is
  * entered, after everything that was in flight has settled and before the run's end is recorded.
  */
-import type { Seq } from "../core/event.ts";
+import type { Seq, Timestamp } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Ask, Asks } from "./ask.ts";
 import type { StepAsk } from "./body.ts";
 import { compensationScope } from "./compensation-scope.ts";
-import type { OutcomeEvent, Recall } from "./recall.ts";
+import type { OutcomeEvent, Recall, Recorded } from "./recall.ts";
 import type { StepRunner } from "./step-runner.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf, fromValue, toValue } from "./value.ts";
@@ -46,18 +46,30 @@ export class Compensation {
       return true;
     this.#successes.sort((a, b) => a.seq - b.seq);
     for (let success = this.#successes.pop(); success !== undefined; success = this.#successes.pop()) {
-      if (this.#recall.compensated.has(keyOf(success))) continue;
-      this.#begin(success, head);
+      const recorded = this.#recall.compensations.get(keyOf(success));
+      if (recorded?.outcome !== undefined) continue;
+      this.#begin(success, head, recorded);
       return true;
     }
     return false;
   }
 
-  #begin(success: Success, head: Seq): void {
+  /** When the next attempt of what is under way is due, if it is that which is waited for. */
+  get until(): Timestamp | undefined {
+    return this.#running?.until;
+  }
+
+  #begin(success: Success, head: Seq, recorded: Recorded | undefined): void {
     const { seq, output, step } = success;
     const { compensate, retry, timeout } = step;
     const { scope, name, n } = success.ask.identity;
-    const identity = { scope: pathOf(compensationScope, scope), name, input: digestOf(output), n };
+    const identity = {
+      key: keyOf(success),
+      scope: pathOf(compensationScope, scope),
+      name,
+      input: digestOf(output),
+      n,
+    };
     const work: StepAsk = {
       scope: identity.scope,
       name,
@@ -67,7 +79,7 @@ export class Compensation {
       ...(retry === undefined ? {} : { retry }),
       ...(timeout === undefined ? {} : { timeout }),
     };
-    const ask = this.#asks.makeFor(keyOf(success), identity, work, output, head);
+    const ask = this.#asks.makeFor(identity, work, output, head, recorded);
     this.#running = ask;
     ask.stage = "begun";
     this.#steps.begin(ask);

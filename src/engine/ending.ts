@@ -4,10 +4,11 @@ import type { Draft, ErrorRecord, EventData, RunId, Seq, Value } from "../core/e
 import type { Payload } from "../store/store.ts";
 import { toRecord } from "./failure.ts";
 import { frontierOf } from "./frontier.ts";
+import type { Encoded } from "./value.ts";
 import { toValue } from "./value.ts";
 
 /** What a body ended with, or what ended the run from outside while its body was at work. */
-export type End = { ok: true; value: unknown } | { ok: false; error: unknown } | { ok: false; stopped: Stopped };
+export type End = { ok: true; output: Encoded } | { ok: false; error: unknown } | { ok: false; stopped: Stopped };
 
 /** The end of a run that its body has no part in; `error` is what a calling run is told. */
 export type Stopped = {
@@ -36,11 +37,21 @@ export function timedOut(run: RunId, limitMs: number): Stopped {
   return { draft: { type: "run.timed_out", data: { limitMs } }, error };
 }
 
+/** The end of a body. An output that cannot be recorded makes it a failure; the steps stay as they are. */
+export function recordable(end: { ok: true; value: unknown } | { ok: false; error: unknown }): End {
+  if (!end.ok) return end;
+  try {
+    return { ok: true, output: toValue(end.value, "output of the run") };
+  } catch (error) {
+    return { ok: false, error };
+  }
+}
+
 /** What a calling run is told of the end. */
 type Told = { status: string; output?: Value; error?: ErrorRecord };
 
 /**
- * The last event of a run. An output that cannot be recorded makes it a failure; the steps stay as they are.
+ * The last event of a run.
  *
  * @param ended what the body had been given when it ended
  * @param last seq of the last event, which is what an end from outside comes behind
@@ -52,13 +63,11 @@ export function endOf(end: End, ended: readonly Seq[], last: Seq): { draft: Draf
     return { draft: { ...draft, causes: [last] }, payloads: [], told };
   }
   const causes = ended.length > 0 ? ended : [0];
-  try {
-    if (!end.ok) throw end.error;
-    const { value, payload } = toValue(end.value, "output of the run");
+  if (end.ok) {
+    const { value, payload } = end.output;
     const draft = { type: "run.succeeded" as const, data: { output: value }, causes };
     return { draft, payloads: payload ? [payload] : [], told: { status: "succeeded", output: value } };
-  } catch (error) {
-    const data = { error: toRecord(error), frontier: frontierOf(error) };
-    return { draft: { type: "run.failed", data, causes }, payloads: [], told: { status: "failed", error: data.error } };
   }
+  const data = { error: toRecord(end.error), frontier: frontierOf(end.error) };
+  return { draft: { type: "run.failed", data, causes }, payloads: [], told: { status: "failed", error: data.error } };
 }

@@ -74,8 +74,8 @@ export class Recall {
   readonly closed: Map<string, Seq> = new Map();
   /** How often the run's tags were set. */
   sets = 0;
-  /** Keys of the steps that made up for others; no body asks for them. */
-  readonly compensated: Set<string> = new Set();
+  /** The steps that make up for others, by key; no body asks for them. */
+  readonly compensations: Map<string, Recorded> = new Map();
   /** Whether a success can be made up for. */
   compensable = false;
   readonly #signals = new SignalIndex();
@@ -124,10 +124,7 @@ export class Recall {
     if (event.type === "run.set") this.sets += 1;
     this.#signals.add(event);
     if (!("key" in data)) return false;
-    if (data.key.startsWith(`${compensationScope}/`)) {
-      if (outcomeOf[event.type] !== null) this.compensated.add(data.key);
-      return false;
-    }
+    if (data.key.startsWith(`${compensationScope}/`)) return this.#addCompensation(event, data.key);
     if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
     const ask = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
     if (outcomeOf[event.type] === null) {
@@ -142,6 +139,17 @@ export class Recall {
     this.#settled[this.outcomes] = ask;
     this.outcomes += 1;
     return true;
+  }
+
+  #addCompensation(event: Event, key: string): false {
+    const { seq, type } = event;
+    const recorded = { key, first: seq, after: 0, outcome: undefined, ...this.compensations.get(key) };
+    if (outcomeOf[type] === null) note(recorded, event);
+    this.compensations.set(
+      key,
+      outcomeOf[type] === null ? recorded : { ...recorded, outcome: recorded.outcome ?? seq },
+    );
+    return false;
   }
 
   #firstMention(event: Event, ref: StepRef): number {
@@ -277,6 +285,8 @@ function note(facts: Facts, event: Event): void {
   } else if (event.type === "step.in_doubt") facts.doubtful = true;
   else if (event.type === "step.decided" && event.data.decision === "run") {
     delete facts.doubtful;
+    // It took however long somebody needed to decide; that is not the step's own time.
+    facts.firstAt = event.at;
     if (facts.entered !== undefined) facts.attempts = facts.entered;
   } else if (event.type === "child.started") facts.child = event.data.run;
   else if (event.type === "wait.opened") facts.opened = { seq: event.seq, until: event.data.until };

@@ -1,6 +1,7 @@
 /** When a run may rest: everything it still asks for is a wait, so no process needs to hold it. */
 import type { Draft, Seq, Timestamp } from "../core/event.ts";
 import type { Ask } from "./ask.ts";
+import type { Recall } from "./recall.ts";
 
 /** The open asks if all of them are waits, in doubt, or back off before an attempt; undefined while anything else may still happen. */
 export function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
@@ -40,4 +41,17 @@ export function suspension(
     },
     causes: causes.length > 0 ? causes : [last],
   };
+}
+
+/** The event that suspends a run which is about to end, until its children have, or something is tried again. */
+export function suspensionBeforeEnd(until: Timestamp | undefined, last: Seq): Draft {
+  const data = { reason: "waiting" as const, ...(until === undefined ? {} : { until }) };
+  return { type: "run.suspended", data, causes: [last] };
+}
+
+/** Keys of the steps that were in flight when the last worker let go of the run: one of them may have killed it. */
+export function inFlight(recall: Recall): string[] {
+  return [...recall.noted()].flatMap((ask) =>
+    ask.started !== undefined && ask.outcome === undefined ? [ask.key] : [],
+  );
 }

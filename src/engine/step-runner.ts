@@ -27,7 +27,7 @@ import { toolsOf } from "./step-tools.ts";
 import { atTime } from "./timer.ts";
 import type { Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
-import { verdictOf } from "./verdict.ts";
+import { notDone, verdictOf } from "./verdict.ts";
 
 /** What the activation does for its steps. */
 export type StepSurroundings = {
@@ -82,7 +82,8 @@ export class StepRunner {
   readonly #with: StepSurroundings;
   #running = new Map<Ask, Attempt>();
   readonly #gates: Gates = new WeakMap();
-  #reconciling = 0;
+  /** Steps in doubt that are being looked into, and what tells one look from the next. */
+  readonly #looking = new Map<Ask, AbortController>();
 
   constructor(surroundings: StepSurroundings) {
     this.#with = surroundings;
@@ -90,7 +91,9 @@ export class StepRunner {
 
   /** Steps that were entered, or whose intent is being recorded, and are not settled; and those being looked into. */
   get running(): number {
-    return this.#running.size + this.#reconciling;
+    let looking = 0;
+    for (const ask of this.#looking.keys()) if (isOpenDoubt(ask)) looking += 1;
+    return this.#running.size + looking;
   }
 
   /** Enters the step: now, or when its next attempt is due, or as soon as its group has a place. */
@@ -188,7 +191,9 @@ export class StepRunner {
     const startedAt = clock.monotonic();
     const ms = (): number => Math.round(clock.monotonic() - startedAt);
     this.#limit(attempt);
-    if (attempt.expired !== undefined) return this.#settle(attempt, () => this.#failed(attempt, attempt.expired, 0));
+    // It was not entered, so it did nothing.
+    const { expired } = attempt;
+    if (expired !== undefined) return this.#settle(attempt, () => this.#failed(attempt, notDone(expired), 0));
     // The function gets a decoded copy, so what it does to its input cannot reach the body or another attempt.
     const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
     let result: Promise<unknown>;
@@ -305,14 +310,22 @@ export class StepRunner {
     const step = ask.work.kind === "step" ? ask.work.ask : undefined;
     if (step?.reconcile === undefined || ask.withdrawn !== undefined) return;
     const { reconcile } = step;
-    this.#reconciling += 1;
+    const look = new AbortController();
+    this.#looking.set(ask, look);
+    const isCurrent = (): boolean => this.#looking.get(ask) === look && isOpenDoubt(ask) && !this.#with.isOver();
     const given = ask.input?.text === undefined ? undefined : decode(ask.input.text);
+    const tools = toolsOf({ ...ask, abort: look }, this.#with, () => false);
+    const stopTimer = this.#limitLook(ask, step, look);
+    const ended = (): void => {
+      stopTimer();
+      if (this.#looking.get(ask) === look) this.#looking.delete(ask);
+      this.#with.changed();
+    };
+    look.signal.addEventListener("abort", ended);
     const asked = async (): Promise<void> => {
-      const decision = await reconcile(
-        given,
-        toolsOf(ask, this.#with, () => false),
-      );
-      if (decision !== undefined && ask.doubtful === true && !this.#with.isOver()) this.#with.decided(ask, decision);
+      const decision = await reconcile(given, tools);
+      // Meanwhile somebody else may have decided, and another attempt have come into doubt.
+      if (decision !== undefined && isCurrent()) this.#with.decided(ask, decision);
     };
     const { run, log } = this.#with;
     void asked()
@@ -323,22 +336,39 @@ export class StepRunner {
           error: String(error),
         }),
       )
-      .finally(() => {
-        this.#reconciling -= 1;
-        this.#with.changed();
-      });
+      .finally(ended);
   }
 
-  /** It was decided that a step in doubt may be entered again. */
+  /** Looking into a step takes no longer than an attempt of it may; without a limit, as long as it takes. */
+  #limitLook(ask: Ask, step: StepAsk, look: AbortController): () => void {
+    const { attemptMs } = step.timeout ?? {};
+    if (attemptMs === undefined) return () => undefined;
+    const message = `Expected reconcile of step ${ask.ref.key} to end within ${attemptMs} ms.`;
+    const error = new StemmaError("step.timed_out", message, { data: { step: ask.ref.key, limitMs: attemptMs } });
+    return this.#with.clock.after(attemptMs, () => look.abort(error));
+  }
+
+  /** It was decided that a step in doubt may be entered again. Its own time begins anew. */
   tryAgain(ask: Ask): void {
+    ask.attempt ??= ask.recorded?.entered ?? 1;
     ask.cleared = true;
     ask.doubtful = false;
+    ask.enteredAt = this.#with.now();
     // One that is held back begins when it may.
     if (ask.stage !== "asked") this.begin(ask);
   }
 
+  /** A `once` step that nobody wants any more, entered by an attempt of which nobody knows the end: that stays so. */
+  leaveInDoubt(ask: Ask): boolean {
+    if (ask.work.kind !== "step" || !isDoubtful(ask.work.ask, ask, ask.recorded)) return false;
+    ask.attempt ??= ask.recorded?.entered ?? 1;
+    this.#doubt(ask);
+    return true;
+  }
+
   /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */
   withdraw(ask: Ask): boolean {
+    this.#looking.get(ask)?.abort();
     const attempt = this.#running.get(ask);
     if (attempt === undefined) return false;
     this.#abort(attempt, new StemmaError("step.failed", `The result of step ${ask.ref.key} is not wanted any more.`));
@@ -383,6 +413,7 @@ export class StepRunner {
       for (const stop of stopTimers) stop();
       ask.abort?.abort();
     }
+    for (const look of this.#looking.values()) look.abort();
   }
 }
 
@@ -390,7 +421,12 @@ export class StepRunner {
 function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
   if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
   const { doubtful, entered = 0, attempts = 0 } = recorded;
-  return doubtful === true || (entered > attempts && ask.attempt === entered);
+  return doubtful === true || (entered > attempts && (ask.attempt ?? entered) === entered);
+}
+
+/** Whether anybody still wants to know what became of a step. */
+function isOpenDoubt({ doubtful, withdrawn }: Ask): boolean {
+  return doubtful === true && withdrawn === undefined;
 }
 
 /** Why an attempt failed: it was told that its time is up, whatever it then threw. */

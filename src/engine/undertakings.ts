@@ -28,7 +28,7 @@ export type UndertakingsParts = {
 
 export class Undertakings {
   readonly #with: UndertakingsParts;
-  #held: Ask[] = [];
+  #held = new Set<Ask>();
   /** Scopes that lost a race. */
   readonly #lost = new Set<string>();
   /** Steps in flight finish, and answers are recorded; nothing else begins. */
@@ -41,7 +41,7 @@ export class Undertakings {
 
   /** Asks that wait for the run to go live or to be unpaused. */
   get held(): readonly Ask[] {
-    return this.#held;
+    return [...this.#held];
   }
 
   /** Whether asks of a scope are not wanted any more. */
@@ -51,12 +51,9 @@ export class Undertakings {
 
   /** Begins an ask, or holds it until it may begin. */
   begin(ask: Ask): void {
-    // It may have been settled while it was held: by a decision.
+    // While it was held, somebody may have decided what became of it.
     if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
-    if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) {
-      this.#held.push(ask);
-      return;
-    }
+    if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);
@@ -66,13 +63,13 @@ export class Undertakings {
 
   /** A step that was begun and may not go on now. */
   hold(ask: Ask): void {
-    this.#held.push(ask);
+    this.#held.add(ask);
   }
 
   /** Begins what was held and may begin now. */
   release(): void {
     const held = this.#held;
-    this.#held = [];
+    this.#held = new Set();
     for (const ask of held) this.begin(ask);
   }
 
@@ -96,7 +93,7 @@ export class Undertakings {
     ask.stop?.();
     if (ask.stage === "recorded" || ask.doubtful === true) return;
     const { asks, journal, steps, children } = this.#with;
-    if (ask.work.kind === "step" && steps.withdraw(ask)) return;
+    if (ask.work.kind === "step" && (steps.withdraw(ask) || steps.leaveInDoubt(ask))) return;
     if (ask.begunAt === undefined) return asks.forget(ask);
     const { key } = ask.ref;
     // A child goes on until it has ended; its end is what settles the call.

@@ -1,0 +1,475 @@
+/**
+ * Steps with `effect: "once"` of which nobody knows whether they happened: the run waits, and goes on when somebody, or
+ * the step itself, says what became of it. Without a recorded decision no such function is entered twice.
+ */
+import { describe, expect, it } from "vitest";
+import { components, StepError, notDone, workflow } from "../src/index.ts";
+import type { Context, Decision, Event, RunHandle, Stemma, StepOptions, Workflow } from "../src/index.ts";
+import { sqlite } from "../src/sqlite.ts";
+import { fakeClock } from "../src/testing.ts";
+import { asks, lastAbout, playEveryCrash } from "./crashes.ts";
+import { errorOf, listening, outline, stage, until } from "./stage.ts";
+
+type Options = Omit<StepOptions<undefined>, "input" | "effect">;
+
+/** A step that is in doubt after its first attempt, and succeeds with the second; `entered` counts. */
+function doubtful(options: Options = {}, fails = 1): { definition: Workflow<undefined>; entered: number[] } {
+  const entered: number[] = [];
+  const definition = workflow({ name: "doubtful" }, (ctx) =>
+    ctx.step("charge", { effect: "once", ...options }, (_, step) => {
+      entered.push(step.attempt);
+      if (entered.length <= fails) throw new Error("connection lost");
+      return "charged by the step";
+    }),
+  );
+  return { definition, entered };
+}
+
+async function inDoubt(stemma: Stemma, run: RunHandle, ...keys: string[]): Promise<void> {
+  await until(async () => {
+    const { status, reason } = (await stemma.row(run.id)).state;
+    return status === "suspended" && reason === "in_doubt";
+  });
+  const rest = (await run.history()).findLast((event) => event.type === "run.suspended");
+  expect(rest?.data).toMatchObject({ reason: "in_doubt", detail: keys });
+}
+
+const entriesOf = (history: readonly Event[], key: string): number =>
+  history.filter((event) => event.type === "step.started" && event.data.key === key).length;
+const decidedRun = (history: readonly Event[]): number =>
+  history.filter((event) => event.type === "step.decided" && event.data.decision === "run").length;
+
+describe("a decision about a step in doubt", () => {
+  const decisions: [string, Decision, string[], unknown][] = [
+    [
+      "that it happened",
+      { record: "seen in the books" },
+      ["step.decided charge", "step.succeeded charge"],
+      "seen in the books",
+    ],
+    [
+      "that it may be entered again",
+      "run",
+      ["step.decided charge", "step.started charge", "step.succeeded charge"],
+      "charged by the step",
+    ],
+    [
+      "that it has failed",
+      { fail: new RangeError("declined") },
+      ["step.decided charge", "step.failed charge"],
+      "declined",
+    ],
+  ];
+
+  it.each(decisions)(
+    "%s is on record with who decided and why, and the run goes on",
+    async (_, decision, then, end) => {
+      const { definition, entered } = doubtful();
+      await using theatre = await stage([definition]);
+      const run = await theatre.stemma.run(definition, undefined);
+      await inDoubt(theatre.stemma, run, "charge");
+      await theatre.stemma.decide(run.id, "charge", decision, { by: "ada", reason: "asked the bank" });
+      const result = await run.result().catch((error: unknown) => (error as Error & { cause: Error }).cause.message);
+      expect(result).toBe(end);
+      expect(asks(await run.history())).toEqual(["step.started charge", "step.in_doubt charge", ...then]);
+      expect(entered).toEqual(decision === "run" ? [1, 2] : [1]);
+      const history = await run.history();
+      expect(history.find((event) => event.type === "step.decided")?.data).toMatchObject({
+        by: "ada",
+        reason: "asked the bank",
+      });
+      // Each event is caused by the one before it, so the trace shows how it came about.
+      const about = history.filter((event) => "key" in event.data);
+      expect(about.slice(1).map(({ causes }) => causes)).toEqual(about.slice(0, -1).map(({ seq }) => [seq]));
+      expect(components(await run.trace())).toBe(1);
+    },
+  );
+
+  it.each(decisions)(
+    "%s holds through a crash at any commit, and enters nothing by itself",
+    async (_, decision, _then, end) => {
+      let entries = 0;
+      const definition = workflow({ name: "crashing" }, async (ctx) => {
+        await ctx.step("before", () => 1);
+        try {
+          return await ctx.step("charge", { effect: "once" }, () => {
+            entries += 1;
+            if (entries === 1) throw new Error("connection lost");
+            return "charged by the step";
+          });
+        } catch (error) {
+          return (error as Error).message;
+        }
+      });
+      const crashes = await playEveryCrash(
+        definition,
+        async ({ stemma, run, history }) => {
+          if (lastAbout(history, "charge") === "step.in_doubt") await stemma.decide(run.id, "charge", decision);
+        },
+        () => (entries = 0),
+        ({ history, fault }) => {
+          const where = JSON.stringify(fault);
+          expect(entries, where).toBeLessThanOrEqual(1 + decidedRun(history));
+          expect(entries, where).toBeLessThanOrEqual(entriesOf(history, "charge"));
+          expect(history.filter((event) => event.type === "step.decided").length, where).toBeGreaterThanOrEqual(1);
+          expect(history.at(-1), where).toMatchObject({ type: "run.succeeded", data: { output: { inline: end } } });
+        },
+      );
+      expect(crashes).toBeGreaterThan(8);
+    },
+  );
+
+  it("reaches a run that no worker holds, after a crash between intent and outcome", async () => {
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
+    let entered = 0;
+    const definition = workflow({ name: "cut" }, (ctx) =>
+      ctx.step("charge", { effect: "once" }, () => {
+        entered += 1;
+        return entered === 1 ? new Promise<string>(() => {}) : "charged";
+      }),
+    );
+    const first = await stage([definition], { store, clock });
+    const run = await first.stemma.run(definition, undefined);
+    await until(() => entered === 1);
+    first.stemma.abandon();
+    await using second = await stage([definition], { store, clock });
+    await clock.advance("1m");
+    await inDoubt(second.stemma, run, "charge");
+    await second.stemma.stop();
+    await second.stemma.decide(run.id, "charge", "run");
+    await using third = await stage([definition], { store, clock });
+    await clock.advance("1m");
+    expect(await (await third.stemma.get(run.id)).result()).toBe("charged");
+    expect(entered).toBe(2);
+  });
+
+  it("may be needed again: what was decided about one attempt says nothing of the next", async () => {
+    const { definition, entered } = doubtful({}, 2);
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    for (const n of [1, 2]) {
+      await inDoubt(theatre.stemma, run, "charge");
+      expect(entered).toHaveLength(n);
+      await theatre.stemma.decide(run.id, "charge", "run");
+      await until(() => entered.length === n + 1);
+    }
+    expect(await run.result()).toBe("charged by the step");
+    expect(entered).toEqual([1, 2, 3]);
+  });
+
+  it("that it may be entered again gives the step its time anew", async () => {
+    const clock = fakeClock();
+    const { definition, entered } = doubtful({ timeout: { step: "1m" } });
+    await using theatre = await stage([definition], { clock });
+    const run = await theatre.stemma.run(definition, undefined);
+    await clock.advance("10m");
+    await theatre.stemma.decide(run.id, "charge", "run");
+    await clock.advance("1s");
+    expect(await run.result()).toBe("charged by the step");
+    expect(entered).toEqual([1, 2]);
+  });
+
+  it("about a paused run is on record at once, and reaches the body when the run goes on", async () => {
+    for (const decision of [{ record: "by hand" }, "run"] as const) {
+      const { definition, entered } = doubtful();
+      await using theatre = await stage([definition]);
+      const run = await theatre.stemma.run(definition, undefined);
+      await inDoubt(theatre.stemma, run, "charge");
+      await theatre.stemma.pause(run.id);
+      await until(
+        async () => (await run.status()) === "paused" && (await theatre.stemma.row(run.id)).worker === undefined,
+      );
+      await theatre.stemma.decide(run.id, "charge", decision);
+      await until(async () => (await run.history()).some(({ type }) => type === "step.decided"));
+      expect(entered).toEqual([1]);
+      await theatre.stemma.unpause(run.id);
+      expect(await run.result()).toBe(decision === "run" ? "charged by the step" : "by hand");
+      expect(entered).toEqual(decision === "run" ? [1, 2] : [1]);
+    }
+  });
+
+  it("about a step that is not in doubt is refused and changes nothing", async () => {
+    const { definition } = doubtful();
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await inDoubt(theatre.stemma, run, "charge");
+    const refused = async (key: string): Promise<unknown> =>
+      (await errorOf(theatre.stemma.decide(run.id, key, { record: "wrong" }))).code;
+    expect(await refused("other")).toBe("step.not_in_doubt");
+    await theatre.stemma.decide(run.id, "charge", { record: "right" });
+    expect(await run.result()).toBe("right");
+    const before = await outline(run);
+    expect(await refused("charge")).toBe("step.not_in_doubt");
+    expect(await outline(run)).toEqual(before);
+  });
+
+  it.each([{}, "again", undefined, { record: 1, fail: new Error("no") }, { recorded: 1 }])(
+    "that says nothing clear is refused: %j",
+    async (decision) => {
+      const { definition } = doubtful();
+      await using theatre = await stage([definition]);
+      const run = await theatre.stemma.run(definition, undefined);
+      await inDoubt(theatre.stemma, run, "charge");
+      const error = await errorOf(theatre.stemma.decide(run.id, "charge", decision as never));
+      expect(error.code).toBe("usage.invalid");
+      expect(asks(await run.history())).toEqual(["step.started charge", "step.in_doubt charge"]);
+    },
+  );
+});
+
+describe("reconcile", () => {
+  it.each<[string, Decision, unknown, number[]]>([
+    ["records what it found", { record: "found" }, "found", [1]],
+    ["has the step entered again, behind a new intent", "run", "charged by the step", [1, 2]],
+    ["fails the step", { fail: new Error("declined") }, "declined", [1]],
+  ])("%s", async (_, found, end, entries) => {
+    const keys: string[] = [];
+    const { definition, entered } = doubtful({
+      reconcile: async (_input, step) => {
+        keys.push(step.idempotencyKey);
+        return found;
+      },
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    const result = await run.result().catch((error: unknown) => (error as Error & { cause: Error }).cause);
+    expect(result instanceof StepError ? result.message : result).toBe(end);
+    expect(entered).toEqual(entries);
+    expect(keys).toHaveLength(1);
+    expect((await run.history()).find((event) => event.type === "step.decided")?.data).toMatchObject({
+      by: "reconcile",
+    });
+    expect(entriesOf(await run.history(), "charge")).toBe(entries.length);
+  });
+
+  it.each<[string, () => unknown]>([
+    ["cannot tell", () => undefined],
+    ["throws", () => Promise.reject(new Error("the bank is closed"))],
+    ["answers with nonsense", () => ({ happened: true })],
+    ["finds what cannot be recorded", () => ({ record: 1n })],
+  ])("that %s leaves it to a person, and is asked again with the next activation", async (_, answer) => {
+    let asked = 0;
+    const { definition, entered } = doubtful({
+      reconcile: () => {
+        asked += 1;
+        return answer() as undefined;
+      },
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await inDoubt(theatre.stemma, run, "charge");
+    expect(asked).toBe(1);
+    await theatre.stemma.signal(run.id, "look again");
+    await until(() => asked === 2);
+    await inDoubt(theatre.stemma, run, "charge");
+    await theatre.stemma.decide(run.id, "charge", { record: "a person knows" });
+    expect(await run.result()).toBe("a person knows");
+    expect(entered).toEqual([1]);
+    expect((await run.history()).filter((event) => event.type === "step.in_doubt")).toHaveLength(1);
+  });
+
+  it("holds through a crash at any commit: the function is entered once, however often it is asked", async () => {
+    let entries = 0;
+    const definition = workflow({ name: "reconciled" }, (ctx) =>
+      ctx.step(
+        "charge",
+        { effect: "once", reconcile: () => (entries > 0 ? { record: "in the books" } : "run") },
+        () => {
+          entries += 1;
+          throw new Error("connection lost");
+        },
+      ),
+    );
+    const crashes = await playEveryCrash(
+      definition,
+      async () => {},
+      () => (entries = 0),
+      ({ history, fault }) => {
+        expect(entries, JSON.stringify(fault)).toBe(1);
+        expect(history.at(-1)).toMatchObject({ type: "run.succeeded", data: { output: { inline: "in the books" } } });
+      },
+    );
+    expect(crashes).toBeGreaterThan(4);
+  });
+
+  it("that hangs is given up when its time is up, and holds up neither a decision nor the end of the run", async () => {
+    const clock = fakeClock();
+    const limited = doubtful({ timeout: "10s", reconcile: () => new Promise<never>(() => {}) });
+    const hanging = workflow({ name: "hanging" }, (ctx) =>
+      ctx.step("charge", { effect: "once", reconcile: () => new Promise<never>(() => {}) }, () => {
+        throw new Error("connection lost");
+      }),
+    );
+    await using theatre = await stage([limited.definition, hanging], { clock });
+    const { stemma } = theatre;
+    const run = await stemma.run(limited.definition, undefined);
+    await clock.advance("1m");
+    await inDoubt(stemma, run, "charge");
+    const decided = await stemma.run(hanging, undefined);
+    const unwanted = await stemma.run(hanging, undefined);
+    await clock.advance("1s");
+    await stemma.decide(decided.id, "charge", { record: "known" });
+    await stemma.cancel(unwanted.id);
+    await clock.advance("1s");
+    expect(await decided.result()).toBe("known");
+    expect(await unwanted.status()).toBe("cancelled");
+  });
+
+  it("whose answer comes when somebody has decided is not heard: it is about another attempt", async () => {
+    const { promise, resolve } = Promise.withResolvers<Decision>();
+    let asked = 0;
+    const { definition, entered } = doubtful({ reconcile: () => ((asked += 1) === 1 ? promise : undefined) }, 2);
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await until(async () => lastAbout(await run.history(), "charge") === "step.in_doubt");
+    await theatre.stemma.decide(run.id, "charge", "run");
+    await until(() => asked === 2);
+    resolve("run");
+    await inDoubt(theatre.stemma, run, "charge");
+    expect(entered).toEqual([1, 2]);
+    expect(decidedRun(await run.history())).toBe(1);
+  });
+});
+
+describe("steps in doubt beside others", () => {
+  const pay = (ctx: Context, name: string): Promise<string> =>
+    ctx.step(name, { effect: "once" }, (): string => {
+      throw new Error(`${name} is uncertain`);
+    });
+
+  it("two at the same time are both named, and each is decided by itself", async () => {
+    const definition = workflow({ name: "two" }, (ctx) => Promise.all([pay(ctx, "a"), pay(ctx, "b")]));
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await inDoubt(theatre.stemma, run, "a", "b");
+    await theatre.stemma.decide(run.id, "a", { record: "A" });
+    await until(async () => lastAbout(await run.history(), "a") === "step.succeeded");
+    await inDoubt(theatre.stemma, run, "b");
+    await theatre.stemma.decide(run.id, "b", { record: "B" });
+    expect(await run.result()).toEqual(["A", "B"]);
+  });
+
+  it("in a map and an all the others go on, and the run waits for the one", async () => {
+    const definition = workflow({ name: "map" }, (ctx) =>
+      ctx.map("pay", ["a", "b", "c"], { effect: "once", key: (one) => one }, (one): string => {
+        if (one === "b") throw new Error("uncertain");
+        return one.toUpperCase();
+      }),
+    );
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await inDoubt(theatre.stemma, run, "pay/b");
+    expect(lastAbout(await run.history(), "pay/c")).toBe("step.succeeded");
+    await theatre.stemma.decide(run.id, "pay/b", { record: "paid" });
+    expect(await run.result()).toEqual(["A", "paid", "C"]);
+  });
+
+  it("one that loses a race stays in doubt on record, through a crash at any commit, and is not entered again", async () => {
+    let entries = 0;
+    const definition = workflow({ name: "race" }, async (ctx) => {
+      const winner = await ctx.race({
+        slow: () =>
+          ctx.step("charge", { effect: "once" }, (_, step) => {
+            entries += 1;
+            return new Promise<string>((_resolve, reject) => {
+              step.abort.addEventListener("abort", () => reject(new Error("aborted")));
+            });
+          }),
+        quick: async () => {
+          await ctx.step("quick", () => 1);
+          await ctx.sleep("a while", "1s");
+          return "quick";
+        },
+      });
+      await ctx.step("after", () => 1);
+      await ctx.sleep("rest", "1m");
+      return winner;
+    });
+    await playEveryCrash(
+      definition,
+      async () => {},
+      () => (entries = 0),
+      ({ history, fault }) => {
+        const where = `${JSON.stringify(fault)} ${asks(history).join(", ")}`;
+        expect(history.at(-1)?.type, where).toBe("run.succeeded");
+        expect(entries, where).toBeLessThanOrEqual(1);
+        if (entries === 1) expect(lastAbout(history, "slow/charge"), where).toBe("step.in_doubt");
+      },
+    );
+  });
+
+  it("one that says nothing was done when it loses is cancelled, not in doubt", async () => {
+    const definition = workflow({ name: "undone" }, (ctx) =>
+      ctx.race({
+        slow: () =>
+          ctx.step("charge", { effect: "once" }, (_, step) => {
+            return new Promise<string>((_resolve, reject) => {
+              step.abort.addEventListener("abort", () => reject(notDone(new Error("not sent"))));
+            });
+          }),
+        quick: () => ctx.sleep("a while", 60).then(() => "quick"),
+      }),
+    );
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await run.result();
+    expect(lastAbout(await run.history(), "slow/charge")).toBe("step.cancelled");
+  });
+
+  it("a run that is cancelled ends, and what was in doubt stays so: also what a crash cut off", async () => {
+    let entries = 0;
+    const definition = workflow({ name: "cancelled" }, async (ctx) => {
+      await ctx.step("before", { compensate: () => {} }, () => 1);
+      return ctx.step("charge", { effect: "once" }, () => {
+        entries += 1;
+        return new Promise<never>(() => {});
+      });
+    });
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
+    const first = await stage([definition], { store, clock });
+    const run = await first.stemma.run(definition, undefined);
+    await until(() => entries === 1);
+    first.stemma.abandon();
+    await using second = await stage([definition], { store, clock });
+    await second.stemma.cancel(run.id);
+    await clock.advance("1m");
+    expect(await run.status()).toBe("cancelled");
+    expect(lastAbout(await run.history(), "charge")).toBe("step.in_doubt");
+    expect(entries).toBe(1);
+    await store.close();
+  });
+});
+
+describe("a worker that stops", () => {
+  it("before an attempt has ended, records no failure of it: it is entered again, or in doubt if it is once", async () => {
+    const store = sqlite(":memory:");
+    const entered: string[] = [];
+    const definition = workflow({ name: "stopped" }, (ctx) => {
+      const run =
+        (name: string) =>
+        (_: unknown, { abort }: { abort: AbortSignal }): Promise<string> => {
+          entered.push(name);
+          if (entered.filter((one) => one === name).length > 1) return Promise.resolve(name);
+          return new Promise((_resolve, reject) => {
+            abort.addEventListener("abort", () => reject(abort.reason as Error));
+          });
+        };
+      return Promise.all([ctx.step("a", run("a")), ctx.step("b", { effect: "once" }, run("b"))]);
+    });
+    const log = listening();
+    const first = await stage([definition], { store, log });
+    const run = await first.stemma.run(definition, undefined);
+    await until(() => entered.length === 2);
+    await first.stemma.stop({ timeout: 0 });
+    expect(asks(await run.history())).toEqual(["step.started b"]);
+    await using second = await stage([definition], { store });
+    await inDoubt(second.stemma, run, "b");
+    await second.stemma.decide(run.id, "b", { record: "B" });
+    expect(await (await second.stemma.get(run.id)).result()).toEqual(["a", "B"]);
+    expect(entered).toEqual(["a", "b", "a"]);
+    await second.stemma.stop();
+    await store.close();
+  });
+});
