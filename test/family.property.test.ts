@@ -11,7 +11,7 @@ import { familyOf, faultsOf } from "./family.ts";
 import { listening } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
-  return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run) as Workflow<undefined>;
+  return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
 }
 
 const quick = (result: unknown) => async (): Promise<unknown> => result;
@@ -109,11 +109,11 @@ async function play(list: readonly Act[], clock: FakeClock, log: ReturnType<type
   };
   /** Does something, and lets time pass until it is done, or until this life ends. */
   const moved = async (ms: number, asked: Promise<unknown>): Promise<void> => {
-    let open = true;
-    const over = asked.finally(() => (open = false));
+    const state = { open: true };
+    const over = asked.finally(() => (state.open = false));
     const passed = async (): Promise<void> => {
       // An answer is waited for up to a second of this clock.
-      for (await clock.advance(ms); open;) await clock.advance(100);
+      for (await clock.advance(ms); state.open;) await clock.advance(100);
       await over;
     };
     await Promise.race([passed(), store.crashed]);
