@@ -189,6 +189,53 @@ describe("a decision about a step in doubt", () => {
     }
   });
 
+  it("that it happened, read together with the word to go on, does not enter it", async () => {
+    const store = sqlite(":memory:");
+    const { definition, entered } = doubtful();
+    const first = await stage([definition], { store });
+    const run = await first.stemma.run(definition, undefined);
+    await inDoubt(first.stemma, run, "charge");
+    await first.stemma.pause(run.id);
+    await until(async () => (await run.status()) === "paused");
+    await first.stemma.stop();
+    await first.stemma.decide(run.id, "charge", { record: "by hand" });
+    await first.stemma.unpause(run.id);
+    await using second = await stage([definition], { store });
+    expect(await (await second.stemma.get(run.id)).result()).toBe("by hand");
+    expect(entered).toEqual([1]);
+    await second.stemma.stop();
+    await store.close();
+  });
+
+  it("is not needed for an attempt that was not entered because the step's time was up", async () => {
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
+    let entered = 0;
+    const options = {
+      effect: "once",
+      timeout: { step: "10s" },
+      retry: { attempts: 3, delay: "5s", jitter: 0 },
+    } as const;
+    const definition = workflow({ name: "late" }, (ctx) =>
+      ctx.step("charge", options, () => {
+        entered += 1;
+        throw notDone(new Error("503"));
+      }),
+    );
+    const first = await stage([definition], { store, clock });
+    const run = await first.stemma.run(definition, undefined);
+    await clock.advance("1s");
+    first.stemma.abandon();
+    await clock.advance("1m");
+    await using second = await stage([definition], { store, clock });
+    await clock.advance("1m");
+    const error = await errorOf((await second.stemma.get(run.id)).result());
+    expect(error.cause).toMatchObject({ code: "step.timed_out" });
+    expect(entered).toBe(1);
+    await second.stemma.stop();
+    await store.close();
+  });
+
   it("about a step that is not in doubt is refused and changes nothing", async () => {
     const { definition } = doubtful();
     await using theatre = await stage([definition]);
