@@ -373,7 +373,7 @@ describe("a crash at any commit", () => {
   });
 
   it("of a run that fails after plain work of its own", async () => {
-    await crashing(
+    const crashes = await crashing(
       ({ book }) =>
         workflow({ name: "works" }, async (ctx) => {
           await Promise.all([book(ctx, "flight"), book(ctx, "hotel")]);
@@ -383,6 +383,7 @@ describe("a crash at any commit", () => {
         }),
       "run.failed",
     );
+    expect(crashes).toBeGreaterThan(10);
   });
 
   it("of a run that is cancelled while it waits: nothing new is entered", async () => {
@@ -449,25 +450,6 @@ describe("a run that is cancelled while nobody holds it", () => {
     expect(given.entered.at(-1)).toBe("undo flight");
     await theatre.stemma.stop();
     await store.close();
-  });
-
-  it("takes on nothing more, also where its body asks for it when it is told", async () => {
-    const entered: string[] = [];
-    const definition = workflow({ name: "told" }, async (ctx) => {
-      ctx.abort.addEventListener("abort", () => {
-        ctx.step("tidy up", () => void entered.push("tidy up")).catch(() => {});
-      });
-      await ctx.step("long", (_, step) => {
-        entered.push("long");
-        return untilAborted(step);
-      });
-    });
-    await using theatre = await stage([definition]);
-    const run = await theatre.stemma.run(definition, undefined);
-    await until(() => entered.length === 1);
-    await theatre.stemma.cancel(run.id);
-    await until(async () => hasEnded(await run.history()));
-    expect(entered).toEqual(["long"]);
   });
 
   it("while it is paused, ends all the same", async () => {
