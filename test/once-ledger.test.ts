@@ -40,7 +40,7 @@ async function start(program: string, ...args: string[]): Promise<Child> {
 }
 
 /** What a person would do: look into the books of the service, and say what they say. */
-function personAt(ledger: DatabaseSync, stemma: Stemma): (run: RunHandle<unknown>) => Promise<void> {
+function personAt(ledger: DatabaseSync, stemma: Stemma): (run: RunHandle) => Promise<void> {
   const find = ledger.prepare("select id as number, title from publications where key = ?");
   return async (run) => {
     const { reason, status } = (await stemma.row(run.id)).state;

@@ -3,41 +3,13 @@
  * the step itself, says what became of it. Without a recorded decision no such function is entered twice.
  */
 import { describe, expect, it } from "vitest";
-import { components, StepError, notDone, workflow } from "../src/index.ts";
-import type { Context, Decision, Event, RunHandle, Stemma, StepOptions, Workflow } from "../src/index.ts";
+import { components, notDone, workflow } from "../src/index.ts";
+import type { Context, Decision } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
 import { asks, lastAbout, playEveryCrash } from "./crashes.ts";
+import { decidedRun, doubtful, entriesOf, inDoubt } from "./doubt.ts";
 import { errorOf, listening, outline, stage, until } from "./stage.ts";
-
-type Options = Omit<StepOptions<undefined>, "input" | "effect">;
-
-/** A step that is in doubt after its first attempt, and succeeds with the second; `entered` counts. */
-function doubtful(options: Options = {}, fails = 1): { definition: Workflow<undefined>; entered: number[] } {
-  const entered: number[] = [];
-  const definition = workflow({ name: "doubtful" }, (ctx) =>
-    ctx.step("charge", { effect: "once", ...options }, (_, step) => {
-      entered.push(step.attempt);
-      if (entered.length <= fails) throw new Error("connection lost");
-      return "charged by the step";
-    }),
-  );
-  return { definition, entered };
-}
-
-async function inDoubt(stemma: Stemma, run: RunHandle, ...keys: string[]): Promise<void> {
-  await until(async () => {
-    const { status, reason } = (await stemma.row(run.id)).state;
-    return status === "suspended" && reason === "in_doubt";
-  });
-  const rest = (await run.history()).findLast((event) => event.type === "run.suspended");
-  expect(rest?.data).toMatchObject({ reason: "in_doubt", detail: keys });
-}
-
-const entriesOf = (history: readonly Event[], key: string): number =>
-  history.filter((event) => event.type === "step.started" && event.data.key === key).length;
-const decidedRun = (history: readonly Event[]): number =>
-  history.filter((event) => event.type === "step.decided" && event.data.decision === "run").length;
 
 describe("a decision about a step in doubt", () => {
   const decisions: [string, Decision, string[], unknown][] = [
@@ -189,6 +161,53 @@ describe("a decision about a step in doubt", () => {
     }
   });
 
+  it("that it happened, read together with the word to go on, does not enter it", async () => {
+    const store = sqlite(":memory:");
+    const { definition, entered } = doubtful();
+    const first = await stage([definition], { store });
+    const run = await first.stemma.run(definition, undefined);
+    await inDoubt(first.stemma, run, "charge");
+    await first.stemma.pause(run.id);
+    await until(async () => (await run.status()) === "paused");
+    await first.stemma.stop();
+    await first.stemma.decide(run.id, "charge", { record: "by hand" });
+    await first.stemma.unpause(run.id);
+    await using second = await stage([definition], { store });
+    expect(await (await second.stemma.get(run.id)).result()).toBe("by hand");
+    expect(entered).toEqual([1]);
+    await second.stemma.stop();
+    await store.close();
+  });
+
+  it("is not needed for an attempt that was not entered because the step's time was up", async () => {
+    const clock = fakeClock();
+    const store = sqlite(":memory:");
+    let entered = 0;
+    const options = {
+      effect: "once",
+      timeout: { step: "10s" },
+      retry: { attempts: 3, delay: "5s", jitter: 0 },
+    } as const;
+    const definition = workflow({ name: "late" }, (ctx) =>
+      ctx.step("charge", options, () => {
+        entered += 1;
+        throw notDone(new Error("503"));
+      }),
+    );
+    const first = await stage([definition], { store, clock });
+    const run = await first.stemma.run(definition, undefined);
+    await clock.advance("1s");
+    first.stemma.abandon();
+    await clock.advance("1m");
+    await using second = await stage([definition], { store, clock });
+    await clock.advance("1m");
+    const error = await errorOf((await second.stemma.get(run.id)).result());
+    expect(error.cause).toMatchObject({ code: "step.timed_out" });
+    expect(entered).toBe(1);
+    await second.stemma.stop();
+    await store.close();
+  });
+
   it("about a step that is not in doubt is refused and changes nothing", async () => {
     const { definition } = doubtful();
     await using theatre = await stage([definition]);
@@ -216,120 +235,6 @@ describe("a decision about a step in doubt", () => {
       expect(asks(await run.history())).toEqual(["step.started charge", "step.in_doubt charge"]);
     },
   );
-});
-
-describe("reconcile", () => {
-  it.each<[string, Decision, unknown, number[]]>([
-    ["records what it found", { record: "found" }, "found", [1]],
-    ["has the step entered again, behind a new intent", "run", "charged by the step", [1, 2]],
-    ["fails the step", { fail: new Error("declined") }, "declined", [1]],
-  ])("%s", async (_, found, end, entries) => {
-    const keys: string[] = [];
-    const { definition, entered } = doubtful({
-      reconcile: async (_input, step) => {
-        keys.push(step.idempotencyKey);
-        return found;
-      },
-    });
-    await using theatre = await stage([definition]);
-    const run = await theatre.stemma.run(definition, undefined);
-    const result = await run.result().catch((error: unknown) => (error as Error & { cause: Error }).cause);
-    expect(result instanceof StepError ? result.message : result).toBe(end);
-    expect(entered).toEqual(entries);
-    expect(keys).toHaveLength(1);
-    expect((await run.history()).find((event) => event.type === "step.decided")?.data).toMatchObject({
-      by: "reconcile",
-    });
-    expect(entriesOf(await run.history(), "charge")).toBe(entries.length);
-  });
-
-  it.each<[string, () => unknown]>([
-    ["cannot tell", () => undefined],
-    ["throws", () => Promise.reject(new Error("the bank is closed"))],
-    ["answers with nonsense", () => ({ happened: true })],
-    ["finds what cannot be recorded", () => ({ record: 1n })],
-  ])("that %s leaves it to a person, and is asked again with the next activation", async (_, answer) => {
-    let asked = 0;
-    const { definition, entered } = doubtful({
-      reconcile: () => {
-        asked += 1;
-        return answer() as undefined;
-      },
-    });
-    await using theatre = await stage([definition]);
-    const run = await theatre.stemma.run(definition, undefined);
-    await inDoubt(theatre.stemma, run, "charge");
-    expect(asked).toBe(1);
-    await theatre.stemma.signal(run.id, "look again");
-    await until(() => asked === 2);
-    await inDoubt(theatre.stemma, run, "charge");
-    await theatre.stemma.decide(run.id, "charge", { record: "a person knows" });
-    expect(await run.result()).toBe("a person knows");
-    expect(entered).toEqual([1]);
-    expect((await run.history()).filter((event) => event.type === "step.in_doubt")).toHaveLength(1);
-  });
-
-  it("holds through a crash at any commit: the function is entered once, however often it is asked", async () => {
-    let entries = 0;
-    const definition = workflow({ name: "reconciled" }, (ctx) =>
-      ctx.step(
-        "charge",
-        { effect: "once", reconcile: () => (entries > 0 ? { record: "in the books" } : "run") },
-        () => {
-          entries += 1;
-          throw new Error("connection lost");
-        },
-      ),
-    );
-    const crashes = await playEveryCrash(
-      definition,
-      async () => {},
-      () => (entries = 0),
-      ({ history, fault }) => {
-        expect(entries, JSON.stringify(fault)).toBe(1);
-        expect(history.at(-1)).toMatchObject({ type: "run.succeeded", data: { output: { inline: "in the books" } } });
-      },
-    );
-    expect(crashes).toBeGreaterThan(4);
-  });
-
-  it("that hangs is given up when its time is up, and holds up neither a decision nor the end of the run", async () => {
-    const clock = fakeClock();
-    const limited = doubtful({ timeout: "10s", reconcile: () => new Promise<never>(() => {}) });
-    const hanging = workflow({ name: "hanging" }, (ctx) =>
-      ctx.step("charge", { effect: "once", reconcile: () => new Promise<never>(() => {}) }, () => {
-        throw new Error("connection lost");
-      }),
-    );
-    await using theatre = await stage([limited.definition, hanging], { clock });
-    const { stemma } = theatre;
-    const run = await stemma.run(limited.definition, undefined);
-    await clock.advance("1m");
-    await inDoubt(stemma, run, "charge");
-    const decided = await stemma.run(hanging, undefined);
-    const unwanted = await stemma.run(hanging, undefined);
-    await clock.advance("1s");
-    await stemma.decide(decided.id, "charge", { record: "known" });
-    await stemma.cancel(unwanted.id);
-    await clock.advance("1s");
-    expect(await decided.result()).toBe("known");
-    expect(await unwanted.status()).toBe("cancelled");
-  });
-
-  it("whose answer comes when somebody has decided is not heard: it is about another attempt", async () => {
-    const { promise, resolve } = Promise.withResolvers<Decision>();
-    let asked = 0;
-    const { definition, entered } = doubtful({ reconcile: () => ((asked += 1) === 1 ? promise : undefined) }, 2);
-    await using theatre = await stage([definition]);
-    const run = await theatre.stemma.run(definition, undefined);
-    await until(async () => lastAbout(await run.history(), "charge") === "step.in_doubt");
-    await theatre.stemma.decide(run.id, "charge", "run");
-    await until(() => asked === 2);
-    resolve("run");
-    await inDoubt(theatre.stemma, run, "charge");
-    expect(entered).toEqual([1, 2]);
-    expect(decidedRun(await run.history())).toBe(1);
-  });
 });
 
 describe("steps in doubt beside others", () => {

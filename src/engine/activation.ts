@@ -131,7 +131,7 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#isTakenOver;
+    return this.#isStopped && this.#phase !== "recall";
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
@@ -141,7 +141,7 @@ export class Activation {
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
     // What somebody decides may be a success that has to be made up for.
     else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
-    return this.#isTakenOver;
+    return this.#isStopped && this.#phase !== "recall";
   }
 
   /**
@@ -160,11 +160,6 @@ export class Activation {
   /** Whether the run was ended from outside, whatever its body is at. */
   get #isStopped(): boolean {
     return this.#end !== undefined && "stopped" in this.#end;
-  }
-
-  /** Whether it ends without its body, which has nothing to make up for. */
-  get #isTakenOver(): boolean {
-    return this.#isStopped && this.#phase !== "recall";
   }
 
   /** Goes on from the record without the body. */
