@@ -146,7 +146,7 @@ export const runsHeld: string = /* sql */ `select ${runJson("r", "true")} as row
 /** $2 worker, $3 lease, $4 generation it knows of. */
 export const beat: string = /* sql */ `
   with t as materialized (select ${clock} as now),
-  before as materialized (select from @.workers where id = $2),
+  before as materialized (select reaped from @.workers where id = $2),
   renewed as (
     insert into @.workers as w (id, lease_until, generation)
     select $2::text, t.now + $3::bigint, coalesce($4::bigint + 1, 0) from t
@@ -154,7 +154,7 @@ export const beat: string = /* sql */ `
        set lease_until = excluded.lease_until, reaped = false
     returning generation
   )
-  select t.now, n.generation, exists (select from before) as known,
+  select t.now, n.generation, (select reaped from before) as reaped,
          (select json_agg(json_build_array(r.id, r.inbox_seq) order by r.id)::text
             from @.runs r where r.worker = $2 and r.inbox_seq > r.inbox_done) as news
     from t, renewed n`;
