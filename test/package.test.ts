@@ -61,12 +61,15 @@ test("plain JavaScript can import each export, and finds there what the source e
 
 const consumer = `
 import { Stemma, workflow } from "stemma";
+import { postgres } from "stemma/postgres";
 import { sqlite } from "stemma/sqlite";
 import { fakeClock, faults, storeConformance } from "stemma/testing";
 
 const greet = workflow({ name: "greet", version: 1 }, async (ctx, input: { who: string }) =>
   ctx.step("greeting", { input: input.who }, (who) => "Hello, " + who + "!"),
 );
+const elsewhere = postgres({ url: "postgres://127.0.0.1/books", schema: "workflows" });
+await elsewhere.close();
 const clock = fakeClock();
 const store = faults(sqlite(":memory:"));
 store.fail("commit.before", "store.busy", (parts) => parts.length === 1);
@@ -105,6 +108,15 @@ test.each(["nodenext", "bundler"])(
 test("the consumer's workflow runs", () => {
   writeFileSync(join(folder, "consumer.ts"), consumer);
   expect(run(process.execPath, ["consumer.ts"])).toBe("Hello, Ada! function\n");
+});
+
+test("a user of stemma/postgres without pg is told to install it", () => {
+  const use = `
+    import { postgres } from "stemma/postgres";
+    const store = postgres("postgres://127.0.0.1/books");
+    await store.list({}).catch((error) => console.log(error.code, error.message));`;
+  writeFileSync(join(folder, "no-pg.js"), use);
+  expect(run(process.execPath, ["no-pg.js"])).toMatch(/^usage\.invalid .*npm install pg\.\n$/u);
 });
 
 /** What a command prints to stdout, run in the folder of the consumer. Throws with both outputs when it fails. */

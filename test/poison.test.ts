@@ -4,8 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
-import type { StemmaOptions, Workflow } from "../src/index.ts";
-import type { Store } from "../src/index.ts";
+import type { StemmaOptions, Store, Workflow } from "../src/index.ts";
 import { fresh, silent, until } from "./stage.ts";
 
 /** Lives of a worker, each until something kills it, or until `done`. Gives how many there were. */

@@ -14,7 +14,9 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { RunId, Timestamp } from "../src/core/event.ts";
 import type { Commit, CommitResult, Message, NewRun, RunRow, Sent, Store } from "../src/store/store.ts";
+import { postgres } from "../src/postgres.ts";
 import { sqlite } from "../src/sqlite.ts";
+import { dropSchema, newSchema, postgresUrl } from "./postgres/database.ts";
 import type { Bench } from "../src/testing/conformance/fixture.ts";
 import {
   after,
@@ -416,45 +418,70 @@ function expectRow(run: ModelRun, row: RunRow): void {
   assert.ok(row.epoch >= run.epoch);
 }
 
-it("a store answers every sequence of calls as its model does", { timeout: 300_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), "stemma-model-"));
-  let files = 0;
-  const calls = fc.commands([create, claim, claim, commit, commit, send, heartbeat, advance, reopen, read], {
-    maxCommands: 40,
-    size: "max",
-  });
-  const property = fc.asyncProperty(calls, async (commands) => {
-    const path = join(folder, `${(files += 1)}.db`);
-    const { bench, cleanup } = await openBench(async ({ now }) => {
-      // What survives a power cut is not the question here, so the disk is not waited for.
-      const open = (): Store => sqlite({ path, now, synchronous: "normal" });
-      const opened = [open()];
-      const another = async (): Promise<Store> => {
-        opened.push(open());
-        return opened.at(-1) as Store;
+type Place = { open(now: () => Timestamp): Store; remove(): Promise<void> };
+
+/** Where the data of one sequence of calls is. */
+const places: Record<string, { runs: number; make(): Promise<Place> }> = {
+  sqlite: {
+    runs: 500,
+    async make() {
+      const folder = await mkdtemp(join(tmpdir(), "stemma-model-"));
+      return {
+        // What survives a power cut is not the question here, so the disk is not waited for.
+        open: (now) => sqlite({ path: join(folder, "stemma.db"), now, synchronous: "normal" }),
+        remove: () => rm(folder, { recursive: true }),
       };
-      const again = async (): Promise<Store> => {
-        await opened[0]?.close();
-        return (opened[0] = open());
+    },
+  },
+  postgres: {
+    runs: 60,
+    async make() {
+      const [url, schema] = [await postgresUrl(), newSchema()];
+      return {
+        open: (now) => postgres({ url, schema, now, connections: 2 }),
+        remove: () => dropSchema(url, [schema]),
       };
-      const close = async (): Promise<void> => void (await Promise.all(opened.map((store) => store.close())));
-      return { store: opened[0] as Store, second: another, reopen: again, cleanup: close };
+    },
+  },
+};
+
+it.each(Object.keys(places))(
+  "%s answers every sequence of calls as the model does",
+  { timeout: 300_000 },
+  async (kind) => {
+    const { runs, make } = places[kind] as (typeof places)[string];
+    const calls = fc.commands([create, claim, claim, commit, commit, send, heartbeat, advance, reopen, read], {
+      maxCommands: 40,
+      size: "max",
     });
-    const model: Model = { runs: new Map(), workers: new Map(), feed: [] };
-    const real: Real = { bench, connections: [bench.store, await bench.second()] };
-    const runs = [0, 0, 1, 1].map((at) => bench.newRun({ workflow: workflows[at] as string }));
-    try {
-      await bench.store.create(runs);
-      for (const run of runs) modelCreate(model, run, bench.clock.now());
-      await fc.asyncModelRun(() => ({ model, real }), commands);
-      await expectSame(model, real.connections[0], 100, bench.clock.now());
-    } finally {
-      await cleanup();
-    }
-  });
-  try {
-    await fc.assert(property, { numRuns: 500 });
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-});
+    const property = fc.asyncProperty(calls, async (commands) => {
+      const place = await make();
+      const { bench, cleanup } = await openBench(async ({ now }) => {
+        const opened = [place.open(now)];
+        const another = async (): Promise<Store> => {
+          opened.push(place.open(now));
+          return opened.at(-1) as Store;
+        };
+        const again = async (): Promise<Store> => {
+          await opened[0]?.close();
+          return (opened[0] = place.open(now));
+        };
+        const close = async (): Promise<void> => void (await Promise.all(opened.map((store) => store.close())));
+        return { store: opened[0] as Store, second: another, reopen: again, cleanup: close };
+      });
+      const model: Model = { runs: new Map(), workers: new Map(), feed: [] };
+      const real: Real = { bench, connections: [bench.store, await bench.second()] };
+      const first = [0, 0, 1, 1].map((at) => bench.newRun({ workflow: workflows[at] as string }));
+      try {
+        await bench.store.create(first);
+        for (const run of first) modelCreate(model, run, bench.clock.now());
+        await fc.asyncModelRun(() => ({ model, real }), commands);
+        await expectSame(model, real.connections[0], 100, bench.clock.now());
+      } finally {
+        await cleanup();
+        await place.remove();
+      }
+    });
+    await fc.assert(property, { numRuns: runs });
+  },
+);

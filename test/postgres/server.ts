@@ -182,7 +182,10 @@ async function serve(bin: string, data: string, port: number, owner: Owner | und
     stdio: ["ignore", "ignore", "pipe"],
   });
   // Not left behind when the tests are broken off.
-  process.once("exit", () => child.kill("SIGQUIT"));
+  process.once("exit", () => {
+    child.kill("SIGQUIT");
+    rmSync(dirname(data), { recursive: true, force: true });
+  });
   const lines: string[] = [];
   for await (const line of createInterface(child.stderr)) {
     if (line.includes("ready to accept connections")) {

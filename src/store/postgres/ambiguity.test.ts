@@ -18,13 +18,13 @@ type Flaky = { bench: Bench; next(...faults: Fault[]): void };
 async function flaky(): Promise<Flaky> {
   const schema = newSchema();
   schemas.push(schema);
-  let faults: Fault[] = [];
+  let coming: Fault[] = [];
   const { bench } = await openBench(async ({ now }) => {
     const store = postgresWith(
       { url, schema, now },
       {
         async write(write) {
-          const fault = faults.shift();
+          const fault = coming.shift();
           if (fault === undefined) return write();
           const silence = Object.assign(new Error("Connection terminated unexpectedly"), { code: "ECONNRESET" });
           if (fault === "answer lost") await write();
@@ -34,12 +34,12 @@ async function flaky(): Promise<Flaky> {
     );
     return { store, cleanup: () => store.close() };
   });
-  return { bench, next: (...given) => void (faults = given) };
+  return { bench, next: (...given) => void (coming = given) };
 }
 
-const eachFault = test.each<[Fault]>([["answer lost"], ["never arrived"]]);
+const faults: Fault[] = ["answer lost", "never arrived"];
 
-eachFault("a create whose outcome is unknown (%s) is answered with what is true", async (fault) => {
+test.each(faults)("a create whose outcome is unknown (%s) is answered with what is true", async (fault) => {
   const { bench, next } = await flaky();
   const old = await bench.created({ idempotencyKey: "k" });
   const [run, again] = [bench.newRun(), bench.newRun({ idempotencyKey: "k" })];
@@ -52,7 +52,7 @@ eachFault("a create whose outcome is unknown (%s) is answered with what is true"
   await bench.store.close();
 });
 
-eachFault("so is a commit (%s), alone or with all that it can bring", async (fault) => {
+test.each(faults)("so is a commit (%s), alone or with all that it can bring", async (fault) => {
   const { bench, next } = await flaky();
   const { store } = bench;
   const target = await bench.created({ workflow: "other" });
@@ -82,21 +82,24 @@ eachFault("so is a commit (%s), alone or with all that it can bring", async (fau
   await store.close();
 });
 
-eachFault("another commit at a place that is in doubt (%s) is refused if the first one went through", async (fault) => {
-  const { bench, next } = await flaky();
-  const row = await bench.held();
-  next(fault, "silence", "silence", "silence", "silence");
-  await expect(bench.store.commit([bench.part(row, [started])])).rejects.toMatchObject({
-    code: "store.unavailable",
-    retryable: true,
-    data: { outcome: "unknown" },
-  });
-  const other = bench.part(row, [{ type: "run.set", data: { tags: ["other"] } }]);
-  expect((await bench.store.commit([other]))[0]).toMatchObject({ ok: fault === "never arrived" });
-  await bench.store.close();
-});
+test.each(faults)(
+  "another commit at a place that is in doubt (%s) is refused if the first one went through",
+  async (fault) => {
+    const { bench, next } = await flaky();
+    const row = await bench.held();
+    next(fault, "silence", "silence", "silence", "silence");
+    await expect(bench.store.commit([bench.part(row, [started])])).rejects.toMatchObject({
+      code: "store.unavailable",
+      retryable: true,
+      data: { outcome: "unknown" },
+    });
+    const other = bench.part(row, [{ type: "run.set", data: { tags: ["other"] } }]);
+    expect((await bench.store.commit([other]))[0]).toMatchObject({ ok: fault === "never arrived" });
+    await bench.store.close();
+  },
+);
 
-eachFault(
+test.each(faults)(
   "where nobody can tell for long (%s), the same commit is answered with what is true when it can",
   async (fault) => {
     const { bench, next } = await flaky();
@@ -116,7 +119,7 @@ eachFault(
   },
 );
 
-eachFault("messages whose outcome is unknown (%s) are accepted once", async (fault) => {
+test.each(faults)("messages whose outcome is unknown (%s) are accepted once", async (fault) => {
   const { bench, next } = await flaky();
   const run = await bench.created();
   const message = { run: run.id, key: "k", kind: "signal", body: "1" };
@@ -130,7 +133,7 @@ eachFault("messages whose outcome is unknown (%s) are accepted once", async (fau
   await bench.store.close();
 });
 
-eachFault(
+test.each(faults)(
   "runs of a claim whose answer is unknown (%s) are given with the next, and no run is dropped",
   async (fault) => {
     const { bench, next } = await flaky();
@@ -181,7 +184,7 @@ test("a claim that the server carries out after its worker has begun anew gives 
   await store.close();
 });
 
-eachFault("heartbeats and prunes may be made again (%s)", async (fault) => {
+test.each(faults)("heartbeats and prunes may be made again (%s)", async (fault) => {
   const { bench, next } = await flaky();
   const { store, clock } = bench;
   const row = await bench.held();
@@ -197,7 +200,7 @@ eachFault("heartbeats and prunes may be made again (%s)", async (fault) => {
   await store.close();
 });
 
-eachFault(
+test.each(faults)(
   "that its runs were taken from it is told to a worker although the first word of it is lost (%s)",
   async (fault) => {
     const { bench, next } = await flaky();

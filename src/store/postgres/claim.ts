@@ -49,7 +49,8 @@ type ClaimColumns = {
   row: string | null;
 };
 
-type BeatColumns = { now: number; generation: number; known: boolean; news: string | null };
+/** `reaped`: whether its runs had been taken from it; null if it had no lease. */
+type BeatColumns = { now: number; generation: number; reaped: boolean | null; news: string | null };
 
 /** So often nothing must be found before an answer is given from memory. */
 const quietAfter = 3;
@@ -114,8 +115,9 @@ export class Claims {
   async heartbeat({ worker, leaseMs }: { worker: string; leaseMs: number }): Promise<Heartbeat> {
     const known = this.#generations.get(worker) ?? null;
     const [row] = await this.#db.repeat<BeatColumns>(beat, [this.#now(), worker, leaseMs, known]);
-    const { now, generation, known: there, news } = row as BeatColumns;
-    const expired = !there || (known !== null && generation !== known);
+    const { now, generation, reaped, news } = row as BeatColumns;
+    // A store that was opened since then knows of no generation, so it goes by whether somebody has had its runs since.
+    const expired = reaped === null || (known === null ? reaped : generation !== known);
     if (expired) {
       // A statement of its own: it sees what a claim has given at the last moment under the old generation.
       await this.#db.repeat(takeRunsAway, [[worker]]);

@@ -57,7 +57,7 @@ export class Database {
   readonly #texts = new Map<string, { text: string; name: string }>();
   readonly #checked = new WeakSet<object>();
   #sends = 0;
-  #doublings = 0;
+  #growth = 0;
   #opening: Promise<Pool> | undefined;
   #own = false;
   #closed = false;
@@ -295,18 +295,18 @@ export class Database {
 
   /**
    * The statement with its schema, and a name that no other text has: a pool may serve several stores. The name changes
-   * whenever as much has been sent as ever before. A plan is made for tables as large as they are then and kept, and one
+   * whenever four times as much has been sent as when it last did. A plan is made for tables as large as they are then and kept, and one
    * that reads the whole of a new, empty table would be kept until the server next looks at how large it has become.
    */
   #prepare(text: string): { text: string; name: string } {
-    const doublings = 32 - Math.clz32((this.#sends += 1) >> 9);
-    if (doublings !== this.#doublings) this.#texts.clear();
-    this.#doublings = doublings;
+    const growth = (33 - Math.clz32((this.#sends += 1) >> 8)) >> 1;
+    if (growth !== this.#growth) this.#texts.clear();
+    this.#growth = growth;
     let known = this.#texts.get(text);
     if (known === undefined) {
       const { schema } = this.place;
       const full = text.replaceAll("@.", `"${schema}".`).replaceAll("@@", `"${schema}"`);
-      known = { text: full, name: `stemma_${hash("sha256", full, "hex").slice(0, 24)}_${doublings}` };
+      known = { text: full, name: `stemma_${hash("sha256", full, "hex").slice(0, 24)}_${growth}` };
       this.#texts.set(text, known);
     }
     return known;

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
 import type { PostgresStore } from "../../postgres.ts";
 import { postgres } from "../../postgres.ts";
-import { claim, offer, openBench, started } from "../../testing/conformance/fixture.ts";
+import { after, claim, offer, openBench, started } from "../../testing/conformance/fixture.ts";
 import type { Bench } from "../../testing/conformance/fixture.ts";
 import { errorCodes } from "../../core/error.ts";
 import { failureOf, isPassing } from "./failure.ts";
@@ -83,7 +83,7 @@ test("calls whose connections are cut in their midst are answered with what is t
       }
     }
     await cutting;
-    row = { ...row, state: part.state, hash: part.events[0]?.hash ?? "" };
+    row = after(row, part);
   }
   const page = await other.history(row.id, { after: -1, limit: 100 });
   expect(page?.events.map(({ seq }) => seq)).toEqual(Array.from({ length: 41 }, (_, seq) => seq));

@@ -2,6 +2,7 @@ import pg from "pg";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
+import { errorOf } from "../../../test/stage.ts";
 import type { PostgresPool, Queryable } from "../../postgres.ts";
 import { postgres } from "../../postgres.ts";
 import { openBench } from "../../testing/conformance/fixture.ts";
@@ -117,7 +118,7 @@ test("no password is in a name or an error, wherever the URL comes from", async 
   const texts: string[] = [];
   for (const store of [postgres(at), postgres({ pool }), postgres(pool)]) {
     texts.push(store.name);
-    const error = await store.list({}).catch((failure: unknown) => failure as Error);
+    const error = await errorOf(store.list({}));
     texts.push(String(error), JSON.stringify(error));
     await store.close();
   }
@@ -131,7 +132,7 @@ test("no password is in a name or an error, wherever the URL comes from", async 
   const real = new URL(url);
   real.password = secret;
   const store = postgres(real.href);
-  const refused = await store.list({}).catch((failure: unknown) => failure as Error);
+  const refused = await errorOf(store.list({}));
   expect(refused).toMatchObject({ code: "store.not_writable", data: { sqlState: "28P01" } });
   texts.push(String(refused), JSON.stringify(refused));
   await store.close();

@@ -89,7 +89,7 @@ test("who reads has what a process left behind that died before it was placed", 
 test("with many who append, read, prune and place at once, every event comes once, in order, and none late", async () => {
   const { bench, schema } = await open();
   const stores = Array.from({ length: 3 }, () => postgres({ url, schema }));
-  let writing = true;
+  const state = { writing: true };
   const removed = new Set<string>();
   const written = new Map<string, number>();
   const write = async (store: PostgresStore, worker: string): Promise<void> => {
@@ -110,14 +110,14 @@ test("with many who append, read, prune and place at once, every event comes onc
     for (let quiet = 0; quiet < 20;) {
       const page = await store.feed({ after: position, limit: 7 });
       seen.push(...page.events);
-      quiet = page.position > position || writing ? 0 : quiet + 1;
+      quiet = page.position > position || state.writing ? 0 : quiet + 1;
       position = page.position;
       if (page.events.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     }
     return seen;
   };
   const prune = async (store: PostgresStore): Promise<void> => {
-    while (writing) {
+    while (state.writing) {
       const { runs } = await store.prune({ endedBefore: bench.clock.now() + 1, limit: 2 });
       for (const run of runs) removed.add(run);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -126,7 +126,7 @@ test("with many who append, read, prune and place at once, every event comes onc
   const readers = stores.map(read);
   const pruning = prune(stores[0]!);
   await Promise.all(stores.map((store, i) => write(store, `worker-${i}`)));
-  writing = false;
+  state.writing = false;
   await pruning;
   const all = await Promise.all(readers);
   for (const seen of all) {

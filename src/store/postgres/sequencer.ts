@@ -55,21 +55,25 @@ export class Sequencer {
     if (this.#stopped || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#working = this.#work()
-        .catch(() => {
-          // Its epoch may have been raised, or its last statement may still be under way: it begins anew.
-          this.#epoch = undefined;
-          this.#asked = true;
-          return retryMs;
-        })
-        .then((next) => {
-          this.#working = undefined;
-          if (next !== undefined) this.#later(next);
-          else if (this.#asked) this.#later(pauseMs);
-        });
+      this.#working = this.#look();
     }, ms);
     // An idle process need not stay for it.
     this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    let nextMs: number | undefined;
+    try {
+      nextMs = await this.#work();
+    } catch {
+      // Its epoch may have been raised, or its last statement may still be under way: it begins anew.
+      this.#epoch = undefined;
+      this.#asked = true;
+      nextMs = retryMs;
+    }
+    this.#working = undefined;
+    if (nextMs !== undefined) this.#later(nextMs);
+    else if (this.#asked) this.#later(pauseMs);
   }
 
   /** Does what there is to do, and says in how many milliseconds to look again. */

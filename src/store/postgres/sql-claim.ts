@@ -7,12 +7,13 @@ import { clock, runJson } from "./sql-parts.ts";
  * others have locked. Nothing is taken unless the lease of the worker, at the generation that it knows of, is renewed in
  * the same statement.
  *
- * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers (in queries of their own, so that the planner
- * sees nothing in their lengths and keeps the plan that it has, which is most of what a claim costs), $9 whether they
- * are to be kept because they are not those of its last claim.
+ * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers, $9 whether they are to be kept because
+ * they are not those of its last claim. Parameters stand in queries of their own, so that the planner sees nothing in
+ * them and keeps the plan that it has: making one is most of what a claim costs.
  */
 export const claimRuns: string = /* sql */ `
   with recursive t as materialized (select ${clock} as now),
+  asked as materialized (select $4::bigint as generation, $5::bigint as most, $9::boolean as told),
   offer as materialized (
     select distinct workflow, version, fingerprint
       from unnest((select $6::text[]), (select $7::bigint[]), (select $8::text[])) as o (workflow, version, fingerprint)
@@ -43,30 +44,30 @@ export const claimRuns: string = /* sql */ `
         select r.id, r.priority, r.due_at from @.runs r
          where r.workflow = g.workflow and r.version = g.version and r.refused = g.refused and r.priority = g.priority
            and r.worker is null and r.due_at <= t.now
-         order by r.due_at limit $5 for no key update skip locked
+         order by r.due_at limit (select most from asked) for no key update skip locked
       ) d
   ),
-  best as materialized (select distinct id, priority, due_at from due order by priority, due_at, id limit $5),
+  best as materialized (select distinct id, priority, due_at from due order by priority, due_at, id limit (select most from asked)),
   lease as (
     insert into @.workers as w (id, lease_until, generation)
-    select $2::text, t.now + $3::bigint, coalesce($4::bigint + 1, 0)
+    select $2::text, t.now + $3::bigint, coalesce((select generation from asked) + 1, 0)
       from t
      where exists (select from best)
         or not exists (select from @.workers w where w.id = $2 and not w.reaped and (w.lease_until - t.now) * 2 > $3::bigint)
     on conflict (id) do update
        set lease_until = excluded.lease_until, reaped = false
-     where $4::bigint is null or w.generation = $4
+     where coalesce((select generation from asked), w.generation) = w.generation
     returning generation
   ),
   dropped as (
     delete from @.offers o
-     where $9::boolean
+     where (select told from asked)
        and o.worker = $2
        and not exists (select from offer g where g.workflow = o.workflow and g.version = o.version)
   ),
   kept as (
     insert into @.offers (workflow, version, worker)
-    select distinct workflow, version, $2 from offer where $9::boolean
+    select distinct workflow, version, $2 from offer where (select told from asked)
     on conflict do nothing
   ),
   taken as (
@@ -76,7 +77,7 @@ export const claimRuns: string = /* sql */ `
            claims = r.claims + 1
       from best b, lease l
      where r.id = b.id
-       and l.generation = coalesce($4::bigint, l.generation)
+       and l.generation = coalesce((select generation from asked), l.generation)
     returning ${runJson("r", "true")} as row
   ),
   outlook as materialized (
@@ -146,7 +147,7 @@ export const runsHeld: string = /* sql */ `select ${runJson("r", "true")} as row
 /** $2 worker, $3 lease, $4 generation it knows of. */
 export const beat: string = /* sql */ `
   with t as materialized (select ${clock} as now),
-  before as materialized (select from @.workers where id = $2),
+  before as materialized (select reaped from @.workers where id = $2),
   renewed as (
     insert into @.workers as w (id, lease_until, generation)
     select $2::text, t.now + $3::bigint, coalesce($4::bigint + 1, 0) from t
@@ -154,7 +155,7 @@ export const beat: string = /* sql */ `
        set lease_until = excluded.lease_until, reaped = false
     returning generation
   )
-  select t.now, n.generation, exists (select from before) as known,
+  select t.now, n.generation, (select reaped from before) as reaped,
          (select json_agg(json_build_array(r.id, r.inbox_seq) order by r.id)::text
             from @.runs r where r.worker = $2 and r.inbox_seq > r.inbox_done) as news
     from t, renewed n`;

@@ -44,6 +44,7 @@ test("what another process brings wakes the one that listens, whichever way it c
     const before = calls;
     await work();
     await until(() => calls > before);
+    expect(calls).toBeGreaterThan(before);
   };
   const run = bench.newRun();
   await wakes(() => other.create([run]));
@@ -52,6 +53,7 @@ test("what another process brings wakes the one that listens, whichever way it c
   const { inbox } = (await other.list({ ids: [run.id] })).runs[0]!;
   const part = bench.part(row!, [started, suspended], { inbox, release: { dueAt: Date.now() + 60_000 } });
   await wakes(() => other.commit([part]));
+  expect((await other.list({ ids: [run.id] })).runs[0]?.state.status).toBe("suspended");
   stop();
   await store.close();
   await other.close();
@@ -131,6 +133,7 @@ test("after its connection was cut a store listens again, and has its worker loo
   await other.create([run]);
   await until(() => calls > before);
   await until(async () => (await claimedIds(store, "worker-a")).includes(run.id));
+  expect((await store.list({ ids: [run.id] })).runs[0]?.worker).toBe("worker-a");
   await store.close();
   await other.close();
 });
@@ -139,9 +142,10 @@ test("a store that is closed while it begins to listen leaves no connection behi
   const { store, other, schema } = await two();
   store.onWake(() => {});
   await store.close();
-  await until(async () => {
-    const rows = await sql(url, `select pid from pg_stat_activity where application_name = '${schema}'`);
-    return rows.length === 0;
-  });
+  const connections = (): Promise<unknown[]> =>
+    sql(url, `select pid from pg_stat_activity where application_name = '${schema}'`);
+  // The server takes a moment to see that a client has gone.
+  await until(async () => (await connections()).length === 0);
+  expect(await connections()).toEqual([]);
   await other.close();
 });
