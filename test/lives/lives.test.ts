@@ -1,0 +1,95 @@
+/**
+ * The promise of the whole life of a run, over random programs, random people and random crashes: nothing that the
+ * design calls an invariant is ever broken, and every run comes to an end when its questions are answered.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Store } from "../../src/index.ts";
+import type { Seams } from "../../src/engine/stemma.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { turnClock } from "../recall/life.ts";
+import type { Plan } from "./plan.ts";
+import { plans } from "./plan.ts";
+import type { Program } from "./program.ts";
+import { programs } from "./program.ts";
+import type { Lived } from "./world.ts";
+import { live } from "./world.ts";
+
+/** Programs that share a store, as many runs do. */
+const together = 40;
+let names = 0;
+
+type Wrong = { seams?: Partial<Seams>; store?: (store: Store) => Store };
+
+function theatre(wrong: Wrong): { live(program: Program, plan: Plan): Promise<Lived>; close(): Promise<void> } {
+  const clock = turnClock();
+  const store = sqlite({ path: ":memory:", now: () => clock.now() });
+  const seen = wrong.store?.(store) ?? store;
+  return {
+    live: (program, plan) =>
+      live({
+        store: seen,
+        clock,
+        name: `life-${(names += 1)}`,
+        program,
+        plan,
+        ...(wrong.seams && { seams: wrong.seams }),
+      }),
+    async close() {
+      clock.stop();
+      await store.close();
+    },
+  };
+}
+
+type Tally = { runs: number; events: number; crashes: number; lives: number; ends: Record<string, number> };
+
+async function check(count: number, wrong: Wrong = {}): Promise<Tally> {
+  let stage = theatre(wrong);
+  let lived = 0;
+  const tally: Tally = { runs: 0, events: 0, crashes: 0, lives: 0, ends: {} };
+  const property = fc.asyncProperty(programs, plans, async (program, plan) => {
+    if (lived++ % together === together - 1) {
+      await stage.close();
+      stage = theatre(wrong);
+    }
+    const life = await stage.live(program, plan);
+    tally.crashes += life.crashes;
+    tally.lives += life.lives;
+    for (const { row, events } of life.seen) {
+      tally.runs += 1;
+      tally.events += events.length;
+      tally.ends[row.state.status] = (tally.ends[row.state.status] ?? 0) + 1;
+    }
+    expect(life.wrong).toEqual([]);
+  });
+  const planted = Object.keys(wrong).length > 0;
+  const seed = process.env["STEMMA_LIVES_SEED"];
+  try {
+    await fc.assert(property, {
+      numRuns: count,
+      endOnFailure: planted,
+      ...(seed === undefined ? {} : { seed: Number(seed) }),
+    });
+  } finally {
+    await stage.close();
+  }
+  return tally;
+}
+
+const programsMade = Number(process.env["STEMMA_LIVES_RUNS"] ?? 2000);
+
+describe("the whole life of a run", () => {
+  it(
+    "keeps every invariant, whatever the program, whoever interferes and wherever it crashes",
+    { timeout: 600_000 },
+    async () => {
+      const { runs, events, crashes, lives, ends } = await check(programsMade);
+      console.log(
+        `lives: ${programsMade} programs, ${runs} runs, ${events} events, ${lives} processes, ${crashes} crashes; ${JSON.stringify(ends)}`,
+      );
+      expect(crashes).toBeGreaterThan(programsMade / 4);
+      expect(Object.keys(ends).toSorted()).toEqual(["cancelled", "failed", "succeeded", "timed_out"]);
+    },
+  );
+});
