@@ -34,7 +34,7 @@ import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent, Recorded } from "./recall.ts";
-import { onlyWaits, suspension } from "./rest.ts";
+import { restful, suspension } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -133,7 +133,7 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#end !== undefined;
+    return this.#end !== undefined && this.#phase !== "recall";
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
@@ -377,9 +377,7 @@ export class Activation {
     if (this.#end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);
-    if (this.#end === undefined) {
-      this.#parts.undertakings.release();
-    }
+    if (this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 
@@ -417,16 +415,21 @@ export class Activation {
       if (this.#parts.steps.running === 0 && this.#parts.journal.idle) this.cut();
       return;
     }
-    if (this.#end !== undefined) return this.#ending(this.#end);
+    const { paused } = this.#parts.undertakings;
+    // A body that has come to its end while the run is paused comes there again when it goes on.
+    if (this.#end !== undefined && (!paused || "stopped" in this.#end)) return this.#ending(this.#end);
     this.#parts.checkpoints.record();
-    if (this.#parts.steps.running > 0 || !this.#parts.journal.idle || this.#parts.inbox.busy) return;
-    if (this.#parts.undertakings.paused) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
-    const waits = onlyWaits(this.#parts.asks.open());
-    if (waits !== undefined) this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend(waits));
+    const waits = restful(this.#parts);
+    if (paused && waits !== undefined) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
+    if (waits === undefined) return;
+    this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend());
   }
 
-  #suspend(waits: readonly Ask[]): void {
+  #suspend(): void {
     this.#quietTimer = undefined;
+    // Since the run fell quiet, an attempt may have come due, or an answer may be on its way to the record.
+    const waits = restful(this.#parts);
+    if (waits === undefined) return this.#wake();
     const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
@@ -453,7 +456,8 @@ export class Activation {
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
     const message = endMessage(this.run, this.#parts.journal.state, told);
     this.#parts.journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
-    this.#giveBack({ dueAt: null, force: true }, "terminal");
+    // Not by force: what was sent before the end is taken in first, and whoever sent it learns what became of it.
+    this.#giveBack({ dueAt: null }, "terminal");
   }
 
   /** Children that were told to end may take their time; then the run does not hold a process. */

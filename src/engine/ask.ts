@@ -29,8 +29,10 @@ export type Ask = {
   withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
-  /** It was decided that it may be entered again. */
+  /** It was decided what is to become of it. */
   cleared?: boolean;
+  /** It waits until the run goes live or on. */
+  held?: boolean;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */
@@ -117,10 +119,12 @@ export class Asks {
     return ask;
   }
 
-  /** The open step with this key that is in doubt. */
+  /** The open step with this key that is in doubt: also one that is held, so that a paused run hears of a decision. */
   inDoubt(key: string): Ask | undefined {
     const ask = this.#open.get(key);
-    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+    if (ask === undefined || ask.withdrawn !== undefined) return undefined;
+    const held = ask.held === true && ask.recorded?.doubtful === true && ask.cleared !== true;
+    return held || ask.doubtful === true ? ask : undefined;
   }
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
@@ -148,6 +152,12 @@ export class Asks {
   waiting(key: string): Ask | undefined {
     const ask = this.#open.get(key);
     return ask?.stage === "begun" && ask.withdrawn === undefined ? ask : undefined;
+  }
+
+  /** The call with this key whose run has not ended, wanted or not. */
+  called(key: string): Ask | undefined {
+    const ask = this.#open.get(key);
+    return ask?.work.kind === "call" && (ask.stage === "asked" || ask.stage === "begun") ? ask : undefined;
   }
 
   /** Every ask of this activation whose outcome has not reached the body. */

@@ -132,7 +132,7 @@ export class Inbox {
       ...(output === undefined ? {} : { output }),
       ...(error === undefined ? {} : { error }),
     };
-    const ask = asks.waiting(key);
+    const ask = asks.called(key);
     // A run that ends without its body has nobody who asked; the end of its child is on record all the same.
     if (ask === undefined) journal.append({ type: "child.ended", data, causes: [opened] });
     else journal.recordOutcome(ask, { type: "child.ended", data }, { known: known(output, texts) });

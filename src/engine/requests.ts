@@ -158,7 +158,7 @@ export class Requests {
     const appender = new Appender(row, state.createdAt, () => this.#clock.now());
     appender.append({ type: "cancel.requested", data: request, causes: [state.seq] });
     appender.append({ type: "run.cancelled", data: request, causes: [state.seq + 1] });
-    const { commit } = appender.take({ dueAt: null, force: true });
+    const { commit } = appender.take({ dueAt: null });
     const [result] = await this.#store.commit([commit]);
     return result?.ok === true;
   }

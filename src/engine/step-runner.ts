@@ -323,9 +323,8 @@ export class StepRunner {
 
   /** It was decided that a step in doubt may be entered again. */
   tryAgain(ask: Ask): void {
-    ask.cleared = true;
-    ask.doubtful = false;
-    this.begin(ask);
+    // One that is held begins with the others that are.
+    if (ask.held !== true) this.begin(ask);
   }
 
   /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */

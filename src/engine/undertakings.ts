@@ -51,11 +51,9 @@ export class Undertakings {
 
   /** Begins an ask, or holds it until it may begin. */
   begin(ask: Ask): void {
-    if (ask.withdrawn !== undefined) return;
-    if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) {
-      this.#held.push(ask);
-      return;
-    }
+    // While it was held, a decision may have settled it.
+    if (ask.withdrawn !== undefined || ask.stage === "recorded") return;
+    if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);
@@ -65,6 +63,7 @@ export class Undertakings {
 
   /** A step that was begun and may not go on now. */
   hold(ask: Ask): void {
+    ask.held = true;
     this.#held.push(ask);
   }
 
@@ -72,7 +71,10 @@ export class Undertakings {
   release(): void {
     const held = this.#held;
     this.#held = [];
-    for (const ask of held) this.begin(ask);
+    for (const ask of held) {
+      delete ask.held;
+      this.begin(ask);
+    }
   }
 
   #call(ask: Ask, call: CallAsk): void {

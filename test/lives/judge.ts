@@ -148,7 +148,8 @@ function noticed({ run, key, kind }: Message, events: readonly Event[], { warned
   if (kind === "answer" || kind === "signal") return named.length === 1;
   if (kind === "cancel") return named.length === 1 || events.some(({ type }) => type === "cancel.requested");
   // A pause of a paused run, and a decision that was made already, change nothing.
-  if (kind === "decide") return events.some(({ type }) => type === "step.decided");
+  if (kind === "decide")
+    return warned.has(`${run} step ${key.split(" ")[1]}`) || events.some(({ type }) => type === "step.decided");
   return true;
 }
 

@@ -58,7 +58,10 @@ export const plans: fc.Arbitrary<Plan> = fc.record(
     crashes: fc.array(fc.record({ commit: fc.nat(6), applied: fc.boolean() }), { maxLength: 3 }),
     beside: fc.nat(3).map((n) => n === 0),
     pageEvents: fc.constantFrom(2, 1000),
-    timeout: fc.integer({ min: 20, max: 120 }),
+    timeout: fc.oneof(
+      { weight: 3, arbitrary: fc.constant(60_000) },
+      { weight: 1, arbitrary: fc.integer({ min: 20, max: 900 }) },
+    ),
   },
   { requiredKeys: ["acts", "crashes", "beside", "pageEvents"] },
 );

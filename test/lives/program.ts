@@ -100,7 +100,7 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
       {
         weight: 3,
         arbitrary: fc.record(
-          { do: fc.constant("call" as const), parts: tie("program"), timeout: expires },
+          { do: fc.constant("call" as const), parts: tie("program"), timeout: fc.oneof(expires, fc.constant(60_000)) },
           { requiredKeys: ["do", "parts"] },
         ),
       },

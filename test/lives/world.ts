@@ -180,7 +180,7 @@ class Life {
     const before = this.#observed.get(at);
     if (before !== undefined && before !== what) this.#wrong.push(`at ${at}: first "${before}", then "${what}"`);
     this.#observed.set(at, what);
-    for (const [id] of what.matchAll(/run_[0-9A-Z]{26}/gu))
+    for (const [id] of what.matchAll(/run_[0-9a-z]{26}/gu))
       if (!this.#recorder.isOf(id, run) && !this.#recorder.isOf(run, id))
         this.#wrong.push(`${at} was given what belongs to ${id}`);
   }
@@ -189,7 +189,8 @@ class Life {
     debug() {},
     info() {},
     warn: (_message, data) => {
-      const { run, kind, key } = data ?? {};
+      const { run, kind, key, step } = data ?? {};
+      if (typeof step === "string") this.#warned.add(`${String(run)} step ${step}`);
       if (typeof kind === "string") this.#warned.add(`${String(run)} ${kind} ${String(key)}`);
     },
     error: (message, data) => {
