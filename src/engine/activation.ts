@@ -450,7 +450,9 @@ export class Activation {
       this.#parts.undertakings.withdrawAll(end.ok ? "not awaited" : "run ended");
       this.#parts.children.cancelAll("it ends");
     }
-    if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
+    const { steps, inbox, journal } = this.#parts;
+    // What a step came to at the last moment has to be known before it can be made up for.
+    if (steps.running > 0 || inbox.busy || journal.releasing || !(end.ok || journal.idle)) return;
     if (this.#parts.children.open > 0) return this.#awaitChildren();
     if (!end.ok && this.#parts.compensation.next(this.#parts.journal.head)) return;
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);

@@ -120,8 +120,8 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     begin: (ask) => undertakings.begin(ask),
     rearm: (ask, until) => rearmWait(ask, until, waits),
   });
-  const signals = new Signals(loaded.signals, journal, (ask, value, from) =>
-    inbox.wait(answers.accept(ask, value, from)),
+  const signals = new Signals(loaded.signals, journal, (ask, value, from, late) =>
+    inbox.wait(answers.accept(ask, value, from, late)),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
     asks,

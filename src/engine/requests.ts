@@ -61,9 +61,21 @@ export class Requests {
     if (answer.error === undefined && answer.again === undefined && opened.data.schema !== undefined) {
       checkAnswer(opened.data.schema, answer.text === undefined ? undefined : decode(answer.text), row.id, wait);
     }
-    const key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
-    await this.#send(row.id, key, "answer", withBy<AnswerMessage>(answer, by === undefined ? {} : { by }));
-    return this.#taken(row, wait, key);
+    const message = withBy<AnswerMessage>(answer, by === undefined ? {} : { by });
+    let key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
+    while ((await this.#send(row.id, key, "answer", message)).reason === "repeated") {
+      // The answer before this one was refused, so the wait is open for another.
+      const refused = idempotencyKey === undefined ? await this.#refusal(row.id, opened.seq, key) : undefined;
+      if (refused === undefined) break;
+      key = `answer ${wait} ${refused}`;
+    }
+    return this.#taken(row, wait, key, opened.seq);
+  }
+
+  /** Seq of the event that refused a message. */
+  async #refusal(run: RunId, after: Seq, message: string): Promise<Seq | undefined> {
+    const { events } = await readHistory(this.#store, run, after);
+    return events.find(({ type, data }) => type === "wait.refused" && data.message === message)?.seq;
   }
 
   /** Gives the answer that is on record already. Throws wait.not_open where there is none. */
@@ -87,8 +99,8 @@ export class Requests {
   }
 
   /** Waits for a worker to make the answer an event. One that was refused is an error for whoever gave it. */
-  async #taken(row: RunRow, wait: string, message: string): Promise<Answered> {
-    let after = row.state.seq;
+  async #taken(row: RunRow, wait: string, message: string, opened: Seq): Promise<Answered> {
+    let after = opened;
     const until = this.#clock.monotonic() + takenInMs;
     for (;;) {
       const page = await this.#store.history(row.id, { after, limit: limits.pageEventsMax });

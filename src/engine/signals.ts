@@ -10,8 +10,8 @@ import type { Encoded } from "./value.ts";
 
 export type Kept = { seq: Seq; name: string; value: Encoded };
 
-/** Takes an answer to a wait: records it, or refuses it. Gives false where it was refused. */
-export type Accept = (ask: Ask, value: Encoded, from: { signal: Seq }) => void;
+/** Takes an answer to a wait: records it, or refuses it; or says that it came too late. */
+export type Accept = (ask: Ask, value: Encoded, from: { signal: Seq }, late: () => void) => void;
 
 export class Signals {
   readonly #journal: Journal;
@@ -44,8 +44,13 @@ export class Signals {
     const at = this.#kept.findIndex(({ name }) => name === (wait.signal ?? wait.name));
     const [signal] = at === -1 ? [] : this.#kept.splice(at, 1);
     if (signal === undefined) return false;
-    this.#accept(ask, signal.value, { signal: signal.seq });
+    this.#accept(ask, signal.value, { signal: signal.seq }, () => this.#keepOn(signal));
     return true;
+  }
+
+  /** One that was not taken after all is kept in its place. */
+  #keepOn(signal: Kept): void {
+    this.#kept = [...this.#kept, signal].toSorted((a, b) => a.seq - b.seq);
   }
 }
 

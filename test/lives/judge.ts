@@ -127,7 +127,7 @@ export async function judgeEnd(seen: readonly Seen[], stemma: Stemma, told: Told
     const handle = await (await stemma.get(row.id)).status();
     const of = [handle, row.state.status, reduceAll(events).status, reduceAll(feed.get(row.id) ?? events).status];
     if (new Set(of).size > 1) wrong.push(`${row.id} has several statuses: ${of.join(", ")}`);
-    wrong.push(...(await outcome(stemma, row)));
+    wrong.push(...(await outcome(stemma, row)), ...madeUp(row.id, events));
     if (row.inboxDone < row.inbox && !told.warned.has(row.id))
       wrong.push(
         `${row.id} (${row.state.status}): of ${row.inbox} messages only ${row.inboxDone} were looked at, in silence`,
@@ -151,6 +151,23 @@ function noticed({ run, key, kind }: Message, events: readonly Event[], { warned
   if (kind === "decide")
     return warned.has(`${run} step ${key.split(" ")[1]}`) || events.some(({ type }) => type === "step.decided");
   return true;
+}
+
+/** A run that did not succeed has made up for every success that can be, the latest first; one that did, for none. */
+function madeUp(run: string, events: readonly Event[]): string[] {
+  let successes: string[] = [];
+  const made: string[] = [];
+  for (const { type, data } of events) {
+    if (type === "checkpoint") successes = [];
+    if (!("key" in data) || !type.startsWith("step.")) continue;
+    if (data.key.startsWith("compensate/")) {
+      if (/succeeded|failed$/u.test(type) && type !== "step.attempt_failed") made.push(data.key.slice(11));
+    } else if (type === "step.succeeded" && data.compensate === true) successes.push(data.key);
+  }
+  const due = events.at(-1)?.type === "run.succeeded" ? [] : successes.toReversed();
+  return isDeepStrictEqual(due, made)
+    ? []
+    : [`${run} had to make up for ${due.join(", ")}, and did for ${made.join(", ")}`];
 }
 
 /** What `result()` says has to be how the run ended. */

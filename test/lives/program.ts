@@ -3,12 +3,13 @@
  * that a program can be printed and shrunk. It is the input of the run, so one workflow plays them all, and a child
  * plays the part of its parent's program that it was called with.
  */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import fc from "fast-check";
 import { notDone } from "../../src/index.ts";
 import type { Context, Workflow } from "../../src/index.ts";
 
 export type Part =
-  | { do: "step"; name: string; input?: number; turns: number; fails: number; attempts: number; undone: boolean }
+  | ({ do: "step"; name: string; input?: number; turns: number; fails: number; attempts: number } & Ways)
   | { do: "once"; name: string; turns: number; how: "returns" | "throws" | "not done"; finds: Finds }
   | { do: "sequence"; parts: Part[] }
   | { do: "branches"; how: "all" | "race"; parts: Part[] }
@@ -17,11 +18,14 @@ export type Part =
   | { do: "scope"; name: string; part: Part }
   | { do: "caught"; part: Part }
   | { do: "sleep"; ms: number }
-  | { do: "wait"; name: string; expires?: number; default: boolean }
-  | { do: "signal"; name: string; expires?: number; default: boolean }
+  | { do: "detach"; part: Part }
+  | { do: "wait" | "signal"; name: string; expires?: number; default: boolean; looks: "not" | "at once" | "slowly" }
   | { do: "call"; parts: Part[]; timeout?: number }
   | { do: "checkpoint" }
   | { do: "throw" };
+
+/** How a step makes up for itself, whether it has a limit of time, and whether it stops when it is told to. */
+type Ways = { undo: "no" | "yes" | "fails"; limit: boolean; obeys: boolean };
 
 /** What the `reconcile` of a step finds out; "nothing" is that it has none. */
 type Finds = "nothing" | "cannot tell" | "run" | "record" | "fail";
@@ -38,15 +42,17 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
   const step = fc
     .record({
       name,
-      turns,
+      turns: fc.oneof({ weight: 5, arbitrary: turns }, { weight: 1, arbitrary: fc.integer({ min: 20, max: 40 }) }),
       fails: fc.nat(12),
       attempts: fc.integer({ min: 1, max: 3 }),
-      undone: fc.nat(2),
+      undo: fc.constantFrom("no" as const, "yes" as const, "yes" as const, "fails" as const),
+      limit: few,
+      obeys: fc.boolean(),
       input: turns,
     })
-    .map(({ name: is, turns: takes, fails, attempts, undone, input }): Part => {
-      const some = { name: is, turns: takes, fails: Math.max(0, fails - 9), attempts, undone: undone === 0 };
-      return input > 2 ? { do: "step", ...some } : { do: "step", ...some, input };
+    .map(({ input, fails, ...rest }): Part => {
+      const some = { do: "step" as const, ...rest, fails: Math.max(0, fails - 9) };
+      return input > 2 ? some : { ...some, input };
     });
   const once = fc.record({
     do: fc.constant("once" as const),
@@ -56,8 +62,14 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
     finds: fc.constantFrom<Finds>("nothing", "nothing", "cannot tell", "run", "record", "fail"),
   });
   const question = fc.record(
-    { do: fc.constantFrom("wait" as const, "wait" as const, "signal" as const), name, expires, default: fc.boolean() },
-    { requiredKeys: ["do", "name", "default"] },
+    {
+      do: fc.constantFrom("wait" as const, "wait" as const, "signal" as const),
+      name,
+      expires,
+      default: fc.boolean(),
+      looks: fc.constantFrom("not" as const, "not" as const, "at once" as const, "slowly" as const),
+    },
+    { requiredKeys: ["do", "name", "default", "looks"] },
   );
   const parts = fc.array(tie("part"), { minLength: 1, maxLength: 3 });
   return {
@@ -96,6 +108,7 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
       },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("scope" as const), name, part: tie("part") }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("caught" as const), part: tie("part") }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("detach" as const), part: tie("part") }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("sleep" as const), ms: fc.nat(60) }) },
       {
         weight: 3,
@@ -114,7 +127,7 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
 
 export const programs: fc.Arbitrary<Program> = anyProgram;
 
-export type Tools = { idempotencyKey: string; attempt: number };
+export type Tools = { idempotencyKey: string; attempt: number; abort: AbortSignal };
 
 /** What bodies and steps do to the world outside of their runs. */
 export type World = {
@@ -180,6 +193,9 @@ async function play(ctx: Context<State>, part: Part, world: World, place: string
         world.note(ctx.runId, place, `caught ${(error as Error).message}`);
         return "caught";
       }
+    case "detach":
+      play(ctx, part.part, world, `${place}.0`).catch(() => {});
+      return undefined;
     case "throw":
       throw new Error(`thrown at ${place}`);
     default:
@@ -215,10 +231,11 @@ async function ask(ctx: Context<State>, part: Part, world: World): Promise<unkno
       return ctx.sleep("nap", part.ms);
     case "wait":
     case "signal": {
-      const { name: asked, expires: ms } = part;
+      const { name: asked, expires: ms, looks } = part;
       const options = {
         ...(ms === undefined ? {} : { expires: ms }),
         ...(part.default ? { default: "by default" } : {}),
+        ...(looks === "not" ? {} : { schema: lookAt(looks === "slowly" ? 3 : 0) }),
       };
       return part.do === "wait" ? ctx.wait(asked, options) : ctx.signal(asked, options);
     }
@@ -229,25 +246,46 @@ async function ask(ctx: Context<State>, part: Part, world: World): Promise<unkno
   }
 }
 
+/** A schema that refuses what is bad, and takes some turns for it. */
+function lookAt(turnsOfIt: number): StandardSchemaV1<unknown, unknown> {
+  const check = (value: unknown): StandardSchemaV1.Result<unknown> =>
+    String(value).includes("bad") ? { issues: [{ message: "this is bad" }] } : { value };
+  const later = async (value: unknown): Promise<StandardSchemaV1.Result<unknown>> => {
+    await turnsLater(turnsOfIt);
+    return check(value);
+  };
+  return { "~standard": { version: 1, vendor: "lives", validate: turnsOfIt === 0 ? check : later } };
+}
+
+async function turnsLater(count: number, abort?: AbortSignal): Promise<void> {
+  for (let i = 0; i < count; i += 1) {
+    await turn();
+    abort?.throwIfAborted();
+  }
+}
+
 async function work(
   run: string,
-  part: { name: string; turns: number },
+  part: { name: string; turns: number; obeys?: boolean },
   tools: Tools,
   world: World,
   isOnce: boolean,
 ): Promise<void> {
   await world.enter(run, part.name, tools, isOnce);
-  for (let i = 0; i < part.turns; i += 1) await turn();
+  await turnsLater(part.turns, part.obeys === true ? tools.abort : undefined);
 }
 
 function step(ctx: Context<State>, part: Part & { do: "step" }, world: World): Promise<unknown> {
   const run = ctx.runId;
+  const compensate = async (_output: unknown, tools: Tools): Promise<void> => {
+    await work(run, part, tools, world, false);
+    if (part.undo === "fails") throw new Error(world.fresh(run, "not undone"));
+  };
   const options = {
     ...(part.input === undefined ? {} : { input: part.input }),
     ...(part.attempts === 1 ? {} : { retry: { attempts: part.attempts, delay: 8 } }),
-    ...(part.undone
-      ? { compensate: (_output: unknown, tools: Tools) => work(run, { ...part, name: "undo" }, tools, world, false) }
-      : {}),
+    ...(part.limit ? { timeout: 10 } : {}),
+    ...(part.undo === "no" ? {} : { compensate }),
   };
   return ctx.step(part.name, options, async (_input, tools) => {
     await work(run, part, tools, world, false);

@@ -113,7 +113,8 @@ export function strayCauses(events: readonly Event[]): string[] {
           `${type} ${data.key} at seq ${seq} is caused by ${causes.join(", ")}, not by ${begun ?? "its wait"}`,
         );
     }
-    if (type === "wait.opened" || type === "wait.refused" || type === "child.started") opened.set(data.key, seq);
+    const first = type === "wait.refused" && begun === undefined;
+    if (type === "wait.opened" || type === "child.started" || first) opened.set(data.key, seq);
   }
   return found;
 }

@@ -38,7 +38,7 @@ type Process = { stemma: Stemma; faulty: Store & Faults<Store>; dead: boolean; s
 const leaseMs = 300;
 const never = new Promise<never>(() => undefined);
 /** What may be said to somebody who asks too early or too late. */
-const refusals = new Set(["wait.not_open", "run.ended", "step.not_in_doubt"]);
+const refusals = new Set(["wait.not_open", "wait.invalid_answer", "run.ended", "step.not_in_doubt", "store.busy"]);
 
 /** Lives a case to its end, and gives everything that must not be. */
 export async function live(options: Case): Promise<Lived> {
@@ -129,7 +129,11 @@ class Life {
       },
     };
     const crash = plan.crashes[this.#processes.length];
-    if (crash !== undefined) faulty.crash(crash.applied ? "commit.after" : "commit.before", crash.commit + 1);
+    if (crash !== undefined) {
+      const point = `${crash.at}.${crash.applied ? "after" : "before"}` as const;
+      if (crash.fails) faulty.fail(point, "store.busy", crash.n + 1);
+      else faulty.crash(point, crash.n + 1);
+    }
     const workflows = [this.#workflow(name, process), this.#workflow(`${name}-child`, process)];
     process.stemma = new Stemma(
       { store: faulty, workflows, log: this.#log, lease: leaseMs, abortGrace: 10, clock },
@@ -233,7 +237,7 @@ class Life {
       const wait = waits[act.pick % Math.max(waits.length, 1)];
       if (wait === undefined) return;
       const { run, key } = wait;
-      const told = `${run} told ${(this.#fresh += 1)}`;
+      const told = `${run} told ${act.bad ? "bad " : ""}${(this.#fresh += 1)}`;
       if (act.do === "answer") return this.#soon(stemma.resume(run, key, told));
       if (act.do === "fail") return this.#soon(stemma.fail(run, key, new Error(told)));
       // What was said before is not what is said now, so each has a key of its own.
@@ -243,7 +247,9 @@ class Life {
     const run = seen[act.pick % seen.length]?.row.id ?? "";
     if (act.do === "signal") {
       const idempotencyKey = `key ${act.key}`;
-      return this.#soon(stemma.signal(run, act.name, `${run} told ${act.key}`, { idempotencyKey }));
+      return this.#soon(
+        stemma.signal(run, act.name, `${run} told ${act.bad ? "bad " : ""}${act.key}`, { idempotencyKey }),
+      );
     }
     return this.#soon(stemma[act.do](run, { by: "somebody" }));
   }
