@@ -147,13 +147,22 @@ export class Inbox {
     return answers.take(ask, answer, message.key, () => this.#unanswered(message));
   }
 
-  #signalled({ key }: Received, { name, text, by }: SignalMessage): Promise<void> | void {
+  #signalled(received: Received, message: SignalMessage): Promise<void> | void {
     const { asks, answers, signals } = this.#with;
+    const { name, text, by } = message;
+    const { key } = received;
     const value = toValue(text === undefined ? undefined : parse(text), `signal ${name}`);
     const ask = waitingFor(asks, name);
     if (ask === undefined) return signals.keep(name, value, by, key);
     const source = { message: key, ...(by === undefined ? {} : { by }) };
-    return answers.accept(ask, value, source, () => signals.keep(name, value, by, key));
+    // Somebody else may wait for it by then.
+    return answers.accept(ask, value, source, () => this.wait(this.#signalled(received, message)));
+  }
+
+  /** A kept signal was not taken after all: somebody else may wait for it by now. */
+  offer(name: string): void {
+    const ask = waitingFor(this.#with.asks, name);
+    if (ask?.work.kind === "wait") this.#with.signals.answer(ask, ask.work.ask);
   }
 
   #cancelled({ key }: Received, { by, reason }: CancelMessage): undefined {

@@ -121,7 +121,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     rearm: (ask, until) => rearmWait(ask, until, waits),
   });
   const signals = new Signals(loaded.signals, journal, (ask, value, from, late) =>
-    inbox.wait(answers.accept(ask, value, from, late)),
+    inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
     asks,

@@ -5,6 +5,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Store } from "../../src/index.ts";
+import type { Commit, FeedPage } from "../../src/store/store.ts";
+import { around } from "../../src/testing/around.ts";
+import { delivery } from "../../src/engine/delivery.ts";
 import type { Seams } from "../../src/engine/stemma.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import { turnClock } from "../recall/life.ts";
@@ -92,4 +95,71 @@ describe("the whole life of a run", () => {
       expect(Object.keys(ends).toSorted()).toEqual(["cancelled", "failed", "succeeded", "timed_out"]);
     },
   );
+
+  describe("and this test would notice", () => {
+    const noticed = async (wrong: Wrong): Promise<void> =>
+      expect(check(programsMade, wrong)).rejects.toThrow(/Property failed/u);
+
+    it("a store that lets a stale worker append", async () => {
+      await noticed({
+        store: (store) =>
+          changed(store, async (parts) => {
+            const { runs } = await store.list({ ids: parts.map(({ run }) => run) });
+            const epochs = new Map(runs.map(({ id, epoch }) => [id, epoch]));
+            return parts.map((part) => ({ ...part, epoch: epochs.get(part.run) ?? part.epoch }));
+          }),
+      });
+    });
+
+    it("a store that lets a run rest although a message waits", async () => {
+      await noticed({
+        store: (store) =>
+          changed(store, async (parts) =>
+            parts.map((part) =>
+              part.release === undefined ? part : { ...part, release: { ...part.release, force: true } },
+            ),
+          ),
+      });
+    });
+
+    it("an engine that says a message is taken in before it is", async () => {
+      await noticed({
+        store: (store) =>
+          changed(store, async (parts) => {
+            const { runs } = await store.list({ ids: parts.map(({ run }) => run) });
+            const numbers = new Map(runs.map(({ id, inbox }) => [id, inbox]));
+            return parts.map((part) => ({ ...part, inbox: numbers.get(part.run) ?? part.inbox }));
+          }),
+      });
+    });
+
+    it("an engine that tells a body of outcomes before they are on stable storage", async () => {
+      await noticed({ seams: { delivery: { ...delivery, afterFlush: false } } });
+    });
+
+    it("a feed that leaves an event out", async () => {
+      await noticed({
+        store: (store) =>
+          around(
+            store,
+            async ({ method, make }) => {
+              const answer = await make();
+              if (method !== "feed") return answer;
+              const page = answer as FeedPage;
+              return { ...page, events: page.events.filter(({ event }) => event.type !== "scope.closed") };
+            },
+            {},
+          ),
+      });
+    });
+  });
 });
+
+/** The store, with other parts in the place of those that are committed. */
+function changed(store: Store, change: (parts: readonly Commit[]) => Promise<readonly Commit[]>): Store {
+  return around(
+    store,
+    async ({ method, args, make }) => make(method === "commit" ? [await change(args[0] as Commit[])] : args),
+    {},
+  );
+}
