@@ -173,7 +173,7 @@ export class Activation {
     const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
     this.#parts.undertakings.paused = paused;
     this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
-    if (!paused) this.#parts.undertakings.release();
+    if (!paused && this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 

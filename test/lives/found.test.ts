@@ -1,4 +1,5 @@
 /** What random lives have found, each as a small life of its own, so that it stays found. */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../../src/index.ts";
@@ -109,10 +110,16 @@ describe("a message", () => {
   it("whose wait was over before its schema had looked at it is kept if it is a signal, and said if it is an answer", async () => {
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let looks = 0;
-    const schema = z.string().refine(async () => {
-      await gates[looks++]?.promise;
-      return true;
-    });
+    const schema: StandardSchemaV1<unknown, unknown> = {
+      "~standard": {
+        version: 1,
+        vendor: "slow",
+        async validate(value) {
+          await gates[looks++]?.promise;
+          return { value };
+        },
+      },
+    };
     const definition = body(async (ctx) => {
       const first = await ctx.signal("a", { schema, expires: 300, default: "nobody" });
       const second = await ctx.signal("a");
@@ -245,6 +252,32 @@ describe("a paused run", () => {
 });
 
 describe("what has to be made up for", () => {
+  it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
+    await using store = sqlite(":memory:");
+    const entered: string[] = [];
+    const definition = body(async (ctx) => {
+      const after = ctx.wait("w").then(() => ctx.step("after", () => void entered.push("after")));
+      await ctx.step("book", { compensate: () => void entered.push("undo") }, () => "room 7");
+      await ctx.step("next", () => void entered.push("next"));
+      await after;
+    });
+    const begin = lives(store);
+    const first = await begin([definition]);
+    const run = await first.run(definition, undefined, { timeout: 150 });
+    await until(async () => (await outline(run)).includes("wait.opened w"));
+    await first.pause(run.id);
+    await until(async () => (await first.row(run.id)).worker === undefined);
+    await first.stop();
+    const before = entered.length;
+    const client = new Stemma({ store, log: silent });
+    await client.unpause(run.id);
+    await new Promise((resolve) => setTimeout(resolve, 160));
+    const second = await begin([definition]);
+    await until(async () => (await second.row(run.id)).state.status === "timed_out");
+    expect(entered.slice(before)).toEqual(["undo"]);
+    await second.stop();
+  });
+
   it("is, when the time limit of the run passed while nobody worked on it", async () => {
     await using store = sqlite(":memory:");
     const undone: unknown[] = [];
