@@ -255,26 +255,26 @@ describe("what has to be made up for", () => {
   it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
     await using store = sqlite(":memory:");
     const entered: string[] = [];
+    const gate = Promise.withResolvers<void>();
     const definition = body(async (ctx) => {
-      const after = ctx.wait("w").then(() => ctx.step("after", () => void entered.push("after")));
-      await ctx.step("book", { compensate: () => void entered.push("undo") }, () => "room 7");
+      await ctx.step("book", { compensate: () => void entered.push("undo") }, () => gate.promise);
       await ctx.step("next", () => void entered.push("next"));
-      await after;
     });
     const begin = lives(store);
     const first = await begin([definition]);
-    const run = await first.run(definition, undefined, { timeout: 150 });
-    await until(async () => (await outline(run)).includes("wait.opened w"));
+    const run = await first.run(definition, undefined, { timeout: 300 });
+    await until(async () => (await run.status()) === "running");
     await first.pause(run.id);
+    await until(async () => (await run.status()) === "paused");
+    gate.resolve();
     await until(async () => (await first.row(run.id)).worker === undefined);
     await first.stop();
-    const before = entered.length;
     const client = new Stemma({ store, log: silent });
     await client.unpause(run.id);
-    await new Promise((resolve) => setTimeout(resolve, 160));
+    await new Promise((resolve) => setTimeout(resolve, 310));
     const second = await begin([definition]);
     await until(async () => (await second.row(run.id)).state.status === "timed_out");
-    expect(entered.slice(before)).toEqual(["undo"]);
+    expect(entered).toEqual(["undo"]);
     await second.stop();
   });
 
