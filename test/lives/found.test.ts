@@ -13,6 +13,15 @@ function body(run: (ctx: Context) => Promise<unknown>, name = "found"): Workflow
   return workflow({ name }, run) as Workflow<undefined>;
 }
 
+/** A schema that takes everything, in its own time. */
+function slow(look: () => Promise<void>): StandardSchemaV1<unknown, unknown> {
+  const validate = async (value: unknown): Promise<{ value: unknown }> => {
+    await look();
+    return { value };
+  };
+  return { "~standard": { version: 1, vendor: "slow", validate } };
+}
+
 /** Lives on one store, one process behind the other. */
 function lives(store: Store): (workflows: Workflow[]) => Promise<Stemma> {
   return (workflows) => new Stemma({ store, workflows, log: silent, lease: 100 }, { lingerMs: 10 }).start();
@@ -47,35 +56,24 @@ describe("a message", () => {
 
   it("whose schema still looks at it when the process dies is looked at by the next one", async () => {
     await using store = sqlite(":memory:");
-    const [looked, gate, step] = [
-      Promise.withResolvers<void>(),
-      Promise.withResolvers<void>(),
-      Promise.withResolvers<void>(),
-    ];
-    const schema = z.string().refine(async () => {
+    const [looked, step] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
+    let looks = 0;
+    const schema = slow(async () => {
+      if ((looks += 1) > 1) return;
       looked.resolve();
-      await gate.promise;
-      return true;
+      // The process dies while it looks.
+      await new Promise(() => undefined);
     });
-    const definition = body((ctx) =>
-      Promise.all([
-        ctx.wait("w", { schema }),
-        ctx.step("s", async () => {
-          await step.promise;
-          return 1;
-        }),
-      ]),
-    );
+    const definition = body((ctx) => Promise.all([ctx.wait("w", { schema }), ctx.step("s", () => step.promise)]));
     const first = await lives(store)([definition]);
     const run = await first.run(definition, undefined);
     await until(async () => (await outline(run)).includes("wait.opened w"));
     const answered = first.resume(run.id, "w", "yes");
     await looked.promise;
     // What is committed meanwhile must not say that the answer was taken in.
-    step.resolve();
+    step.resolve(1);
     await until(async () => (await outline(run)).includes("step.succeeded s"));
     first.abandon();
-    gate.resolve();
     const second = await lives(store)([definition]);
     expect(await (await second.get(run.id)).result()).toEqual(["yes", 1]);
     await answered;
@@ -110,16 +108,7 @@ describe("a message", () => {
   it("whose wait was over before its schema had looked at it is kept if it is a signal, and said if it is an answer", async () => {
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let looks = 0;
-    const schema: StandardSchemaV1<unknown, unknown> = {
-      "~standard": {
-        version: 1,
-        vendor: "slow",
-        async validate(value) {
-          await gates[looks++]?.promise;
-          return { value };
-        },
-      },
-    };
+    const schema = slow(async () => gates[looks++]?.promise);
     const definition = body(async (ctx) => {
       const first = await ctx.signal("a", { schema, expires: 300, default: "nobody" });
       const second = await ctx.signal("a");
@@ -178,10 +167,12 @@ describe("a run that is quiet", () => {
 describe("a paused run", () => {
   it("whose body comes to its end stays paused, and ends when it goes on", async () => {
     for (const fails of [false, true]) {
-      const gate = Promise.withResolvers<void>();
-      const definition = body(async () => {
+      const [gate, step] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const definition = body(async (ctx) => {
+        const last = ctx.step("last", () => step.promise);
         await gate.promise;
         if (fails) throw new Error("in the end");
+        await Promise.race([last, Promise.resolve()]);
         return "in the end";
       });
       await using theatre = await stage([definition]);
@@ -189,7 +180,10 @@ describe("a paused run", () => {
       await until(async () => (await run.status()) === "running");
       await theatre.stemma.pause(run.id);
       await until(async () => (await run.status()) === "paused");
+      // The body ends while its step is in flight.
       gate.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      step.resolve();
       await until(async () => (await theatre.stemma.row(run.id)).worker === undefined);
       expect(await run.status()).toBe("paused");
       await theatre.stemma.unpause(run.id);
@@ -307,7 +301,17 @@ describe("what has to be made up for", () => {
         return "room 7";
       }),
     );
-    await using theatre = await stage([definition]);
+    await using store = sqlite(":memory:");
+    // Flushes take their time, so the success is not on record at once.
+    const tardy = around(
+      store,
+      async ({ method, make }) => {
+        if (method === "commit") await new Promise((resolve) => setTimeout(resolve, 20));
+        return make();
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store: tardy });
     const run = await theatre.stemma.run(definition, undefined);
     await until(async () => (await run.status()) === "running");
     await theatre.stemma.cancel(run.id);
