@@ -10,7 +10,7 @@ import type { Commit } from "../../src/store/store.ts";
 import { listening, outline, silent, stage, until } from "../stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "found"): Workflow<undefined> {
-  return workflow({ name }, run) as Workflow<undefined>;
+  return workflow({ name }, run);
 }
 
 /** A schema that takes everything, in its own time. */

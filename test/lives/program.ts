@@ -39,7 +39,7 @@ const expires = fc.integer({ min: 1, max: 60 });
 const few = fc.nat(7).map((n) => n === 0);
 
 const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie) => {
-  const step = fc
+  const anyStep = fc
     .record({
       name,
       turns: fc.oneof({ weight: 5, arbitrary: turns }, { weight: 1, arbitrary: fc.integer({ min: 20, max: 40 }) }),
@@ -54,7 +54,7 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
       const some = { do: "step" as const, ...rest, fails: Math.max(0, fails - 9) };
       return input > 2 ? some : { ...some, input };
     });
-  const once = fc.record({
+  const anyOnce = fc.record({
     do: fc.constant("once" as const),
     name,
     turns,
@@ -75,8 +75,8 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
   return {
     part: fc.oneof(
       { depthSize: "large", maxDepth: 4, withCrossShrink: true },
-      { weight: 6, arbitrary: step },
-      { weight: 2, arbitrary: once },
+      { weight: 6, arbitrary: anyStep },
+      { weight: 2, arbitrary: anyOnce },
       { weight: 4, arbitrary: question },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("sequence" as const), parts }) },
       {
@@ -118,7 +118,7 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
         ),
       },
       { weight: 1, arbitrary: fc.constant({ do: "throw" as const }) },
-    ) as fc.Arbitrary<Part>,
+    ),
     program: fc
       .array(fc.tuple(tie("part"), few), { minLength: 1, maxLength: 3 })
       .map((list) => list.flatMap(([part, closes]): Part[] => (closes ? [part, { do: "checkpoint" }] : [part]))),
@@ -249,7 +249,7 @@ async function ask(ctx: Context<State>, part: Part, world: World): Promise<unkno
 /** A schema that refuses what is bad, and takes some turns for it. */
 function lookAt(turnsOfIt: number): StandardSchemaV1<unknown, unknown> {
   const check = (value: unknown): StandardSchemaV1.Result<unknown> =>
-    String(value).includes("bad") ? { issues: [{ message: "this is bad" }] } : { value };
+    String(value).includes(" bad ") ? { issues: [{ message: "this is bad" }] } : { value };
   const later = async (value: unknown): Promise<StandardSchemaV1.Result<unknown>> => {
     await turnsLater(turnsOfIt);
     return check(value);

@@ -175,7 +175,7 @@ class Life {
     const body = workflow<Program, string, { next: number; count: number }>({ name }, (ctx) =>
       interpret(ctx, ctx.input as Program, world),
     );
-    return { ...body, source: name } as Workflow<Program>;
+    return { ...body, source: name };
   }
 
   /** What a body observes at a place is the same in each of its lives, and belongs to its own run. */
