@@ -135,9 +135,7 @@ export class StepRunner {
     this.#running.set(ask, attempt);
     if (step.effect === "once" || step.intent === true || this.#with.cautious) {
       const seq = this.#recordStart(attempt);
-      this.#with.afterCommit(seq, () => {
-        if (this.#isRunning(attempt)) this.#call(attempt);
-      });
+      this.#with.afterCommit(seq, () => this.#callHeld(attempt));
       return;
     }
     const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
@@ -145,6 +143,14 @@ export class StepRunner {
     });
     attempt.stopTimers.push(() => slow());
     this.#call(attempt);
+  }
+
+  /** The intent may have taken so long to be durable that others have the run by now, and have settled the step. */
+  #callHeld(attempt: Attempt): void {
+    if (!this.#isRunning(attempt)) return;
+    const hold = this.#with.hold();
+    if (hold === undefined) this.#call(attempt);
+    else void hold.then(() => this.#callHeld(attempt));
   }
 
   #isRunning(attempt: Attempt): boolean {

@@ -245,6 +245,44 @@ describe("a paused run", () => {
   });
 });
 
+describe("a once step", () => {
+  it("is not entered by a worker that hears of its intent only when another one has settled it", async () => {
+    await using store = sqlite(":memory:");
+    let entered = 0;
+    const definition = body((ctx) =>
+      ctx.step("pay", { effect: "once", reconcile: () => ({ record: "found" }) }, () => {
+        entered += 1;
+        return "entered";
+      }),
+    );
+    const [written, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let stalled = false;
+    const tardy = around(
+      store,
+      async ({ method, args, make }) => {
+        if (stalled) await gate.promise;
+        const answer = await make();
+        if (method !== "commit" || !(args[0] as Commit[]).some(({ events }) => events.length > 0)) return answer;
+        stalled = true;
+        written.resolve();
+        await gate.promise;
+        return answer;
+      },
+      {},
+    );
+    const first = await lives(tardy)([definition]);
+    const run = await first.run(definition, undefined);
+    await written.promise;
+    const second = await lives(store)([definition]);
+    expect(await (await second.get(run.id)).result()).toBe("found");
+    gate.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(entered).toBe(0);
+    await first.stop({ timeout: 100 });
+    await second.stop();
+  });
+});
+
 describe("what has to be made up for", () => {
   it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
     await using store = sqlite(":memory:");
