@@ -15,7 +15,7 @@ export type RunState = {
   family: RunId;
   origin: Origin;
   status: Status;
-  /** Why it is suspended; absent in every other status. */
+  /** Why it is suspended, or why a paused run cannot be continued; absent in every other status. */
   reason?: SuspendReason;
   /** How many steps have ended how; waits and children are not counted. */
   steps: { succeeded: number; failed: number; cancelled: number; reused: number; attemptsFailed: number };
