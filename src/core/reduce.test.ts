@@ -251,6 +251,16 @@ test("property: folding event by event, and going on from any state that was sto
   );
 });
 
+test("a paused run that cannot be continued says why, and which code could not, until it goes on", () => {
+  const suspended: Step = { type: "run.suspended", data: { reason: "divergence", fingerprint: "abc" } };
+  const paused = [created, started, { type: "run.paused", data: {} } as Step, suspended];
+  expect(reduceAll(history(...paused))).toMatchObject({ status: "paused", reason: "divergence", refused: "abc" });
+  const on = reduceAll(history(...paused, { type: "run.unpaused", data: {} }));
+  expect(on.status).toBe("running");
+  expect(on.reason).toBeUndefined();
+  expect(on.refused).toBeUndefined();
+});
+
 test("property: a state is plain JSON, is never changed by what follows, and has an end exactly if it is at its end", () => {
   fc.assert(
     fc.property(histories, (events) => {

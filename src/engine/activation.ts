@@ -34,7 +34,7 @@ import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import { inFlight, onlyWaits, suspension, suspensionBeforeEnd } from "./rest.ts";
+import { inFlight, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -413,16 +413,18 @@ export class Activation {
     if (this.#end !== undefined && (this.#isStopped || this.#phase === "ending" || !this.#parts.undertakings.paused))
       return this.#ending(this.#end);
     this.#parts.checkpoints.record();
-    if (this.#parts.steps.running > 0 || !this.#parts.journal.idle || this.#parts.inbox.busy) return;
-    if (this.#parts.undertakings.paused) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
-    const waits = onlyWaits(this.#parts.asks.open());
-    if (waits !== undefined) this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend(waits));
+    const waits = restful(this.#parts);
+    if (this.#parts.undertakings.paused && waits !== undefined)
+      return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
+    if (waits === undefined) return;
+    this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend());
   }
 
-  #suspend(waits: readonly Ask[]): void {
+  #suspend(): void {
     this.#quietTimer = undefined;
-    // What has come meanwhile is on its way to the store, and then to the body; that flush brings the run here again.
-    if (!this.#parts.journal.idle || this.#parts.inbox.busy) return;
+    // Since the run fell quiet, an attempt may have come due, or an answer may be on its way to the record.
+    const waits = restful(this.#parts);
+    if (waits === undefined) return this.#wake();
     const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
@@ -452,7 +454,8 @@ export class Activation {
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], journal.head);
     const message = endMessage(this.run, journal.state, told);
     journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
-    this.#giveBack({ dueAt: null, force: true }, "terminal");
+    // Not by force: what was sent before the end is taken in first, and whoever sent it learns what became of it.
+    this.#giveBack({ dueAt: null }, "terminal");
   }
 
   /**

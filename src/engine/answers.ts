@@ -30,8 +30,8 @@ export class Answers {
     this.#with = parts;
   }
 
-  /** Takes an answer that somebody sent. A promise where its schema takes a while. */
-  take(ask: Ask, answer: AnswerMessage, message: string): Promise<void> | void {
+  /** Takes an answer that somebody sent. A promise where its schema takes a while; `late` as in `accept`. */
+  take(ask: Ask, answer: AnswerMessage, message: string, late: () => void): Promise<void> | void {
     const { key } = ask.ref;
     const source: Source = { message, ...(answer.by === undefined ? {} : { by: answer.by }) };
     if (answer.again !== undefined) return this.#openAgain(ask, answer, source);
@@ -40,34 +40,45 @@ export class Answers {
       return void this.#with.journal.recordOutcome(ask, { type: "wait.failed", data });
     }
     const value = toValue(answer.text === undefined ? undefined : parse(answer.text), `answer to ${key}`);
-    return this.accept(ask, value, source);
+    return this.accept(ask, value, source, late);
   }
 
-  /** Records a value as the answer if it fits the schema of the wait, or its refusal. */
-  accept(ask: Ask, value: Encoded, source: Source): Promise<void> | void {
+  /**
+   * Records a value as the answer if it fits the schema of the wait, or its refusal.
+   *
+   * @param late what becomes of it where the wait was over before its schema had looked at it: its time may have run
+   * out, or another branch won
+   */
+  accept(ask: Ask, value: Encoded, source: Source, late: () => void): Promise<void> | void {
+    const { key } = ask.ref;
     const validate = ask.work.kind === "wait" ? ask.work.ask.validate : undefined;
-    if (validate === undefined) return this.#record(ask, value, source);
+    const settle = (thrown: unknown, fitting?: Encoded): void => {
+      if (ask.stage !== "begun" || ask.withdrawn !== undefined) late();
+      else if (fitting === undefined) this.#refuse(ask, thrown, source);
+      else this.#record(ask, fitting, source);
+    };
+    if (validate === undefined) return settle(undefined, value);
     try {
       const checked = validate(value.text === undefined ? undefined : decode(value.text));
-      if (!(checked instanceof Promise)) return this.#record(ask, toValue(checked, `answer to ${ask.ref.key}`), source);
+      if (!(checked instanceof Promise)) return settle(undefined, toValue(checked, `answer to ${key}`));
       return checked
-        .then((fitting) => this.#record(ask, toValue(fitting, `answer to ${ask.ref.key}`), source))
-        .catch((error: unknown) => this.#refuse(ask, error, source));
+        .then((fitting) => toValue(fitting, `answer to ${key}`))
+        .then(
+          (fitting) => settle(undefined, fitting),
+          (error: unknown) => settle(error),
+        );
     } catch (error) {
-      return this.#refuse(ask, error, source);
+      return settle(error);
     }
   }
 
   #record(ask: Ask, { value, payload }: Encoded, source: Source): void {
-    // Meanwhile its time may have run out, or another branch won.
-    if (ask.stage !== "begun" || ask.withdrawn !== undefined) return;
     const extra = payload === undefined ? {} : { payloads: [payload] };
     const data = { key: ask.ref.key, value, ...source };
     this.#with.journal.recordOutcome(ask, { type: "wait.answered", data }, extra, source.signal);
   }
 
   #refuse(ask: Ask, thrown: unknown, source: Source): void {
-    if (ask.stage !== "begun" || ask.withdrawn !== undefined) return;
     const { journal } = this.#with;
     const error = toRecord(thrown);
     const first = ask.begunAt === undefined;

@@ -31,7 +31,7 @@ export type Ask = {
   withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
-  /** It was decided that it may be entered again. */
+  /** It was decided what is to become of it. */
   cleared?: boolean;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
@@ -162,6 +162,12 @@ export class Asks {
   waiting(key: string): Ask | undefined {
     const ask = this.#open.get(key);
     return ask?.stage === "begun" && ask.withdrawn === undefined ? ask : undefined;
+  }
+
+  /** The call with this key whose run has not ended, wanted or not. */
+  called(key: string): Ask | undefined {
+    const ask = this.#open.get(key);
+    return ask?.work.kind === "call" && (ask.stage === "asked" || ask.stage === "begun") ? ask : undefined;
   }
 
   /** Every ask of this activation whose outcome has not reached the body. */

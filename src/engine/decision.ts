@@ -42,6 +42,7 @@ export function decide(ask: Ask, decided: Decided, journal: Journal, steps: { tr
   if (by !== undefined) data.by = by;
   if (reason !== undefined) data.reason = reason;
   ask.doubtful = false;
+  ask.cleared = true;
   const causes = [ask.begunAt ?? journal.head];
   ask.begunAt = journal.append({ type: "step.decided", data, causes }).seq;
   if (decision === "run") return steps.tryAgain(ask);

@@ -48,7 +48,8 @@ export class Inbox {
   #waiting: { message: Received; texts: Mail["texts"] }[] = [];
   /** Number of the last message that is taken in or waits here. */
   #seen: number;
-  #busy = false;
+  /** How many values are being looked at. */
+  #busy = 0;
 
   constructor(parts: InboxParts) {
     this.#with = parts;
@@ -57,7 +58,7 @@ export class Inbox {
 
   /** Whether a message is being looked at. */
   get busy(): boolean {
-    return this.#busy;
+    return this.#busy > 0;
   }
 
   /** Something else looks at a value; what comes next waits for it. */
@@ -76,21 +77,22 @@ export class Inbox {
   }
 
   #next(): void {
-    while (!this.#busy && this.#with.isOpen()) {
+    while (!this.busy && this.#with.isOpen()) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      const { journal } = this.#with;
-      journal.takenIn(next.message.number);
+      const { number } = next.message;
       const later = this.#takeOne(next.message, next.texts);
-      if (later instanceof Promise) this.#after(later);
+      // One that is still looked at is not taken in: if this process dies or is stopped now, the next one looks at it.
+      if (later instanceof Promise) this.#after(later.then(() => this.#with.journal.takenIn(number)));
+      else this.#with.journal.takenIn(number);
     }
   }
 
   #after(later: Promise<void>): void {
-    this.#busy = true;
+    this.#busy += 1;
     later.then(
       () => {
-        this.#busy = false;
+        this.#busy -= 1;
         this.#next();
         this.#with.changed();
       },
@@ -143,15 +145,25 @@ export class Inbox {
     const { asks, answers } = this.#with;
     const ask = asks.waiting(answer.key);
     if (ask?.work.kind !== "wait" || ask.work.ask.kind === "timer") return this.#unanswered(message);
-    return answers.take(ask, answer, message.key);
+    return answers.take(ask, answer, message.key, () => this.#unanswered(message));
   }
 
-  #signalled({ key }: Received, { name, text, by }: SignalMessage): Promise<void> | void {
+  #signalled(received: Received, message: SignalMessage): Promise<void> | void {
     const { asks, answers, signals } = this.#with;
+    const { name, text, by } = message;
+    const { key } = received;
     const value = toValue(text === undefined ? undefined : parse(text), `signal ${name}`);
     const ask = waitingFor(asks, name);
     if (ask === undefined) return signals.keep(name, value, by, key);
-    return answers.accept(ask, value, { message: key, ...(by === undefined ? {} : { by }) });
+    const source = { message: key, ...(by === undefined ? {} : { by }) };
+    // Somebody else may wait for it by then.
+    return answers.accept(ask, value, source, () => this.wait(this.#signalled(received, message)));
+  }
+
+  /** A kept signal was not taken after all: somebody else may wait for it by now. */
+  offer(name: string): void {
+    const ask = waitingFor(this.#with.asks, name);
+    if (ask?.work.kind === "wait") this.#with.signals.answer(ask, ask.work.ask);
   }
 
   #cancelled({ key }: Received, { by, reason }: CancelMessage): undefined {

@@ -126,8 +126,8 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     begin: (ask) => undertakings.begin(ask),
     rearm: (ask, until) => rearmWait(ask, until, waits),
   });
-  const signals = new Signals(loaded.signals, journal, (ask, value, from) =>
-    inbox.wait(answers.accept(ask, value, from)),
+  const signals = new Signals(loaded.signals, journal, (ask, value, from, late) =>
+    inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
     asks,

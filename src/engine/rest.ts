@@ -3,8 +3,23 @@ import type { Draft, Seq, Timestamp } from "../core/event.ts";
 import type { Ask } from "./ask.ts";
 import type { Recall } from "./recall.ts";
 
+/** What may still be under way in a run. */
+type UnderWay = {
+  steps: { readonly running: number };
+  journal: { readonly idle: boolean };
+  inbox: { readonly busy: boolean };
+  undertakings: { readonly paused: boolean };
+  asks: { open(): Iterable<Ask> };
+};
+
+/** What the run waits for if nothing is under way, which may be nothing while it is paused; else undefined. */
+export function restful({ steps, journal, inbox, undertakings, asks }: UnderWay): readonly Ask[] | undefined {
+  if (steps.running > 0 || !journal.idle || inbox.busy) return undefined;
+  return onlyWaits(asks.open()) ?? (undertakings.paused ? [] : undefined);
+}
+
 /** The open asks if all of them are waits, in doubt, or back off before an attempt; undefined while anything else may still happen. */
-export function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
+function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
   const waits: Ask[] = [];
   for (const ask of open) {
     if (ask.withdrawn !== undefined) continue;

@@ -10,8 +10,10 @@ import type { Encoded } from "./value.ts";
 
 export type Kept = { seq: Seq; name: string; value: Encoded };
 
-/** Takes an answer to a wait: records it, or refuses it. Gives false where it was refused. */
-export type Accept = (ask: Ask, value: Encoded, from: { signal: Seq }) => void;
+/**
+ * Takes an answer to a wait: records it, or refuses it; or says that it came too late, and is told the name of the signal.
+ */
+export type Accept = (ask: Ask, value: Encoded, from: { signal: Seq }, late: () => string) => void;
 
 export class Signals {
   readonly #journal: Journal;
@@ -40,12 +42,18 @@ export class Signals {
 
   /** Answers a wait with a kept signal, if there is one for it. */
   answer(ask: Ask, wait: WaitAsk): boolean {
-    if (wait.kind !== "signal" || ask.recorded?.opened !== undefined) return false;
+    if (wait.kind !== "signal") return false;
     const at = this.#kept.findIndex(({ name }) => name === (wait.signal ?? wait.name));
     const [signal] = at === -1 ? [] : this.#kept.splice(at, 1);
     if (signal === undefined) return false;
-    this.#accept(ask, signal.value, { signal: signal.seq });
+    this.#accept(ask, signal.value, { signal: signal.seq }, () => this.#keepOn(signal));
     return true;
+  }
+
+  /** One that was not taken after all is kept in its place. */
+  #keepOn(signal: Kept): string {
+    this.#kept = [...this.#kept, signal].toSorted((a, b) => a.seq - b.seq);
+    return signal.name;
   }
 }
 
