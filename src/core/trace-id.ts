@@ -3,7 +3,7 @@
  * here and nowhere else, and nothing parses them. They are stable: a node keeps its id while its run goes on, and an
  * edge's id says which way it points.
  */
-import type { RunId, Seq } from "./event.ts";
+import type { RunId } from "./event.ts";
 import type { Status } from "./run.ts";
 
 export function runNode(run: RunId): string {
@@ -19,9 +19,13 @@ export function checkpointNode(run: RunId, n: number): string {
   return `wf_ckpt|${run}|${n}`;
 }
 
-/** Where the ends of a scope, map, all or race come together. */
-export function scopeNode(run: RunId, seq: Seq): string {
-  return `wf_scope|${run}|${seq}`;
+/**
+ * Where the ends of a scope, map, all or race come together.
+ *
+ * @param k its place among those of the run, 0-based; not its seq, which also counts how often the run rested
+ */
+export function scopeNode(run: RunId, k: number): string {
+  return `wf_scope|${run}|${k}`;
 }
 
 const ends: Partial<Record<Status, string>> = {

@@ -85,16 +85,16 @@ describe("ids", () => {
       "wf_step|R|0",
       "wf_step|R|1",
       "wf_step|R|2",
-      "wf_scope|R|5",
+      "wf_scope|R|0",
       "wf_step|R|3",
     ]);
     expect(edges.filter((id) => !id.startsWith("persist"))).toEqual([
       "wf_next_step_exec|R|0|last::wf_run|R|to::wf_step|R|0",
       "wf_next_step_exec|R|1|last::wf_step|R|0|to::wf_step|R|1",
       "wf_next_step_exec|R|2|last::wf_step|R|0|to::wf_step|R|2",
-      "scope_closed|R|last::wf_step|R|1|to::wf_scope|R|5",
-      "scope_closed|R|last::wf_step|R|2|to::wf_scope|R|5",
-      "wf_next_step_exec|R|3|last::wf_scope|R|5|to::wf_step|R|3",
+      "scope_closed|R|last::wf_step|R|1|to::wf_scope|R|0",
+      "scope_closed|R|last::wf_step|R|2|to::wf_scope|R|0",
+      "wf_next_step_exec|R|3|last::wf_scope|R|0|to::wf_step|R|3",
     ]);
   });
 
@@ -207,9 +207,9 @@ describe("waits", () => {
     expect(edges).toContain("persist_checkpoint|R|3|last::wf_step|R|3|to::wf_ckpt|R|3");
   });
 
-  test("so it is when the answer suspends again: each answer is a step, caused by the one before", () => {
-    const again: Step = { type: "wait.opened", data: { key: "ok", kind: "approval" }, causes: [5] };
-    const graph = ofRun(...asking, suspended, answered([3]), again, suspended, answered([6]), ended([8]));
+  test("so it is when the answer suspends again: it is a step, caused by the wait before it and the cause of the next", () => {
+    const again = (causes: Causes): Step => ({ type: "wait.opened", data: { key: "ok", kind: "approval" }, causes });
+    const graph = ofRun(...asking, suspended, again([3]), suspended, again([5]), answered([7]), ended([8]));
     expect(idsOf(graph).edges.filter((id) => id.startsWith("wf_next") || id.startsWith("resolved"))).toEqual([
       "wf_next_step_exec|R|0|last::wf_run|R|to::wf_step|R|0",
       "wf_next_step_exec|R|1|last::wf_step|R|0|to::wf_step|R|1",
@@ -217,12 +217,40 @@ describe("waits", () => {
       "resolved|R|last::wf_step|R|1|to::wf_step|R|2",
       "wf_next_step_exec|R|3|last::wf_step|R|2|to::wf_step|R|3",
       "resolved|R|last::wf_step|R|2|to::wf_step|R|3",
+      "wf_next_step_exec|R|4|last::wf_step|R|3|to::wf_step|R|4",
+      "resolved|R|last::wf_step|R|3|to::wf_step|R|4",
     ]);
+    expect(idsOf(graph).edges).toContain("persist_checkpoint|R|2|last::wf_step|R|2|to::wf_ckpt|R|2");
     expect(graph.nodes.filter((node) => node.key === "ok").map((node) => node.status)).toEqual([
+      "resolved",
       "resolved",
       "resolved",
       "answered",
     ]);
+    const waiting = ofRun(...asking, suspended, again([3]));
+    expect(statusOf(waiting, "wf_step|R|2")).toBe("waiting");
+  });
+
+  test("one that takes a kept signal is caused by the step before it, and by the run only if there is none", () => {
+    const kept: Step = { type: "signal.received", data: { name: "ok", payload: output }, causes: [1] };
+    for (const [steps, from] of [
+      [[succeeded("a", [0])], "wf_step|R|0"],
+      [[], "wf_run|R"],
+    ] as const) {
+      const before = [started, kept, ...steps];
+      const graph = ofRun(...before, answered(steps.length === 0 ? [0, 2] : [2, 3]));
+      const n = steps.length;
+      expect(idsOf(graph).edges.filter((id) => id.endsWith(`to::wf_step|R|${n}`))).toEqual([
+        `wf_next_step_exec|R|${n}|last::${from}|to::wf_step|R|${n}`,
+      ]);
+    }
+  });
+
+  test("one that refused a kept signal before it opened is one wait, with one number", () => {
+    const refused: Step = { type: "wait.refused", data: { key: "ok", error, signal: 2 }, causes: [2] };
+    const opened: Step = { type: "wait.opened", data: { key: "ok", kind: "signal" }, causes: [2] };
+    const graph = ofRun(started, succeeded("a", [0]), refused, opened);
+    expect(graph.nodes.flatMap(({ key, n, status }) => (key === "ok" ? [[n, status]] : []))).toEqual([[1, "waiting"]]);
   });
 
   test.each([

@@ -3,7 +3,8 @@
  * because every event names its causes and every run its origin, so there is no edge that somebody could forget.
  *
  * Each step has a number: its place among the steps in the order in which the history first mentions them, which never
- * changes afterwards. A wait takes one number when it opens and its answer takes another; scopes take none.
+ * changes afterwards. A wait takes one number when it opens and its answer takes another, also the answer that it has to
+ * wait on; scopes take none.
  */
 import type { Event, EventType, RunId, Seq } from "./event.ts";
 import { causesOf } from "./event.ts";
@@ -82,12 +83,26 @@ type Drawing = {
   nodeAt: string[];
   /** The node of each step, and of the open wait, by key. */
   nodeOf: Map<string, TraceNode>;
+  /** Keys of the waits that are open, so that what opens one again is known for the answer that it is. */
+  open: Set<string>;
   events: readonly Event[];
+  /** How many steps there are, and how many places at which branches come together. */
   count: number;
+  scopes: number;
 };
 
 function draw(run: RunId, events: readonly Event[]): Drawing {
-  const drawing: Drawing = { run, nodes: new Map(), edges: [], nodeAt: [], nodeOf: new Map(), events, count: 0 };
+  const drawing: Drawing = {
+    run,
+    nodes: new Map(),
+    edges: [],
+    nodeAt: [],
+    nodeOf: new Map(),
+    open: new Set(),
+    events,
+    count: 0,
+    scopes: 0,
+  };
   let status: Status | undefined;
   for (const event of events) {
     status = nextStatus(status, event.type);
@@ -119,6 +134,7 @@ const shown: Partial<Record<EventType, { status: string; recorded: boolean }>> =
   "child.ended": { status: "ended", recorded: true },
 };
 
+/** What ends a wait. One that is opened while it is open was answered, too: it has to wait on. */
 const answers: ReadonlySet<EventType> = new Set(["wait.answered", "wait.failed", "wait.expired"]);
 
 /** Draws one event and gives the id of the node that it belongs to. */
@@ -132,7 +148,7 @@ function place(drawing: Drawing, event: Event, status: Status): string {
   const look = shown[event.type];
   if (look !== undefined && "key" in event.data) return placeStep(drawing, event, event.data.key, look);
   if (event.type === "scope.closed") {
-    const node = id.scopeNode(run, event.seq);
+    const node = id.scopeNode(run, drawing.scopes++);
     drawing.nodes.set(node, { id: node, kind: "scope", run, key: event.data.scope, status: "closed" });
     link(drawing, event, node, "scope_closed", (from) => id.plainEdge("scope_closed", run, from, node));
     return node;
@@ -149,7 +165,8 @@ function place(drawing: Drawing, event: Event, status: Status): string {
 
 function placeStep(drawing: Drawing, event: Event, key: string, look: { status: string; recorded: boolean }): string {
   const known = drawing.nodeOf.get(key);
-  const isAnswer = answers.has(event.type);
+  const isAnswer = answers.has(event.type) || (event.type === "wait.opened" && drawing.open.has(key));
+  if (event.type === "wait.opened") drawing.open.add(key);
   let node = known;
   if (node === undefined || isAnswer) {
     const n = drawing.count++;
@@ -159,7 +176,7 @@ function placeStep(drawing: Drawing, event: Event, key: string, look: { status: 
     const to = node.id;
     link(drawing, event, to, "wf_next_step_exec", (from) => id.nextStepEdge(drawing.run, n, from, to));
     if (isAnswer && known !== undefined) {
-      // The wait itself is over: its own node says so, the answer's node says how.
+      // That wait is over: its own node says so, the answer's node says how.
       known.status = "resolved";
       const edge = id.plainEdge("resolved", drawing.run, known.id, to);
       drawing.edges.push({ id: edge, kind: "resolved", from: known.id, to });
@@ -180,15 +197,19 @@ function checkpointOf(drawing: Drawing, step: TraceNode): void {
   drawing.edges.push({ id: edge, kind: "persist_checkpoint", from: step.id, to: node });
 }
 
-/** Draws an edge from the node of each cause; two causes on one node are one edge. */
+/**
+ * Draws an edge from the node of each cause; two causes on one node are one edge. What came to the run from outside (a
+ * signal that was kept) is drawn as the run itself, which everything is behind anyway: it is the cause of a step only
+ * where no other is known.
+ */
 function link(drawing: Drawing, event: Event, to: string, kind: EdgeKind, name: (from: string) => string): void {
-  const seen = new Set<string>();
+  const causes = new Set<string>();
   for (const cause of causesOf(event, (seq: Seq) => drawing.events[seq])) {
     const from = drawing.nodeAt[cause];
-    if (from === undefined || from === to || seen.has(from)) continue;
-    seen.add(from);
-    drawing.edges.push({ id: name(from), kind, from, to });
+    if (from !== undefined && from !== to) causes.add(from);
   }
+  if (kind === "wf_next_step_exec" && causes.size > 1) causes.delete(id.runNode(drawing.run));
+  for (const from of causes) drawing.edges.push({ id: name(from), kind, from, to });
 }
 
 function lastCause(drawing: Drawing, event: Event): Seq {
