@@ -3,7 +3,7 @@
  * wait, and with a crash right behind or right before each thing that comes from outside. What it is must be the same.
  */
 import { unseal } from "../src/core/chain.ts";
-import type { EventType, RunHandle, Store, Trace, Workflow } from "../src/index.ts";
+import type { Event, EventType, RunHandle, Store, Trace, Workflow } from "../src/index.ts";
 import { Stemma } from "../src/index.ts";
 import type { Faults } from "../src/testing.ts";
 import { faults } from "../src/testing.ts";
@@ -20,7 +20,7 @@ export type Act = {
   do: (stemma: Stemma, run: string) => Promise<unknown>;
 };
 
-export type Lived = { run: string; trace: Trace; family: Trace; outline: string[]; status: string };
+export type Lived = { run: string; trace: Trace; family: Trace; outline: string[]; status: string; history: Event[] };
 
 /** Lives a run to its end. Ids of runs are of the run itself (`R`), and of its children in the order of their creation. */
 export async function live(
@@ -96,6 +96,7 @@ async function told(stemma: Stemma, run: RunHandle): Promise<Lived> {
     family: named(family),
     outline: await outline(run),
     status: await run.status(),
+    history: await run.history(),
   };
 }
 

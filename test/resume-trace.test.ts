@@ -3,7 +3,7 @@
  * lived in several ways, with rests, moves to other processes and crashes, and every life must leave the same graph.
  */
 import { describe, expect, it } from "vitest";
-import { components, workflow } from "../src/index.ts";
+import { components, trace as traceOf, workflow } from "../src/index.ts";
 import type { Context, Workflow } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import type { Act, Lived } from "./lives.ts";
@@ -248,6 +248,10 @@ describe("across suspend and resume", () => {
     for (const [life, lived] of all) {
       story.expect(lived);
       expect(components(lived.family), life).toBe(1);
+      for (let length = 1; length <= lived.history.length; length += 1) {
+        const graph = traceOf([{ run: lived.run, events: lived.history.slice(0, length) }]);
+        expect(components(graph), `${life}, after ${length} events`).toBe(1);
+      }
       expect(lived.trace, life).toEqual(never.trace);
       if (life !== "never stops") expect(lived.outline, life).toContain("run.suspended");
     }

@@ -272,6 +272,33 @@ describe("waits", () => {
   });
 });
 
+test("what is open when its run ends is over with it; what is in doubt stays so", () => {
+  const open = [
+    started,
+    { type: "step.started", data: { key: "runs", attempt: 1 }, causes: [0] },
+    { type: "step.attempt_failed", data: { key: "again", attempt: 1, error }, causes: [0] },
+    { type: "wait.opened", data: { key: "asks", kind: "approval" }, causes: [0] },
+    { type: "step.in_doubt", data: { key: "doubt", attempt: 1 }, causes: [0] },
+    succeeded("done", [0]),
+  ] as const;
+  const statuses = (graph: Trace): string[] =>
+    graph.nodes.flatMap(({ kind, key, status }) => (kind === "step" ? [`${key} ${status}`] : []));
+  expect(statuses(ofRun(...open))).toEqual([
+    "runs running",
+    "again retrying",
+    "asks waiting",
+    "doubt in_doubt",
+    "done succeeded",
+  ]);
+  expect(statuses(ofRun(...open, { type: "run.cancelled", data: {} }))).toEqual([
+    "runs cancelled",
+    "again cancelled",
+    "asks withdrawn",
+    "doubt in_doubt",
+    "done succeeded",
+  ]);
+});
+
 describe("a family", () => {
   const parent = history(
     created(),

@@ -110,7 +110,15 @@ function draw(run: RunId, events: readonly Event[]): Drawing {
   }
   const root = drawing.nodes.get(id.runNode(run));
   if (root !== undefined && status !== undefined) root.status = status;
+  if (status !== undefined && isTerminal(status)) closeOpen(drawing);
   return drawing;
+}
+
+/** What a step is whose run ended while it was open: a run that is cancelled while it rests says so once, for all. */
+const over: Readonly<Record<string, string>> = { waiting: "withdrawn", running: "cancelled", retrying: "cancelled" };
+
+function closeOpen({ nodes }: Drawing): void {
+  for (const node of nodes.values()) if (node.kind === "step") node.status = over[node.status] ?? node.status;
 }
 
 /** What each event shows on the node of its step: a status, and whether the step is now on record (a checkpoint). */

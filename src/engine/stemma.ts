@@ -325,7 +325,8 @@ export class Stemma {
       for (const member of page.runs) runs.push({ run: member.id, events: await this.history(member.id) });
       cursor = page.cursor;
     } while (cursor !== undefined);
-    return trace(runs);
+    // They are listed with the newest first; in a graph what comes from something stands behind it.
+    return trace(runs.toReversed());
   }
 
   /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
