@@ -17,7 +17,18 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "sqlite.ts": ["store/sqlite/"],
   "testing.ts": ["testing/", "engine/"],
 };
-const tests = ["core/", "store/", "engine/", "authoring/", "testing/", "cli/", "index.ts", "sqlite.ts", "testing.ts"];
+const tests = [
+  "core/",
+  "store/",
+  "engine/",
+  "authoring/",
+  "testing/",
+  "cli/",
+  "index.ts",
+  "sqlite.ts",
+  "testing.ts",
+  "../test/",
+];
 const testPackages = ["vitest", "fast-check", "canonicalize", "zod", "node:"];
 
 const imports = /^(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*["'`]([^"'`]+)/gmu;

@@ -181,8 +181,8 @@ describe("stemma", () => {
 
   test("a run is found by any part of its id that no other run has, and where several fit they are listed", async () => {
     const [a = "", b = ""] = await started(2);
-    const until = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
-    for (const part of [a.slice(0, until), a.slice(4, until), a.slice(-10), a.slice(4)]) {
+    const told = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
+    for (const part of [a.slice(0, told), a.slice(4, told), a.slice(-10), a.slice(4)]) {
       expect((await inside(["show", part])).out).toContain(a);
     }
     const ambiguous = await inside(["show", a.slice(0, 8), "--json"]);
