@@ -3,8 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Log, RunHandle, Stemma, Store } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 import { limits } from "../src/core/limits.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, listening, stage, until } from "./stage.ts";
+import { errorOf, fresh, listening, stage, until } from "./stage.ts";
 
 async function tagged(stemma: Stemma, tag: string): Promise<string[]> {
   return (await stemma.list({ tag })).runs.map(({ id }) => id);
@@ -21,6 +20,7 @@ function dyingAt(store: Store, tag: string, applied: boolean, died: () => void):
   return new Proxy(store, {
     get(target, method) {
       const value = Reflect.get(target, method) as unknown;
+      if (method === "onWake") return undefined;
       if (typeof value !== "function") return value;
       return async (...args: unknown[]) => {
         if (dead) return never;
@@ -59,7 +59,7 @@ describe("ctx.set", () => {
     ["before the last of three in a row", "third", false],
   ])("is recorded once for each call, whatever crashes: %s", async (_, tag, applied) => {
     let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const store = fresh({ now: () => Date.now() + skipped });
     const counts = workflow({ name: "counts" }, async (ctx) => {
       ctx.set(["first"]);
       await ctx.step("one", () => 1);
@@ -109,7 +109,7 @@ describe("ctx.set", () => {
 describe("a log line", () => {
   it("says run, workflow, step and attempt beside what it is given, and is not written again in recall", async () => {
     let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const store = fresh({ now: () => Date.now() + skipped });
     let hang = true;
     const logs = workflow({ name: "logs" }, async (ctx) => {
       ctx.log.info("begin", { n: 1, run: "mine" });

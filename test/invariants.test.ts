@@ -16,7 +16,7 @@ import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
 import { live, turnClock } from "./recall/life.ts";
 import { programs } from "./recall/program.ts";
-import { errorOf, listening, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, listening, outline, silent, stage, until } from "./stage.ts";
 
 function folder(): { path: string; [Symbol.dispose](): void } {
   const path = mkdtempSync(join(tmpdir(), "stemma-"));
@@ -39,7 +39,7 @@ function withMethod<M extends keyof Store>(store: Store, name: M, method: (origi
 describe("I1 connected", () => {
   it("the trace has one component after every event, whatever the program and wherever it crashed", async () => {
     const clock = turnClock();
-    const store = sqlite({ path: ":memory:", now: () => clock.now() });
+    const store = fresh({ now: () => clock.now() });
     let n = 0;
     await fc.assert(
       fc.asyncProperty(programs, fc.nat(6), fc.boolean(), async (program, commit, applied) => {
@@ -86,7 +86,7 @@ describe("I3 durable", () => {
 describe("I4 never twice", () => {
   it("a once function that a crash cut off is not entered again: the run waits in doubt", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     let entered = 0;
     const definition = workflow({ name: "pays" }, async (ctx) => {
       await ctx.step("before", () => 1);
@@ -107,7 +107,7 @@ describe("I4 never twice", () => {
   });
 
   it("a once function is entered only after its intent is on record", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     let recorded: string[] = [];
     const definition = workflow({ name: "intends" }, async (ctx) =>
       ctx.step("charge", { effect: "once" }, async () => {
@@ -136,7 +136,7 @@ describe("I4 never twice", () => {
 describe("I5 one writer", () => {
   it("a worker whose lease ran out cannot append what it finished too late; the run goes on without it", async () => {
     let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const store = fresh({ now: () => Date.now() + skipped });
     const slow = Promise.withResolvers<string>();
     const log = listening();
     let entries = 0;
@@ -157,7 +157,7 @@ describe("I5 one writer", () => {
   });
 
   it("of two workers on one store, each run is worked on by one", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const entered: string[] = [];
     const definition = workflow({ name: "shared" }, async (ctx, input: number) =>
       ctx.step("work", async () => {
@@ -209,7 +209,7 @@ describe("I6 source immutable", () => {
 
 describe("I8 one status", () => {
   it("row, list, handle, history and trace say the same after every commit", async () => {
-    const inner = sqlite(":memory:");
+    const inner = fresh();
     const seen = new Set<string>();
     const store = withMethod(inner, "commit", (commit) => async (parts) => {
       const results = await commit(parts);
@@ -241,7 +241,7 @@ describe("I8 one status", () => {
 
 describe("I10 no silence", () => {
   it("a history that cannot be read suspends its run as corrupt and says so", async () => {
-    const inner = sqlite(":memory:");
+    const inner = fresh();
     const definition = workflow({ name: "damaged" }, async (ctx) => ctx.step("a", () => 1));
     const client = new Stemma({ store: inner, log: silent });
     const run = await client.run(definition, undefined);
@@ -257,7 +257,7 @@ describe("I10 no silence", () => {
   });
 
   it("an event of a newer version is refused and left to those who know it", async () => {
-    const inner = sqlite(":memory:");
+    const inner = fresh();
     const definition = workflow({ name: "future" }, async (ctx) => ctx.step("a", () => 1));
     const client = new Stemma({ store: inner, log: silent });
     const run = await client.run(definition, undefined);

@@ -2,9 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { StepError } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
-import { errorOf, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 const later = (ms: number, signal?: AbortSignal): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -135,7 +134,7 @@ describe("a concurrency limit", () => {
   });
 
   it("counts what is not on record yet, so a crash repeats at most as many items as the limit", async () => {
-    const inner = sqlite(":memory:");
+    const inner = fresh();
     const unrecorded: number[] = [];
     let open = 0;
     // A store that takes its time: items end while the flush of others is under way.
@@ -165,7 +164,7 @@ describe("a concurrency limit", () => {
   });
 
   it("holds while a run is drained: what waited for its turn is begun by the next worker", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const entered: number[] = [];
     const gate = Promise.withResolvers<void>();
     const definition = workflow({ name: "drained" }, async (ctx) =>
@@ -285,7 +284,7 @@ describe("failures", () => {
 describe("sleeping", () => {
   it("a long sleep gives the run back with its time on record, and any worker wakes it", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     const definition = workflow({ name: "sleeper" }, async (ctx) => {
       const before = ctx.now();
       await ctx.sleep("rest", "2h");
@@ -329,7 +328,7 @@ describe("sleeping", () => {
 
 describe("stopping", () => {
   it("lets running steps finish, begins nothing new, and gives every run back for others to continue", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const gate = Promise.withResolvers<string>();
     const entered: string[] = [];
     const definition = workflow({ name: "stopped" }, async (ctx) => {
@@ -356,7 +355,7 @@ describe("stopping", () => {
   });
 
   it("does not wait for ever for a step that does not listen", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const definition = workflow({ name: "stuck" }, async (ctx) => ctx.step("stuck", () => new Promise(() => {})));
     const one = await stage([definition], { store });
     const run = await one.stemma.run(definition, undefined);
@@ -367,7 +366,7 @@ describe("stopping", () => {
 
   it("a stopped object says so to those who wait for a result", async () => {
     const definition = workflow({ name: "waits" }, async () => 1);
-    const client = new Stemma({ store: sqlite(":memory:"), log: silent });
+    const client = new Stemma({ store: fresh(), log: silent });
     const run = await client.run(definition, undefined);
     const result = errorOf(run.result());
     await client.stop();
@@ -378,7 +377,7 @@ describe("stopping", () => {
 describe("derived values", () => {
   it("time, random numbers and UUIDs are the same after a crash", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     const seen: unknown[] = [];
     let entered = 0;
     const definition = workflow({ name: "derived" }, async (ctx) => {

@@ -7,9 +7,8 @@ import type { Operations, Outcome, RunInfo } from "../src/engine/body.ts";
 import type { Workflow } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 import { components } from "../src/core/trace.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
-import { errorOf, listening, outline, stage, until } from "./stage.ts";
+import { errorOf, fresh, listening, outline, stage, until } from "./stage.ts";
 
 /** A workflow whose body uses the operations bare. */
 function bare(name: string, body: (operations: Operations, run: RunInfo) => Promise<unknown>): Workflow {
@@ -41,7 +40,7 @@ describe("a wait", () => {
   });
 
   it("holds no process while it is open, and its answer is caused by it, in the trace too", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const run = await (async () => {
       await using first = await stage([asks], { store });
       const started = await first.stemma.run(asks, undefined);
@@ -111,7 +110,7 @@ describe("a wait", () => {
   });
 
   it("an answer that comes while its run is held elsewhere is seen by the holder", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     await using holder = await stage([asks], { store, lease: 300 }, { lingerMs: 60_000 });
     const run = await holder.stemma.run(asks, undefined);
     await until(async () => (await outline(run)).includes("wait.opened approval"));
@@ -158,7 +157,7 @@ describe("a call", () => {
 
   it("is one child whatever crashes, and the parent sleeps while it waits", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     const slow = workflow({ name: "slow" }, async (ctx) => {
       await ctx.sleep("1h");
       return "slow";
@@ -187,7 +186,7 @@ describe("a call", () => {
 describe("a checkpoint", () => {
   it("is where the run continues: what was before is neither loaded nor run again, and steps count anew", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     const entered: string[] = [];
     const keys = new Set<string>();
     let hang = true;
@@ -248,7 +247,7 @@ describe("a checkpoint", () => {
 describe("a stream", () => {
   it("keeps what was emitted, in order, with a cursor of its own; recall emits nothing again", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     let entered = 0;
     const emits = bare("emits", async (operations, run) => {
       operations.emit("tokens", "a");
@@ -282,7 +281,7 @@ describe("a stream", () => {
 
 describe("messages", () => {
   it("that answer nothing open are logged, and taken in once", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const log = listening();
     const waits = bare("waits", async (operations, run) => {
       await operations.wait({ ...place(run, "approval"), kind: "approval" });

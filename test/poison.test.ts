@@ -5,13 +5,12 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { StemmaOptions, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import type { SqliteStore } from "../src/sqlite.ts";
-import { silent, until } from "./stage.ts";
+import type { Store } from "../src/index.ts";
+import { fresh, silent, until } from "./stage.ts";
 
 /** Lives of a worker, each until something kills it, or until `done`. Gives how many there were. */
 async function lives(
-  store: SqliteStore,
+  store: Store,
   workflowsOf: (die: () => void) => readonly Workflow[],
   done: (stemma: Stemma) => Promise<boolean>,
   options: Partial<StemmaOptions> = {},
@@ -42,7 +41,7 @@ const poison = (die: () => void): Workflow<undefined> =>
 
 describe("a run that kills its workers", () => {
   it("is set aside after five deaths, and says what it was at", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const client = new Stemma({ store, log: silent });
     const { id } = await client.run(
       poison(() => {}),
@@ -63,7 +62,7 @@ describe("a run that kills its workers", () => {
   });
 
   it("is set aside sooner if the worker says so", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const client = new Stemma({ store, log: silent });
     const { id } = await client.run(
       poison(() => {}),
@@ -74,7 +73,7 @@ describe("a run that kills its workers", () => {
   });
 
   it("does not take the runs beside it along, though they never got to the end of a step before", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const client = new Stemma({ store, log: silent });
     // Longer than any life of a worker that has the poison in hand.
     const long = workflow({ name: "long" }, (ctx) =>
@@ -98,16 +97,20 @@ describe("a run that kills its workers", () => {
 });
 
 it("a run that is handed from worker to worker in a row of deploys is not taken for poison", async () => {
-  await using store = sqlite(":memory:");
+  await using store = fresh();
+  let entered = 0;
   const definition = workflow({ name: "patient" }, (ctx) =>
-    ctx.step("work", (_, { abort }) => new Promise((_resolve, reject) => abort.addEventListener("abort", reject))),
+    ctx.step("work", (_, { abort }) => {
+      entered += 1;
+      return new Promise((_resolve, reject) => abort.addEventListener("abort", reject));
+    }),
   ) as Workflow<undefined>;
   const client = new Stemma({ store, log: silent });
   const { id } = await client.run(definition, undefined);
   for (let deploy = 0; deploy < 8; deploy += 1) {
     const stemma = new Stemma({ store, workflows: [definition], log: silent }, { pollMs: 5 });
     await stemma.start();
-    await until(async () => (await client.row(id)).worker !== undefined);
+    await until(() => entered > deploy);
     await stemma.stop({ timeout: 1 });
   }
   expect((await client.row(id)).state.status).toBe("running");

@@ -1,8 +1,12 @@
-/** A store in memory and a working Stemma on it, for tests of what users see. */
+/** A store of its own and a working Stemma on it, for tests of what users see. */
 import { Stemma } from "../src/index.ts";
-import type { Event, Log, RunHandle, StemmaOptions, Workflow } from "../src/index.ts";
+import type { Event, Log, RunHandle, StemmaOptions, Store, Workflow } from "../src/index.ts";
 import type { Seams } from "../src/engine/stemma.ts";
+import { postgres } from "../src/postgres.ts";
+
 import { sqlite } from "../src/sqlite.ts";
+
+import { newSchema } from "./postgres/database.ts";
 
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -16,13 +20,24 @@ export function listening(): Log & { lines: string[] } {
   return { lines, debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
 }
 
+/**
+ * A fresh store that nobody else has: in memory, or a schema of the test database where this file runs for PostgreSQL
+ * (`npx vitest --project postgres`).
+ */
+export function fresh(options: { now?: () => number } = {}): Store & AsyncDisposable {
+  const url = process.env["STEMMA_TEST_URL"];
+  return url === undefined
+    ? sqlite({ path: ":memory:", ...options })
+    : postgres({ url, schema: newSchema(), ...options });
+}
+
 /** Starts working on the workflows given; `await using` stops it and closes the store. */
 export async function stage(
   workflows: readonly Workflow[],
   options: Partial<StemmaOptions> = {},
   seams: Partial<Seams> = {},
 ): Promise<{ stemma: Stemma; [Symbol.asyncDispose](): Promise<void> }> {
-  const store = options.store ?? sqlite(":memory:");
+  const store = options.store ?? fresh();
   const stemma = new Stemma({ store, workflows, log: silent, ...options }, { lingerMs: 30, ...seams });
   await stemma.start();
   return {

@@ -3,14 +3,13 @@ import { describe, expect, it } from "vitest";
 import type { Store, StreamItem } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 import { limits } from "../src/core/limits.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, stage, until } from "./stage.ts";
+import { errorOf, fresh, stage, until } from "./stage.ts";
 
 /** A store whose clock can be moved on, so that the lease of a worker that is gone runs out. */
 function movable(): { store: Store; skip(ms: number): void } {
   let skipped = 0;
   return {
-    store: sqlite({ path: ":memory:", now: () => Date.now() + skipped }),
+    store: fresh({ now: () => Date.now() + skipped }),
     skip: (ms) => void (skipped += ms),
   };
 }

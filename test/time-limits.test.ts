@@ -5,8 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, isStemmaError, notDone, workflow } from "../src/index.ts";
 import type { Context, RunHandle, StepTools, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, listening, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, listening, outline, silent, stage, until } from "./stage.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 
@@ -130,7 +129,7 @@ describe("a step whose time is up", () => {
   });
 
   it("is counted from its first attempt, through a crash", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     let entered = 0;
     const definition = body((ctx) =>
       ctx.step("call", { timeout: { step: 250 }, retry: { attempts: 9, delay: 200, factor: 1, jitter: 0 } }, () => {
@@ -212,7 +211,7 @@ describe("a run whose time is up", () => {
   });
 
   it("ends when a worker comes after its time, without its body being run again", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     let bodies = 0;
     const definition = body(async (ctx) => {
       bodies += 1;

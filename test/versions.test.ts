@@ -6,13 +6,12 @@ import type { Clock } from "../src/engine/clock.ts";
 import { systemClock } from "../src/engine/clock.ts";
 import type { Operations, RunInfo } from "../src/engine/body.ts";
 import { limits } from "../src/core/limits.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, listening, outline, stage, until } from "./stage.ts";
+import { errorOf, fresh, listening, outline, stage, until } from "./stage.ts";
 
 /** A store whose clock can be moved on. */
 function movable() {
   let skipped = 0;
-  const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+  const store = fresh({ now: () => Date.now() + skipped });
   return { store, skip: (ms: number) => void (skipped += ms) };
 }
 

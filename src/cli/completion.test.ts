@@ -71,13 +71,13 @@ describe("completion in bash", () => {
     const store = sqlite(join(folder, "waits.db"));
     const gate = workflow({ name: "gate" }, async (ctx) => Promise.all([ctx.wait("a.1"), ctx.wait("$(touch pwned)")]));
     const stemma = await new Stemma({ store, workflows: [gate] }).start();
-    const [run, other] = [await stemma.run(gate, undefined), await stemma.run(gate, undefined)];
+    const [first, other] = [await stemma.run(gate, undefined), await stemma.run(gate, undefined)];
     await until(async () => (await stemma.waits()).waits.length === 4);
     await stemma.resume(other.id, "a.1", 1);
     await stemma.stop();
     await store.close();
     const words = ["stemma", "resume", "--store", "waits.db"];
-    expect(offered(...words, run.id, "")).toEqual(["a.1"]);
+    expect(offered(...words, first.id, "")).toEqual(["a.1"]);
     expect(offered(...words, other.id, "")).toEqual([]);
     expect(offered(...words, "$(touch pwned)", "")).toEqual([]);
     expect(existsSync(join(folder, "pwned"))).toBe(false);

@@ -15,7 +15,7 @@ export type RunState = {
   family: RunId;
   origin: Origin;
   status: Status;
-  /** Why it is suspended; absent in every other status. */
+  /** Why it is suspended, or why it could not go on if it were not paused; absent in every other status. */
   reason?: SuspendReason;
   /** How many steps have ended how; waits and children are not counted. */
   steps: { succeeded: number; failed: number; cancelled: number; reused: number; attemptsFailed: number };
@@ -148,6 +148,8 @@ function apply(next: RunState, event: Event): void {
       break;
     case "cancel.requested":
       next.cancel = request(event.data);
+      // To end it, code that cannot recall it will do.
+      delete next.refused;
       break;
     case "checkpoint":
       next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? 0) + 1 };

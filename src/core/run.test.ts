@@ -10,7 +10,7 @@ import { isTerminal, nextStatus, statuses, terminal } from "./run.ts";
 const table: Readonly<Record<EventType, string>> = {
   "run.created": "- - - -",
   "run.started": "running running running -",
-  "run.suspended": "suspended suspended suspended -",
+  "run.suspended": "suspended suspended suspended paused",
   "run.paused": "paused paused paused paused",
   "run.unpaused": "- - - running",
   "run.succeeded": "- succeeded - -",

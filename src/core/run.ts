@@ -33,7 +33,7 @@ const worked = ["running", "suspended", "paused"] as const;
 /** From which statuses each event may come, and to which it leads (`null`: it stays as it is). */
 const transitions: Partial<Record<EventType, { from: readonly Status[]; to: Status }>> = {
   "run.started": { from: ["queued", "running", "suspended"], to: "running" },
-  "run.suspended": { from: ["queued", "running", "suspended"], to: "suspended" },
+  "run.suspended": { from: anyOpen, to: "suspended" },
   "run.paused": { from: ["queued", "running", "suspended", "paused"], to: "paused" },
   "run.unpaused": { from: ["paused"], to: "running" },
   "run.succeeded": { from: ["running"], to: "succeeded" },
@@ -64,6 +64,7 @@ export function nextStatus(status: Status | undefined, type: EventType): Status 
       { data: { status, type, from: [...transition.from] } },
     );
   }
-  // An answer to a paused run is kept; it does not unpause it.
-  return status === "paused" && !type.startsWith("run.") ? status : transition.to;
+  // An answer to a paused run is kept, and so is that it cannot go on; that does not unpause it.
+  const stays = status === "paused" && (!type.startsWith("run.") || type === "run.suspended");
+  return stays ? status : transition.to;
 }

@@ -13,7 +13,6 @@
  */
 import type { Digest, EventOf, Seq } from "../core/event.ts";
 import { isStemmaError } from "../core/error.ts";
-import type { StemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
@@ -26,6 +25,7 @@ import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
+import { holdsBack } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -33,7 +33,7 @@ import { operationsOf } from "./operations.ts";
 import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent, Recorded } from "./recall.ts";
+import type { OutcomeEvent } from "./recall.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
@@ -51,8 +51,6 @@ export class Activation {
   readonly #parts: Parts;
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
-  /** A recorded outcome that is due and still being read. */
-  #due: Recorded | undefined;
   readonly #abort = new AbortController();
   readonly operations: Operations;
   #phase: Phase = "recall";
@@ -115,7 +113,7 @@ export class Activation {
     const info = runInfo(this.#workflow, this.#loaded, this.#abort.signal, this.#with.log);
     texts.clear();
     // The first time the body is live from its first line, and what it logs and emits there is heard; not a second time.
-    if (recall.asks.length === 0 && row.state.startedAt === undefined) this.#goLive();
+    if (recall.asks === 0 && row.state.startedAt === undefined) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -133,7 +131,7 @@ export class Activation {
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
     else end();
-    return this.#end !== undefined;
+    return this.#end !== undefined && this.#phase !== "recall";
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
@@ -151,7 +149,7 @@ export class Activation {
    */
   #stopRun(stopped: Stopped): void {
     if ((this.#phase !== "recall" && this.#phase !== "live") || this.#parts.journal.releasing) return;
-    if (this.#end !== undefined && "stopped" in this.#end) return;
+    if (this.#isStopped) return;
     this.#end = { ok: false, stopped };
     if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
     if (this.#phase === "live") this.#abort.abort(stopped.error);
@@ -173,8 +171,13 @@ export class Activation {
     const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
     this.#parts.undertakings.paused = paused;
     this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
-    if (!paused) this.#parts.undertakings.release();
+    if (!paused && this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
+  }
+
+  /** Whether the run was ended from outside. */
+  get #isStopped(): boolean {
+    return this.#end !== undefined && "stopped" in this.#end;
   }
 
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -189,8 +192,9 @@ export class Activation {
 
   /** Messages have come; those that answer an open ask become its outcome. */
   receive(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
-    if (this.#phase === "recall") this.#mail = { messages, texts };
-    else this.#parts.inbox.take({ messages, texts });
+    if (this.#phase !== "recall") return this.#parts.inbox.take({ messages, texts });
+    this.#mail = { messages, texts };
+    this.#wasCancelled();
   }
 
   /** Seq of the last event, behind which nothing is known here. */
@@ -213,17 +217,19 @@ export class Activation {
     this.#wake();
   }
 
-  cut(): void {
+  cut(pauseMs = 0): void {
     if (this.#phase === "over" || this.#parts.journal.releasing) return;
     if (this.#phase === "recall") this.#parts.journal.rollBack();
     this.#parts.steps.abortAll();
-    this.#giveBack({ dueAt: this.#loaded.now(), force: true }, "drained");
+    this.#giveBack({ dueAt: this.#loaded.now() + pauseMs, force: true }, "drained");
   }
 
   /** The history cannot be read or continued: the run is suspended and says why, instead of being tried for ever. */
   fault(error: unknown): void {
     if (this.#phase === "over" || this.#parts.journal.releasing) return;
     this.#with.log.error("A run cannot go on", { run: this.run, error: String(error) });
+    // What is on record could not be read for now.
+    if (this.#phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
     const detail = toRecord(error) as unknown as Json;
     this.#setAside({ reason: "corrupt", detail }, null, "suspended");
   }
@@ -236,7 +242,7 @@ export class Activation {
     work: Ask["work"],
     resolve: (outcome: Outcome) => void,
   ): void {
-    if (this.#phase === "over" || this.#phase === "ending" || this.#phase === "releasing") return this.#ignore(place);
+    if (this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped)) return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
@@ -300,21 +306,13 @@ export class Activation {
       else if (!this.#draining) this.#recallTurn();
       else this.cut();
     } catch (error) {
-      if (this.#phase === "recall" && isStemmaError(error) && error.retryable) this.#unread(error);
-      else this.fault(error);
+      this.fault(error);
     }
-  }
-
-  /** What is recorded cannot be read for now: the run is given back, to be tried again. */
-  #unread(error: StemmaError): void {
-    this.#with.log.error("A run cannot be read", { run: this.run, error: String(error) });
-    this.#parts.journal.rollBack();
-    this.#giveBack({ dueAt: this.#loaded.now() + unreadMs, force: true }, "drained");
   }
 
   #liveTurn(): void {
     // A run that was ended from outside gives its body nothing more.
-    if (this.#end !== undefined && "stopped" in this.#end) return this.#rest();
+    if (this.#isStopped) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
@@ -331,35 +329,29 @@ export class Activation {
   #recallTurn(): void {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
-    const due = this.#due ?? this.#parts.cursor.next();
-    if (due === "nothing") return this.#goLive();
-    if (due === "not yet") {
+    const { cursor, asks, compensation } = this.#parts;
+    const next = cursor.next();
+    if (next === "nothing") return this.#goLive();
+    if (next === "reading") return void cursor.arrived().then(() => this.#wake());
+    if (next === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
       const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
       this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
       return;
     }
-    this.#deliverRecorded(due);
-  }
-
-  #deliverRecorded(due: Recorded): void {
-    const { outcomes } = this.#loaded;
-    const outcome = outcomes.take();
-    this.#due = outcome === undefined ? due : undefined;
-    if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
-    const ask = this.#parts.asks.get(due);
+    const ask = asks.get(next.event.data.key);
     if (ask !== undefined) {
-      this.#parts.compensation.note(ask, outcome.event, outcome.texts);
-      this.#deliver(ask, outcome.event, outcome.texts);
+      compensation.note(ask, next.event, next.texts);
+      this.#deliver(ask, next.event, next.texts, true);
     }
     this.#wake();
   }
 
-  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
+  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
     ask.stage = "delivered";
     this.#parts.asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts) : undefined;
+    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
@@ -373,13 +365,11 @@ export class Activation {
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= willPause(this.#mail.messages);
+    this.#parts.undertakings.paused ||= holdsBack(this.#mail.messages);
     if (this.#end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);
-    if (this.#end === undefined) {
-      this.#parts.undertakings.release();
-    }
+    if (this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 
@@ -393,8 +383,9 @@ export class Activation {
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
-    const running = this.#loaded.recall.asks.filter((ask) => ask?.started !== undefined && ask.outcome === undefined);
-    const detail = { claims, steps: running.map((ask) => ask?.key ?? "") };
+    const noted = [...this.#loaded.recall.noted()];
+    const running = noted.filter((ask) => ask.started !== undefined && ask.outcome === undefined);
+    const detail = { claims, steps: running.map((ask) => ask.key) };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
     this.#setAside({ reason: "poison", detail }, null, "suspended");
   }
@@ -417,7 +408,9 @@ export class Activation {
       if (this.#parts.steps.running === 0 && this.#parts.journal.idle) this.cut();
       return;
     }
-    if (this.#end !== undefined) return this.#ending(this.#end);
+    // A body that ends while its run is paused is heard again, and ends, when it is not.
+    if (this.#end !== undefined && (this.#isStopped || this.#phase === "ending" || !this.#parts.undertakings.paused))
+      return this.#ending(this.#end);
     this.#parts.checkpoints.record();
     if (this.#parts.steps.running > 0 || !this.#parts.journal.idle || this.#parts.inbox.busy) return;
     if (this.#parts.undertakings.paused) return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
@@ -427,6 +420,8 @@ export class Activation {
 
   #suspend(waits: readonly Ask[]): void {
     this.#quietTimer = undefined;
+    // What has come meanwhile is on its way to the store, and then to the body; that flush brings the run here again.
+    if (!this.#parts.journal.idle || this.#parts.inbox.busy) return;
     const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#phase = "releasing";
@@ -448,7 +443,7 @@ export class Activation {
       this.#parts.children.cancelAll("it ends");
     }
     if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
-    if (this.#parts.children.open > 0) return this.#awaitChildren();
+    if (this.#parts.children.open > 0) return this.#parts.children.busy ? undefined : this.#awaitChildren();
     if (!end.ok && this.#parts.compensation.next(this.#parts.journal.head)) return;
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], this.#parts.journal.head);
     const message = endMessage(this.run, this.#parts.journal.state, told);
@@ -485,9 +480,4 @@ export class Activation {
     for (const ask of this.#parts.asks.open()) ask.stop?.();
     this.#resolveOver(over);
   }
-}
-
-/** Whether what came while nobody held the run leaves it paused. */
-function willPause(messages: readonly Received[]): boolean {
-  return messages.findLast(({ kind }) => kind === "pause" || kind === "unpause")?.kind === "pause";
 }

@@ -5,9 +5,10 @@
 import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
-import { kindText, labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
+import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
+import { kindKey } from "./identity-key.ts";
 import { compensationScope } from "./compensation-scope.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
@@ -90,7 +91,7 @@ export class Asks {
   #place(path: string, k: number, scope: string, name: string, digest: Digest | null): number {
     if (digest === null) return k - (this.#declared.get(path) ?? 0);
     count(this.#declared, path);
-    return count(this.#kinds, kindText(scope, name, digest));
+    return count(this.#kinds, kindKey(scope, name, digest));
   }
 
   #label(path: string, first: number, recorded: Recorded | undefined): string {
@@ -119,10 +120,12 @@ export class Asks {
     return ask;
   }
 
-  /** The open step with this key that is in doubt. */
+  /** The open step with this key that is in doubt: found so here, or on record while it is held back. */
   inDoubt(key: string): Ask | undefined {
     const ask = this.#open.get(key);
-    return ask?.doubtful === true && ask.withdrawn === undefined ? ask : undefined;
+    if (ask === undefined || ask.withdrawn !== undefined) return undefined;
+    const held = ask.stage === "asked" && ask.doubtful === undefined && ask.recorded?.doubtful === true;
+    return ask.doubtful === true || held ? ask : undefined;
   }
 
   /** Path of a scope that is being opened: the second of a name is `x#2`. */
@@ -142,8 +145,8 @@ export class Asks {
     for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
   }
 
-  get(recorded: Recorded): Ask | undefined {
-    return this.#open.get(recorded.key);
+  get(key: string): Ask | undefined {
+    return this.#open.get(key);
   }
 
   /** The open wait or call with this key. */
@@ -162,6 +165,12 @@ export class Asks {
     this.#open.delete(ask.ref.key);
     // A map that is emptied at each step leaves tables behind that keep each other in memory for long.
     if (this.#open.size === 0) this.#open = new Map();
+  }
+
+  /** An ask that was taken back has come to its end all the same. */
+  forgetLost(key: string): void {
+    const ask = this.#open.get(key);
+    if (ask?.withdrawn !== undefined) this.forget(ask);
   }
 
   get size(): number {

@@ -4,10 +4,11 @@
  * run that ends, or is cancelled or paused, tells its children first: what happens, happens from the leaves on.
  */
 import type { RunId, Value } from "../core/event.ts";
+import { decode } from "../core/json.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Message } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
-import type { CallAsk } from "./body.ts";
+import type { CallAsk, Log } from "./body.ts";
 import { newRunId } from "./id.ts";
 import type { ChildMessage, CancelMessage, PauseMessage } from "./messages.ts";
 import type { Journal } from "./journal.ts";
@@ -18,11 +19,21 @@ import type { WaitSurroundings } from "./waits.ts";
 /** A child that has not ended, and the seq of the event that says so. */
 type OpenChild = { run: RunId; seq: number };
 
+export type ChildrenSurroundings = WaitSurroundings & {
+  log: Log;
+  cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
+  changed(): void;
+};
+
+/** A store that did not answer is not asked again at once. */
+const againMs = 1000;
+
 export class Children {
   readonly #run: RunId;
   readonly #context: Value | undefined;
   readonly #journal: Journal;
-  readonly #with: WaitSurroundings;
+  readonly #with: ChildrenSurroundings;
+  #looking = 0;
   readonly #open = new Map<string, OpenChild>();
 
   /** @param context of the run, which its children inherit */
@@ -31,13 +42,13 @@ export class Children {
     context: Value | undefined,
     recall: Recall,
     journal: Journal,
-    surroundings: WaitSurroundings,
+    surroundings: ChildrenSurroundings,
   ) {
     this.#run = run;
     this.#context = context;
     this.#journal = journal;
     this.#with = surroundings;
-    for (const { key, child, outcome, first } of recall.asks.filter((ask) => ask !== undefined)) {
+    for (const { key, child, outcome, first } of recall.noted()) {
       if (child !== undefined && outcome === undefined) this.#open.set(key, { run: child, seq: first });
     }
   }
@@ -74,6 +85,11 @@ export class Children {
     return this.#context === undefined ? {} : { context: { value: this.#context } };
   }
 
+  /** Whether it is being found out if one can be ended without a worker. */
+  get busy(): boolean {
+    return this.#looking > 0;
+  }
+
   /** A child has ended: false where that is known already. Gives the seq of the event that started it. */
   ended(key: string): number | undefined {
     const child = this.#open.get(key);
@@ -89,6 +105,32 @@ export class Children {
       reason: `the run that called it does not want it any more: ${reason}`,
     };
     this.#journal.send([message(child.run, `cancel by ${this.#run}`, "cancel", body)]);
+  }
+
+  /**
+   * Messages of this run are with their runs. A called run that no worker may come to is ended here; until that is
+   * through, this run is not given back, so that a crash cannot come between.
+   */
+  sent(messages: readonly Message[]): void {
+    for (const { run, kind, body } of messages) {
+      if (kind === "cancel") void this.#endUnheld(run, decode(body) as CancelMessage);
+    }
+  }
+
+  async #endUnheld(run: RunId, request: CancelMessage): Promise<void> {
+    const { cancelUnheld, clock, isOver, log, changed } = this.#with;
+    this.#looking += 1;
+    for (let done = false; !done && !isOver();) {
+      done = await cancelUnheld(run, request).then(
+        () => true,
+        (error: unknown) => {
+          log.error("A called run could not be looked at; it is tried again", { run, error: String(error) });
+          return new Promise<false>((resolve) => clock.after(againMs, () => resolve(false)));
+        },
+      );
+    }
+    this.#looking -= 1;
+    changed();
   }
 
   cancelAll(reason: string): void {

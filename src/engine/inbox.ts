@@ -133,7 +133,8 @@ export class Inbox {
       ...(error === undefined ? {} : { error }),
     };
     const ask = asks.waiting(key);
-    // A run that ends without its body has nobody who asked; the end of its child is on record all the same.
+    // Nobody waits for it any more, or nobody asked, in a run that ends without its body; it is on record all the same.
+    asks.forgetLost(key);
     if (ask === undefined) journal.append({ type: "child.ended", data, causes: [opened] });
     else journal.recordOutcome(ask, { type: "child.ended", data }, { known: known(output, texts) });
   }
@@ -172,6 +173,12 @@ export class Inbox {
   #unanswered({ kind, key }: Received): undefined {
     this.#with.log.warn("A message answers nothing that is open", { run: this.#with.run, kind, key });
   }
+}
+
+/** Whether what came while nobody held the run keeps it from beginning anything: it is to be paused, or cancelled. */
+export function holdsBack(messages: readonly Received[]): boolean {
+  const pause = messages.findLast(({ kind }) => kind === "pause" || kind === "unpause");
+  return pause?.kind === "pause" || messages.some(({ kind }) => kind === "cancel");
 }
 
 function known(output: ChildMessage["output"], texts: Mail["texts"]): { digest: Digest; text: string }[] {

@@ -36,6 +36,15 @@ export function storeOf(store: Store | undefined): Store {
   );
 }
 
+/** How a store creates runs in a transaction of the user's own. Throws usage.invalid if it cannot. */
+export function transactional(store: Store): NonNullable<Store["createIn"]> {
+  if (store.createIn !== undefined) return store.createIn.bind(store);
+  throw new StemmaError(
+    "usage.invalid",
+    `Expected a store that can create runs in a transaction of yours, such as postgres(…), got ${store.name}. Leave out { client }.`,
+  );
+}
+
 /** Workflows by name, at their highest version. Throws workflow.invalid, workflow.duplicate. */
 export function workflowsByName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
   const known = new Map<string, Workflow>();

@@ -69,7 +69,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const clock = guarded(surroundings.clock, life.fault);
   const { recall } = loaded;
   const asks = new Asks(recall);
-  const cursor = new RecallCursor(recall, surroundings.delivery.afterAsks);
+  const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
   const journal: Journal = new Journal(row, loaded, {
     ...surroundings,
     log,
@@ -79,6 +79,10 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
       life.wake();
     },
     flushed: life.wake,
+    sent(messages) {
+      surroundings.sent(messages);
+      children.sent(messages);
+    },
     over: life.finish,
   });
   const emit = (value: Emitted): void => {
@@ -114,7 +118,9 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     changed: life.wake,
     fault: life.fault,
   });
-  const children = new Children(row.id, loaded.created.data.context, recall, journal, waits);
+  const { cancelUnheld } = surroundings;
+  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake };
+  const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
   const answers = new Answers({
     journal,
     begin: (ask) => undertakings.begin(ask),

@@ -13,7 +13,6 @@ import { checkId, checkName } from "../core/name.ts";
 import type { Status } from "../core/run.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Message, RunRow, Sent, Store } from "../store/store.ts";
-import { Appender } from "./appender.ts";
 import type { Clock } from "./clock.ts";
 import type { Decision } from "./decision.ts";
 import { decisionOf } from "./decision.ts";
@@ -22,6 +21,7 @@ import { checkAnswer } from "./json-schema.ts";
 import { readHistory } from "./history-pages.ts";
 import type { AnswerMessage, CancelMessage, DecideMessage, SignalMessage } from "./messages.ts";
 import { openWaits } from "./open-waits.ts";
+import { cancelUnheld } from "./unheld.ts";
 import { fromValue, toValue } from "./value.ts";
 
 /** Who asks, and why; kept on record. */
@@ -164,22 +164,12 @@ export class Requests {
     const { status } = row.state;
     if (isTerminal(status)) return { accepted: false, status };
     const request = withBy<CancelMessage>({}, by);
-    if (await this.#cancelUnstarted(row, request)) return { accepted: true, status: "cancelled" };
+    const [store, clock] = [this.#store, this.#clock];
+    const done = await cancelUnheld(row.id, request, { store, now: () => clock.now(), sent: this.#sent });
+    if (done !== undefined) return { accepted: true, status: done === "ended" ? "cancelled" : status };
     const sent = await this.#send(row.id, "cancel", "cancel", request);
-    return { accepted: sent.accepted, status: (await this.#rowAgain(row)).state.status };
-  }
-
-  /** A run that nobody has begun is ended here and now: there may be no worker that knows its workflow. */
-  async #cancelUnstarted(row: RunRow, request: CancelMessage): Promise<boolean> {
-    const { state, worker, inbox } = row;
-    if (state.status !== "queued" || state.startedAt !== undefined || worker !== undefined || inbox > 0) return false;
-    if (state.origin.kind === "child") return false;
-    const appender = new Appender(row, state.createdAt, () => this.#clock.now());
-    appender.append({ type: "cancel.requested", data: request, causes: [state.seq] });
-    appender.append({ type: "run.cancelled", data: request, causes: [state.seq + 1] });
-    const { commit } = appender.take({ dueAt: null, force: true });
-    const [result] = await this.#store.commit([commit]);
-    return result?.ok === true;
+    // Whoever asks again learns that it counts, not that it was said before.
+    return { accepted: sent.accepted || sent.reason === "repeated", status: (await this.#rowAgain(row)).state.status };
   }
 
   async pause(row: RunRow, kind: "pause" | "unpause", by: By): Promise<void> {

@@ -1,5 +1,5 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { StemmaError } from "../core/error.ts";
+import { isStemmaError, StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
@@ -10,7 +10,7 @@ import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
+import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -23,7 +23,7 @@ import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./history-pages.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
-import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, workflowsByName } from "./options.ts";
+import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Requests } from "./requests.ts";
@@ -78,6 +78,11 @@ export type RunOptions = {
   tags?: readonly string[];
   /** How long it may take from its first start, waits included; in place of the workflow's own limit. */
   timeout?: Duration;
+  /**
+   * A client of `pg` in the midst of a transaction, for stores that offer it (`stemma/postgres`): the run is there from
+   * the transaction's COMMIT on, and never if it is rolled back. Until then it can be neither found nor waited for.
+   */
+  client?: Queryable;
 };
 
 export type AgainOptions = {
@@ -173,13 +178,17 @@ export class Stemma {
   /**
    * Starts a run and returns as soon as it is recorded.
    *
-   * @throws workflow.invalid_input, json.not_serializable, run.conflict (the key or id belongs to a run that differs)
+   * @throws workflow.invalid_input, json.not_serializable, run.conflict (the key or id belongs to a run that differs),
+   * usage.invalid (a client was given and the store has no use for one)
    */
   async run<I, O>(workflow: Workflow<I, O>, input: I, options: RunOptions = {}): Promise<RunHandle<O>> {
     const run = await this.#newRun(workflow, input, options);
-    const [created] = await this.store.create([run]);
+    const { client } = options;
+    const [created] = await (client === undefined
+      ? this.store.create([run])
+      : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
-    if (!created.created) await this.#checkSame(created.id, run);
+    if (!created.created) await this.#checkSame(created.id, run, client !== undefined);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -358,8 +367,12 @@ export class Stemma {
   }
 
   /** The run that is there in the place of a new one must be the one that was meant. */
-  async #checkSame(id: RunId, wanted: NewRun): Promise<void> {
-    const [first] = await this.history(id);
+  async #checkSame(id: RunId, wanted: NewRun, within: boolean): Promise<void> {
+    const [first] = await this.history(id).catch((error: unknown) => {
+      // Created by the transaction that is still open, it cannot be seen from outside of it.
+      if (within && isStemmaError(error, "run.not_found")) return [];
+      throw error;
+    });
     const [stored] = wanted.events;
     if (first?.type !== "run.created" || stored === undefined) return;
     const meant = JSON.parse(stored.data) as typeof first.data;

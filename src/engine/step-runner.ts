@@ -134,10 +134,7 @@ export class StepRunner {
     ask.abort = new AbortController();
     this.#running.set(ask, attempt);
     if (step.effect === "once" || step.intent === true || this.#with.cautious) {
-      const seq = this.#recordStart(attempt);
-      this.#with.afterCommit(seq, () => {
-        if (this.#isRunning(attempt)) this.#call(attempt);
-      });
+      this.#with.afterCommit(this.#recordStart(attempt), () => this.#callHeld(attempt));
       return;
     }
     const slow = this.#with.clock.after(slowMs, () => this.#isRunning(attempt) && this.#recordStart(attempt), {
@@ -169,6 +166,20 @@ export class StepRunner {
     const causes = ask.begunAt === undefined ? ask.causes : [ask.begunAt];
     ask.begunAt = this.#with.append({ ...draft, causes }, extra).seq;
     return ask.begunAt;
+  }
+
+  /** Calls the function unless the lease went stale while its intent was on its way to the store; then when it is fresh. */
+  #callHeld(attempt: Attempt): void {
+    if (!this.#isRunning(attempt)) return;
+    const { ask } = attempt;
+    // Not wanted any more before it was entered: that it never was is on record, so it is not in doubt.
+    if (ask.withdrawn !== undefined) {
+      const reason = ask.withdrawn;
+      return this.#settle(attempt, () => this.#cancelled(ask, reason));
+    }
+    const hold = this.#with.hold();
+    if (hold === undefined) this.#call(attempt);
+    else void hold.then(() => this.#callHeld(attempt));
   }
 
   #call(attempt: Attempt): void {
@@ -260,10 +271,7 @@ export class StepRunner {
     const { ask, step } = attempt;
     const once = step.effect === "once";
     if (once && verdictOf(error).notDone !== true) return this.#doubt(ask, error);
-    if (ask.withdrawn !== undefined) {
-      const data = { key: ask.ref.key, reason: ask.withdrawn };
-      return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
-    }
+    if (ask.withdrawn !== undefined) return this.#cancelled(ask, ask.withdrawn);
     const past = { error, attempt: ask.attempt ?? 1, deadline: deadlineOf(ask, step) };
     const next = nextAttempt(step, past, this.#with.now(), Math.random());
     const { draft, extra } = failed(ask, "error" in next ? next.error : error, ms);
@@ -325,7 +333,8 @@ export class StepRunner {
   tryAgain(ask: Ask): void {
     ask.cleared = true;
     ask.doubtful = false;
-    this.begin(ask);
+    // One that is held back begins when it may.
+    if (ask.stage !== "asked") this.begin(ask);
   }
 
   /** Aborts a running attempt whose result is not wanted any more, and settles it within the grace. */
@@ -356,12 +365,24 @@ export class StepRunner {
     });
     if (step.effect === "once") return this.#doubt(ask, expired);
     if (ask.withdrawn === undefined) return this.#failed(attempt, abandoned(expired, abortGraceMs), 0);
-    const data = { key: ask.ref.key, reason: "abandoned" as const };
-    return this.#with.recordOutcome(ask, { type: "step.cancelled", data });
+    return this.#cancelled(ask, "abandoned");
   }
 
+  #cancelled(ask: Ask, reason: EventData["step.cancelled"]["reason"]): Seq {
+    return this.#with.recordOutcome(ask, { type: "step.cancelled", data: { key: ask.ref.key, reason } });
+  }
+
+  /**
+   * Aborts all that runs and gives it up. What it comes to is not recorded: that an attempt was cut off because its
+   * worker stops is no failure of the step, and who has the run next begins another.
+   */
   abortAll(): void {
-    for (const ask of this.#running.keys()) ask.abort?.abort();
+    const running = this.#running;
+    this.#running = new Map();
+    for (const [ask, { stopTimers }] of running) {
+      for (const stop of stopTimers) stop();
+      ask.abort?.abort();
+    }
   }
 }
 

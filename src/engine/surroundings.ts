@@ -1,9 +1,11 @@
 /** What a worker gives to the activations of its runs. */
+import type { RunId } from "../core/event.ts";
 import type { Message } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
+import type { CancelMessage } from "./messages.ts";
 
 /** Durations are milliseconds. */
 export type Surroundings = {
@@ -25,4 +27,6 @@ export type Surroundings = {
   hold(): Promise<void> | undefined;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
+  /** Ends a run that nobody holds and that no worker may come to. */
+  cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
 };

@@ -51,7 +51,8 @@ export class Undertakings {
 
   /** Begins an ask, or holds it until it may begin. */
   begin(ask: Ask): void {
-    if (ask.withdrawn !== undefined) return;
+    // It may have been settled while it was held: by a decision.
+    if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
     if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) {
       this.#held.push(ask);
       return;

@@ -21,7 +21,9 @@ import type { Delivery } from "./delivery.ts";
 import { toRecord } from "./failure.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
+import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { cancelUnheld } from "./unheld.ts";
 import { OfferWatch } from "./offer-watch.ts";
 
 export type WorkerOptions = {
@@ -66,6 +68,7 @@ export class Worker {
   #again = false;
   #failures = 0;
   #stopPoll: (() => void) | undefined;
+  #stopWake: (() => void) | undefined;
   #stopBeat: (() => void) | undefined;
   #renewedAt = 0;
   #fresh: PromiseWithResolvers<void> | undefined;
@@ -111,6 +114,7 @@ export class Worker {
       throw error;
     }
     this.#beatLater();
+    this.#stopWake = this.#options.store.onWake?.(() => this.poke());
     this.#watch.start();
     this.poke();
   }
@@ -132,11 +136,12 @@ export class Worker {
     this.#phase = "draining";
     this.#watch.stop();
     this.#stopPoll?.();
+    this.#stopWake?.();
     const { clock, log } = this.#options;
+    for (const activation of this.#held.values()) activation.drain();
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
-    for (const activation of held) activation.drain();
     const cutAll = (): void => {
       for (const activation of held) activation.cut();
     };
@@ -166,6 +171,7 @@ export class Worker {
     this.#phase = "stopped";
     this.#watch.stop();
     this.#stopPoll?.();
+    this.#stopWake?.();
     this.#stopBeat?.();
     for (const activation of this.#held.values()) activation.drop();
   }
@@ -312,11 +318,25 @@ export class Worker {
   }
 
   #surroundings(fingerprint: string): Surroundings {
-    const { clock, committer, delivery, log, name, lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
+    const { store, clock, committer, delivery, log, name } = this.#options;
+    const { lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
-    return { clock, committer, delivery, log, worker: name, fingerprint, ...patience, hold, sent };
+    const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
+      cancelUnheld(run, request, { store, now: () => clock.now(), sent });
+    return {
+      clock,
+      committer,
+      delivery,
+      log,
+      worker: name,
+      fingerprint,
+      ...patience,
+      hold,
+      sent,
+      cancelUnheld: cancel,
+    };
   }
 
   /** Messages were put into inboxes: runs held here see them at once, others are due now. */
@@ -344,13 +364,14 @@ export class Worker {
 
   // ---- lease ---------------------------------------------------------------------------------------------------
 
-  #beatLater(): void {
-    const { clock, leaseMs } = this.#options;
-    this.#stopBeat = clock.after(leaseMs / 3, () => void this.#beat(), { background: true, kind: "heartbeat" });
+  #beatLater(ms: number = this.#options.leaseMs / 3): void {
+    const { clock } = this.#options;
+    this.#stopBeat = clock.after(ms, () => void this.#beat(), { background: true, kind: "heartbeat" });
   }
 
   async #beat(): Promise<void> {
     const { store, name, leaseMs, clock, log } = this.#options;
+    let stale = false;
     try {
       let askedAt = 0;
       const heartbeat = await this.#ask(() => {
@@ -367,12 +388,17 @@ export class Worker {
         for (const activation of this.#held.values()) activation.drop();
       }
       for (const { run } of heartbeat.news) void this.#look(run);
-      this.#fresh?.resolve();
-      this.#fresh = undefined;
+      if (this.#isFresh()) {
+        this.#fresh?.resolve();
+        this.#fresh = undefined;
+      } else {
+        // The answer was long on its way, or this process was stopped meanwhile: it says nothing of now.
+        stale = true;
+      }
     } catch (error) {
       log.error("The lease could not be renewed", { worker: name, error: String(error) });
     }
-    if (this.#phase === "working" || this.#phase === "draining") this.#beatLater();
+    if (this.#phase === "working" || this.#phase === "draining") this.#beatLater(stale ? 1 : undefined);
   }
 
   /**
@@ -385,10 +411,14 @@ export class Worker {
     return answer;
   }
 
+  #isFresh(): boolean {
+    const { clock, leaseMs } = this.#options;
+    return clock.monotonic() - this.#renewedAt < leaseMs * 0.75;
+  }
+
   /** Undefined while the lease is fresh; else what to wait for before anything new is entered. */
   #hold(): Promise<void> | undefined {
-    const { clock, leaseMs } = this.#options;
-    if (clock.monotonic() - this.#renewedAt < leaseMs * 0.75) return undefined;
+    if (this.#isFresh()) return undefined;
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }

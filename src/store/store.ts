@@ -85,8 +85,21 @@ export interface Store {
   prune(request: PruneRequest): Promise<Pruned>;
 
   /**
-   * For tests: takes the time from `now` instead of the clock of this process. Left out by a store whose time is that of
-   * a server; without effect on one that was given a time when it was opened.
+   * Creates runs as `create` does, in a transaction that the caller has begun on `client` and ends: they are there, and
+   * worked on, from its COMMIT on, and never if it is rolled back. After an error the transaction is spoilt. Left out by
+   * a store that users have no transactions with.
+   */
+  createIn?(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]>;
+
+  /**
+   * Calls back when another process may have made work for this one: a run that is due, a message. It is a hint, may
+   * come late, for nothing, or never; polling is what correctness rests on. The returned function ends it. Left out
+   * where there is nothing that could tell.
+   */
+  onWake?(call: () => void): () => void;
+
+  /**
+   * For tests: takes the time from `now` instead of its own clock. Left out by a store that cannot; without effect on one that was given a time when it was opened.
    *
    * @throws usage.invalid when it takes its time from another `now` already
    */
@@ -95,6 +108,9 @@ export interface Store {
   /** Ends the use of this store. Again is the same as once; every other call then throws `store.closed`. */
   close(): Promise<void>;
 }
+
+/** What `createIn` needs of a client of a database: a Client or PoolClient of `pg` has it. */
+export type Queryable = { query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> };
 
 /** A large value, stored once however many events name it. */
 export type Payload = { digest: Digest; text: string };

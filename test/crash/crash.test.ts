@@ -2,35 +2,59 @@
  * Real worker processes, killed with SIGKILL and frozen with SIGSTOP while they work: nothing that was acknowledged is
  * lost, nothing on record runs again, no run is stuck. And the same with a bug planted in the workers: it is noticed.
  */
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { dropSchema, newSchema, postgresUrl } from "../postgres/database.ts";
 import type { Outcome, RoundsOptions } from "./rounds.ts";
 import { rounds } from "./rounds.ts";
 import type { Bug } from "./store.ts";
 
 const seed = Number(process.env["STEMMA_SEED"] ?? Date.now() % 1_000_000);
 const kills = Number(process.env["STEMMA_KILLS"] ?? 208);
+/** On PostgreSQL fewer, for there a worker's death leaves no file behind that could be half written. */
+const killsOfClients = Number(process.env["STEMMA_KILLS"] ?? 60);
+
+const schemas: string[] = [];
+afterAll(async () => schemas.length > 0 && dropSchema(await postgresUrl(), schemas));
 
 const usual: Omit<RoundsOptions, "seed" | "kills"> = { freezes: 0.12, lastFreezes: 2, patienceMs: 15_000 };
 
+const timeout = { timeout: 300_000 };
+
+async function place(kind: "sqlite" | "postgres"): Promise<Pick<RoundsOptions, "database">> {
+  if (kind === "sqlite") return {};
+  const schema = newSchema();
+  schemas.push(schema);
+  return { database: { url: await postgresUrl(), schema } };
+}
+
 describe.skipIf(process.platform === "win32")("a worker killed at any instant", () => {
-  test("loses no acknowledged step, has none run again, and leaves no run stuck", { timeout: 300_000 }, async () => {
-    const started = performance.now();
-    // Two worlds side by side: while a process of one is being started, those of the other work.
-    const worlds = await Promise.all(
-      [0, 1].map((i) => rounds({ ...usual, seed: seed + i, kills: Math.ceil(kills / 2) })),
-    );
-    const sum = (key: Exclude<keyof Outcome, "faults">): number =>
-      worlds.reduce((total, world) => total + world[key], 0);
-    console.log(
-      `seed ${seed}: ${sum("kills")} kills (${sum("inFlush")} in a flush, ${sum("inStep")} in a step, ${sum("idle")} idle), ` +
-        `${sum("stops")} freezes (${sum("late")} late), ${sum("runs")} runs, ${sum("steps")} steps, ${sum("events")} events, ` +
-        `${((performance.now() - started) / 1000).toFixed(1)} s`,
-    );
-    expect(worlds.flatMap((world) => world.faults)).toEqual([]);
-    expect(sum("kills")).toBeGreaterThanOrEqual(kills);
-    expect(sum("inFlush") + sum("inStep")).toBeGreaterThanOrEqual(kills / 2);
-    expect(sum("stops")).toBeGreaterThan(kills / 40);
-  });
+  test.each([
+    ["sqlite", kills],
+    ["postgres", killsOfClients],
+  ] as const)(
+    "loses no acknowledged step, has none run again, and leaves no run stuck: %s",
+    timeout,
+    async (kind, count) => {
+      const started = performance.now();
+      // Two worlds side by side: while a process of one is being started, those of the other work.
+      const worlds = await Promise.all(
+        [0, 1].map(async (i) =>
+          rounds({ ...usual, ...(await place(kind)), seed: seed + i, kills: Math.ceil(count / 2) }),
+        ),
+      );
+      const sum = (key: Exclude<keyof Outcome, "faults">): number =>
+        worlds.reduce((total, world) => total + world[key], 0);
+      console.log(
+        `${kind}, seed ${seed}: ${sum("kills")} kills (${sum("inFlush")} in a flush, ${sum("inStep")} in a step, ${sum("idle")} idle), ` +
+          `${sum("stops")} freezes (${sum("late")} late), ${sum("runs")} runs, ${sum("steps")} steps, ${sum("events")} events, ` +
+          `${((performance.now() - started) / 1000).toFixed(1)} s`,
+      );
+      expect(worlds.flatMap((world) => world.faults)).toEqual([]);
+      expect(sum("kills")).toBeGreaterThanOrEqual(count);
+      expect(sum("inFlush") + sum("inStep")).toBeGreaterThanOrEqual(count / 2);
+      expect(sum("stops")).toBeGreaterThan(count / 40);
+    },
+  );
 
   test.each<[string, Bug]>([
     ["an outcome is delivered before its flush", "eager"],

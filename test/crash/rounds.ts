@@ -8,6 +8,7 @@ import { chanceOf } from "./chance.ts";
 import { judge } from "./judge.ts";
 import type { Bug } from "./store.ts";
 import type { Life } from "./world.ts";
+import type { Database } from "./worker.ts";
 import { pause, rehearse, World } from "./world.ts";
 
 export type RoundsOptions = {
@@ -20,6 +21,8 @@ export type RoundsOptions = {
   /** How long nothing may move at the end before what is left counts as stuck. */
   patienceMs: number;
   bug?: Bug;
+  /** Where the runs are; in a file of their own if left out. */
+  database?: Database;
 };
 
 export type Outcome = {
@@ -44,7 +47,7 @@ const idleLooksMax = 80;
 /** Lives through the rounds in a world of their own, and judges what is left. */
 export async function rounds(options: RoundsOptions): Promise<Outcome> {
   const chance = chanceOf(options.seed);
-  const world = new World(chance);
+  const world = new World(chance, options.database);
   const bug = options.bug ?? "none";
   const outcome: Outcome = {
     kills: 0,

@@ -1,11 +1,12 @@
 /**
- * A worker process to be killed. It works on the runs in one SQLite file until somebody ends it.
+ * A worker process to be killed. It works on the runs in one SQLite file or PostgreSQL schema until somebody ends it.
  *
  *     node worker.ts <JSON of WorkerLife>
  */
 import { delivery } from "../../src/engine/delivery.ts";
 import { Stemma } from "../../src/index.ts";
 import type { Log, Workflow } from "../../src/index.ts";
+import { postgres } from "../../src/postgres.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import { chanceOf } from "./chance.ts";
 import type { Bug } from "./store.ts";
@@ -13,8 +14,12 @@ import { bugged, distant, forgetful, locking, witnessed } from "./store.ts";
 import { penAt, word } from "./witness.ts";
 import { workflowsWith } from "./workflows.ts";
 
+export type Database = { url: string; schema: string };
+
 export type WorkerLife = {
   file: string;
+  /** Where the runs are, if not in the file. */
+  database?: Database | undefined;
   witness: string;
   seed: number;
   bug: Bug;
@@ -35,7 +40,7 @@ const tell = (message: string, data?: Record<string, unknown>): void =>
   pen.write("log", word(`${message} ${JSON.stringify(data ?? {})}`));
 const log: Log = { debug: quiet, info: quiet, warn: tell, error: tell };
 
-const file = locking(sqlite(life.file), pen);
+const file = locking(life.database === undefined ? sqlite(life.file) : postgres(life.database), pen);
 const faulty = forgetful(bugged(file, life.bug), life.forgets, chance);
 const store = witnessed(distant(faulty, life.travelMsMax, chance), pen);
 const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[];

@@ -1,5 +1,5 @@
 /**
- * A world: one database file, its witness, the runs made in it, and two places for worker processes that share them.
+ * A world: one database, its witness, the runs made in it, and two places for worker processes that share them.
  * It follows the witness as it grows, so it knows of each process what it is doing, and ends or freezes it by its id.
  */
 import type { ChildProcess } from "node:child_process";
@@ -10,11 +10,12 @@ import { dirname, join } from "node:path";
 import { isTerminal } from "../../src/core/run.ts";
 import { Stemma } from "../../src/index.ts";
 import type { RunId, Store } from "../../src/index.ts";
+import { postgres } from "../../src/postgres.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import type { Chance } from "./chance.ts";
 import type { Line, Pen, Reader } from "./witness.ts";
 import { penAt, readerAt } from "./witness.ts";
-import type { WorkerLife } from "./worker.ts";
+import type { Database, WorkerLife } from "./worker.ts";
 import { workflowsWith } from "./workflows.ts";
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -36,6 +37,8 @@ export type Life = {
 
 export class World {
   readonly store: Store;
+  /** Undefined: the file of this world. */
+  readonly database: Database | undefined;
   readonly folder: string;
   readonly runs: RunId[] = [];
   readonly lines: Line[] = [];
@@ -51,10 +54,11 @@ export class World {
   readonly holders: Map<RunId, number> = new Map();
   #made = 0;
 
-  constructor(chance: Chance) {
+  constructor(chance: Chance, database?: Database) {
     this.#chance = chance;
+    this.database = database;
     this.folder = mkdtempSync(join(tmpdir(), "stemma-crash-"));
-    this.store = sqlite(this.file);
+    this.store = database === undefined ? sqlite(this.file) : postgres(database);
     this.#stemma = new Stemma({ store: this.store });
     this.pen = penAt(this.witness, 0);
     this.#reader = readerAt(this.witness);
@@ -69,9 +73,9 @@ export class World {
   }
 
   /** Starts a worker process. */
-  start(life: Omit<WorkerLife, "file" | "witness" | "seed">): Life {
+  start(life: Omit<WorkerLife, "file" | "database" | "witness" | "seed">): Life {
     const seed = this.#chance.below(2 ** 31);
-    const given: WorkerLife = { ...life, file: this.file, witness: this.witness, seed };
+    const given: WorkerLife = { ...life, file: this.file, database: this.database, witness: this.witness, seed };
     const child = startWorker(given);
     if (child.pid === undefined) throw new Error("A worker process could not be started.");
     const alive: Life = {
@@ -173,6 +177,7 @@ function startWorker(life: WorkerLife): ChildProcess {
 export async function rehearse(world: World): Promise<void> {
   const child = startWorker({
     file: world.file,
+    database: world.database,
     witness: world.witness,
     seed: 0,
     bug: "none",

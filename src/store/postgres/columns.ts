@@ -1,0 +1,84 @@
+/**
+ * What goes to the database for many runs at once, as one array for each column: events, the payloads that came with
+ * them, and a note of who uses which payload, so that a prune knows what belongs to nobody else.
+ */
+import { hash } from "node:crypto";
+
+import type { StoredEvent } from "../../core/chain.ts";
+import { StemmaError } from "../../core/error.ts";
+import type { Digest, RunId } from "../../core/event.ts";
+import type { Commit, Payload } from "../store.ts";
+
+/** What a run appends. */
+export type Appended = {
+  run: RunId;
+  family: RunId;
+  /** The seq that the first event must have. */
+  seq: number;
+  events: readonly StoredEvent[];
+  payloads: readonly Payload[];
+  reuse: Commit["reuse"];
+};
+
+/** Data is canonical JSON, so a payload that is kept apart reads exactly so; in a string the quotes would be escaped. */
+const payloadMark = '"digest":"';
+const payloadNamed = /"digest":"([0-9a-f]{64})"/g;
+
+/** The arrays for `givenEvents` in sql.ts, and those for `givenPayloads` if there are any. */
+export function appendColumns(all: readonly Appended[]): { events: unknown[][]; payloads: unknown[][] } {
+  const events: unknown[][] = [[], [], [], [], [], [], [], []];
+  const payloads: unknown[][] = [[], [], []];
+  const uses: unknown[][] = [[], [], []];
+  for (const { run, family, seq, events: appended, payloads: brought, reuse } of all) {
+    const used = new Map<Digest, boolean>();
+    for (const { digest, text } of brought) {
+      if (used.has(expectDigest(digest))) continue;
+      used.set(digest, true);
+      addTo(payloads, run, digest, text);
+    }
+    const keys =
+      reuse === undefined || reuse.length === 0 ? undefined : new Map(reuse.map((hit) => [hit.seq, hit.key]));
+    for (const [i, event] of appended.entries()) {
+      expectSeq(event, seq + i);
+      const key = keys?.get(event.seq);
+      const number = key === undefined ? null : reuseNumber(family, key);
+      addTo(events, run, event.seq, event.at, event.type, event.causes, event.data, expectDigest(event.hash), number);
+      if (!event.data.includes(payloadMark)) continue;
+      for (const [, digest] of event.data.matchAll(payloadNamed))
+        if (!used.has(digest as Digest)) used.set(digest as Digest, false);
+    }
+    for (const [digest, isBrought] of used) addTo(uses, run, digest, isBrought);
+  }
+  return { events, payloads: uses[0]?.length === 0 ? [] : [...payloads, ...uses] };
+}
+
+export function expectSeq(event: StoredEvent | undefined, seq: number): void {
+  if (event === undefined || event.seq === seq) return;
+  throw new StemmaError("engine.bug", `Expected the event with seq ${seq}, got seq ${event.seq}.`);
+}
+
+/** Adds a row to columns. */
+export function addTo(columns: readonly unknown[][], ...row: readonly unknown[]): void {
+  for (const [i, value] of row.entries()) columns[i]?.push(value);
+}
+
+export function isDigest(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
+export function expectDigest(digest: Digest): Digest {
+  if (isDigest(digest)) return digest;
+  throw new StemmaError("engine.bug", `Expected a digest of 64 hexadecimal digits, got ${digest.length} characters.`);
+}
+
+/** The first 128 bits of SHA-256 over family and key, as PostgreSQL writes a uuid. No two keys will ever share them. */
+export function reuseNumber(family: RunId, key: Digest): string {
+  const digits = hash("sha256", `${family} ${key}`, "hex");
+  return [
+    digits.slice(0, 8),
+    digits.slice(8, 12),
+    digits.slice(12, 16),
+    digits.slice(16, 20),
+    digits.slice(20, 32),
+  ].join("-");
+}

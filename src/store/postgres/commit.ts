@@ -1,0 +1,191 @@
+/**
+ * Appends to many runs in one transaction: one statement for the appends of all of them. Only a flush that also creates
+ * runs, sends messages or emits values takes further ones, in the same transaction, for those parts whose guard held.
+ */
+import type { EventType, RunId } from "../../core/event.ts";
+import { isTerminal } from "../../core/run.ts";
+import type { Commit, CommitResult, NewRun } from "../store.ts";
+import { addTo, appendColumns, expectDigest, expectSeq } from "./columns.ts";
+import type { Creation } from "./create.ts";
+import { createRuns, creationOf } from "./create.ts";
+import type { Database } from "./database.ts";
+import { writeEmitted } from "./emitted.ts";
+import { stateText } from "./row.ts";
+import type { Runner } from "./runner.ts";
+import { sendMessages } from "./send.ts";
+import { commitParts as commitSql, commitPartsWithPayloads, eventsThere, lockRuns } from "./sql.ts";
+
+/** More than any count of claims. */
+const allClaims = 2 ** 31 - 1;
+
+/** Parts that go into one statement: of each run one. */
+type Wave = {
+  parts: readonly Commit[];
+  sql: string;
+  columns: readonly unknown[][];
+  creations: ReadonlyMap<NewRun, Creation>;
+};
+
+type Answer = { run: RunId; epoch: number; seq: number; inbox: number; ok: boolean };
+
+export async function commitParts(
+  db: Database,
+  parts: readonly Commit[],
+  now: number | null,
+): Promise<readonly CommitResult[]> {
+  if (parts.length === 0) return [];
+  const waves = wavesOf(parts);
+  const [only] = waves;
+  if (waves.length === 1 && only !== undefined && parts.every(isPlain)) {
+    const runner: Runner = { query: (text, values = []) => db.write(text, values) };
+    const results = await append(runner, only, now);
+    return parts.map((part) => results.get(part) as CommitResult);
+  }
+  return db.transaction(async (tx) => {
+    const touched = new Set(parts.flatMap(({ run, send = [] }) => [run, ...send.map((message) => message.run)]));
+    await tx.query(lockRuns, [[...touched]]);
+    const results = new Map<Commit, CommitResult>();
+    for (const wave of waves) {
+      const answers = await append(tx, wave, now);
+      for (const [part, result] of answers) results.set(part, result);
+      await writeExtras(tx, wave, answers, now);
+    }
+    return parts.map((part) => results.get(part) as CommitResult);
+  });
+}
+
+/** Of these parts, those whose last event is there, written by this very part: its hash covers everything before it. */
+export async function landedParts(db: Database, parts: readonly Commit[]): Promise<ReadonlySet<RunId>> {
+  const columns: unknown[][] = [[], [], []];
+  for (const { run, events } of parts) {
+    const last = events.at(-1);
+    if (last !== undefined) addTo(columns, run, last.seq, last.hash);
+  }
+  const rows = await db.read<{ run: RunId }>(eventsThere, columns);
+  return new Set(rows.map(({ run }) => run));
+}
+
+/** Whether one statement does all of it. */
+function isPlain(part: Commit): boolean {
+  const { create = [], send = [], emit = [] } = part;
+  return fits(part) && create.length + send.length + emit.length === 0;
+}
+
+/** Events that are not those which their part says can never be right. */
+function fits({ seq, events: [first] }: Commit): boolean {
+  return first === undefined || first.seq === seq;
+}
+
+/** Everything is made here that will be sent, so what cannot be read fails before anything is. */
+function wavesOf(parts: readonly Commit[]): Wave[] {
+  const waves: Commit[][] = [];
+  for (const part of parts) {
+    const wave = waves.find((others) => others.every(({ run }) => run !== part.run));
+    if (wave === undefined) waves.push([part]);
+    else wave.push(part);
+  }
+  return waves.map((wave) => {
+    const creations = new Map<NewRun, Creation>();
+    for (const { create = [] } of wave) for (const run of create) creations.set(run, creationOf([run]));
+    return { parts: wave, ...statementOf(wave), creations };
+  });
+}
+
+function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns"> {
+  const columns: unknown[][] = Array.from({ length: 18 }, () => []);
+  const tags: unknown[][] = [[], []];
+  for (const part of parts) {
+    const { run, state, release } = part;
+    const last = part.events.at(-1);
+    // The one event that changes tags; so those of all other parts need not be sent.
+    const retagged = part.events.some(({ type }) => type === ("run.set" satisfies EventType));
+    const stopped = release?.force === true && (state.status === "queued" || state.status === "running");
+    addTo(
+      columns,
+      run,
+      part.epoch,
+      part.seq,
+      part.events.length,
+      last === undefined ? null : expectDigest(last.hash),
+      stateText(state),
+      state.status,
+      state.endedAt ?? null,
+      isTerminal(state.status),
+      state.refused ?? "",
+      JSON.stringify(state.tags),
+      part.inbox,
+      inboxMax(part),
+      release !== undefined,
+      release === undefined || release.dueAt === null ? null : Math.ceil(release.dueAt),
+      stopped,
+      claimsForgotten(part),
+      retagged,
+    );
+    for (const tag of retagged ? new Set(state.tags) : []) addTo(tags, run, tag);
+  }
+  const { events, payloads } = appendColumns(
+    parts.map((part) => ({
+      ...part,
+      family: part.state.family,
+      seq: part.events[0]?.seq ?? part.seq,
+      reuse: part.reuse,
+    })),
+  );
+  const sql = payloads.length > 0 ? commitPartsWithPayloads : commitSql;
+  return { sql, columns: [...columns, ...tags, ...events, ...payloads] };
+}
+
+/** Up to which message the inbox may have come for the part to go through. */
+function inboxMax(part: Commit): number {
+  const { release, inbox } = part;
+  // Refused whatever the inbox holds, if nothing else is wrong with it; then it is told why.
+  if (!fits(part)) return -1;
+  return release === undefined || release.force === true ? Number.MAX_SAFE_INTEGER : inbox;
+}
+
+/** How many claims of a run no longer count after this part. */
+function claimsForgotten({ progress, release }: Commit): number {
+  if (progress === true || (release !== undefined && release.untried !== true)) return allClaims;
+  return release === undefined ? 0 : 1;
+}
+
+async function append(
+  db: Runner,
+  { parts, sql, columns }: Wave,
+  now: number | null,
+): Promise<Map<Commit, CommitResult>> {
+  const rows = await db.query<Answer>(sql, [now, ...columns]);
+  const answers = new Map(rows.map((row) => [row.run, row]));
+  return new Map(parts.map((part) => [part, resultOf(part, answers.get(part.run))]));
+}
+
+function resultOf({ run, epoch: meant, seq: wanted, events }: Commit, answer: Answer | undefined): CommitResult {
+  if (answer === undefined) return { run, ok: false, reason: "missing", epoch: 0, seq: -1, inbox: 0 };
+  const { epoch, seq, inbox, ok } = answer;
+  if (ok) return { run, ok, inbox };
+  const reason = epoch !== meant ? "epoch" : seq !== wanted - 1 ? "seq" : "inbox";
+  if (reason === "inbox") expectSeq(events[0], wanted);
+  return { run, ok: false, reason, epoch, seq, inbox };
+}
+
+async function writeExtras(
+  tx: Runner,
+  { parts, creations }: Wave,
+  results: ReadonlyMap<Commit, CommitResult>,
+  now: number | null,
+): Promise<void> {
+  const accepted = parts.filter((part) => results.get(part)?.ok === true);
+  await writeEmitted(
+    tx,
+    accepted.flatMap(({ run, emit = [] }) => emit.map((value) => ({ run, ...value }))),
+  );
+  const created = accepted.flatMap(({ create = [] }) => create);
+  const [first] = created;
+  const one = created.length === 1 && first !== undefined ? creations.get(first) : undefined;
+  await createRuns(tx, one ?? creationOf(created), now);
+  await sendMessages(
+    tx,
+    accepted.flatMap(({ send = [] }) => send),
+    now,
+  );
+}

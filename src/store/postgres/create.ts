@@ -1,0 +1,132 @@
+/**
+ * Creates runs. A run that is already there, by id or by (workflow, idempotency key), is left as it is, so whoever
+ * does not know whether an earlier call went through may simply call again.
+ */
+import { StemmaError } from "../../core/error.ts";
+import type { RunId } from "../../core/event.ts";
+import type { RunState } from "../../core/reduce.ts";
+import { isTerminal } from "../../core/run.ts";
+import type { Created, NewRun } from "../store.ts";
+import { addTo, appendColumns, expectDigest } from "./columns.ts";
+import { stateText } from "./row.ts";
+import type { Runner } from "./runner.ts";
+import { createRuns as createRunsSql, createRunsWithPayloads, runsThere } from "./sql.ts";
+
+/** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
+export type Creation = {
+  /** For each run that was given the one that it is the same as: itself, or an earlier one. */
+  same: readonly NewRun[];
+  /** Of runs that are the same run the first. */
+  first: readonly NewRun[];
+  sql: string;
+  columns: readonly unknown[][];
+};
+
+export function creationOf(runs: readonly NewRun[]): Creation {
+  const same = sameRuns(runs);
+  // In the order of what could clash, as others do it too.
+  const first = [...new Set(same)].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  const columns: unknown[][] = Array.from({ length: 18 }, () => []);
+  const tags: unknown[][] = [[], []];
+  for (const run of first) {
+    const { id, state } = run;
+    const last = run.events.at(-1);
+    if (last === undefined) throw new StemmaError("engine.bug", `Expected run ${id} to have a first event, got none.`);
+    addTo(
+      columns,
+      id,
+      state.family === id ? null : state.family,
+      originOf(state),
+      state.workflow,
+      state.version,
+      state.status,
+      state.createdAt,
+      state.endedAt ?? null,
+      isTerminal(state.status),
+      stateText(state),
+      JSON.stringify(state.tags),
+      state.refused ?? "",
+      last.seq,
+      expectDigest(last.hash),
+      run.dueAt === undefined ? null : Math.ceil(run.dueAt),
+      run.queue ?? "default",
+      run.priority ?? 0,
+      run.idempotencyKey ?? null,
+    );
+    for (const tag of new Set(state.tags)) addTo(tags, id, tag);
+  }
+  const { events, payloads } = appendColumns(
+    first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
+  );
+  const sql = payloads.length > 0 ? createRunsWithPayloads : createRunsSql;
+  return { same, first, sql, columns: [...columns, ...tags, ...events, ...payloads] };
+}
+
+/**
+ * Creates what is not there. `ours`: an earlier try of the same may have gone through, so a run that is there exactly
+ * as we would make it is taken for ours.
+ */
+export async function createRuns(
+  db: Runner,
+  { same, first, sql, columns }: Creation,
+  now: number | null,
+  ours: boolean = false,
+): Promise<readonly Created[]> {
+  if (same.length === 0) return [];
+  const made = new Set((await db.query<{ run: RunId }>(sql, [now, ...columns])).map(({ run }) => run));
+  const known = made.size === first.length ? new Map<NewRun, Created>() : await findThere(db, first, made, ours);
+  const told = new Set<NewRun>();
+  return same.map((one) => {
+    const created = known.get(one) ?? { id: one.id, created: true };
+    if (!told.has(one)) {
+      told.add(one);
+      return created;
+    }
+    return { id: created.id, created: false };
+  });
+}
+
+async function findThere(
+  db: Runner,
+  first: readonly NewRun[],
+  made: ReadonlySet<RunId>,
+  ours: boolean,
+): Promise<Map<NewRun, Created>> {
+  const old = first.filter(({ id }) => !made.has(id));
+  const rows = await db.query<{ ord: number; id: RunId; hash: string }>(runsThere, [
+    old.map(({ id }) => id),
+    old.map(({ state }) => state.workflow),
+    old.map(({ idempotencyKey }) => idempotencyKey ?? null),
+  ]);
+  const there = new Map<NewRun, Created>();
+  for (const { ord, id, hash } of rows) {
+    const run = old[ord];
+    if (run === undefined) continue;
+    there.set(run, { id, created: ours && id === run.id && hash === run.events[0]?.hash });
+  }
+  const missing = old.find((run) => !there.has(run));
+  if (missing === undefined) return there;
+  throw new StemmaError("store.busy", `Run ${missing.id} was removed while it was being created. Try again.`);
+}
+
+/** For each run the first of them that is the same run, by id or by (workflow, idempotency key). */
+function sameRuns(runs: readonly NewRun[]): NewRun[] {
+  const byId = new Map<string, NewRun>();
+  const byKey = new Map<string, NewRun>();
+  return runs.map((run) => {
+    const { id, state, idempotencyKey } = run;
+    const key = idempotencyKey === undefined ? undefined : JSON.stringify([state.workflow, idempotencyKey]);
+    const one = byId.get(id) ?? (key === undefined ? undefined : byKey.get(key)) ?? run;
+    byId.set(id, one);
+    if (key !== undefined) byKey.set(key, one);
+    return one;
+  });
+}
+
+function placeOf({ id, state, idempotencyKey }: NewRun): string {
+  return idempotencyKey === undefined ? ` ${id}` : `${state.workflow} ${idempotencyKey}`;
+}
+
+function originOf({ origin }: RunState): RunId | null {
+  return "run" in origin ? origin.run : null;
+}

@@ -1,0 +1,79 @@
+/**
+ * Creates of one process, gathered: calls of one turn of the event loop are one statement, and while some are under way
+ * the next gather. A lone call does not wait; under load a statement creates many runs.
+ */
+import { isStemmaError } from "../../core/error.ts";
+import type { Created, NewRun } from "../store.ts";
+import type { Creation } from "./create.ts";
+import { creationOf } from "./create.ts";
+
+type Call = {
+  runs: readonly NewRun[];
+  resolve: (created: readonly Created[]) => void;
+  reject: (error: unknown) => void;
+};
+
+/** So that one that waits for another process (of two that create the same run) does not hold up all others. */
+const underWayMax = 2;
+const runsMax = 1000;
+
+export class Gather {
+  readonly #create: (creation: Creation) => Promise<readonly Created[]>;
+  #waiting: Call[] = [];
+  #scheduled = false;
+  #underWay = 0;
+
+  constructor(create: (creation: Creation) => Promise<readonly Created[]>) {
+    this.#create = create;
+  }
+
+  join(runs: readonly NewRun[]): Promise<readonly Created[]> {
+    // What cannot be read fails here, and not the others with it.
+    creationOf(runs);
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Created[]>();
+    this.#waiting.push({ runs, resolve, reject });
+    this.#schedule();
+    return promise;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay >= underWayMax || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const calls: Call[] = [];
+    for (let count = 0; this.#waiting[0] !== undefined && count + this.#waiting[0].runs.length <= runsMax;) {
+      const call = this.#waiting.shift() as Call;
+      count += call.runs.length;
+      calls.push(call);
+    }
+    // One that is larger than all together may be goes alone.
+    if (calls.length === 0) calls.push(...this.#waiting.splice(0, 1));
+    this.#underWay += 1;
+    this.#schedule();
+    await this.#together(calls);
+    this.#underWay -= 1;
+    this.#schedule();
+  }
+
+  async #together(calls: readonly Call[]): Promise<void> {
+    try {
+      const created = await this.#create(creationOf(calls.flatMap(({ runs }) => runs)));
+      let at = 0;
+      for (const { runs, resolve } of calls) resolve(created.slice(at, (at += runs.length)));
+    } catch (error) {
+      const [only] = calls;
+      if (calls.length === 1 || (isStemmaError(error) && error.retryable)) {
+        for (const { reject } of calls) reject(error);
+      } else if (only !== undefined) {
+        // One of them cannot be created; the others can.
+        for (const call of calls) await this.#together([call]);
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * From rows of PostgreSQL to what the store promises. What the state of a run says and a column says too is kept in the
+ * column only, so that a list can be searched by it and no two places can disagree.
+ */
+import type { StoredEvent } from "../../core/chain.ts";
+import type { RunState } from "../../core/reduce.ts";
+import type { Status } from "../../core/run.ts";
+import type { RunRow } from "../store.ts";
+
+/** What `runJson` in sql.ts puts into one JSON text, in that order. */
+type RunColumns = [
+  id: string,
+  family: string | null,
+  workflow: string,
+  version: number,
+  status: Status,
+  createdAt: number,
+  tags: string,
+  seq: number,
+  state: string,
+  hash: string,
+  epoch: number,
+  worker: string | null,
+  dueAt: number | null,
+  queue: string,
+  priority: number,
+  inbox: number,
+  inboxDone: number,
+  claims: number,
+  offered: boolean,
+];
+
+type RestOfState = Omit<RunState, "workflow" | "version" | "family" | "status" | "createdAt" | "tags" | "seq">;
+
+export type EventColumns = { seq: number; at: number; type: string; causes: string; data: string; hash: string };
+
+export function runRowOf(json: string): RunRow {
+  const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] =
+    JSON.parse(json) as RunColumns;
+  const [dueAt, queue, priority, inbox, inboxDone, claims, offered] = place;
+  return {
+    id,
+    state: {
+      ...(JSON.parse(state) as RestOfState),
+      workflow,
+      version,
+      family: family ?? id,
+      status,
+      createdAt,
+      tags: JSON.parse(tags) as string[],
+      seq,
+    },
+    epoch,
+    ...(worker === null ? {} : { worker }),
+    hash,
+    dueAt,
+    queue,
+    priority,
+    inbox,
+    inboxDone,
+    claims,
+    offered,
+  };
+}
+
+export function eventOf({ seq, at, type, causes, data, hash }: EventColumns): StoredEvent {
+  return { seq, at, type, causes, data, hash };
+}
+
+/** What no column says of a state, as JSON. */
+export function stateText(state: RunState): string {
+  const { workflow: _w, version: _v, family: _f, status: _s, createdAt: _c, tags: _t, seq: _q, ...rest } = state;
+  return JSON.stringify(rest);
+}

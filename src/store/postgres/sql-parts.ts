@@ -1,0 +1,15 @@
+/** What statements have in common. `@.` stands for the schema, as in `sql.ts`. */
+
+/** The store's clock in milliseconds since 1970; a test may bring its own. */
+export const clock: string = "coalesce($1::bigint, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)";
+
+/** A run's row as one JSON text, as `row.ts` reads it. `offered`: whether a worker that has its lease offers code for it. */
+export const runJson = (r: string, offered: string): string => /* sql */ `
+  json_build_array(${r}.id, ${r}.family, ${r}.workflow, ${r}.version, ${r}.status, ${r}.created_at, ${r}.tags, ${r}.seq,
+    ${r}.state, encode(${r}.hash, 'hex'), ${r}.epoch, ${r}.worker, ${r}.due_at, ${r}.queue, ${r}.priority,
+    ${r}.inbox_seq, ${r}.inbox_done, ${r}.claims, ${offered})::text`;
+
+/** $1 is the clock. */
+export const isOffered = (r: string): string => /* sql */ `
+  exists (select from @.offers o join @.workers w on w.id = o.worker
+           where o.workflow = ${r}.workflow and o.version = ${r}.version and w.lease_until > ${clock})`;

@@ -1,0 +1,147 @@
+import { afterAll, expect, test } from "vitest";
+
+import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
+import { until } from "../../../test/stage.ts";
+import { postgres } from "../../postgres.ts";
+import { claim, claimedIds, openBench, started, suspended } from "../../testing/conformance/fixture.ts";
+import type { Bench } from "../../testing/conformance/fixture.ts";
+import type { PostgresStore } from "./store.ts";
+import { postgresWith } from "./store.ts";
+
+const url = await postgresUrl();
+const schemas: string[] = [];
+afterAll(() => dropSchema(url, schemas));
+
+type Two = { bench: Bench; store: PostgresStore; other: PostgresStore; schema: string; writes(): number };
+
+async function two(): Promise<Two> {
+  const schema = newSchema();
+  schemas.push(schema);
+  const at = new URL(url);
+  at.searchParams.set("application_name", schema);
+  let count = 0;
+  const store = postgresWith({ url: at.href, schema, idleMs: 60_000 }, { write: (write) => ((count += 1), write()) });
+  const { bench } = await openBench(async () => ({ store, cleanup: () => store.close() }));
+  return { bench, store, other: postgres({ url, schema }), schema, writes: () => count };
+}
+
+/** Claims until nothing is asked of the database any more. */
+async function rest({ store, writes }: Two): Promise<void> {
+  await until(async () => {
+    const before = writes();
+    for (let i = 0; i < 20; i += 1) await claim(store, "worker-a");
+    return writes() === before;
+  });
+}
+
+test("what another process brings wakes the one that listens, whichever way it comes", async () => {
+  const pair = await two();
+  const { bench, store, other } = pair;
+  let calls = 0;
+  const stop = store.onWake(() => (calls += 1));
+  await until(() => calls > 0);
+  const wakes = async (work: () => Promise<unknown>): Promise<void> => {
+    const before = calls;
+    await work();
+    await until(() => calls > before);
+  };
+  const run = bench.newRun();
+  await wakes(() => other.create([run]));
+  const [row] = (await claim(other, "worker-b")).runs;
+  await wakes(() => other.send([{ run: run.id, key: "k", kind: "signal", body: "1" }]));
+  const { inbox } = (await other.list({ ids: [run.id] })).runs[0]!;
+  const part = bench.part(row!, [started, suspended], { inbox, release: { dueAt: Date.now() + 60_000 } });
+  await wakes(() => other.commit([part]));
+  stop();
+  await store.close();
+  await other.close();
+});
+
+test("a store does not wake itself, and one that is not listened to any more calls nobody", async () => {
+  const { bench, store, other } = await two();
+  let calls = 0;
+  const stop = store.onWake(() => (calls += 1));
+  await until(() => calls > 0);
+  const before = calls;
+  await bench.created();
+  let heard = 0;
+  const listening = other.onWake(() => (heard += 1));
+  await until(() => heard > 0);
+  await bench.created();
+  await until(() => heard > 1);
+  expect(calls).toBe(before);
+  stop();
+  listening();
+  await store.close();
+  await other.close();
+});
+
+test("a worker that found nothing leaves the database alone, and sees at once what comes", async () => {
+  const pair = await two();
+  const { bench, store, other, writes } = pair;
+  let calls = 0;
+  store.onWake(() => (calls += 1));
+  await until(() => calls > 0);
+
+  await rest(pair);
+  const theirs = bench.newRun();
+  await other.create([theirs]);
+  await until(async () => (await claimedIds(store, "worker-a")).includes(theirs.id));
+
+  await rest(pair);
+  const own = await bench.created();
+  expect(await claimedIds(store, "worker-a")).toEqual([own.id]);
+
+  const later = await bench.created({ dueAt: Date.now() + 300 });
+  await rest(pair);
+  await until(async () => (await claimedIds(store, "worker-a")).includes(later.id));
+
+  await rest(pair);
+  const before = writes();
+  await claim(store, "worker-a", { offers: [] });
+  expect(writes(), "another question is another one").toBeGreaterThan(before);
+  await store.close();
+  await other.close();
+});
+
+test("where nobody listens each claim asks", async () => {
+  const { store, other, writes } = await two();
+  for (let i = 0; i < 10; i += 1) {
+    const before = writes();
+    await claim(store, "worker-a");
+    expect(writes()).toBeGreaterThan(before);
+  }
+  await store.close();
+  await other.close();
+});
+
+test("after its connection was cut a store listens again, and has its worker look at what it missed", async () => {
+  const pair = await two();
+  const { bench, store, other, schema } = pair;
+  let calls = 0;
+  store.onWake(() => (calls += 1));
+  await until(() => calls > 0);
+  await rest(pair);
+  const before = calls;
+  await sql(
+    url,
+    `select pg_terminate_backend(pid) from pg_stat_activity where application_name = '${schema}' and query ilike 'select pg_notify%' or query ilike 'listen%'`,
+  );
+  const run = bench.newRun();
+  await other.create([run]);
+  await until(() => calls > before);
+  await until(async () => (await claimedIds(store, "worker-a")).includes(run.id));
+  await store.close();
+  await other.close();
+});
+
+test("a store that is closed while it begins to listen leaves no connection behind", async () => {
+  const { store, other, schema } = await two();
+  store.onWake(() => {});
+  await store.close();
+  await until(async () => {
+    const rows = await sql(url, `select pid from pg_stat_activity where application_name = '${schema}'`);
+    return rows.length === 0;
+  });
+  await other.close();
+});

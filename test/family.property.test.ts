@@ -1,0 +1,150 @@
+/** Whatever is done to a family of runs, and whatever dies meanwhile: all of it ends, once, and hangs together. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Stemma, workflow } from "../src/index.ts";
+import type { Context, Workflow } from "../src/index.ts";
+import { isTerminal } from "../src/core/run.ts";
+import { sqlite } from "../src/sqlite.ts";
+import { fakeClock } from "../src/testing.ts";
+import type { FakeClock } from "../src/testing.ts";
+import { familyOf, faultsOf } from "./family.ts";
+import { listening } from "./stage.ts";
+
+function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
+  return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run) as Workflow<undefined>;
+}
+
+const quick = (result: unknown) => async (): Promise<unknown> => result;
+
+const leaf = body("leaf", async (ctx) => {
+  await ctx.step("one", { retry: { attempts: 3, delay: "20s", jitter: 0 } }, (_, { attempt }) => {
+    if (attempt < 2) throw new Error("busy");
+    return attempt;
+  });
+  const [answer] = await Promise.all([ctx.wait("question", { expires: "2h", default: "none" }), ctx.sleep("30s")]);
+  return ctx.step("two", { input: answer }, (given) => given);
+});
+const nobody = body("nobody", quick(1));
+const middle = body(
+  "middle",
+  async (ctx) => {
+    const raced = await ctx.race({ call: () => ctx.call(leaf, undefined), time: () => ctx.sleep("5m") });
+    await ctx.step("after", { compensate: quick(1) }, quick(raced.key));
+    void ctx.call(nobody, undefined);
+    return ctx.signal("go", { expires: "1h", default: "went" });
+  },
+  "3h",
+);
+const root = body("root", async (ctx) => {
+  const seen: unknown[] = [];
+  const note = async (call: Promise<unknown>): Promise<void> => {
+    try {
+      seen.push(await call);
+    } catch (error) {
+      seen.push((error as { code?: string }).code ?? "failed");
+    }
+  };
+  await Promise.all([note(ctx.call(middle, undefined)), note(ctx.call(leaf, undefined, { timeout: "40m" }))]);
+  await ctx.map("item", [1, 2, 3], { concurrency: 2 }, (item) => item);
+  return seen;
+});
+const workflows = [leaf, middle, root];
+
+type Act = { kind: "pause" | "unpause" | "cancel" | "answer" | "go" | "die" | "stop" | "pass"; at: number; ms: number };
+const acts = fc.array(
+  fc.record({
+    kind: fc.constantFrom<Act["kind"][]>(
+      "pause",
+      "unpause",
+      "cancel",
+      "answer",
+      "go",
+      "die",
+      "stop",
+      "pass",
+      "pass",
+      "pass",
+    ),
+    at: fc.nat(6),
+    ms: fc.constantFrom(0, 0, 1, 30, 1000, 20_000, 60_000, 400_000),
+  }),
+  { maxLength: 14 },
+);
+
+/** One act on some run of the family. What is refused (the run has ended, the wait is not open) is refused with a code. */
+async function act(stemma: Stemma, { kind, at }: Act, family: readonly string[]): Promise<void> {
+  const id = family[at % family.length] ?? "";
+  const asked =
+    kind === "answer"
+      ? stemma.resume(id, "question", at)
+      : kind === "go"
+        ? stemma.signal(id, "go", at)
+        : kind === "pause" || kind === "unpause" || kind === "cancel"
+          ? stemma[kind](id, { by: "ada" })
+          : Promise.resolve();
+  await refusable(asked);
+}
+
+async function refusable(asked: Promise<unknown>): Promise<void> {
+  await asked.catch((error: { code?: string }) => {
+    if (error.code !== "run.ended" && error.code !== "wait.not_open") throw error;
+  });
+}
+
+async function play(list: readonly Act[], clock: FakeClock, log: ReturnType<typeof listening>): Promise<void> {
+  await using store = sqlite(":memory:");
+  const begin = (): Promise<Stemma> => new Stemma({ store, workflows, clock, log }, { lingerMs: 25 }).start();
+  let stemma = await begin();
+  const run = await stemma.run(root, undefined);
+  const moved = async (ms: number, asked: Promise<unknown>): Promise<void> => {
+    await clock.advance(ms);
+    // An answer is waited for up to a second of this clock.
+    let open = true;
+    const over = asked.finally(() => (open = false));
+    while (open) await clock.advance(100);
+    await over;
+  };
+  for (const one of list) {
+    const ids = (await familyOf(stemma, run.id)).map(({ id }) => id);
+    await moved(one.ms, act(stemma, one, ids));
+    if (one.kind === "die" || one.kind === "stop") {
+      if (one.kind === "die") stemma.abandon();
+      else await stemma.stop();
+      stemma = await begin();
+    }
+    expect(await faultsOf(stemma, run.id)).toEqual([]);
+  }
+  for (let i = 0; i < 2; i += 1) {
+    for (const { id, state } of await familyOf(stemma, run.id))
+      if (state.status === "paused") await moved(0, refusable(stemma.unpause(id)));
+    await clock.advance("4h");
+  }
+  const left = (await familyOf(stemma, run.id)).filter(({ state }) => !isTerminal(state.status));
+  expect(left.map(({ state }) => `${state.workflow} ${state.status} ${state.reason ?? ""}`)).toEqual([]);
+  expect(await faultsOf(stemma, run.id)).toEqual([]);
+  await expectLeafFirst(stemma, run.id);
+  await stemma.stop();
+}
+
+/** No run ends before those that it called. */
+async function expectLeafFirst(stemma: Stemma, run: string): Promise<void> {
+  const { family } = (await stemma.row(run)).state;
+  const { events } = await stemma.store.feed({ after: 0, limit: 1000, family });
+  const ended = new Map<string, number>();
+  for (const { run: id, event, position } of events) ended.set(id, event === undefined ? 0 : position);
+  for (const { id, state } of await familyOf(stemma, run)) {
+    if (state.origin.kind !== "child") continue;
+    expect(ended.get(id)).toBeLessThan(ended.get(state.origin.run) ?? 0);
+  }
+}
+
+test("property: a family of runs that is paused, cancelled, answered, and dies at any time comes to its end as a whole", async () => {
+  await fc.assert(
+    fc.asyncProperty(acts, async (list) => {
+      const log = listening();
+      await play(list, fakeClock(), log);
+      expect(log.lines.filter((line) => line.startsWith("error"))).toEqual([]);
+    }),
+    { numRuns: 60 },
+  );
+}, 120_000);
