@@ -20,10 +20,10 @@ export async function typed(...words: readonly string[]): Promise<Said> {
   ] as const;
   const writes = streams.map(([stream]) => stream.write.bind(stream));
   for (const [stream, name] of streams) {
-    stream.write = ((text: string | Uint8Array) => {
+    stream.write = (text: string | Uint8Array): boolean => {
       said[name] += String(text);
       return true;
-    }) as typeof stream.write;
+    };
   }
   const before = process.exitCode;
   process.exitCode = undefined;

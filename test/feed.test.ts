@@ -103,7 +103,7 @@ describe("the feed", () => {
     await using store = sqlite(path);
     const stemma = new Stemma({ store, log: silent });
     const writers = ["one", "two"].map(async (name) => {
-      const child = spawn(process.execPath, [join(import.meta.dirname, "feed/writer.ts"), path, name, "40"]);
+      const child = spawn(process.execPath, [join(import.meta.dirname, "feed/worker.ts"), path, name, "40"]);
       let err = "";
       child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
       const code = await new Promise((resolve) => child.on("close", resolve));

@@ -1,4 +1,4 @@
-/** The command line as people use it: real processes, a real SQLite file. */
+/** The command line as people use it: a real SQLite file, and real processes wherever the process itself matters. */
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { typed } from "../../test/command-line.ts";
+import { until } from "../../test/stage.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -44,6 +46,23 @@ function stemma(
   return { status, out: stdout, err: stderr };
 }
 
+/** The same without a process: for what the program says and does, where the process around it does not matter. */
+async function inside(words: readonly string[], more: { env?: Record<string, string> } = {}): Promise<Ended> {
+  Object.assign(process.env, more.env);
+  try {
+    return await typed(...words);
+  } finally {
+    process.env["STEMMA_STORE"] = "";
+  }
+}
+
+/** Ids of so many new runs, in the order in which they were started. */
+async function started(count: number): Promise<string[]> {
+  const ids: string[] = [];
+  while (ids.length < count) ids.push((await inside(["start", "demo", "demo.ts"])).out.trim());
+  return ids;
+}
+
 /** A worker on demo.ts that works, as its log says. */
 async function worker(...words: string[]): Promise<{ child: ChildProcess; ended: Promise<Ended> }> {
   const child = spawn(process.execPath, [main, "worker", "demo.ts", ...words], { cwd: folder, env: environment });
@@ -69,7 +88,11 @@ const parsed = (text: string): Record<string, unknown> => JSON.parse(text) as Re
 const errorOf = (err: string): unknown =>
   (parsed(err.trim().split("\n").at(-1) ?? "")["error"] as { code: string }).code;
 
+const home = process.cwd();
+
 beforeAll(() => {
+  process.chdir(folder);
+  process.env["STEMMA_STORE"] = "";
   writeFileSync(join(folder, "demo.ts"), code);
   writeFileSync(join(folder, "none.ts"), "export const a = 1;\n");
   writeFileSync(join(folder, "broken.ts"), "throw new Error('not today');\n");
@@ -79,7 +102,10 @@ afterEach(() => {
   for (const child of workers.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
   for (const end of ["", "-wal", "-shm"]) rmSync(join(folder, `stemma.db${end}`), { force: true });
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  process.chdir(home);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe("stemma", () => {
   test("start --wait follows a run to its end: its output is the answer, its failure is exit code 1", async () => {
@@ -100,13 +126,13 @@ describe("stemma", () => {
       "run.failed",
     ]);
 
-    const shown = stemma(["show", bad.out.trim()]);
+    const shown = await inside(["show", bad.out.trim()]);
     expect(shown.status).toBe(0);
     expect(shown.out).toContain("demo@3  ✖ failed");
     expect(shown.out).toMatch(/├─ size +\d+ms {2}map {2}3\/3/);
     expect(shown.out).toContain("ended by boom");
     expect(shown.out.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
-    const tagged = parsed(stemma(["runs", "--tag", "b", "--json"]).out)["runs"] as Record<string, unknown>[];
+    const tagged = parsed((await inside(["runs", "--tag", "b", "--json"])).out)["runs"] as Record<string, unknown>[];
     expect(tagged.map(({ id }) => id)).toEqual([parsed(good.out)["run"]]);
 
     child.kill("SIGTERM");
@@ -123,81 +149,86 @@ describe("stemma", () => {
 
   test("a worker that still waits for a step ends at the second signal, and the run is there to be taken up", async () => {
     const { child, ended } = await worker();
-    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
-    while (!stemma(["show", id]).out.includes("▶ hang")) continue;
+    const id = (await inside(["start", "demo", "demo.ts", "--input", '{"hang":true}'])).out.trim();
+    await until(async () => (await inside(["show", id])).out.includes("▶ hang"));
     child.kill("SIGTERM");
     child.kill("SIGINT");
     const { status, err } = await ended;
     expect([130, 143]).toContain(status);
     expect(err).not.toContain("stopped; every run was given back");
-    expect(stemma(["runs", "--status", "running"]).out).toContain(id);
+    expect((await inside(["runs", "--status", "running"])).out).toContain(id);
   });
 
-  test("starting again with the same key gives the run that is there, with other input it is refused", () => {
+  test("starting again with the same key gives the run that is there, with other input it is refused", async () => {
     const words = ["start", "demo", "demo.ts", "--key", "k", "--input"];
-    const first = stemma([...words, '{"n":1}']);
+    const first = await inside([...words, '{"n":1}']);
     expect(first.status).toBe(0);
-    expect(stemma([...words, '{"n":1}']).out).toBe(first.out);
-    expect(stemma([...words, '{"n":2}'])).toMatchObject({ status: 4, out: "" });
+    expect((await inside([...words, '{"n":1}'])).out).toBe(first.out);
+    expect(await inside([...words, '{"n":2}'])).toMatchObject({ status: 4, out: "" });
   });
 
-  test("runs are listed newest first, page by page, by what the hint says to type", () => {
-    const ids = [1, 2, 3].map(() => stemma(["start", "demo", "demo.ts"]).out.trim());
-    const first = stemma(["runs", "--limit", "2", "--workflow", "demo"]);
+  test("runs are listed newest first, page by page, by what the hint says to type", async () => {
+    const ids = await started(3);
+    const first = await inside(["runs", "--limit", "2", "--workflow", "demo"]);
     const listed = (text: string): string[] => text.match(/run_[0-9a-z]{26}/g) ?? [];
     expect(listed(first.out)).toEqual([ids[2], ids[1]]);
     const hint = /More: stemma (.*)/.exec(first.err)?.[1]?.split(" ") ?? [];
-    const second = stemma(hint);
+    const second = await inside(hint);
     expect(listed(second.out)).toEqual([ids[0]]);
     expect(second.err).not.toContain("More");
-    expect(stemma(["runs", "--status", "failed", "paused"])).toMatchObject({ status: 0, out: "" });
+    expect(await inside(["runs", "--status", "failed", "paused"])).toMatchObject({ status: 0, out: "" });
   });
 
-  test("a run is found by any part of its id that no other run has, and where several fit they are listed", () => {
-    const [a = "", b = ""] = [1, 2].map(() => stemma(["start", "demo", "demo.ts"]).out.trim());
-    const until = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
-    for (const part of [a.slice(0, until), a.slice(4, until), a.slice(-10), a.slice(4)]) {
-      expect(stemma(["show", part]).out).toContain(a);
+  test("a run is found by any part of its id that no other run has, and where several fit they are listed", async () => {
+    const [a = "", b = ""] = await started(2);
+    const told = Array.from(a).findIndex((character, i) => character !== b[i]) + 1;
+    for (const part of [a.slice(0, told), a.slice(4, told), a.slice(-10), a.slice(4)]) {
+      expect((await inside(["show", part])).out).toContain(a);
     }
-    const ambiguous = stemma(["show", a.slice(0, 8), "--json"]);
+    const ambiguous = await inside(["show", a.slice(0, 8), "--json"]);
     expect([ambiguous.status, errorOf(ambiguous.err)]).toEqual([2, "run.invalid_id"]);
     for (const id of [a, b]) expect(ambiguous.err).toContain(`${id} (demo@3, queued, created `);
     // With run_ in front it is the beginning.
-    expect(stemma(["show", `run_${a.slice(-10)}`]).status).toBe(3);
-    const short = stemma(["show", a.slice(0, 7)]);
+    expect((await inside(["show", `run_${a.slice(-10)}`])).status).toBe(3);
+    const short = await inside(["show", a.slice(0, 7)]);
     expect([short.status, short.out]).toEqual([2, ""]);
-    expect(stemma(["show", "run_zzzzzzzzz"]).status).toBe(3);
+    expect((await inside(["show", "run_zzzzzzzzz"])).status).toBe(3);
   });
 
-  test("a trace is one JSON value, or a flowchart", () => {
-    const id = stemma(["start", "demo", "demo.ts"]).out.trim();
-    expect(parsed(stemma(["trace", id, "--json"]).out)["nodes"]).toEqual([
+  test("a trace is one JSON value, or a flowchart", async () => {
+    const id = (await inside(["start", "demo", "demo.ts"])).out.trim();
+    expect(parsed((await inside(["trace", id, "--json"])).out)["nodes"]).toEqual([
       { id: `wf_run|${id}`, kind: "run", run: id, status: "queued" },
     ]);
-    expect(stemma(["trace", id, "--format", "mermaid", "--family"]).out).toMatch(/^flowchart TD\n {2}n0\(\["run_/);
-    expect(stemma(["trace", id, "--format", "dot"]).out).toMatch(/^digraph trace \{\n[^]*n0 \[label="run_[^]*\n\}\n$/);
-    for (const format of ["mermaid", "dot"]) expect(stemma(["trace", id, "--format", format, "--json"]).status).toBe(2);
+    expect((await inside(["trace", id, "--format", "mermaid", "--family"])).out).toMatch(
+      /^flowchart TD\n {2}n0\(\["run_/,
+    );
+    expect((await inside(["trace", id, "--format", "dot"])).out).toMatch(
+      /^digraph trace \{\n[^]*n0 \[label="run_[^]*\n\}\n$/,
+    );
+    for (const format of ["mermaid", "dot"])
+      expect((await inside(["trace", id, "--format", format, "--json"])).status).toBe(2);
   });
 
-  test("a queued run says that it needs a worker, and a delayed one when it is due", () => {
-    const now = stemma(["start", "demo", "demo.ts"]).out.trim();
-    const later = stemma(["start", "demo", "demo.ts", "--delay", "2d"]).out.trim();
-    expect(stemma(["show", now]).out).toContain("no worker offers demo@3: start a worker with that version");
-    expect(stemma(["runs"]).err).toContain("No worker offers demo@3");
-    expect(stemma(["show", later]).out).toContain("It is due in");
-    expect(stemma(["runs"]).out).toContain("due in 2d");
+  test("a queued run says that it needs a worker, and a delayed one when it is due", async () => {
+    const now = (await inside(["start", "demo", "demo.ts"])).out.trim();
+    const later = (await inside(["start", "demo", "demo.ts", "--delay", "2d"])).out.trim();
+    expect((await inside(["show", now])).out).toContain("no worker offers demo@3: start a worker with that version");
+    expect((await inside(["runs"])).err).toContain("No worker offers demo@3");
+    expect((await inside(["show", later])).out).toContain("It is due in");
+    expect((await inside(["runs"])).out).toContain("due in 2d");
   });
 
-  test("commands that look make no file, and say what to do", () => {
+  test("commands that look make no file, and say what to do", async () => {
     const run = "run_00000000";
     for (const words of [["runs"], ["show", run], ["trace", run], ["watch", run], ["doctor"]]) {
-      const { status, out, err } = stemma(words);
+      const { status, out, err } = await inside(words);
       expect([status, out]).toEqual([3, ""]);
       expect(err).toMatch(/^error store\.not_found: There is no store at .*--store/);
     }
     expect(existsSync(join(folder, "stemma.db"))).toBe(false);
-    stemma(["start", "demo", "demo.ts", "--store", "other.db"]);
-    expect(stemma(["runs"], { env: { STEMMA_STORE: "other.db" } }).out).toContain("demo@3");
+    await inside(["start", "demo", "demo.ts", "--store", "other.db"]);
+    expect((await inside(["runs"], { env: { STEMMA_STORE: "other.db" } })).out).toContain("demo@3");
   });
 
   test.each([
@@ -226,20 +257,26 @@ describe("stemma", () => {
     [2, "payload.too_large", ["start", "demo", "demo.ts", "--input", "@/dev/zero"]],
     [2, "run.invalid_id", ["start", "demo", "demo.ts", "--id", "run_mine"]],
     [2, "name.invalid", ["start", "demo", "demo.ts", "--tag", "a/b"]],
-  ])("bad usage ends with exit code %i and %s, one line and no stack: %j", (status, code_, words) => {
-    const asText = stemma(words);
+  ])("bad usage ends with exit code %i and %s, one line and no stack: %j", async (status, code_, words) => {
+    const asText = await inside(words);
     expect([asText.status, asText.out]).toEqual([status, ""]);
     expect(asText.err.trim().split("\n").at(-1)).toMatch(new RegExp(`^error ${code_}: .+`));
     expect(asText.err).not.toMatch(/\n\s+at /);
-    const asJson = stemma([...words, "--json"]);
+    const asJson = await inside([...words, "--json"]);
     expect([asJson.status, asJson.out, errorOf(asJson.err)]).toEqual([status, "", code_]);
   });
 
-  test("what was mistyped is told with what was meant, and with where to look", () => {
-    expect(stemma(["shwo"]).err).toBe(
+  test("the exit code of a process is the one that is meant", () => {
+    expect(stemma(["nonsense"])).toMatchObject({ status: 2, out: "" });
+    expect(stemma(["runs", "--store", "missing.db"])).toMatchObject({ status: 3, out: "" });
+    expect(stemma(["runs", "--store", "garbage.db"])).toMatchObject({ status: 4, out: "" });
+  });
+
+  test("what was mistyped is told with what was meant, and with where to look", async () => {
+    expect((await inside(["shwo"])).err).toBe(
       "error usage.invalid: Unknown command 'shwo'. Did you mean show? stemma --help shows what there is.\n",
     );
-    expect(stemma(["runs", "--jsno"]).err).toMatch(
+    expect((await inside(["runs", "--jsno"])).err).toMatch(
       /Unknown option '--jsno'\. Did you mean --json\? stemma runs --help /,
     );
   });
@@ -258,7 +295,7 @@ describe("stemma", () => {
 
   test("watch writes a line for each event, ends when the run ends, and its exit code is how", async () => {
     const { child, ended } = await worker();
-    const bad = stemma(["start", "demo", "demo.ts", "--input", '{"fail":true}']).out.trim();
+    const bad = (await inside(["start", "demo", "demo.ts", "--input", '{"fail":true}'])).out.trim();
     const watched = stemma(["watch", bad]);
     const lines = watched.out.trimEnd().split("\n");
     expect([watched.status, watched.err]).toEqual([1, ""]);
@@ -266,7 +303,7 @@ describe("stemma", () => {
     expect(lines.map((line) => line.split(" ")[1])).toEqual(lines.map((_, seq) => String(seq)));
     expect(lines.at(-1)).toMatch(/ run\.failed error="Error: no \\u001b\[31m\\nway" frontier=\["boom"\]$/);
 
-    const good = stemma(["start", "demo", "demo.ts"]).out.trim();
+    const good = (await inside(["start", "demo", "demo.ts"])).out.trim();
     const json = stemma(["watch", good.slice(-12), "--json"]);
     expect([json.status, json.err]).toEqual([0, ""]);
     const events = json.out.trimEnd().split("\n").map(parsed);
@@ -279,7 +316,7 @@ describe("stemma", () => {
 
   test("watch gives events as they come, and a signal ends it while the run goes on", async () => {
     await worker();
-    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
+    const id = (await inside(["start", "demo", "demo.ts", "--input", '{"hang":true}'])).out.trim();
     const child = spawn(process.execPath, [main, "watch", id], { cwd: folder, env: environment });
     workers.push(child);
     let out = "";
@@ -292,14 +329,14 @@ describe("stemma", () => {
     });
     child.kill("SIGINT");
     expect(await exit).toBe(130);
-    expect(stemma(["show", id, "--json"]).out).toContain('"status":"running"');
+    expect((await inside(["show", id, "--json"])).out).toContain('"status":"running"');
   });
 
   test.skipIf(spawnSync("script", ["--version"]).status !== 0)(
     "in a terminal watch draws a tree over itself, ends with the run as show shows it, and gives the cursor back",
     async () => {
       const { child, ended } = await worker();
-      const id = stemma(["start", "demo", "demo.ts", "--input", '{"slow":true}']).out.trim();
+      const id = (await inside(["start", "demo", "demo.ts", "--input", '{"slow":true}'])).out.trim();
       const command = `stty cols 40 rows 12; ${process.execPath} ${main} watch ${id}`;
       const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
         cwd: folder,
@@ -323,33 +360,33 @@ describe("stemma", () => {
     },
   );
 
-  test("doctor finds nothing wrong with a store that is well, and ends with 1 when something is", () => {
-    stemma(["start", "demo", "demo.ts", "--delay", "1h"]);
-    const well = stemma(["doctor"]);
+  test("doctor finds nothing wrong with a store that is well, and ends with 1 when something is", async () => {
+    await inside(["start", "demo", "demo.ts", "--delay", "1h"]);
+    const well = await inside(["doctor"]);
     expect([well.status, well.err]).toEqual([0, ""]);
     expect(well.out).toMatch(/^ok {7}synchronous {2}full/m);
     expect(well.out).toMatch(/^ok {7}runs {9}1 queued$/m);
-    const answer = parsed(stemma(["doctor", "--json"]).out);
+    const answer = parsed((await inside(["doctor", "--json"])).out);
     expect(answer["ok"]).toBe(true);
     const findings = answer["findings"] as { check: string; level: string }[];
     expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(["store", "schema", "leases", "recall"]));
-    stemma(["start", "demo", "demo.ts"]);
-    const standing = stemma(["doctor"]);
+    await inside(["start", "demo", "demo.ts"]);
+    const standing = await inside(["doctor"]);
     expect(standing.status).toBe(1);
     expect(standing.out).toMatch(
       /^problem {2}offers {7}no worker offers demo@3: 2 runs, 1 of them due .*\n +→ Start a worker/m,
     );
-    const garbage = stemma(["doctor", "--store", "garbage.db"]);
+    const garbage = await inside(["doctor", "--store", "garbage.db"]);
     expect(garbage.status).toBe(1);
     expect(garbage.out).toMatch(/^problem {2}store .*restore a backup/m);
-    expect(parsed(stemma(["doctor", "--store", "garbage.db", "--json"]).out)["ok"]).toBe(false);
+    expect(parsed((await inside(["doctor", "--store", "garbage.db", "--json"])).out)["ok"]).toBe(false);
   });
 
   test("doctor names the runs that were set aside, with the remedy", async () => {
     writeFileSync(join(folder, "older.ts"), code.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
-    const first = await worker();
-    const id = stemma(["start", "demo", "demo.ts", "--input", '{"hang":true}']).out.trim();
-    while (!stemma(["show", id]).out.includes("▶ hang")) continue;
+    const first = await worker("--lease", "500ms");
+    const id = (await inside(["start", "demo", "demo.ts", "--input", '{"hang":true}'])).out.trim();
+    await until(async () => (await inside(["show", id])).out.includes("▶ hang"));
     first.child.kill("SIGKILL");
     await first.ended;
     const second = spawn(process.execPath, [main, "worker", "older.ts", "--lease", "500ms"], {
@@ -357,8 +394,8 @@ describe("stemma", () => {
       env: environment,
     });
     workers.push(second);
-    while (!stemma(["show", id]).out.includes("(divergence)")) continue;
-    const { status, out } = stemma(["doctor"]);
+    await until(async () => (await inside(["show", id])).out.includes("(divergence)"));
+    const { status, out } = await inside(["doctor"]);
     expect(status).toBe(1);
     expect(out).toMatch(
       new RegExp(`^problem {2}aside {8}1 run set aside, divergence \\(${id}\\)\n +→ Run a worker with the code`, "m"),

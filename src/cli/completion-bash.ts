@@ -2,8 +2,8 @@
 import type { CommandWords, OptionWords, ProgramWords, Wanted } from "./completion-words.ts";
 
 /**
- * The line is taken apart in the shell; only ids of runs are asked of the program. Nothing that is typed is evaluated,
- * and of the program's answer only what looks like an id is used.
+ * The line is taken apart in the shell; only ids of runs and keys of waits are asked of the program. Nothing that is typed is evaluated,
+ * and of the program's answer only what looks like an id or a plain key is used.
  */
 export function bashScript({ name, commands, options }: ProgramWords): string {
   return `# Completion of ${name} for bash: source <(${name} completion bash)
@@ -13,13 +13,18 @@ _${name}_runs() {
     grep -o '"id":"run_[0-9a-z]*"' | cut -d '"' -f 4
 }
 
+_${name}_waits() {
+  "$program" waits --json --run "$first" \${store[@]+"\${store[@]}"} 2>/dev/null </dev/null |
+    grep -o '"key":"[A-Za-z0-9_./#-]*"' | cut -d '"' -f 4
+}
+
 _${name}_reply() {
   local found
   while IFS= read -r found; do COMPREPLY+=("$found"); done < <(compgen "$@" -- "$cur")
 }
 
 _${name}() {
-  local program="$1" cur="\${COMP_WORDS[COMP_CWORD]}" command="" option="" many="" word="" i at=0
+  local program="$1" cur="\${COMP_WORDS[COMP_CWORD]}" command="" option="" many="" word="" first="" i at=0
   local store=()
   COMPREPLY=()
   # "--store=x" comes as three words.
@@ -34,7 +39,7 @@ _${name}() {
     fi
     option="" many=""
     if [[ "$word" != -* ]]; then
-      if [[ -z "$command" ]]; then command="$word"; else at=$((at + 1)); fi
+      if [[ -z "$command" ]]; then command="$word"; else at=$((at + 1)) first="\${first:-$word}"; fi
       continue
     fi
     case "$command $word" in
@@ -88,6 +93,8 @@ function replyOf(program: string, wanted: Wanted): string {
   switch (wanted.kind) {
     case "run":
       return `_${program}_reply -W "$(_${program}_runs)"`;
+    case "wait":
+      return `_${program}_reply -W "$(_${program}_waits)"`;
     case "file":
       return `compopt -o filenames 2>/dev/null; _${program}_reply -f`;
     case "choice":

@@ -24,7 +24,7 @@ function commandLines(program: string, { name, description, options, arguments: 
   const there = `__fish_seen_subcommand_from ${name}`;
   // fish does not count arguments: what any of them may be is offered.
   const places = wanted
-    .filter(({ kind }) => kind !== "text")
+    .filter(({ kind }) => kind !== "text" && kind !== "wait")
     .map((each) => `complete -c ${program} -n ${quoted(there)} ${valueOf(program, each)}`);
   return [
     `complete -c ${program} -n __fish_use_subcommand -a ${name} -d ${quoted(description)}`,

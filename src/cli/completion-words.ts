@@ -2,7 +2,7 @@
 import type { Argument, Command, Option } from "commander";
 
 /** What a word stands for, and so how it is completed. */
-export type Wanted = { kind: "run" | "file" | "text" } | { kind: "choice"; choices: readonly string[] };
+export type Wanted = { kind: "run" | "wait" | "file" | "text" } | { kind: "choice"; choices: readonly string[] };
 
 export type OptionWords = {
   /** `--json`, `-h`. */
@@ -60,7 +60,7 @@ function optionWords(option: Option): OptionWords {
   return { flags, description, many, value: { kind: wantedKind(named) } };
 }
 
-function wantedKind(name: string): "run" | "file" | "text" {
-  if (name === "run") return "run";
+function wantedKind(name: string): "run" | "wait" | "file" | "text" {
+  if (name === "run" || name === "wait") return name;
   return ["files", "file", "path"].includes(name) ? "file" : "text";
 }

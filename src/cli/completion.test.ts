@@ -4,6 +4,9 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { until } from "../../test/stage.ts";
+import { Stemma, workflow } from "../index.ts";
+import { sqlite } from "../sqlite.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -62,6 +65,22 @@ describe("completion in bash", () => {
     expect(offered("stemma", "watch", "--store", "stemma.db", ids[0] ?? "")).toEqual([ids[0]]);
     expect(offered("stemma", "show", "--store", "=", "other.db", "run_")).toEqual([]);
     expect(existsSync(join(folder, "other.db"))).toBe(false);
+  });
+
+  test("waits are those that are open in the run that is named", async () => {
+    const store = sqlite(join(folder, "waits.db"));
+    const gate = workflow({ name: "gate" }, async (ctx) => Promise.all([ctx.wait("a.1"), ctx.wait("$(touch pwned)")]));
+    const stemma = await new Stemma({ store, workflows: [gate] }).start();
+    const [first, other] = [await stemma.run(gate, undefined), await stemma.run(gate, undefined)];
+    await until(async () => (await stemma.waits()).waits.length === 4);
+    await stemma.resume(other.id, "a.1", 1);
+    await stemma.stop();
+    await store.close();
+    const words = ["stemma", "resume", "--store", "waits.db"];
+    expect(offered(...words, first.id, "")).toEqual(["a.1"]);
+    expect(offered(...words, other.id, "")).toEqual([]);
+    expect(offered(...words, "$(touch pwned)", "")).toEqual([]);
+    expect(existsSync(join(folder, "pwned"))).toBe(false);
   });
 
   test("files are offered whole, whatever is in their names", () => {

@@ -1,4 +1,5 @@
 /** Workflows from the files that a command names: every export of theirs that is one. */
+import { Console } from "node:console";
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -26,7 +27,7 @@ export async function loadWorkflows(files: readonly string[]): Promise<Workflow[
  * called before any of it is loaded.
  */
 export function keepOutputClean(): void {
-  globalThis.console = new console.Console(process.stderr, process.stderr);
+  globalThis.console = new Console(process.stderr, process.stderr);
 }
 
 /** `audit@1`, as runs and workers name a workflow. */

@@ -1,4 +1,4 @@
-/** A process that starts runs and works on them, for `test/feed.test.ts`: node writer.ts <store> <name> <runs> */
+/** A process that starts runs and works on them, for `test/feed.test.ts`: node worker.ts <store> <name> <runs> */
 import { Stemma, workflow } from "../../src/index.ts";
 import { sqlite } from "../../src/sqlite.ts";
 
