@@ -44,6 +44,8 @@ export async function cancelUnheld(
   const appender = new Appender(row, last.at, now);
   appender.append({ type: "cancel.requested", data: asked, causes: [state.seq] });
   const message = unbegun ? end(row, asked, appender) : undefined;
+  // What else was sent finds a run that never began and never will: with its end, it is dealt with.
+  if (unbegun) appender.inbox = row.inbox;
   const { commit } = appender.take({ dueAt: unbegun ? null : now(), force: true });
   const [result] = await store.commit([commit]);
   if (result?.ok !== true) return undefined;
