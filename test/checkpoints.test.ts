@@ -165,6 +165,11 @@ describe("a run with checkpoints", () => {
       ["a", "s/a", "x/b", "y/b", "last"].map((key) => `step.succeeded ${root}${key}`);
     const recorded = (await outline(found)).filter((line) => line.startsWith("step.succeeded"));
     expect(recorded).toEqual(["", "#1/", "#2/"].flatMap(labels));
+    const events = await found.history();
+    for (const [i, event] of events.entries()) {
+      if (event.type === "checkpoint")
+        expect(events.slice(i + 1).find(({ type }) => type !== "run.started")?.causes).toEqual([i]);
+    }
     expect(said).toHaveLength(4);
     expect(said[3]).toEqual(said[2]);
     expect(new Set(said.map(([, random]) => random)).size).toBe(3);
@@ -312,6 +317,24 @@ describe("a checkpoint is refused", () => {
     const run = await theatre.stemma.run(definition, undefined);
     expect(await run.result()).toEqual(asks.map(() => "checkpoint.not_quiescent"));
     expect((await outline(run)).filter((line) => /late|set|patched/.test(line))).toEqual([]);
+  });
+
+  it("in the code of a branch that has lost its race", async () => {
+    const late = Promise.withResolvers<void>();
+    const definition = workflow({ name: "loser" }, async (ctx) => {
+      let refused: Promise<string | undefined> | undefined;
+      const loser = async (): Promise<void> => {
+        refused = late.promise.then(async () => (await errorOf(ctx.checkpoint("lost"))).code);
+        await refused;
+      };
+      await ctx.race({ loser, winner: () => ctx.step("win", () => 1) });
+      late.resolve();
+      return refused;
+    });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    expect(await run.result()).toBe("checkpoint.not_quiescent");
+    expect(await outline(run)).not.toContain("checkpoint");
   });
 
   it("inside a step and an item of a map, and in the code of another run", async () => {
