@@ -9,7 +9,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "store/store.ts": ["core/"],
   "store/inspection.ts": ["core/"],
   "store/sqlite/": ["core/", "store/store.ts", "store/inspection.ts", "node:"],
-  "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec"],
+  "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec", "@cfworker/json-schema"],
   "authoring/workflow/": ["core/", "engine/", "node:async_hooks", "@standard-schema/spec"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
   "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],

@@ -7,7 +7,7 @@ import { sqlite } from "../src/sqlite.ts";
 import { errorOf, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
-  return workflow({ name }, run) as Workflow<undefined>;
+  return workflow({ name }, run);
 }
 
 const suspended = async (run: RunHandle): Promise<void> => until(async () => (await run.status()) === "suspended");

@@ -13,7 +13,6 @@
  */
 import type { Digest, EventOf, Seq } from "../core/event.ts";
 import { isStemmaError } from "../core/error.ts";
-import type { StemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
@@ -33,7 +32,7 @@ import { operationsOf } from "./operations.ts";
 import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent, Recorded } from "./recall.ts";
+import type { OutcomeEvent } from "./recall.ts";
 import { onlyWaits, suspension } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
@@ -51,8 +50,6 @@ export class Activation {
   readonly #parts: Parts;
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
-  /** A recorded outcome that is due and still being read. */
-  #due: Recorded | undefined;
   readonly #abort = new AbortController();
   readonly operations: Operations;
   #phase: Phase = "recall";
@@ -115,7 +112,7 @@ export class Activation {
     const info = runInfo(this.#workflow, this.#loaded, this.#abort.signal, this.#with.log);
     texts.clear();
     // The first time the body is live from its first line, and what it logs and emits there is heard; not a second time.
-    if (recall.asks.length === 0 && row.state.startedAt === undefined) this.#goLive();
+    if (recall.asks === 0 && row.state.startedAt === undefined) this.#goLive();
     this.#body = this.#workflow.body(this.operations, info);
     this.#body.done.then(
       (value) => this.#bodyEnded({ ok: true, value }),
@@ -213,17 +210,19 @@ export class Activation {
     this.#wake();
   }
 
-  cut(): void {
+  cut(pauseMs = 0): void {
     if (this.#phase === "over" || this.#parts.journal.releasing) return;
     if (this.#phase === "recall") this.#parts.journal.rollBack();
     this.#parts.steps.abortAll();
-    this.#giveBack({ dueAt: this.#loaded.now(), force: true }, "drained");
+    this.#giveBack({ dueAt: this.#loaded.now() + pauseMs, force: true }, "drained");
   }
 
   /** The history cannot be read or continued: the run is suspended and says why, instead of being tried for ever. */
   fault(error: unknown): void {
     if (this.#phase === "over" || this.#parts.journal.releasing) return;
     this.#with.log.error("A run cannot go on", { run: this.run, error: String(error) });
+    // What is on record could not be read for now.
+    if (this.#phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
     const detail = toRecord(error) as unknown as Json;
     this.#setAside({ reason: "corrupt", detail }, null, "suspended");
   }
@@ -300,16 +299,8 @@ export class Activation {
       else if (!this.#draining) this.#recallTurn();
       else this.cut();
     } catch (error) {
-      if (this.#phase === "recall" && isStemmaError(error) && error.retryable) this.#unread(error);
-      else this.fault(error);
+      this.fault(error);
     }
-  }
-
-  /** What is recorded cannot be read for now: the run is given back, to be tried again. */
-  #unread(error: StemmaError): void {
-    this.#with.log.error("A run cannot be read", { run: this.run, error: String(error) });
-    this.#parts.journal.rollBack();
-    this.#giveBack({ dueAt: this.#loaded.now() + unreadMs, force: true }, "drained");
   }
 
   #liveTurn(): void {
@@ -331,35 +322,29 @@ export class Activation {
   #recallTurn(): void {
     this.#stallTimer?.();
     this.#stallTimer = undefined;
-    const due = this.#due ?? this.#parts.cursor.next();
-    if (due === "nothing") return this.#goLive();
-    if (due === "not yet") {
+    const { cursor, asks, compensation } = this.#parts;
+    const next = cursor.next();
+    if (next === "nothing") return this.#goLive();
+    if (next === "reading") return void cursor.arrived().then(() => this.#wake());
+    if (next === "not yet") {
       // A body that has ended asks for nothing more, except through branches that it left behind.
       const grace = this.#end === undefined ? this.#with.recallGraceMs : Math.min(this.#with.recallGraceMs, 1000);
       const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
       this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
       return;
     }
-    this.#deliverRecorded(due);
-  }
-
-  #deliverRecorded(due: Recorded): void {
-    const { outcomes } = this.#loaded;
-    const outcome = outcomes.take();
-    this.#due = outcome === undefined ? due : undefined;
-    if (outcome === undefined) return void outcomes.arrived().then(() => this.#wake());
-    const ask = this.#parts.asks.get(due);
+    const ask = asks.get(next.event.data.key);
     if (ask !== undefined) {
-      this.#parts.compensation.note(ask, outcome.event, outcome.texts);
-      this.#deliver(ask, outcome.event, outcome.texts);
+      compensation.note(ask, next.event, next.texts);
+      this.#deliver(ask, next.event, next.texts, true);
     }
     this.#wake();
   }
 
-  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
+  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
     ask.stage = "delivered";
     this.#parts.asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts) : undefined;
+    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
@@ -393,8 +378,9 @@ export class Activation {
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
-    const running = this.#loaded.recall.asks.filter((ask) => ask?.started !== undefined && ask.outcome === undefined);
-    const detail = { claims, steps: running.map((ask) => ask?.key ?? "") };
+    const noted = [...this.#loaded.recall.noted()];
+    const running = noted.filter((ask) => ask.started !== undefined && ask.outcome === undefined);
+    const detail = { claims, steps: running.map((ask) => ask.key) };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
     this.#setAside({ reason: "poison", detail }, null, "suspended");
   }

@@ -5,13 +5,18 @@ import type { Event, StepRef } from "../core/event.ts";
 import { identityOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
-import type { Recall, Recorded } from "./recall.ts";
-import { recallOf } from "./recall.ts";
+import { Recall } from "./recall.ts";
 import { digestOf, toValue } from "./value.ts";
 
 const inputs = { a: toValue("a", "input"), b: toValue("b", "input") };
 const [a, b] = [digestOf(inputs.a), digestOf(inputs.b)];
 const nothing = recallOf([]);
+
+function recallOf(events: readonly Event[]): Recall {
+  const recall = new Recall(events[0]?.seq ?? 0, events.at(-1)?.seq ?? -1);
+  for (const event of events) recall.add(event);
+  return recall.complete();
+}
 
 /** What is recorded when these steps have succeeded, in this order. */
 function recorded(...refs: readonly StepRef[]): Recall {
@@ -107,16 +112,14 @@ describe("asks that are on record", () => {
     ]);
   });
 
-  test("are found from their record while they are open, and are forgotten when they are delivered", () => {
-    const known = recorded({ key: "x" }, { key: "y" });
-    const asks = new Asks(known);
-    const [x, y] = known.asks as [Recorded, Recorded];
+  test("are found by their label while they are open, and are forgotten when they are delivered", () => {
+    const asks = new Asks(recorded({ key: "x" }, { key: "y" }));
     const made = ask(asks, "x");
-    expect(asks.get(x)).toBe(made);
-    expect(asks.get(y)).toBeUndefined();
+    expect(asks.get("x")).toBe(made);
+    expect(asks.get("y")).toBeUndefined();
     expect([...asks.open()]).toEqual([made]);
     asks.forget(made);
-    expect(asks.get(x)).toBeUndefined();
+    expect(asks.get("x")).toBeUndefined();
     expect([...asks.open()]).toEqual([]);
     // Forgotten is not unasked: the next one is the second.
     expect(ask(asks, "x").ref).toEqual({ key: "x#2" });

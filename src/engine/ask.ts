@@ -5,9 +5,10 @@
 import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
-import { kindText, labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
+import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
+import { kindKey } from "./identity-key.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf } from "./value.ts";
@@ -88,7 +89,7 @@ export class Asks {
   #place(path: string, k: number, scope: string, name: string, digest: Digest | null): number {
     if (digest === null) return k - (this.#declared.get(path) ?? 0);
     count(this.#declared, path);
-    return count(this.#kinds, kindText(scope, name, digest));
+    return count(this.#kinds, kindKey(scope, name, digest));
   }
 
   #label(path: string, first: number, recorded: Recorded | undefined): string {
@@ -140,8 +141,8 @@ export class Asks {
     for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
   }
 
-  get(recorded: Recorded): Ask | undefined {
-    return this.#open.get(recorded.key);
+  get(key: string): Ask | undefined {
+    return this.#open.get(key);
   }
 
   /** The open wait or call with this key. */

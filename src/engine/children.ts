@@ -37,7 +37,7 @@ export class Children {
     this.#context = context;
     this.#journal = journal;
     this.#with = surroundings;
-    for (const { key, child, outcome, first } of recall.asks.filter((ask) => ask !== undefined)) {
+    for (const { key, child, outcome, first } of recall.noted()) {
       if (child !== undefined && outcome === undefined) this.#open.set(key, { run: child, seq: first });
     }
   }

@@ -86,6 +86,8 @@ export class Committer {
       const commit = source.take();
       if (commit !== undefined) parts.push({ source, commit });
     }
+    // A set that is emptied at each flush leaves tables behind that keep each other in memory for long.
+    if (this.#waiting.size === 0) this.#waiting = new Set();
     if (parts.length === 0) return;
     this.#flushing = true;
     try {

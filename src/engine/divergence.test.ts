@@ -6,7 +6,7 @@ import type { Ask } from "./ask.ts";
 import { Asks } from "./ask.ts";
 import { describeDivergence } from "./divergence.ts";
 import type { Loaded } from "./load.ts";
-import { recallOf } from "./recall.ts";
+import { Recall } from "./recall.ts";
 import { digestOf, toValue } from "./value.ts";
 
 type Declared = { key: string; input?: unknown };
@@ -20,7 +20,9 @@ function recorded(...steps: readonly Declared[]): Known {
     const data = { key: step.key, ...ref, output: { inline: null } };
     return { seq: i + 1, at: i, type: "step.succeeded", causes: [0], data, hash: "" };
   });
-  return { recall: recallOf(events), eventAt: async (seq) => events.find((event) => event.seq === seq) };
+  const recall = new Recall(1, steps.length);
+  for (const event of events) recall.add(event);
+  return { recall: recall.complete(), eventAt: async (seq) => events.find((event) => event.seq === seq) };
 }
 
 /** What the body asks for; what is on record is marked as asked, the rest is held back. */

@@ -18,9 +18,14 @@ export async function describeDivergence(
   held: readonly Ask[],
   ended: boolean,
 ): Promise<Json> {
-  const unasked = recall.asks.filter((recorded) => recorded?.asked === false) as Recorded[];
+  const shown: Recorded[] = [];
+  let count = 0;
+  for (const recorded of recall.unasked()) {
+    if (count < shownMax) shown.push(recorded);
+    count += 1;
+  }
   const differences: Json[] = [];
-  for (const recorded of unasked.slice(0, shownMax)) {
+  for (const recorded of shown) {
     const rival = rivalOf(recorded, held);
     if (rival === undefined) continue;
     // The index of a recall holds no values; the first event of an ask has what was declared.
@@ -29,8 +34,8 @@ export async function describeDivergence(
     differences.push(difference(recorded.key, given, rival));
   }
   return {
-    recorded: unasked.slice(0, shownMax).map((recorded) => recorded.key),
-    recordedCount: unasked.length,
+    recorded: shown.map((recorded) => recorded.key),
+    recordedCount: count,
     asked: held.slice(0, shownMax).map((ask) => ask.ref.key),
     ended,
     differences,

@@ -14,8 +14,7 @@ import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
-import type { Recall } from "./recall.ts";
-import { RecallIndex } from "./recall.ts";
+import { Recall } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
@@ -48,10 +47,10 @@ export type Loaded = {
   now: () => Timestamp;
 };
 
-/** Events read at a time: a few hundred are read in a millisecond, and a page more costs a server little. */
-const pageEventsUsual = 500;
+/** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
+const pageEventsUsual = 250;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
-const keptPages = 2;
+const keptPages = 4;
 const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
@@ -99,7 +98,7 @@ class Reading {
   readonly #turn: (call: () => void) => void;
   readonly #pageEvents: number;
   readonly #from: Seq;
-  readonly #index: RecallIndex;
+  readonly #recall: Recall;
   readonly #kept: StoredOutcome[] = [];
   #keptChars = 0;
   #keeping = true;
@@ -116,7 +115,7 @@ class Reading {
     this.#turn = turn;
     this.#pageEvents = pageEvents;
     this.#from = row.state.checkpoint?.seq ?? 0;
-    this.#index = new RecallIndex(this.#from, row.state.seq);
+    this.#recall = new Recall(this.#from, row.state.seq);
     this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
   }
 
@@ -156,7 +155,7 @@ class Reading {
     if (storedHash(sha256, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
-    const settles = this.#index.add(event);
+    const settles = this.#recall.add(event);
     if (stored.seq === this.#from) {
       this.#start = event;
       for (const { digest } of payloadsOf(event)) {
@@ -187,12 +186,12 @@ class Reading {
   }
 
   found(): { recall: Recall; outcomes: RecordedOutcomes } {
-    const recall = this.#index.done();
+    const recall = this.#recall.complete();
     const outcomes = new RecordedOutcomes({
       store: this.#store,
       run: this.#row.id,
       pageEvents: this.#pageEvents,
-      seqs: Int32Array.from(recall.outcomes, (recorded) => recorded?.outcome ?? -1),
+      seqs: recall.outcomeSeqs(),
       kept: this.#kept,
       sums: this.#sums,
       from: this.#from,
@@ -266,12 +265,8 @@ async function readCreated(store: Store, run: RunId, texts: Map<Digest, string>)
   }
   const created = unseal(stored);
   if (created.type !== "run.created") throw corrupt(run, `expected event 0 to be run.created, found ${created.type}`);
-  for (const [digest, text] of await readTexts(
-    store,
-    run,
-    payloadsOf(created).map((payload) => payload.digest),
-  ))
-    texts.set(digest, text);
+  const digests = payloadsOf(created).map((reference) => reference.digest);
+  for (const [digest, text] of await readTexts(store, run, digests)) texts.set(digest, text);
   return created;
 }
 

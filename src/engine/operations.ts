@@ -49,9 +49,14 @@ export function operationsOf(primitives: Primitives): Operations {
       primitives.ask(place, input, work, resolve);
     });
   return {
-    async step(asked) {
-      const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
-      return ask(asked, input, { kind: "step", ask: asked });
+    step(asked) {
+      // Not an async function: of these promises there may be a hundred thousand at a time.
+      try {
+        const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
+        return ask(asked, input, { kind: "step", ask: asked });
+      } catch (error) {
+        return Promise.reject(error);
+      }
     },
     async wait(asked) {
       const input = asked.input && toValue(asked.input.value, `input of wait ${asked.name}`);

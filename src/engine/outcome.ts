@@ -7,12 +7,23 @@ import { rememberFailure } from "./frontier.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { fromValue } from "./value.ts";
 
-/** The outcome that an event stands for; `undefined` where it settles its ask without giving the body anything. */
-export function outcomeFor(event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): Outcome | undefined {
+/**
+ * The outcome that an event stands for; `undefined` where it settles its ask without giving the body anything.
+ *
+ * @param own whether nobody else holds the event, so that the body may be given what is in it
+ */
+export function outcomeFor(
+  event: OutcomeEvent,
+  texts: ReadonlyMap<Digest, string>,
+  own: boolean = false,
+): Outcome | undefined {
   if (event.type === "step.cancelled" || event.type === "wait.withdrawn") return undefined;
   const { seq } = event;
   const error = failureOf(event);
-  if (error === undefined) return { seq, ok: true, value: fromValue(valueOf(event), texts) };
+  if (error === undefined) {
+    const value = valueOf(event);
+    return { seq, ok: true, value: own && "inline" in value ? value.inline : fromValue(value, texts) };
+  }
   rememberFailure(error, event.data.key);
   return { seq, ok: false, error };
 }

@@ -69,7 +69,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const clock = guarded(surroundings.clock, life.fault);
   const { recall } = loaded;
   const asks = new Asks(recall);
-  const cursor = new RecallCursor(recall, surroundings.delivery.afterAsks);
+  const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
   const journal: Journal = new Journal(row, loaded, {
     ...surroundings,
     log,

@@ -5,15 +5,16 @@
  * An outcome is due only when every recorded ask that was made before it was delivered has been made again. So a body
  * that does plain I/O between steps meets the outcomes at the same points as when it ran first, however long its I/O
  * takes this time. That needs to know of every ask, also of one whose first event stands far later; so the whole history
- * is indexed before anything is delivered. The index holds places and no values, and what was asked for is let go of,
- * so that a long history takes little memory.
+ * is indexed before anything is delivered. The index holds places and no values, most of them as numbers in a few arrays,
+ * so that a long history takes little memory and leaves the garbage collector little to look at.
  */
 import type { Event, EventOf, RunId, Seq, StepRef, Timestamp, Value } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
-import { identityOf, identityText, labelOf, pathOf } from "../core/identity.ts";
+import { identityOf, labelOf, pathOf } from "../core/identity.ts";
 import { causesWrittenOut } from "./appender.ts";
 import { compensationScope } from "./compensation-scope.ts";
+import { identityKey } from "./identity-key.ts";
 import { SignalIndex } from "./signals.ts";
 
 /** An event that settles an ask. */
@@ -31,20 +32,21 @@ type OutcomeType =
   | "wait.withdrawn"
   | "child.ended";
 
-/** One ask as the history has it. There may be a million, so what few of them have is absent from the others. */
-export type Recorded = {
+/** One ask as the history has it. */
+export type Recorded = Facts & {
   readonly key: string;
   readonly first: Seq;
   /** The last outcome that had been delivered when it was asked. */
   readonly after: Seq;
   /** Seq of its outcome. */
-  outcome: Seq | undefined;
-  asked: boolean;
-  /** Whether its key says all of its identity. */
-  readonly plain: boolean;
+  readonly outcome: Seq | undefined;
+};
+
+/** What is on record of few asks. */
+type Facts = {
   /** Its causes, where they are too many to be written out again, and the event that writes them out. */
-  readonly causes?: readonly Seq[];
-  readonly spelledAt?: Seq;
+  causes?: readonly Seq[];
+  spelledAt?: Seq;
   /** Time of its first event, and seq of its last, where these are not its outcome. */
   firstAt?: Timestamp;
   last?: Seq;
@@ -60,53 +62,55 @@ export type Recorded = {
   child?: RunId;
 };
 
-/** Asks and outcomes in their order; whoever is done with one clears its place. */
-export type Recall = {
-  /** In the order in which they were asked. */
-  readonly asks: (Recorded | undefined)[];
-  /** Those that have an outcome, in the order in which it came. */
-  readonly outcomes: (Recorded | undefined)[];
-  /** Closed scopes by label. */
-  readonly closed: Map<string, Seq>;
-  /** How often the run's tags were set. */
-  readonly sets: number;
-  /** Keys of the steps that made up for others; no body asks for them. */
-  readonly compensated: ReadonlySet<string>;
-  /** Whether a success can be made up for. */
-  readonly compensable: boolean;
-  /** Signals that came early and were not taken, and those that were. */
-  readonly signals: ReadonlyMap<Seq, { name: string; payload: Value }>;
-  readonly taken: ReadonlySet<Seq>;
-  /** Whether a label belongs to an ask on record that was not taken. */
-  has(key: string): boolean;
-  /** The ask on record with this identity; taken once. */
-  take(identity: Identity): Recorded | undefined;
-};
+/** Flags of an ask: its identity is not said by its key; it was made again. */
+const hasText = 1;
+const isMade = 2;
 
-/** Indexes a history event by event, or the part of it that follows a checkpoint. */
-export class RecallIndex implements Recall {
-  asks: (Recorded | undefined)[] = [];
-  readonly outcomes: (Recorded | undefined)[] = [];
+export class Recall {
+  /** How many asks are on record, and how many of them have an outcome. */
+  asks = 0;
+  outcomes = 0;
+  /** Closed scopes by label. */
   readonly closed: Map<string, Seq> = new Map();
+  /** How often the run's tags were set. */
   sets = 0;
+  /** Keys of the steps that made up for others; no body asks for them. */
   readonly compensated: Set<string> = new Set();
+  /** Whether a success can be made up for. */
   compensable = false;
   readonly #signals = new SignalIndex();
-  /** Every ask, while the history is read; then those that were not taken. */
-  readonly #byKey = new Map<string, Recorded>();
-  /** Those whose identity their key does not say. */
-  readonly #byText = new Map<string, Recorded>();
   readonly #from: Seq;
-  /** The latest cause of each event, for those that refer to it. */
+  /** Numbers of the asks by key: of all while the history is added, then of those that were not taken. */
+  readonly #byKey = new Map<string, number>();
+  /** The same by identity, of those whose key does not say it. */
+  readonly #byText = new Map<string, number>();
+  readonly #facts = new Map<number, Facts>();
+  /** By number of the ask; they are numbered in the order of their first events. */
+  #keys: string[] = [];
+  #first: Int32Array;
+  #after: Int32Array;
+  #outcome: Int32Array;
+  #flags: Uint8Array;
+  /** Numbers of the asks in the order in which they were made, and of those with an outcome in the order it came. */
+  #made: Int32Array = new Int32Array(0);
+  #settled: Int32Array;
+  /** The latest cause of each event, for those that refer to it, and causes that are many by the event that has them. */
   #latest: Int32Array;
-  /** Causes that events refer to, by the event that writes them out. */
   #spelled = new Map<Seq, readonly Seq[]>();
 
   /** @param from seq of the first event that is added, @param to and of the last */
   constructor(from: Seq, to: Seq) {
+    const events = Math.max(to - from + 1, 0);
     this.#from = from;
-    this.#latest = new Int32Array(to - from + 1);
+    this.#first = new Int32Array(events);
+    this.#after = new Int32Array(events);
+    this.#outcome = new Int32Array(events);
+    this.#flags = new Uint8Array(events);
+    this.#settled = new Int32Array(events);
+    this.#latest = new Int32Array(events);
   }
+
+  // ---- while the history is read -------------------------------------------------------------------------------
 
   /** Adds the next event, and says whether it is an outcome to be delivered. */
   add(event: Event): boolean {
@@ -125,21 +129,53 @@ export class RecallIndex implements Recall {
       return false;
     }
     if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
-    const recorded = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
-    note(recorded, event);
-    if (recorded.outcome !== seq) return false;
-    this.outcomes.push(recorded);
+    const ask = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
+    if (outcomeOf[event.type] === null) {
+      const facts = this.#facts.get(ask) ?? {};
+      note(facts, event);
+      this.#facts.set(ask, facts);
+      return false;
+    }
+    // The first counts: nothing that comes later can change what was delivered.
+    if (this.#outcome[ask] !== 0) return false;
+    this.#outcome[ask] = seq;
+    this.#settled[this.outcomes] = ask;
+    this.outcomes += 1;
     return true;
   }
 
-  /** All is read: puts the asks into their order, and lets go of what only reading needs. */
-  done(): Recall {
-    this.asks = inOrder(this.asks as Recorded[], this.#from, this.#latest.length);
+  #firstMention(event: Event, ref: StepRef): number {
+    const { seq, causes } = event;
+    const ask = this.asks;
+    this.asks += 1;
+    this.#keys.push(ref.key);
+    this.#byKey.set(ref.key, ask);
+    this.#first[ask] = seq;
+    this.#after[ask] = ref.after ?? this.#latest[seq - this.#from] ?? 0;
+    if (ref.input !== undefined || ref.n !== undefined) {
+      this.#byText.set(identityKey(identityOf(ref)), ask);
+      this.#flags[ask] = hasText;
+    }
+    const spelledAt = "same" in causes ? causes.same : seq;
+    const many = this.#spelled.get(spelledAt);
+    if (many !== undefined) this.#facts.set(ask, { causes: many, spelledAt });
+    return ask;
+  }
+
+  /** All is added: puts the asks into their order, and lets go of what only adding needs. */
+  complete(): this {
+    this.#made = inOrder(this.#after.subarray(0, this.asks), this.#from, this.#latest.length);
     this.#latest = new Int32Array(0);
     this.#spelled = new Map();
     return this;
   }
 
+  /** Seqs of all outcomes, ascending. */
+  outcomeSeqs(): Int32Array {
+    return this.#settled.subarray(0, this.outcomes).map((ask) => this.#outcome[ask] ?? 0);
+  }
+
+  /** Signals that came early and were not taken, and those that were. */
   get signals(): ReadonlyMap<Seq, { name: string; payload: Value }> {
     return this.#signals.kept;
   }
@@ -148,102 +184,120 @@ export class RecallIndex implements Recall {
     return this.#signals.taken;
   }
 
+  /** The asks of which more is on record than an outcome, as long as nothing is forgotten. */
+  *noted(): Generator<Recorded> {
+    for (const ask of this.#facts.keys()) yield this.#recorded(ask);
+  }
+
+  // ---- while the body asks -------------------------------------------------------------------------------------
+
+  /** Whether every ask on record was made again. */
+  get allTaken(): boolean {
+    return this.#byKey.size === 0;
+  }
+
+  /** Whether a label belongs to an ask on record that was not taken. */
   has(key: string): boolean {
     return this.#byKey.has(key);
   }
 
+  /** The ask on record with this identity: it is made again, so it is found once. */
   take(identity: Identity): Recorded | undefined {
-    if (this.#byKey.size === 0) return undefined;
-    const recorded = this.#find(identity);
-    if (recorded !== undefined) {
-      recorded.asked = true;
-      this.#byKey.delete(recorded.key);
-    }
+    const ask = this.#byKey.size === 0 ? undefined : this.#find(identity);
+    if (ask === undefined) return undefined;
+    const recorded = this.#recorded(ask);
+    this.#byKey.delete(recorded.key);
+    this.#flags[ask] = isMade;
     return recorded;
   }
 
-  #find(identity: Identity): Recorded | undefined {
+  #find(identity: Identity): number | undefined {
     const { scope, name, input, n } = identity;
     if (this.#byText.size > 0) {
-      const text = identityText(identity);
-      const recorded = this.#byText.get(text);
+      const text = identityKey(identity);
+      const ask = this.#byText.get(text);
       this.#byText.delete(text);
-      if (recorded !== undefined) return recorded;
+      if (ask !== undefined) return ask;
     }
     if (input !== null) return undefined;
-    const recorded = this.#byKey.get(labelOf(pathOf(scope, name), n));
-    return recorded?.plain === true ? recorded : undefined;
+    const ask = this.#byKey.get(labelOf(pathOf(scope, name), n));
+    // The label may be that of an ask with another place or input.
+    return ask === undefined || this.#flags[ask] === hasText ? undefined : ask;
   }
 
-  #firstMention(event: Event, ref: StepRef): Recorded {
-    const { seq, causes } = event;
-    const spelledAt = "same" in causes ? causes.same : seq;
-    const many = this.#spelled.get(spelledAt);
-    const recorded: Recorded = {
-      key: ref.key,
-      first: seq,
-      after: ref.after ?? this.#latest[seq - this.#from] ?? 0,
-      outcome: undefined,
-      asked: false,
-      plain: ref.input === undefined && ref.n === undefined,
-      ...(many === undefined ? {} : { causes: many, spelledAt }),
-    };
-    this.#byKey.set(recorded.key, recorded);
-    if (!recorded.plain) this.#byText.set(identityText(identityOf(ref)), recorded);
-    this.asks.push(recorded);
-    return recorded;
+  #recorded(ask: number): Recorded {
+    const key = this.#keys[ask] ?? "";
+    const [first = 0, after = 0, outcome = 0] = [this.#first[ask], this.#after[ask], this.#outcome[ask]];
+    return { key, first, after, outcome: outcome === 0 ? undefined : outcome, ...this.#facts.get(ask) };
+  }
+
+  /** `after` of the i-th ask in the order in which they were made, and whether it is made again. */
+  afterOf(i: number): Seq {
+    return this.#after[this.#made[i] ?? 0] ?? 0;
+  }
+
+  wasMade(i: number): boolean {
+    return this.#flags[this.#made[i] ?? 0] === isMade;
+  }
+
+  /** Seq of the i-th outcome, and whether its ask is made again. */
+  outcomeAt(i: number): Seq {
+    return this.#outcome[this.#settled[i] ?? 0] ?? 0;
+  }
+
+  isAwaited(i: number): boolean {
+    return this.#flags[this.#settled[i] ?? 0] === isMade;
+  }
+
+  /** The asks that were not made again, in the order in which they were made. */
+  *unasked(): Generator<Recorded> {
+    for (const ask of this.#made) if (this.#flags[ask] !== isMade) yield this.#recorded(ask);
+  }
+
+  /** Everything was made again and delivered: the memory is given back. Closed scopes are still known. */
+  forget(): void {
+    this.#keys = [];
+    this.#facts.clear();
+    this.#first = this.#after = this.#outcome = this.#made = this.#settled = new Int32Array(0);
+    this.#flags = new Uint8Array(0);
   }
 }
 
-/** Indexes a history that is at hand as a whole. */
-export function recallOf(history: readonly Event[]): Recall {
-  const index = new RecallIndex(history[0]?.seq ?? 0, history.at(-1)?.seq ?? 0);
-  for (const event of history) index.add(event);
-  return index.done();
-}
-
-function note(recorded: Recorded, event: Event): void {
-  if (outcomeOf[event.type] !== null) {
-    recorded.outcome ??= event.seq;
-    return;
-  }
-  recorded.firstAt ??= event.at;
-  recorded.last = event.seq;
+/** Notes what an event that is no outcome says of its ask. */
+function note(facts: Facts, event: Event): void {
+  facts.firstAt ??= event.at;
+  facts.last = event.seq;
   if (event.type === "step.started") {
-    recorded.started ??= event.seq;
-    recorded.entered = event.data.attempt;
-    delete recorded.retryAt;
+    facts.started ??= event.seq;
+    facts.entered = event.data.attempt;
+    delete facts.retryAt;
   } else if (event.type === "step.attempt_failed") {
-    recorded.attempts = event.data.attempt;
-    if (event.data.retryAt !== undefined) recorded.retryAt = event.data.retryAt;
-  } else if (event.type === "step.in_doubt") recorded.doubtful = true;
+    facts.attempts = event.data.attempt;
+    if (event.data.retryAt !== undefined) facts.retryAt = event.data.retryAt;
+  } else if (event.type === "step.in_doubt") facts.doubtful = true;
   else if (event.type === "step.decided" && event.data.decision === "run") {
-    delete recorded.doubtful;
-    if (recorded.entered !== undefined) recorded.attempts = recorded.entered;
-  } else if (event.type === "child.started") recorded.child = event.data.run;
-  else if (event.type === "wait.opened") recorded.opened = { seq: event.seq, until: event.data.until };
+    delete facts.doubtful;
+    if (facts.entered !== undefined) facts.attempts = facts.entered;
+  } else if (event.type === "child.started") facts.child = event.data.run;
+  else if (event.type === "wait.opened") facts.opened = { seq: event.seq, until: event.data.until };
 }
 
 /**
- * Asks by `after`, those of one `after` as they are: a counting sort, because comparing a million takes so long that
- * the event loop would be held up.
+ * Numbers of asks by `after`, those of one `after` as they are: a counting sort, because comparing a million takes so
+ * long that the event loop would be held up.
  */
-function inOrder(asks: readonly Recorded[], from: Seq, length: number): Recorded[] {
-  const place = (recorded: Recorded): number => Math.min(Math.max(recorded.after - from, 0), length - 1);
-  const next = new Int32Array(length + 1);
-  for (const recorded of asks) {
-    const after = place(recorded) + 1;
-    next[after] = (next[after] ?? 0) + 1;
+function inOrder(after: Int32Array, from: Seq, events: number): Int32Array {
+  const place = (seq: Seq): number => Math.min(Math.max(seq - from, 0), events - 1);
+  const next = new Int32Array(events + 1);
+  for (const seq of after) next[place(seq) + 1] = (next[place(seq) + 1] ?? 0) + 1;
+  for (let i = 1; i <= events; i += 1) next[i] = (next[i] ?? 0) + (next[i - 1] ?? 0);
+  const order = new Int32Array(after.length);
+  for (let ask = 0; ask < after.length; ask += 1) {
+    const at = place(after[ask] ?? 0);
+    order[next[at] ?? 0] = ask;
+    next[at] = (next[at] ?? 0) + 1;
   }
-  for (let i = 1; i <= length; i += 1) next[i] = (next[i] ?? 0) + (next[i - 1] ?? 0);
-  const sorted = Array.from<Recorded>({ length: asks.length });
-  for (const recorded of asks) {
-    const after = place(recorded);
-    const at = next[after] ?? 0;
-    next[after] = at + 1;
-    sorted[at] = recorded;
-  }
-  return sorted;
+  return order;
 }
 
 /** The latest of an ask's causes; 0, the creation of the run, where there are none. */

@@ -9,6 +9,7 @@ import { crc32 } from "node:zlib";
 import { unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import type { Digest, RunId, Seq } from "../core/event.ts";
+import { outcomeOf } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
 import { corrupt, pagesOf, portionsOf } from "./history-pages.ts";
 import type { OutcomeEvent } from "./recall.ts";
@@ -115,5 +116,7 @@ async function* readAgain({ store, run, pageEvents, seqs, kept, sums, from }: So
 
 /** Tells an event from another that stands in its place; not made against those who want to deceive. */
 export function checksum({ at, type, data }: StoredEvent): number {
-  return crc32(data, crc32(type, at % 2 ** 32));
+  return crc32(data, (at * 32 + (numbers.get(type) ?? 0)) % 2 ** 32);
 }
+
+const numbers: ReadonlyMap<string, number> = new Map(Object.keys(outcomeOf).map((type, i) => [type, i]));

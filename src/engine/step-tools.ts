@@ -20,34 +20,50 @@ export type ToolSurroundings = {
 };
 
 /**
- * Tools of the attempt that begins now. Most functions use few of them, so each is made when it is asked for.
+ * Tools of the attempt that begins now.
  *
  * @param running whether this very attempt is still wanted; what a later one emits is not mixed with what it emits
  */
-export function toolsOf(
-  ask: Ask,
-  { log, line, resumed, ...surroundings }: ToolSurroundings,
-  running: () => boolean,
-): StepTools {
-  const { identity, abort, attempt = 1 } = ask;
-  const step = ask.ref.key;
-  const write = (value: Emitted): void => {
-    if (running()) surroundings.emit(value);
-  };
-  let key: string | undefined;
-  let lines: Log | undefined;
-  let emit: Emit | undefined;
-  return {
-    get idempotencyKey(): string {
-      return (key ??= idempotencyKey(sha256, line, [], identity));
-    },
-    attempt,
-    abort: (abort ?? new AbortController()).signal,
-    get log(): Log {
-      return (lines ??= labelled(log, { step, attempt }));
-    },
-    get emit(): Emit {
-      return (emit ??= emitter({ step, attempt, again: resumed || attempt > 1 }, write));
-    },
-  };
+export function toolsOf(ask: Ask, surroundings: ToolSurroundings, running: () => boolean): StepTools {
+  return new Tools(ask, surroundings, running);
+}
+
+/**
+ * Most functions use few of their tools, so each is made when it is asked for. A class, because an object that is
+ * written down with getters gets a shape of its own each time, which the engine of JavaScript keeps for long.
+ */
+class Tools implements StepTools {
+  readonly attempt: number;
+  readonly abort: AbortSignal;
+  readonly #ask: Ask;
+  readonly #with: ToolSurroundings;
+  readonly #running: () => boolean;
+  #key: string | undefined;
+  #log: Log | undefined;
+  #emit: Emit | undefined;
+
+  constructor(ask: Ask, surroundings: ToolSurroundings, running: () => boolean) {
+    const { attempt = 1, abort = new AbortController() } = ask;
+    this.attempt = attempt;
+    this.abort = abort.signal;
+    this.#ask = ask;
+    this.#with = surroundings;
+    this.#running = running;
+  }
+
+  get idempotencyKey(): string {
+    return (this.#key ??= idempotencyKey(sha256, this.#with.line, [], this.#ask.identity));
+  }
+
+  get log(): Log {
+    return (this.#log ??= labelled(this.#with.log, { step: this.#ask.ref.key, attempt: this.attempt }));
+  }
+
+  get emit(): Emit {
+    const { attempt } = this;
+    const { resumed, emit } = this.#with;
+    return (this.#emit ??= emitter({ step: this.#ask.ref.key, attempt, again: resumed || attempt > 1 }, (value) => {
+      if (this.#running()) emit(value);
+    }));
+  }
 }

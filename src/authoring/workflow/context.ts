@@ -155,10 +155,11 @@ export type Context<S = unknown> = {
   readonly abort: AbortSignal;
 };
 
-/** Makes the context of one activation. */
-export function contextOf(operations: Operations, info: RunInfo, root: Scope): Context {
+/** What is asked for and awaited. */
+// oxlint-disable-next-line typescript/explicit-function-return-type -- each is typed by Context, where it is given out
+function methodsOf(operations: Operations, root: Scope) {
   const at = (method: string): Scope => scopeAtHand(operations, method);
-  const methods = {
+  return {
     async step(name: string, second: unknown, third?: unknown) {
       const scope = at("step");
       const [options, run] = stepArguments("step", name, second, third);
@@ -211,6 +212,12 @@ export function contextOf(operations: Operations, info: RunInfo, root: Scope): C
       );
     },
   };
+}
+
+/** Makes the context of one activation. */
+export function contextOf(operations: Operations, info: RunInfo, root: Scope): Context {
+  const at = (method: string): Scope => scopeAtHand(operations, method);
+  const methods = methodsOf(operations, root);
   return {
     step: unawaited(methods.step),
     map: unawaited(methods.map),
