@@ -1,7 +1,7 @@
 /** What an editor infers: no `any` reaches a user, and what comes back from a record has the type of the record. */
 import { describe, expectTypeOf, it } from "vitest";
 import { z } from "zod";
-import type { Log, RunHandle, Stemma, StreamItem } from "../src/index.ts";
+import type { Context, Log, RunHandle, Stemma, StreamItem, Workflow } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 
 describe("types", () => {
@@ -68,6 +68,29 @@ describe("types", () => {
     expectTypeOf(show).toBeFunction();
     const bare = (run: RunHandle) => run.stream("tokens");
     expectTypeOf<ReturnType<typeof bare>>().toEqualTypeOf<AsyncGenerator<StreamItem>>();
+  });
+
+  it("of a checkpoint's state are said where ctx is declared, and what is restored has the type of the record", () => {
+    type State = { at: Date; found: string[] };
+    const crawl = workflow({ name: "crawl" }, async (ctx: Context<State>, input: { url: string }) => {
+      expectTypeOf(ctx.restored).toEqualTypeOf<{ at: string; found: string[] } | undefined>();
+      expectTypeOf(ctx.checkpoint).parameters.toEqualTypeOf<[state: State]>();
+      return [input.url];
+    });
+    expectTypeOf(crawl).toEqualTypeOf<Workflow<{ url: string }, string[]>>();
+    workflow({ name: "loop" }, async (ctx: Context<{ page: number; found: string[] }>) => {
+      let state = ctx.restored ?? { page: 0, found: [] };
+      expectTypeOf(state).toEqualTypeOf<{ page: number; found: string[] }>();
+      const { page, found } = state;
+      state = await ctx.step("page", () => ({ page: page + 1, found: [...found, "text"] }));
+      await ctx.checkpoint(state);
+      // @ts-expect-error the state must be of the type that was said
+      await ctx.checkpoint({ page: "1" });
+    });
+    workflow({ name: "untyped" }, async (ctx) => {
+      expectTypeOf(ctx.restored).toEqualTypeOf<unknown>();
+      await ctx.checkpoint({ any: "JSON" });
+    });
   });
 
   it("of branches are kept: all gives each its own, race tells them apart by key", () => {

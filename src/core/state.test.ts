@@ -18,7 +18,11 @@ function writer() {
       const text = encode(state) ?? "";
       const { root, pieces, added } = cutState(sha256, text, known);
       // What is taken for known must be there, or nobody could read this state.
-      for (const piece of added) texts.set(piece.digest, piece.text);
+      for (const piece of added) {
+        texts.set(piece.digest, piece.text);
+        // Half a surrogate pair would not come back from a store.
+        if (!piece.text.isWellFormed()) expect.fail("a pair was cut");
+      }
       if (![...pieces].every((piece) => texts.has(piece))) expect.fail("a piece is known that is not there");
       known = pieces;
       const tree: StateTree = { tree: stateForm, digest: root, bytes: utf8Length(text) };
@@ -178,6 +182,7 @@ describe("what is stored of a change", () => {
     const list = entries.map(([, entry]) => entry);
     const whole = write(list).bytes;
     expect(write(list.slice(1)).bytes).toBeLessThan(whole / 50);
+    expect(write(list.slice(21)).bytes).toBeLessThan(whole / 50);
     expect(write(["put before", ...list.slice(1)]).bytes).toBeLessThan(whole / 50);
   });
 });

@@ -157,6 +157,7 @@ export type Commit = {
   /** The seq that the first event takes: one more than the last that the holder knows. */
   seq: Seq;
   events: readonly StoredEvent[];
+  /** Large values that these events name, and parts of them: each stays as long as this run, named by an event or not. */
   payloads: readonly Payload[];
   /** What all events up to the last one add up to. */
   state: RunState;

@@ -229,7 +229,6 @@ export function contextOf(operations: Operations, info: RunInfo, root: Scope): C
     signal: unawaited(methods.signal),
     call: unawaited(methods.call),
     checkpoint: unawaited(methods.checkpoint),
-    restored: info.restored,
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
     uuid: () => operations.uuid(at("uuid").path),
@@ -240,12 +239,14 @@ export function contextOf(operations: Operations, info: RunInfo, root: Scope): C
     set: (tags) => operations.set(at("set").causes(), tags),
     patched: (name) => operations.patched(at("patched").causes(), name),
     log: labelled(info.log, {}, () => operations.live()),
-    runId: info.runId,
-    workflow: info.workflow,
-    input: info.input,
-    context: info.context,
-    abort: info.abort,
+    ...toldOf(info),
   };
+}
+
+/** What a run is told of itself. */
+function toldOf(info: RunInfo): Pick<Context, "restored" | "runId" | "workflow" | "input" | "context" | "abort"> {
+  const { restored, runId, workflow, input, context, abort } = info;
+  return { restored, runId, workflow, input, context, abort };
 }
 
 /** A failure that nobody awaits is on record; it must not end the process as an unhandled rejection. */

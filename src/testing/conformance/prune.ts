@@ -105,6 +105,26 @@ export function pruneGuarantees(check: Check): void {
     assert.equal((await store.payloads([payload.digest])).get(payload.digest), payload.text);
   });
 
+  check("a payload that no event names stays with every run that brought it, and goes with the last", async (bench) => {
+    const { store, clock, held, part } = bench;
+    const parts = payloadOf("a part that only another payload names").payload;
+    const whole = payloadOf({ of: parts.digest });
+    await endedRun(bench, { input: whole.value, payloads: [whole.payload, parts] });
+    const row = await held({ workflow: "brings it later" });
+    const steps = [
+      started,
+      succeeded("a", whole.value),
+      { type: "run.succeeded" as const, data: { output: whole.value } },
+    ];
+    await accept(store, row, part(row, steps, { payloads: [parts], release: { dueAt: null, force: true } }));
+    clock.advance(1000);
+    assert.equal((await store.prune({ endedBefore: clock.now(), limit: 1 })).payloadBytes, 0);
+    assert.equal((await store.payloads([parts.digest, whole.payload.digest])).size, 2);
+    const { payloadBytes } = await store.prune({ endedBefore: clock.now(), limit: 1 });
+    assert.equal(payloadBytes, utf8Length(parts.text) + utf8Length(whole.payload.text));
+    assert.equal((await store.payloads([parts.digest, whole.payload.digest])).size, 0);
+  });
+
   for (const kind of ["child", "restart", "fork"] as const) {
     check(`pruning keeps a run that another comes from: a ${kind}`, async (bench) => {
       const { store, clock, created } = bench;
