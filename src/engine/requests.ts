@@ -66,11 +66,11 @@ export class Requests {
     const message = withBy<AnswerMessage>(answer, by === undefined ? {} : { by });
     let key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
     const sent = await this.#send(row.id, key, "answer", message);
-    if (sent.reason !== "repeated") return this.#taken(row.id, wait, key, row.state.seq);
+    if (sent.reason !== "repeated") return this.#taken(row.id, answer, key, row.state.seq);
     const refused = idempotencyKey === undefined ? await this.#lastRefusal(row.id, wait, opened.seq) : undefined;
     // An answer that was refused is none, so the next one is not it again.
     if (refused !== undefined) await this.#send(row.id, (key = `${key} ${refused}`), "answer", message);
-    return this.#taken(row.id, wait, key, refused ?? opened.seq);
+    return this.#taken(row.id, answer, key, refused ?? opened.seq);
   }
 
   /** Gives the answer that is on record already. Throws wait.not_open where there is none. */
@@ -103,7 +103,7 @@ export class Requests {
   }
 
   /** Waits for a worker to make the answer an event. One that was refused is an error for whoever gave it. */
-  async #taken(run: RunId, wait: string, message: string, from: Seq): Promise<Answered> {
+  async #taken(run: RunId, answer: AnswerMessage, message: string, from: Seq): Promise<Answered> {
     let after = from;
     const until = this.#clock.monotonic() + takenInMs;
     for (;;) {
@@ -111,7 +111,7 @@ export class Requests {
       for (const stored of page?.events ?? []) {
         const event = unseal(stored);
         after = event.seq;
-        const found = this.#settled(event, run, wait, message);
+        const found = this.#settled(event, run, answer, message);
         if (found !== undefined) return found;
       }
       if (page?.more === true) continue;
@@ -120,10 +120,19 @@ export class Requests {
     }
   }
 
-  #settled(event: Event, run: RunId, wait: string, message: string): Answered | Promise<Answered> | undefined {
+  #settled(event: Event, run: RunId, answer: AnswerMessage, message: string): Answered | Promise<Answered> | undefined {
+    const { key: wait } = answer;
     if (!("key" in event.data) || event.data.key !== wait) return undefined;
-    if (event.type === "wait.opened")
-      return event.data.message === message ? { state: "recorded", seq: event.seq } : undefined;
+    if (event.type === "wait.opened") {
+      if (event.data.message !== message) return undefined;
+      if (answer.again !== undefined) return { state: "recorded", seq: event.seq };
+      // Somebody else was first and said that it has to wait on, so this answer is to a question that is not asked now.
+      throw new StemmaError(
+        "wait.not_open",
+        `The wait ${wait} of ${run} was asked anew before this answer came. Look at what it asks now, and answer that.`,
+        { data: { run, wait } },
+      );
+    }
     if (event.type === "wait.refused" && event.data.message === message) {
       const { error } = event.data;
       throw new StemmaError("wait.invalid_answer", `The answer to ${wait} of ${run} is refused: ${error.message}`, {

@@ -3,9 +3,10 @@
  * are those of the list of behaviours of other systems of this kind.
  *
  * Not here: 16 and 17 (versions of stored forms) are in the tests of the store and of `core/state`; 22 and 23 (a new run
- * from a checkpoint of another), the fanout of a graph's tokens (29 to 37) and its validation (40) belong to forks and to
- * graphs; 38 (a child made up by a step) has no counterpart, for children are workflows that are known; 45 and 46 (queues
- * and budgets) are about a scheduler. 28 and 44 over HTTP belong to the server.
+ * from a checkpoint of another) belong to forks; the tokens and joins of a graph (29, 30, 32, 35), its routes (36, 37;
+ * the decisions of 41) and its validation (40) belong to graphs; 38 (a child made up by a step) has no counterpart, for
+ * children are workflows that are known; 45 and 46 (queues and budgets) are about a scheduler; 7 is about the insides of
+ * a store. 28 and 44 over HTTP belong to the server.
  */
 import { describe, expect, it } from "vitest";
 import { Stemma, components, reduceAll, workflow } from "../../src/index.ts";
@@ -355,6 +356,42 @@ describe("the graph", () => {
         0, 1, 2, 5,
       ]);
       expect(components(graph)).toBe(1);
+    }
+  });
+
+  // 31, 33 and 34.
+  it("of branches that need each other, joined, with a run in a run: they do run side by side, in many runs at once", async () => {
+    const child = workflow({ name: "child" }, async (ctx, input: string) =>
+      ctx.step("nested", () => `${input} nested`),
+    );
+    const definition = body(async (ctx) => {
+      const a = Promise.withResolvers<void>();
+      const b = Promise.withResolvers<void>();
+      await ctx.all({
+        a: () =>
+          ctx.step("a", () => {
+            a.resolve();
+            return b.promise;
+          }),
+        b: () =>
+          ctx.step("b", () => {
+            b.resolve();
+            return a.promise;
+          }),
+      });
+      await ctx.all({ c: () => ctx.step("c", () => 1), d: () => ctx.step("d", () => 1) });
+      const nested = await ctx.call(child, "is");
+      return ctx.step("end", () => nested);
+    });
+    await using theatre = await stage([definition, child]);
+    const { stemma } = theatre;
+    const runs = await Promise.all(Array.from({ length: 20 }, () => stemma.run(definition, undefined)));
+    for (const run of runs) {
+      expect(await run.result()).toBe("is nested");
+      const keys = (await outline(run)).filter((line) => line.startsWith("step.succeeded"));
+      expect(keys.filter((line) => line.endsWith(" end"))).toHaveLength(1);
+      expect(keys.at(-1)).toBe("step.succeeded end");
+      expect(components(await stemma.trace(run.id, { family: true }))).toBe(1);
     }
   });
 

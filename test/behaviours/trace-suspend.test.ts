@@ -119,6 +119,23 @@ describe("a wait", () => {
     expect(graph.nodes.find(({ n, kind }) => n === 2 && kind === "step")?.status).toBe("waiting");
   });
 
+  it("that was told to wait on says so to whoever answered the question before, and keeps none of their answer", async () => {
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "first" }));
+    await using theatre = await stage([definition]);
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await rests(run);
+    const [again, late] = await Promise.allSettled([
+      stemma.resuspend(run.id, "gate", { prompt: "second" }),
+      stemma.resume(run.id, "gate", "to the first"),
+    ]);
+    expect(again).toMatchObject({ status: "fulfilled", value: { state: "recorded" } });
+    expect(late).toMatchObject({ status: "rejected", reason: { code: "wait.not_open" } });
+    expect((await stemma.waits()).waits).toMatchObject([{ key: "gate", prompt: "second" }]);
+    await stemma.resume(run.id, "gate", "to the second");
+    expect(await run.result()).toBe("to the second");
+  });
+
   // 6. Theirs suspends inside the step; here the step's outcome is on record, and the body asks what to do about it.
   it("is how a step that can be mended is: its outcome is on record, and the answer is what takes its place", async () => {
     const definition = body(async (ctx) => {
