@@ -20,7 +20,15 @@ async function two(): Promise<Two> {
   const at = new URL(url);
   at.searchParams.set("application_name", schema);
   let count = 0;
-  const store = postgresWith({ url: at.href, schema, idleMs: 60_000 }, { write: (write) => ((count += 1), write()) });
+  const store = postgresWith(
+    { url: at.href, schema, idleMs: 60_000 },
+    {
+      write(write) {
+        count += 1;
+        return write();
+      },
+    },
+  );
   const { bench } = await openBench(async () => ({ store, cleanup: () => store.close() }));
   return { bench, store, other: postgres({ url, schema }), schema, writes: () => count };
 }
