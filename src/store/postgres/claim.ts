@@ -102,9 +102,10 @@ export class Claims {
     const unheard = this.#doubted.has(worker) ? await this.#recover(request) : [];
     if (unheard.length > 0) return answer(unheard, this.#estimate(), null);
     let found = await this.#ask(request);
-    if (found.leaseEnd !== null && found.leaseEnd <= found.now && (await this.#reap(worker)) > 0) {
-      const more = await this.#ask({ ...request, limit: request.limit - found.runs.length });
-      found = { ...more, runs: [...found.runs, ...more.runs] };
+    // A claim that finds a lease run out gives nothing, so that what is freed is given by its urgency like the rest.
+    if (found.leaseEnd !== null && found.leaseEnd <= found.now) {
+      await this.#reap(worker);
+      found = await this.#ask(request);
     }
     const idle = found.runs.length === 0 && !found.work;
     if (idle) this.#rest(worker, offers, changes, found);
