@@ -21,7 +21,7 @@ export async function typed(...words: readonly string[]): Promise<Said> {
   const writes = streams.map(([stream]) => stream.write.bind(stream));
   for (const [stream, name] of streams) {
     stream.write = (text: string | Uint8Array): boolean => {
-      said[name] += String(text);
+      said[name] += text.toString();
       return true;
     };
   }

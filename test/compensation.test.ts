@@ -313,13 +313,6 @@ describe("what makes up for a step", () => {
     await second.stemma.stop();
     await store.close();
   });
-
-  it("has names of its own: a scope cannot be called the same", async () => {
-    const definition = workflow({ name: "taken" }, (ctx) => ctx.scope("compensate", () => ctx.step("a", () => 1)));
-    await using theatre = await stage([definition]);
-    const error = await errorOf((await theatre.stemma.run(definition, undefined)).result());
-    expect(error.cause).toMatchObject({ code: "name.invalid" });
-  });
 });
 
 describe("a crash at any commit", () => {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chainHash, genesis, unseal } from "../src/core/chain.ts";
+import { genesis, seal, unseal } from "../src/core/chain.ts";
 import type { StoredEvent } from "../src/core/chain.ts";
 import { reduceAll } from "../src/core/reduce.ts";
 import { sha256 } from "../src/engine/hash.ts";
@@ -103,7 +103,7 @@ function checkHistory(row: RunRow, stored: readonly StoredEvent[], events: reado
   let previous = genesis(sha256, row.id);
   for (const [i, event] of events.entries()) {
     if (event.seq !== i) faults.push(`event ${i} has seq ${event.seq}`);
-    const hash = chainHash(sha256, previous, event);
+    const hash = seal(sha256, previous, event).hash;
     if (hash !== stored[i]?.hash) faults.push(`the hash chain is broken at ${i}`);
     previous = stored[i]?.hash ?? hash;
   }

@@ -8,7 +8,7 @@ const lengths = ({ quick }: Bench): readonly number[] => (quick ? [1000, 10_000]
 export const growth: Measurement = {
   name: "growth",
   title: "One run of many steps in a row",
-  rounds: { full: 3, quick: 1 },
+  rounds: { full: 2, quick: 1 },
   async cases(bench) {
     return lengths(bench).flatMap((steps): Case[] => [
       { id: `floor ${steps}`, program: "floorLong", args: { steps } },

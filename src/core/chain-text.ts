@@ -13,7 +13,7 @@ const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 /**
- * What `chainHash` gives for the event that these texts stand for, if they are as `seal` wrote them; for any other text
+ * The hash that `seal` gives the event that these texts stand for, if they are as it wrote them; for any other text
  * the hash differs from the recorded one.
  */
 export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent): Digest {

@@ -30,11 +30,6 @@ export function genesis(hash: Hash, run: RunId): Digest {
 
 type Unhashed = { seq: Seq; at: Timestamp; type: EventType; causes: Causes; data: unknown };
 
-/** The hash of an event that follows `previous`. */
-export function chainHash(hash: Hash, previous: Digest, event: Unhashed): Digest {
-  return hashOf(hash, previous, event, JSON.stringify(event.causes), textsOf(hash, event.data as Json).hashed);
-}
-
 /** Gives an event its place behind `previous`, and the form in which it is stored. */
 export function seal(hash: Hash, previous: Digest, event: Unhashed): StoredEvent {
   const { seq, at, type } = event;

@@ -70,54 +70,17 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const { recall } = loaded;
   const asks = new Asks(recall);
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
-  const journal: Journal = new Journal(row, loaded, {
-    ...surroundings,
-    log,
-    outcome(ask, event, texts) {
-      compensation.note(ask, event, texts);
-      life.outcome(ask, event, texts);
-      life.wake();
-    },
-    flushed: life.wake,
-    sent(messages) {
-      surroundings.sent(messages);
-      children.sent(messages);
-    },
-    over: life.finish,
-  });
+  const journal = journalOf(row, loaded, { ...surroundings, log }, life, () => ({ compensation, children }));
   const emit = (value: Emitted): void => {
     if (life.phase() === "live" || life.phase() === "ending") journal.emit(value);
   };
-  const waits: WaitSurroundings = {
-    clock,
-    now: loaded.now,
-    append: (draft: Draft, extra?: Extra) => journal.append(draft, extra),
-    recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra): Seq => journal.recordOutcome(ask, draft, extra),
-    firstRef: (ask) => journal.firstRef(ask),
-    isOver: () => life.phase() === "over",
-  };
+  const waits = waitsOf(clock, loaded, journal, life);
   const marks = new Marks(recall, row.state, {
     append: waits.append,
     phase: life.phase,
     allRecalled: () => cursor.atEnd(),
   });
-  const steps: StepRunner = new StepRunner({
-    ...waits,
-    log,
-    resumed: row.state.startedAt !== undefined,
-    emit,
-    run: row.id,
-    line: row.id,
-    cautious: row.claims > 1,
-    abortGraceMs: surroundings.abortGraceMs,
-    hold: surroundings.hold,
-    mayBegin: (ask) => mayEnter(ask, life, undertakings.paused),
-    holdBack: (ask) => undertakings.hold(ask),
-    decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
-    afterCommit: (seq, call) => journal.afterCommit(seq, call),
-    changed: life.wake,
-    fault: life.fault,
-  });
+  const steps = stepsOf(row, { ...surroundings, log }, life, { journal, waits, emit }, () => undertakings);
   const { cancelUnheld } = surroundings;
   const withChildren = { ...waits, log, cancelUnheld, changed: life.wake };
   const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
@@ -175,6 +138,67 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox,
     emit,
   };
+}
+
+function journalOf(
+  row: RunRow,
+  loaded: Loaded,
+  surroundings: Surroundings,
+  life: Life,
+  others: () => Pick<Parts, "compensation" | "children">,
+): Journal {
+  return new Journal(row, loaded, {
+    ...surroundings,
+    outcome(ask, event, texts) {
+      others().compensation.note(ask, event, texts);
+      life.outcome(ask, event, texts);
+      life.wake();
+    },
+    flushed: life.wake,
+    sent(messages) {
+      surroundings.sent(messages);
+      others().children.sent(messages);
+    },
+    over: life.finish,
+  });
+}
+
+function waitsOf(clock: Clock, loaded: Loaded, journal: Journal, life: Life): WaitSurroundings {
+  return {
+    clock,
+    now: loaded.now,
+    append: (draft: Draft, extra?: Extra) => journal.append(draft, extra),
+    recordOutcome: (ask: Ask, draft: OutcomeDraft, extra?: Extra): Seq => journal.recordOutcome(ask, draft, extra),
+    firstRef: (ask) => journal.firstRef(ask),
+    isOver: () => life.phase() === "over",
+  };
+}
+
+function stepsOf(
+  row: RunRow,
+  { log, abortGraceMs, hold }: Surroundings,
+  life: Life,
+  { journal, waits, emit }: Pick<Parts, "journal" | "emit"> & { waits: WaitSurroundings },
+  undertakings: () => Undertakings,
+): StepRunner {
+  const steps: StepRunner = new StepRunner({
+    ...waits,
+    log,
+    emit,
+    hold,
+    abortGraceMs,
+    resumed: row.state.startedAt !== undefined,
+    run: row.id,
+    line: row.id,
+    cautious: row.claims > 1,
+    mayBegin: (ask) => mayEnter(ask, life, undertakings().paused),
+    holdBack: (ask) => undertakings().hold(ask),
+    decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
+    afterCommit: (seq, call) => journal.afterCommit(seq, call),
+    changed: life.wake,
+    fault: life.fault,
+  });
+  return steps;
 }
 
 /** Whether a step may be entered now. While a run ends, only what makes up for others. */

@@ -13,6 +13,7 @@ import { checkId, checkName } from "../core/name.ts";
 import type { Status } from "../core/run.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Message, RunRow, Sent, Store } from "../store/store.ts";
+import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Decision } from "./decision.ts";
 import { decisionOf } from "./decision.ts";
@@ -46,10 +47,12 @@ export class Requests {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #sent: (messages: readonly Message[]) => void;
+  readonly #log: Log;
 
   /** @param sent told of messages, some of which may be for runs that this process holds */
-  constructor(store: Store, clock: Clock, sent: (messages: readonly Message[]) => void) {
+  constructor(store: Store, clock: Clock, sent: (messages: readonly Message[]) => void, log: Log) {
     this.#store = store;
+    this.#log = log;
     this.#clock = clock;
     this.#sent = sent;
   }
@@ -174,7 +177,12 @@ export class Requests {
     if (isTerminal(status)) return { accepted: false, status };
     const request = withBy<CancelMessage>({}, by);
     const [store, clock] = [this.#store, this.#clock];
-    const done = await cancelUnheld(row.id, request, { store, now: () => clock.now(), sent: this.#sent });
+    const done = await cancelUnheld(row.id, request, {
+      store,
+      now: () => clock.now(),
+      sent: this.#sent,
+      log: this.#log,
+    });
     if (done !== undefined) return { accepted: true, status: done === "ended" ? "cancelled" : status };
     const sent = await this.#send(row.id, "cancel", "cancel", request);
     // Whoever asks again learns that it counts, not that it was said before.

@@ -147,7 +147,7 @@ export class Stemma {
       pollMs,
       pageEvents: seams.pageEvents,
     });
-    this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages));
+    this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages), log);
   }
 
   /**

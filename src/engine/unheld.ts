@@ -7,6 +7,7 @@ import type { RunId } from "../core/event.ts";
 import { decode } from "../core/json.ts";
 import type { Message, RunRow, Store } from "../store/store.ts";
 import { Appender } from "./appender.ts";
+import type { Log } from "./body.ts";
 import { endMessage } from "./children.ts";
 import { cancelled, endOf } from "./ending.ts";
 import type { CancelMessage } from "./messages.ts";
@@ -14,6 +15,7 @@ import type { CancelMessage } from "./messages.ts";
 export type UnheldParts = {
   store: Store;
   now(): number;
+  log: Log;
   /** Told of the message to a run that called this one. */
   sent(messages: readonly Message[]): void;
 };
@@ -27,7 +29,7 @@ export type UnheldParts = {
 export async function cancelUnheld(
   id: RunId,
   request: CancelMessage,
-  { store, now, sent }: UnheldParts,
+  { store, now, sent, log }: UnheldParts,
 ): Promise<"ended" | "recorded" | undefined> {
   const { runs } = await store.list({ ids: [id] });
   const [row] = runs;
@@ -49,6 +51,10 @@ export async function cancelUnheld(
   const { commit } = appender.take({ dueAt: unbegun ? null : now(), force: true });
   const [result] = await store.commit([commit]);
   if (result?.ok !== true) return undefined;
+  for (const { kind, key } of unbegun ? inbox : []) {
+    const heard = kind === "cancel" || kind === "pause" || kind === "unpause";
+    if (!heard) log.warn("A message answers nothing that is open", { run: id, kind, key });
+  }
   sent(message === undefined ? [] : [message]);
   return unbegun ? "ended" : "recorded";
 }

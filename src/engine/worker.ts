@@ -324,7 +324,7 @@ export class Worker {
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
     const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
-      cancelUnheld(run, request, { store, now: () => clock.now(), sent });
+      cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
       clock,
       committer,

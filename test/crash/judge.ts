@@ -1,7 +1,7 @@
 /** What must be true after any number of crashes, held against the store and the witness. */
 import { isDeepStrictEqual } from "node:util";
 import { DatabaseSync } from "node:sqlite";
-import { chainHash, genesis, unseal } from "../../src/core/chain.ts";
+import { genesis, seal, unseal } from "../../src/core/chain.ts";
 import type { StoredEvent } from "../../src/core/chain.ts";
 import type { Event, RunId } from "../../src/core/event.ts";
 import { outcomeOf } from "../../src/core/event.ts";
@@ -88,7 +88,7 @@ function checkRun(run: RunId, { row, stored, events }: Read, outcomes: readonly 
   let previous = genesis(sha256, run);
   for (const [i, event] of events.entries()) {
     if (event.seq !== i) faults.push(`event ${i} has seq ${event.seq}`);
-    previous = chainHash(sha256, previous, event);
+    previous = seal(sha256, previous, event).hash;
     if (previous !== stored[i]?.hash) faults.push(`the hash chain is broken at ${i}`);
     previous = stored[i]?.hash ?? previous;
   }

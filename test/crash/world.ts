@@ -58,7 +58,8 @@ export class World {
     this.#chance = chance;
     this.database = database;
     this.folder = mkdtempSync(join(tmpdir(), "stemma-crash-"));
-    this.store = database === undefined ? sqlite(this.file) : postgres(database);
+    // Workers are stopped in their midst, and whoever only looks on has the patience for it.
+    this.store = database === undefined ? sqlite({ path: this.file, busyMs: 60_000 }) : postgres(database);
     this.#stemma = new Stemma({ store: this.store });
     this.pen = penAt(this.witness, 0);
     this.#reader = readerAt(this.witness);

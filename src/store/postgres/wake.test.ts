@@ -23,7 +23,7 @@ async function two(): Promise<Two> {
   const store = postgresWith(
     { url: at.href, schema, idleMs: 60_000 },
     {
-      write(write) {
+      write: async (write) => {
         count += 1;
         return write();
       },
