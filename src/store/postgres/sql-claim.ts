@@ -49,7 +49,9 @@ export const claimRuns: string = /* sql */ `
       ) d
      where not exists (select from @.workers w where w.lease_until <= (select now from t) and not w.reaped and w.id <> $2)
   ),
-  best as materialized (select distinct id, priority, due_at from due order by priority, due_at, id limit (select most from asked)),
+  best as materialized (
+    select distinct id, priority, due_at from due order by priority, due_at, id limit (select most from asked)
+  ),
   lease as (
     insert into @.workers as w (id, lease_until, generation)
     select $2::text, t.now + $3::bigint, coalesce((select generation from asked) + 1, 0)
