@@ -4,6 +4,9 @@ import { dropSchema, newSchema, postgresUrl } from "../../../test/postgres/datab
 import { claim, offer, openBench, started } from "../../testing/conformance/fixture.ts";
 import type { Bench } from "../../testing/conformance/fixture.ts";
 import type { Store } from "../store.ts";
+import { Database } from "./database.ts";
+import { placeOf } from "./place.ts";
+import { claimRuns } from "./sql-claim.ts";
 import { postgresWith } from "./store.ts";
 
 const url = await postgresUrl();
@@ -13,7 +16,7 @@ afterAll(() => dropSchema(url, schemas));
 /** What becomes of a write: it is done and the answer is lost; nothing is done and that is lost; or no word comes for long. */
 type Fault = "answer lost" | "never arrived" | "silence";
 
-type Flaky = { bench: Bench; next(...faults: Fault[]): void };
+type Flaky = { bench: Bench; place: { url: string; schema: string }; next(...faults: Fault[]): void };
 
 async function flaky(): Promise<Flaky> {
   const schema = newSchema();
@@ -34,7 +37,7 @@ async function flaky(): Promise<Flaky> {
     );
     return { store, cleanup: () => store.close() };
   });
-  return { bench, next: (...given) => void (coming = given) };
+  return { bench, place: { url, schema }, next: (...given) => void (coming = given) };
 }
 
 const faults: Fault[] = ["answer lost", "never arrived"];
@@ -154,33 +157,22 @@ test.each(faults)(
 );
 
 test("a claim that the server carries out after its worker has begun anew gives nothing", async () => {
-  const schema = newSchema();
-  schemas.push(schema);
-  let late: (() => Promise<unknown>) | undefined;
-  let hold = false;
-  const store = postgresWith(
-    { url, schema },
-    {
-      async write(write) {
-        if (!hold) return write();
-        hold = false;
-        late = write;
-        throw Object.assign(new Error("Connection terminated unexpectedly"), { code: "ECONNRESET" });
-      },
-    },
-  );
-  const { bench } = await openBench(async () => ({ store, cleanup: () => store.close() }));
+  const { bench, place, next } = await flaky();
+  const { store } = bench;
   await claim(store, "worker-a");
-  hold = true;
+  next("never arrived");
   await expect(claim(store, "worker-a")).rejects.toMatchObject({ data: { outcome: "unknown" } });
-  // It begins anew, and finds nothing.
+  // It begins anew, and finds nothing. Now the lost claim arrives, as it was sent.
   expect((await claim(store, "worker-a")).runs).toEqual([]);
   const run = await bench.created();
-  await late?.().catch(() => undefined);
+  const db = new Database(placeOf(place));
+  const asked = [bench.clock.now(), "worker-a", 15_000, 0, 100, [offer.workflow], [1], [offer.fingerprint], false];
+  expect((await db.aside<{ row: string | null }>(claimRuns, asked)).map(({ row }) => row)).toEqual([null]);
+  await db.close();
   const row = (await store.history(run.id, { after: -1, limit: 1 }))?.row;
   expect(row).toMatchObject({ epoch: 0 });
   expect(row?.worker).toBeUndefined();
-  expect((await claim(store, "worker-a", { offers: [offer] })).runs.map(({ id }) => id)).toEqual([run.id]);
+  expect((await claim(store, "worker-a")).runs.map(({ id }) => id)).toEqual([run.id]);
   await store.close();
 });
 

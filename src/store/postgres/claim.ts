@@ -55,6 +55,8 @@ type BeatColumns = { now: number; generation: number; reaped: boolean | null; ne
 /** So often nothing must be found before an answer is given from memory. */
 const quietAfter = 3;
 const quietMsFirst = 25;
+/** So often dead workers are looked for in one claim; more of them than that are left to the next. */
+const reapsMax = 3;
 
 export class Claims {
   readonly #db: Database;
@@ -102,8 +104,7 @@ export class Claims {
     const unheard = this.#doubted.has(worker) ? await this.#recover(request) : [];
     if (unheard.length > 0) return answer(unheard, this.#estimate(), null);
     let found = await this.#ask(request);
-    // A claim that finds a lease run out gives nothing, so that what is freed is given by its urgency like the rest.
-    if (found.leaseEnd !== null && found.leaseEnd <= found.now) {
+    for (let tries = 0; tries < reapsMax && found.leaseEnd !== null && found.leaseEnd <= found.now; tries += 1) {
       await this.#reap(worker);
       found = await this.#ask(request);
     }
@@ -200,15 +201,14 @@ export class Claims {
     return { runs, now, work: work === true, nextDueAt, leaseEnd };
   }
 
-  /** Takes the runs of other workers whose lease has run out; says how many workers that were. */
-  #reap(worker: string): Promise<number> {
-    return this.#db.transaction(async (tx) => {
+  /** Takes the runs of other workers whose lease has run out. */
+  async #reap(worker: string): Promise<void> {
+    await this.#db.transaction(async (tx) => {
       const dead = await tx.query<{ id: string }>(markDead, [this.#now(), worker]);
       const ids = dead.map(({ id }) => id);
       if (ids.length > 0) await tx.query(takeRunsAway, [ids]);
       if (ids.length > 0) await tx.query(dropOffers, [ids]);
       await tx.query(forgetWorkers, [this.#now()]);
-      return dead.length;
     });
   }
 

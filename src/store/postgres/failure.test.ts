@@ -51,6 +51,23 @@ test("a server that closes the connection in the midst of a greeting is unavaila
   server.close();
 });
 
+test("a server that goes down in the very moment of its greeting is unavailable, and ends no process", async () => {
+  const fatal = "SFATAL\0VFATAL\0C57P01\0Mgoing down\0\0";
+  const size = Buffer.alloc(4);
+  size.writeInt32BE(fatal.length + 4);
+  // AuthenticationOk, ReadyForQuery and an error, in one piece (https://www.postgresql.org/docs/current/protocol.html).
+  const greeting = ["R\0\0\0\u0008\0\0\0\0", "Z\0\0\0\u0005I", "E", size.toString("latin1"), fatal].join("");
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(Buffer.from(greeting, "latin1")));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const store = postgres(`postgres://x@127.0.0.1:${(server.address() as AddressInfo).port}/x`);
+  await expect(store.list({})).rejects.toMatchObject({ code: "store.unavailable", retryable: true });
+  await store.close();
+  server.close();
+});
+
 test("after all connections were cut the next call goes on as if nothing had been", async () => {
   const { bench, store, schema } = await open();
   const row = await bench.held();

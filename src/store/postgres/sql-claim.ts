@@ -4,9 +4,9 @@ import { clock, runJson } from "./sql-parts.ts";
 /**
  * Gives a worker runs that are due. `grp` walks from one (refused, priority) to the next by the index, so it costs as
  * many steps as there are of them, however many runs wait; of each the first due ones are locked, past those that
- * others have locked. Nothing is taken unless the lease of the worker, at the generation that it knows of, is renewed in
- * the same statement. Nothing is given either while a lease that ran out has not been dealt with: its runs may be more
- * urgent than all others.
+ * others have locked. While runs of a dead worker are still to be taken away, which may be more urgent than all others,
+ * nothing is given. Nothing is taken unless the lease of the worker, at the generation that it knows of, is renewed in
+ * the same statement.
  *
  * $2 worker, $3 lease, $4 generation it knows of, $5 limit, $6..$8 offers, $9 whether they are to be kept because
  * they are not those of its last claim. Parameters stand in queries of their own, so that the planner sees nothing in
@@ -47,13 +47,10 @@ export const claimRuns: string = /* sql */ `
            and r.worker is null and r.due_at <= t.now
          order by r.due_at limit (select most from asked) for no key update skip locked
       ) d
+     where not exists (select from @.workers w where w.lease_until <= (select now from t) and not w.reaped and w.id <> $2)
   ),
   best as materialized (
-    select distinct id, priority, due_at
-      from due
-     where not exists (select from @.workers w, t where w.id <> $2 and not w.reaped and w.lease_until <= t.now)
-     order by priority, due_at, id
-     limit (select most from asked)
+    select distinct id, priority, due_at from due order by priority, due_at, id limit (select most from asked)
   ),
   lease as (
     insert into @.workers as w (id, lease_until, generation)

@@ -78,6 +78,20 @@ export function claimGuarantees(check: Check): void {
     );
   });
 
+  check("the most urgent run comes first, also when it has to be taken from a dead worker", async (bench) => {
+    const { store, clock, created, held } = bench;
+    const urgent = await held({ priority: -1 });
+    clock.advance(100_000);
+    const other = await created();
+    for (const expected of [urgent.id, other.id]) {
+      const { runs } = await claim(store, "worker-b", { limit: 1 });
+      assert.deepEqual(
+        runs.map(({ id }) => id),
+        [expected],
+      );
+    }
+  });
+
   check("limit and urgency go over all workflows that the worker has code for", async ({ store, clock, created }) => {
     const ids: string[] = [];
     for (let priority = 6; priority > 0; priority -= 1) {
