@@ -253,6 +253,7 @@ export class Activation {
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
+      this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else this.#parts.undertakings.begin(ask);
@@ -317,11 +318,12 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (this.#isStopped) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#queue.length === 0 && this.#mayDeliver() && this.#end === undefined) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayDeliver() && (this.#queue.length > 0 || this.#parts.reuse.due)) return this.#wake();
     this.#rest();
   }
 
@@ -347,6 +349,7 @@ export class Activation {
     const ask = asks.get(next.event.data.key);
     if (ask !== undefined) {
       compensation.note(ask, next.event, next.texts);
+      this.#parts.reuse.redelivered(next.event);
       this.#deliver(ask, next.event, next.texts, true);
     }
     this.#wake();
@@ -407,6 +410,8 @@ export class Activation {
   /** Nothing to deliver: the run may be at its end, or have only waits left. */
   #rest(): void {
     if (this.#parts.journal.releasing) return;
+    if (this.#end !== undefined || this.#draining) this.#parts.journal.flush();
+    else this.#parts.reuse.settle();
     if (this.#draining) {
       if (this.#parts.steps.running === 0 && this.#parts.journal.idle) this.cut();
       return;
@@ -453,6 +458,7 @@ export class Activation {
     // What succeeds while the run ends is made up for too, once it is on record.
     if (!end.ok && !journal.idle) return;
     if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
+    this.#parts.reuse.warnOfUnasked();
     const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], journal.head);
     const message = endMessage(this.run, journal.state, told);
     journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
