@@ -17,7 +17,7 @@ const inputDigits = 16;
  */
 export function calledLine(
   { line, calls }: Line,
-  { identity }: Ask,
+  { identity }: Pick<Ask, "identity">,
   generation: number,
 ): { line: RunId; calls: string[] } {
   const { scope, name, input, n } = identity;
