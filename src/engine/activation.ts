@@ -318,13 +318,18 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (this.#isStopped) return this.#rest();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
-      if (this.#queue.length === 0 && this.#mayDeliver() && this.#end === undefined) this.#parts.reuse.turn();
+      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    if (this.#mayDeliver() && (this.#queue.length > 0 || this.#parts.reuse.due)) return this.#wake();
+    if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#rest();
+  }
+
+  #mayReuse(): boolean {
+    return this.#mayDeliver() && this.#end === undefined && !this.#draining;
   }
 
   #mayDeliver(): boolean {
