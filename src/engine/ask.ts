@@ -43,6 +43,10 @@ export type Ask = {
   doubtful?: boolean;
   /** It was decided what is to become of it. */
   cleared?: boolean;
+  /** Whether no other run of the line has what it is about to do; whether that is being found out; and who has. */
+  admitted?: boolean;
+  judged?: boolean;
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */

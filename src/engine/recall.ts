@@ -57,6 +57,9 @@ type Facts = {
   retryAt?: Timestamp;
   started?: Seq;
   doubtful?: boolean;
+  /** It is not entered because of another run of the line; or it was decided that it may be. */
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
+  decided?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
   /** The run that was called. */
   child?: RunId;
@@ -279,12 +282,20 @@ function note(facts: Facts, event: Event): void {
     facts.started ??= event.seq;
     facts.entered = event.data.attempt;
     delete facts.retryAt;
+    if (facts.held !== undefined) {
+      delete facts.held;
+      delete facts.doubtful;
+    }
   } else if (event.type === "step.attempt_failed") {
     facts.attempts = event.data.attempt;
     if (event.data.retryAt !== undefined) facts.retryAt = event.data.retryAt;
-  } else if (event.type === "step.in_doubt") facts.doubtful = true;
-  else if (event.type === "step.decided" && event.data.decision === "run") {
+  } else if (event.type === "step.in_doubt") {
+    facts.doubtful = true;
+    if (event.data.held !== undefined) facts.held = event.data.held;
+  } else if (event.type === "step.decided" && event.data.decision === "run") {
     delete facts.doubtful;
+    delete facts.held;
+    facts.decided = true;
     // It took however long somebody needed to decide; that is not the step's own time.
     facts.firstAt = event.at;
     if (facts.entered !== undefined) facts.attempts = facts.entered;

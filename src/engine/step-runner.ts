@@ -55,6 +55,8 @@ export type StepSurroundings = {
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
+  /** Whether a `once` step may be entered, for all that other runs of its line have done; if not, it is begun anew. */
+  admits(ask: Ask): boolean;
   /** Whether this may be entered now; if not, it is held until it may. */
   mayBegin(ask: Ask): boolean;
   holdBack(ask: Ask): void;
@@ -105,6 +107,7 @@ export class StepRunner {
     if (!this.#with.mayBegin(ask)) return this.#with.holdBack(ask);
     const { recorded } = ask;
     const step = ask.work.ask;
+    if (step.effect === "once" && !this.#with.admits(ask)) return;
     if (ask.attempt === undefined) {
       ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts ?? 0, recorded.entered ?? 0);
       if (recorded?.retryAt !== undefined) ask.until = recorded.retryAt;

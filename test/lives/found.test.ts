@@ -262,7 +262,11 @@ describe("a once step", () => {
       async ({ method, args, make }) => {
         if (stalled) await gate.promise;
         const answer = await make();
-        if (method !== "commit" || !(args[0] as Commit[]).some(({ events }) => events.length > 0)) return answer;
+        if (
+          method !== "commit" ||
+          !(args[0] as Commit[]).some(({ events }) => events.some(({ type }) => type === "step.started"))
+        )
+          return answer;
         stalled = true;
         written.resolve();
         await gate.promise;
