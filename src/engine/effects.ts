@@ -83,22 +83,25 @@ export class Effects {
   /** True if the step may be entered. */
   async #judge(ask: Ask): Promise<boolean> {
     const { run } = this.#with;
-    const isDecided = ask.cleared === true || ask.recorded?.decided === true;
     let wanted = this.#effectOf(ask);
     for (;;) {
       const holdings = await this.#with.journal.reserve(wanted);
       const holder = holdings.find(({ input }) => input === wanted.input)?.run ?? run;
       if (holder !== run) {
         const standing = await this.#look(holder, ask, wanted.input);
-        const from = this.#from(ask, standing, isDecided);
-        if (from === "take over") {
+        if (this.#isTakenOver(ask, standing)) {
           wanted = { ...wanted, from: holder };
           continue;
         }
         return this.#settle(ask, holder, standing);
       }
-      return isDecided || this.#isAllowed(ask) || this.#others(ask, holdings, wanted.input);
+      return this.#isFree(ask) || this.#others(ask, holdings, wanted.input);
     }
+  }
+
+  /** Whether somebody said that it may be entered: for this run as it is, or, meanwhile perhaps, for this very step. */
+  #isFree(ask: Ask): boolean {
+    return ask.cleared === true || ask.recorded?.decided === true || this.#isAllowed(ask);
   }
 
   /** Whether it still waits: meanwhile it may have been taken back, or somebody have decided what became of it. */
@@ -117,11 +120,10 @@ export class Effects {
     return this.#with.allowed.some((allowed) => names.includes(allowed));
   }
 
-  /** What the standing of the same step in another run means for this one. */
-  #from(ask: Ask, standing: Standing, isDecided: boolean): "take over" | "settle" {
-    if (standing.is === "not done") return "take over";
-    if (standing.is === "in flight") return "settle";
-    return isDecided || this.#isAllowed(ask) ? "take over" : "settle";
+  /** Whether what became of the same step in another run lets this one have it. */
+  #isTakenOver(ask: Ask, standing: Standing): boolean {
+    if (standing.is === "in flight") return false;
+    return standing.is === "not done" || this.#isFree(ask);
   }
 
   #settle(ask: Ask, holder: RunId, standing: Standing): false {
@@ -138,6 +140,7 @@ export class Effects {
       if (run === this.#with.run || input === own) continue;
       const standing = await this.#look(run, ask, input);
       if (standing.is === "not done" || !this.#isOpen(ask)) continue;
+      if (this.#isFree(ask)) return true;
       // Of two that wait for each other, the earlier goes first.
       if (standing.is === "in flight" && standing.isHeld && run > this.#with.run) continue;
       const isUnderWay = standing.is === "in flight";

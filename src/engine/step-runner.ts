@@ -356,7 +356,7 @@ export class StepRunner {
 
   /** It was decided that a step in doubt may be entered again. Its own time begins anew. */
   tryAgain(ask: Ask): void {
-    ask.attempt ??= ask.recorded?.entered ?? 1;
+    ask.attempt ??= ask.recorded?.entered ?? (isHeld(ask) ? 0 : 1);
     ask.cleared = true;
     ask.doubtful = false;
     ask.enteredAt = this.#with.now();
@@ -428,6 +428,11 @@ function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): bo
   if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
   const { doubtful, entered = 0, attempts = 0 } = recorded;
   return doubtful === true || (entered > attempts && (ask.attempt ?? entered) === entered);
+}
+
+/** Whether a step in doubt was never entered in this run, because of what another run did with it. */
+function isHeld({ held, recorded }: Ask): boolean {
+  return held !== undefined || recorded?.held !== undefined;
 }
 
 /** Whether anybody still wants to know what became of a step. */
