@@ -3,7 +3,7 @@
  *
  *     recall ──▶ live ──▶ ending ──▶ over
  *        │         └────▶ suspending ──▶ over   (only waits are left)
- *        └──▶ over                               (divergence: the code does not fit what is recorded)
+ *        └──▶ over          resting ──▶ live     (kept in memory, and claimed again before anything else happened)
  *
  * In *recall* the body runs from its start; what the history knows is delivered to it in order, and nothing is
  * executed: asks that are not on record are held back. When everything recorded has been asked for, the run goes
@@ -47,8 +47,7 @@ const unreadMs = 1000;
 
 export class Activation {
   readonly run: string;
-  readonly over: Promise<Over>;
-  readonly #resolveOver: (over: Over) => void;
+  #over: PromiseWithResolvers<Over> = Promise.withResolvers<Over>();
   readonly #with: Surroundings;
   readonly #parts: Parts;
   readonly #workflow: Workflow;
@@ -68,13 +67,11 @@ export class Activation {
   #stopDeadline: (() => void) | undefined;
 
   constructor(row: RunRow, workflow: Workflow, loaded: Loaded, surroundings: Surroundings) {
-    const { promise, resolve } = Promise.withResolvers<Over>();
-    [this.over, this.#resolveOver] = [promise, resolve];
     this.run = row.id;
     this.#workflow = workflow;
     this.#loaded = loaded;
     const delivered = { seq: loaded.start.seq, at: loaded.start.at };
-    this.#course = { phase: "recall", end: undefined, draining: false, deadline: undefined, delivered };
+    this.#course = { phase: "recall", end: undefined, draining: false, deadline: undefined, warm: false, delivered };
     this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
     const parts = assemble(row, workflow.name, loaded, surroundings, {
       phase: () => this.#course.phase,
@@ -90,16 +87,17 @@ export class Activation {
     this.#parts = parts;
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
-      ask: (place, input, work, resolveAsk) => this.#ask(place, input, work, resolveAsk),
-      open: (scope, name) => this.#parts.asks.openScope(scope, name),
+      ask: (place, input, work, resolve) => this.#ask(place, input, work, resolve),
+      open: (scope, name) => parts.asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
-      withdraw: (scope) => this.#parts.undertakings.withdrawScope(scope),
+      withdraw: (scope) => parts.undertakings.withdrawScope(scope),
       emit: parts.emit,
-      set: (tags, causes) => this.#parts.marks.set(tags, causes),
-      patched: (name, causes) => this.#parts.marks.patched(name, causes),
+      set: (tags, causes) => parts.marks.set(tags, causes),
+      patched: (name, causes) => parts.marks.patched(name, causes),
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#course.delivered.at,
       live: () => this.#course.phase !== "recall",
+      said: () => this.#leave(),
     });
     const wake = (): void => this.#wake();
     const now = (): number => loaded.now();
@@ -135,6 +133,36 @@ export class Activation {
     this.#wake();
   }
 
+  /**
+   * Takes up the run where it came to rest, which needs no recall; false where that is not where it stands, because
+   * somebody else held it since, or because its body went on: then it is over here.
+   */
+  resume(row: RunRow, mail: Mail): boolean {
+    const { journal, inbox, asks, undertakings } = this.#parts;
+    if (this.#course.phase !== "resting" || !journal.reopen(row)) {
+      this.drop();
+      return false;
+    }
+    this.#over = Promise.withResolvers<Over>();
+    this.#mail = mail;
+    inbox.reopen();
+    if (this.#isForCancelOnly()) this.#takeOver();
+    else this.#goLive();
+    for (const ask of asks.open()) undertakings.takeUp(ask);
+    this.#watchDeadline();
+    return true;
+  }
+
+  /** Resolves when the run is not in the hands of this activation any more. */
+  get over(): Promise<Over> {
+    return this.#over.promise;
+  }
+
+  /** Whether it is over, and could be taken up again. */
+  get isResting(): boolean {
+    return this.#course.phase === "resting";
+  }
+
   /** Sees to it that the run ends when its time is up; true when that is so already. */
   #watchDeadline(): boolean {
     const { now, created } = this.#loaded;
@@ -150,11 +178,16 @@ export class Activation {
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
   #wasCancelled(): boolean {
     const { cancel } = this.#parts.journal.state;
-    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
-    // What somebody decides may be a success that has to be made up for.
-    else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
+    else if (this.#isForCancelOnly()) this.#takeOver();
     return isStopped(this.#course) && this.#course.phase !== "recall";
+  }
+
+  /** Whether all there is to do is to cancel the run: what somebody decides may be a success that has to be made up for. */
+  #isForCancelOnly(): boolean {
+    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
+    const compensable = this.#loaded.recall.compensable || this.#parts.compensation.isDue;
+    return asked("cancel") && !asked("decide") && !compensable;
   }
 
   /**
@@ -172,7 +205,7 @@ export class Activation {
 
   /** Goes on from the record without the body. */
   #takeOver(): void {
-    this.#parts.journal.rollBack();
+    if (this.#course.phase === "recall") this.#parts.journal.rollBack();
     this.#parts.journal.startFlushing();
     this.#course.phase = "live";
     this.#parts.inbox.take(this.#mail);
@@ -232,7 +265,8 @@ export class Activation {
 
   /** The history cannot be read or continued: the run is suspended and says why, instead of being tried for ever. */
   fault(error: unknown): void {
-    if (this.#course.phase === "over" || this.#parts.journal.releasing) return;
+    if (this.#isOut) return this.drop();
+    if (this.#parts.journal.releasing) return;
     this.#with.log.error("A run cannot go on", { run: this.run, error: String(error) });
     // What is on record could not be read for now.
     if (this.#course.phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
@@ -296,14 +330,19 @@ export class Activation {
 
   // ---- turns ---------------------------------------------------------------------------------------------------
 
+  /** Whether the run is not in the hands of this activation. */
+  get #isOut(): boolean {
+    return this.#course.phase === "over" || this.#course.phase === "resting";
+  }
+
   /** Something changed: look again in the next turn, when the microtasks of this one have run. */
   #wake(): void {
     this.#departure.stir();
-    if (this.#turnDue || this.#course.phase === "over") return;
+    if (this.#turnDue || this.#isOut) return;
     this.#turnDue = true;
     this.#with.clock.turn(() => {
       this.#turnDue = false;
-      if (this.#course.phase !== "over") this.#turn();
+      if (!this.#isOut) this.#turn();
     });
   }
 
@@ -346,7 +385,7 @@ export class Activation {
     this.#course.phase = "live";
     this.#parts.journal.startFlushing();
     const { worker, fingerprint } = this.#with;
-    const started = { worker, epoch: this.#loaded.row.epoch, fingerprint };
+    const started = { worker, epoch: this.#parts.journal.epoch, fingerprint };
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
@@ -368,20 +407,34 @@ export class Activation {
   // ---- rest, end, release --------------------------------------------------------------------------------------
 
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
+    this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
     this.#course.end = recordable(end);
     this.#wake();
   }
 
+  /**
+   * Code of the body went on. If its run is at rest, or on its way there, it is not where its record says any more: it
+   * will have to be recalled.
+   */
+  #leave(): void {
+    if (this.#course.phase === "releasing") this.#course.warm = false;
+    if (this.#course.phase === "resting") this.drop();
+  }
+
   #finish(over: Over): void {
     if (this.#course.phase === "over") return;
-    this.#course.phase = "over";
+    const rests = this.#course.warm && (over === "suspended" || over === "drained");
+    this.#course.warm = false;
+    this.#course.phase = rests ? "resting" : "over";
     this.#departure.stir();
     this.#recalling.stop();
     this.#stopDeadline?.();
-    this.#abort.abort();
-    this.#parts.steps.abortAll();
     for (const ask of this.#parts.asks.open()) ask.stop?.();
-    this.#resolveOver(over);
+    if (!rests) {
+      this.#abort.abort();
+      this.#parts.steps.abortAll();
+    }
+    this.#over.resolve(over);
   }
 }

@@ -11,6 +11,8 @@ export type Course = {
   draining: boolean;
   /** When the run's own time is up. */
   deadline: Timestamp | undefined;
+  /** Whether all that is open is waits, so that the run can be kept in memory as it is while nobody holds it. */
+  warm: boolean;
   /** The last outcome that the body was given. */
   delivered: { seq: Seq; at: Timestamp };
 };

@@ -87,8 +87,17 @@ export class Departure {
     const draft = suspension(waits, this.#course.deadline, this.#with.now(), this.#with.lingerMs, journal.head);
     if (draft?.type !== "run.suspended") return;
     this.#course.phase = "releasing";
+    this.#course.warm = this.#isAllWaits();
     journal.append(draft);
     this.#giveBack({ dueAt: draft.data.until ?? null }, "suspended");
+  }
+
+  /** Whether nothing is open but waits and calls: then all that there is to take up again are their clocks. */
+  #isAllWaits(): boolean {
+    for (const { work, withdrawn } of this.#parts.asks.open()) {
+      if (work.kind === "step" || withdrawn !== undefined) return false;
+    }
+    return this.#parts.undertakings.held.length === 0;
   }
 
   /** The body is done: settles what nobody awaits, makes up for what has to be, then records how the run ended. */

@@ -25,10 +25,12 @@ type Primitives = {
   patched(name: string, causes: readonly Seq[]): boolean;
   now(): Timestamp;
   live(): boolean;
+  /** The body says anything at all. */
+  said(): void;
 };
 
 export function operationsOf(primitives: Primitives): Operations {
-  const { seed, open, close, withdraw, now, live } = primitives;
+  const { seed, close, withdraw, now, live, said } = primitives;
   const drawn = new Map<string, number>();
   /** The next derived digest of a scope: a function of the seed, the scope and how many were drawn before. */
   const draw = (kind: string, scope: string): Digest => {
@@ -39,9 +41,10 @@ export function operationsOf(primitives: Primitives): Operations {
   };
   let checkpointing = false;
   /** What is said while a checkpoint is on its way would come behind it on record, where no later activation says it. */
-  const checkNoCheckpoint = (said: string): void => {
+  const checkNoCheckpoint = (what: string): void => {
+    said();
     if (checkpointing)
-      throw notQuiescent(`Expected the checkpoint to be awaited before ${said}. Await it`, ["checkpoint"]);
+      throw notQuiescent(`Expected the checkpoint to be awaited before ${what}. Await it`, ["checkpoint"]);
   };
   const ask = (place: Place, input: Encoded | undefined, work: Ask["work"]): Promise<Outcome> =>
     new Promise((resolve) => {
@@ -79,6 +82,7 @@ export function operationsOf(primitives: Primitives): Operations {
       }
     },
     emit: emitter({ step: "", attempt: 1, again: false }, (value) => {
+      said();
       if (live()) primitives.emit(value);
     }),
     set(causes, tags) {
@@ -91,17 +95,25 @@ export function operationsOf(primitives: Primitives): Operations {
     },
     open(scope, name) {
       checkNoCheckpoint(name);
-      return open(scope, name);
+      return primitives.open(scope, name);
     },
-    close,
-    withdraw,
+    close(scope, kind, causes) {
+      said();
+      return close(scope, kind, causes);
+    },
+    withdraw(scope) {
+      said();
+      withdraw(scope);
+    },
     now,
     live,
     random: (scope) => Number.parseInt(draw("random", scope).slice(0, 13), 16) / 2 ** 52,
-    uuid(scope) {
-      const hex = draw("uuid", scope);
-      const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
-      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-    },
+    uuid: (scope) => uuidOf(draw("uuid", scope)),
   };
+}
+
+/** A digest in the form of a UUID of version 8, which is one's own (RFC 9562). */
+function uuidOf(hex: Digest): string {
+  const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
