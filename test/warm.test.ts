@@ -15,7 +15,7 @@ function counted(run: (ctx: Context) => Promise<unknown>): { definition: Workflo
     begun += 1;
     return run(ctx);
   });
-  return { definition: definition as Workflow<undefined>, begun: () => begun };
+  return { definition, begun: () => begun };
 }
 
 const asks = async (ctx: Context): Promise<unknown> => {

@@ -97,6 +97,7 @@ export class Activation {
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
       now: () => this.#course.delivered.at,
       live: () => this.#course.phase !== "recall",
+      turn: surroundings.clock.turn,
       said: () => this.#leave(),
     });
     const wake = (): void => this.#wake();
