@@ -25,13 +25,14 @@ import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
-import { holdsBack } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
 import { operationsOf } from "./operations.ts";
 import type { Parts, Phase } from "./parts.ts";
 import { assemble } from "./parts.ts";
+import type { PauseKind } from "./pausing.ts";
+import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { inFlight, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
@@ -86,7 +87,7 @@ export class Activation {
       finish: (over) => this.#finish(over),
       fault: (error) => this.fault(error),
       stop: (stopped) => this.#stopRun(stopped),
-      pause: (request, paused) => this.#pause(request, paused),
+      pause: (kind, request) => this.#pause(kind, request),
     });
     this.#with = { ...surroundings, clock: parts.clock, log: parts.log };
     this.#parts = parts;
@@ -171,12 +172,10 @@ export class Activation {
     this.#wake();
   }
 
-  #pause(request: PauseMessage, paused: boolean): void {
-    if (this.#phase !== "live" || this.#parts.undertakings.paused === paused) return;
-    const type = paused ? "run.paused" : "run.unpaused";
-    const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
+  #pause(kind: PauseKind, request: PauseMessage): void {
+    if (this.#phase !== "live" || this.#isStopped) return saidTooLate(kind, this.run, this.#with.log);
+    const paused = takePause(kind, request, this.#parts);
     this.#parts.undertakings.paused = paused;
-    this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
     if (!paused && this.#end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
@@ -368,7 +367,7 @@ export class Activation {
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= holdsBack(this.#mail.messages);
+    this.#parts.undertakings.paused ||= holdsBack(this.#parts.journal.state, this.#mail.messages);
     if (this.#end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);

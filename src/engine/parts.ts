@@ -22,6 +22,7 @@ import type { Loaded } from "./load.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
+import type { PauseKind } from "./pausing.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { Signals } from "./signals.ts";
@@ -45,7 +46,7 @@ export type Life = {
   finish(over: Over): void;
   fault(error: unknown): void;
   stop(stopped: Stopped): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
 };
 
 export type Parts = {
