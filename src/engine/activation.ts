@@ -20,7 +20,7 @@ import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
 import { endMessage } from "./children.ts";
 import { describeDivergence } from "./divergence.ts";
-import { cancelled, endOf, recordable, timedOut } from "./ending.ts";
+import { cancelled, endOf, isCancel, recordable, timedOut } from "./ending.ts";
 import type { End, Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
@@ -127,7 +127,7 @@ export class Activation {
   #watchDeadline(): boolean {
     const { now, created } = this.#loaded;
     const { timeoutMs } = created.data;
-    if (timeoutMs === undefined) return false;
+    if (timeoutMs === undefined || this.#parts.journal.state.cancel !== undefined) return false;
     this.#deadline = (this.#parts.journal.state.startedAt ?? now()) + timeoutMs;
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
@@ -147,14 +147,15 @@ export class Activation {
 
   /**
    * Ends the run whatever its body is at: what is open is taken back, and the body is not heard any more. Where
-   * something has to be made up for, the body is recalled first, for it is the body that says how.
+   * something has to be made up for, the body is recalled first, for it is the body that says how. That somebody wants
+   * it to end is on record, so it counts until the end is: also when the body is done, or the run's time is up.
    */
   #stopRun(stopped: Stopped): void {
-    if ((this.#phase !== "recall" && this.#phase !== "live") || this.#parts.journal.releasing) return;
-    if (this.#isStopped) return;
+    if (this.#phase === "releasing" || this.#phase === "over" || this.#parts.journal.releasing) return;
+    if ((this.#phase === "ending" || this.#isStopped) && !isCancel(stopped)) return;
     this.#end = { ok: false, stopped };
     if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
-    if (this.#phase === "live") this.#abort.abort(stopped.error);
+    if (this.#phase !== "recall") this.#abort.abort(stopped.error);
     this.#wake();
   }
 

@@ -43,6 +43,8 @@ export function judge(seen: readonly Seen[], families: readonly string[], ends: 
     if (state.seq === row.state.seq && !isDeepStrictEqual(plain(state), plain(row.state)))
       wrong.push(`${row.id}: the row says ${JSON.stringify(row.state)}, its events say ${JSON.stringify(state)}`);
     wrong.push(...ended(row.id, state, ends), ...ancestry(row.id, events), ...leavesFirst(row.id, events, seen));
+    if (isTerminal(state.status) && state.cancel !== undefined && state.status !== "cancelled")
+      wrong.push(`${row.id} was asked to end, and ended as ${state.status}`);
     for (const stray of strayCauses(events)) wrong.push(`${row.id}: ${stray}`);
     const { reason } = state;
     if (reason !== undefined && reason !== "waiting" && reason !== "in_doubt")
