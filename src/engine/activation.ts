@@ -21,18 +21,19 @@ import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
 import { Departure } from "./departure.ts";
-import { cancelled, recordable, timedOut } from "./ending.ts";
+import { cancelled, isCancel, recordable, timedOut } from "./ending.ts";
 import type { Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
-import { holdsBack } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
 import { operationsOf } from "./operations.ts";
 import type { Parts } from "./parts.ts";
 import { assemble } from "./parts.ts";
+import type { PauseKind } from "./pausing.ts";
+import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { Recalling } from "./recalling.ts";
@@ -81,7 +82,7 @@ export class Activation {
       finish: (over) => this.#finish(over),
       fault: (error) => this.fault(error),
       stop: (stopped) => this.#stopRun(stopped),
-      pause: (request, paused) => this.#pause(request, paused),
+      pause: (kind, request) => this.#pause(kind, request),
     });
     this.#with = { ...surroundings, clock: parts.clock, log: parts.log };
     this.#parts = parts;
@@ -168,7 +169,7 @@ export class Activation {
   #watchDeadline(): boolean {
     const { now, created } = this.#loaded;
     const { timeoutMs } = created.data;
-    if (timeoutMs === undefined) return false;
+    if (timeoutMs === undefined || this.#parts.journal.state.cancel !== undefined) return false;
     this.#course.deadline = (this.#parts.journal.state.startedAt ?? now()) + timeoutMs;
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
     if (now() < this.#course.deadline) this.#stopDeadline = atTime(this.#with.clock, now, this.#course.deadline, end);
@@ -193,14 +194,15 @@ export class Activation {
 
   /**
    * Ends the run whatever its body is at: what is open is taken back, and the body is not heard any more. Where
-   * something has to be made up for, the body is recalled first, for it is the body that says how.
+   * something has to be made up for, the body is recalled first, for it is the body that says how. That somebody wants
+   * it to end is on record, so it counts until the end is: also when the body is done, or the run's time is up.
    */
   #stopRun(stopped: Stopped): void {
-    if ((this.#course.phase !== "recall" && this.#course.phase !== "live") || this.#parts.journal.releasing) return;
-    if (isStopped(this.#course)) return;
+    if (this.#course.phase === "releasing" || this.#course.phase === "over" || this.#parts.journal.releasing) return;
+    if ((this.#course.phase === "ending" || isStopped(this.#course)) && !isCancel(stopped)) return;
     this.#course.end = { ok: false, stopped };
     if (this.#course.phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
-    if (this.#course.phase === "live") this.#abort.abort(stopped.error);
+    if (this.#course.phase !== "recall") this.#abort.abort(stopped.error);
     this.#wake();
   }
 
@@ -213,12 +215,10 @@ export class Activation {
     this.#wake();
   }
 
-  #pause(request: PauseMessage, paused: boolean): void {
-    if (this.#course.phase !== "live" || this.#parts.undertakings.paused === paused) return;
-    const type = paused ? "run.paused" : "run.unpaused";
-    const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
+  #pause(kind: PauseKind, request: PauseMessage): void {
+    if (this.#course.phase !== "live" || isStopped(this.#course)) return saidTooLate(kind, this.run, this.#with.log);
+    const paused = takePause(kind, request, this.#parts);
     this.#parts.undertakings.paused = paused;
-    this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
     if (!paused && this.#course.end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
@@ -390,7 +390,7 @@ export class Activation {
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= holdsBack(this.#mail.messages);
+    this.#parts.undertakings.paused ||= holdsBack(this.#parts.journal.state, this.#mail.messages);
     if (this.#course.end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);

@@ -49,8 +49,18 @@ function nothing(): Gathered {
 /** Causes up to this many are as short written out as they would be as a reference. */
 export const causesWrittenOut = 3;
 
+/** What closes something that is open: of each there is one at most. */
+const closing: ReadonlySet<string> = new Set([
+  "cancel.requested",
+  "child.ended",
+  "step.cancelled",
+  "step.in_doubt",
+  "wait.withdrawn",
+]);
+
 /** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
 function alwaysFits({ type }: Draft): boolean {
+  if (closing.has(type)) return true;
   return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
 }
 

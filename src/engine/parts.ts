@@ -22,6 +22,7 @@ import type { Loaded } from "./load.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
+import type { PauseKind } from "./pausing.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { Signals } from "./signals.ts";
@@ -45,7 +46,7 @@ export type Life = {
   finish(over: Over): void;
   fault(error: unknown): void;
   stop(stopped: Stopped): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
 };
 
 export type Parts = {
@@ -93,6 +94,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
+    recall,
     asks,
     journal,
     steps,
