@@ -5,8 +5,7 @@
  *
  * With STEMMA_TEST_POSTGRES (the URL of a database of your own) nothing is started, and that one is used.
  */
-import type { ChildProcess } from "node:child_process";
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -26,6 +25,7 @@ import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
@@ -35,7 +35,15 @@ declare module "vitest" {
   }
 }
 
-export type Running = { url: string; stop(): Promise<void> };
+export type Running = {
+  url: string;
+  /**
+   * Ends it as a crash of its machine's would, with no time to write anything down, and starts it again at the same
+   * place: `pg_ctl restart -m immediate`. Resolves when it lets clients in again.
+   */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+};
 
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
 type Owner = { uid: number; gid: number };
@@ -80,8 +88,8 @@ function share(): Shared {
   };
 }
 
-/** Starts a server with an empty database. */
-export async function startPostgres(): Promise<Running> {
+/** Starts a server with an empty database. `more` are settings of its own, such as `wal_writer_delay=10s`. */
+export async function startPostgres(more: readonly string[] = []): Promise<Running> {
   const folder = mkdtempSync(join(spacious("/dev/shm") ?? tmpdir(), "stemma-postgres-"));
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
   try {
@@ -93,11 +101,17 @@ export async function startPostgres(): Promise<Running> {
     const password = randomBytes(12).toString("hex");
     initialize(bin, data, password, folder, owner);
     const port = await freePort();
-    const child = await serve(bin, data, port, owner);
+    await serve(bin, data, port, owner, more);
+    const control = async (...args: readonly string[]): Promise<void> => {
+      // What it writes goes to a file, for a server that it starts would keep a pipe open.
+      const options = { ...owner, env, cwd: data };
+      await promisify(execFile)(join(bin, "pg_ctl"), [...args, "-D", data, "-w", "-l", join(data, "log")], options);
+    };
     return {
       url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      restart: () => control("restart", "-m", "immediate"),
       async stop() {
-        await end(child);
+        await control("stop", "-m", "fast");
         rmSync(folder, { recursive: true, force: true });
       },
     };
@@ -173,8 +187,14 @@ const settings = [
   "max_wal_size=512MB",
 ];
 
-async function serve(bin: string, data: string, port: number, owner: Owner | undefined): Promise<ChildProcess> {
-  const options = settings.flatMap((setting) => ["-c", setting]);
+async function serve(
+  bin: string,
+  data: string,
+  port: number,
+  owner: Owner | undefined,
+  more: readonly string[],
+): Promise<void> {
+  const options = [...settings, ...more].flatMap((setting) => ["-c", setting]);
   const child = spawn(join(bin, "postgres"), ["-D", data, "-p", String(port), ...options], {
     ...owner,
     env,
@@ -183,23 +203,25 @@ async function serve(bin: string, data: string, port: number, owner: Owner | und
   });
   // Not left behind when the tests are broken off.
   process.once("exit", () => {
-    child.kill("SIGQUIT");
+    quit(data);
     rmSync(dirname(data), { recursive: true, force: true });
   });
   const lines: string[] = [];
   for await (const line of createInterface(child.stderr)) {
     if (line.includes("ready to accept connections")) {
       child.stderr.resume();
-      return child;
+      return;
     }
     lines.push(line);
   }
   throw new Error(`postgres did not start:\n${lines.join("\n")}`);
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGINT");
-  await gone;
+/** Ends a server that still runs, by the id that it left in its folder: after a restart it is no child of ours. */
+function quit(data: string): void {
+  try {
+    process.kill(Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]), "SIGQUIT");
+  } catch {
+    // It has ended, and taken the file with it.
+  }
 }
