@@ -102,9 +102,9 @@ function share(): Shared {
 /** Starts a server with an empty database. */
 export async function startPostgres({ parent, detached = false }: ServerOptions = {}): Promise<Running> {
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
-  const places = [parent ?? spacious("/dev/shm"), tmpdir()].filter((place) => place !== undefined);
-  const place = places.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
-  const folder = mkdtempSync(join(place, "stemma-postgres-"));
+  const parents = [parent ?? spacious("/dev/shm"), tmpdir()].filter((one) => one !== undefined);
+  const open = parents.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
+  const folder = mkdtempSync(join(open, "stemma-postgres-"));
   try {
     chmodSync(folder, 0o755);
     const bin = join(nativeFolder(folder, owner), "bin");
