@@ -15,7 +15,7 @@ const created: EventData["run.created"] = {
 /** Events from drafts: `run.created` first, each a millisecond after the one before. */
 export function historyOf(drafts: readonly Draft[], first: Partial<EventData["run.created"]> = {}): Event[] {
   const all: Draft[] = [{ type: "run.created", data: { ...created, ...first }, causes: [] }, ...drafts];
-  return all.map((draft, seq) => ({ seq, at: 1000 + seq, hash: `h${seq}`, ...draft }) as Event);
+  return all.map((each, seq) => ({ seq, at: 1000 + seq, hash: `h${seq}`, ...each }));
 }
 
 export function draft<T extends EventType>(type: T, data: EventData[T], causes: Causes): Draft {

@@ -113,7 +113,7 @@ test("a history of 200,000 steps is cut in one pass, whose causes are shared by 
   addToCut(cutting, created);
   addToCut(cutting, first);
   for (let seq = 2; seq < 200_000; seq += 1) {
-    addToCut(cutting, { ...first, ...success(`s${seq}`, seq === 2 ? [1] : { same: seq - 1 }), seq } as Event);
+    addToCut(cutting, { ...first, ...success(`s${seq}`, seq === 2 ? [1] : { same: seq - 1 }), seq });
   }
   expect(rangesOf(cutting)).toEqual([[2, 199_999]]);
 });
