@@ -25,7 +25,7 @@ export function alignSteps(a: RecordedSteps, b: RecordedSteps): Pairs {
     a.list.filter((step) => !pairs.has(step)),
     b.list.filter((step) => !paired.has(step)),
   ];
-  pairEqual(a.list, b.list, (step) => `${step.kind} ${identityText(step)}`, pair);
+  pairEqual(a.list, b.list, identityText, pair);
   const [leftA, leftB] = left();
   const declared = (step: RecordedStep): string | undefined =>
     step.input === null ? undefined : `${groupOf(step)} ${step.input}`;
@@ -34,9 +34,9 @@ export function alignSteps(a: RecordedSteps, b: RecordedSteps): Pairs {
   return pairs;
 }
 
-/** What is of one kind and name, whatever iteration it stands in. */
-function groupOf({ kind, scope, name }: RecordedStep): string {
-  return `${kind} ${pathOf(scopeWithoutIndices(scope), name)}`;
+/** What is of one name, whatever iteration it stands in. */
+export function groupOf({ scope, name }: RecordedStep): string {
+  return pathOf(scopeWithoutIndices(scope), name);
 }
 
 /** Pairs steps of one text, first with first, second with second. */

@@ -94,9 +94,13 @@ describe("two runs are aligned by what their steps are", () => {
     expect(outlineOf(rows)).toEqual(["a~a:input"]);
   });
 
-  test("a step and a wait of one name are two", () => {
+  test("a step that became a wait of its name is told, an answer that was reused is none", () => {
     const wait = draft("wait.opened", { key: "a", kind: "approval" }, [0]);
-    expect(outlineOf(compared([success("a", [0])], [wait]))).toEqual(["+a", "-a"]);
+    const answer = draft("wait.answered", { key: "a", value: { inline: "a" } }, [1]);
+    const from = { run: "run_other", key: "a", seq: 2 };
+    const reused = draft("step.reused", { key: "a", output: { inline: "a" }, from, origin: from }, [0]);
+    expect(outlineOf(compared([success("a", [0])], [wait, answer]))).toEqual(["a~a:kind"]);
+    expect(outlineOf(compared([reused], [wait, answer]))).toEqual(["a=a"]);
   });
 });
 

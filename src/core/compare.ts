@@ -12,8 +12,8 @@ import { decode, equal } from "./json.ts";
 import { movedSteps } from "./moved-steps.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
 
-/** What of a step differs: what it was given, what it gave, why it failed, or whether it did either. */
-export type Aspect = "input" | "output" | "error" | "ending";
+/** What of a step differs: whether it is a step, a wait or a call, what it was given, what it gave, how it ended. */
+export type Aspect = "kind" | "input" | "output" | "error" | "ending";
 
 export type ComparedStep = {
   a?: RecordedStep;
@@ -64,6 +64,7 @@ function addedBehind(b: RecordedSteps, pairs: Pairs): Map<RecordedStep | undefin
 
 function aspectsOf(a: RecordedStep, b: RecordedStep): Aspect[] {
   const differs: Aspect[] = [];
+  if (a.kind !== b.kind && a.kind !== "reused" && b.kind !== "reused") differs.push("kind");
   if (a.input !== b.input) differs.push("input");
   if (a.ending !== b.ending) differs.push("ending");
   else if (a.ending === "value" && !sameValue(a.output, b.output)) differs.push("output");
@@ -104,6 +105,7 @@ const placesMax = 20;
 export function differencesOf(row: ComparedStep, texts: ReadonlyMap<Digest, string>): Differences[] {
   const { a, b } = row;
   return row.differs.map((aspect) => {
+    if (aspect === "kind") return { aspect, places: [{ path: "$", a: a?.kind ?? null, b: b?.kind ?? null }] };
     if (aspect === "ending") return { aspect, places: [{ path: "$", a: a?.status ?? null, b: b?.status ?? null }] };
     if (aspect === "error") return { aspect, places: differences(errorJson(a?.error), errorJson(b?.error), placesMax) };
     const [x, y] = aspect === "input" ? [a?.given, b?.given] : [a?.output, b?.output];

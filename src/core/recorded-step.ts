@@ -12,7 +12,8 @@ export type Ending = "value" | "error" | "none" | "open";
 
 export type RecordedStep = {
   readonly key: string;
-  readonly kind: "step" | "wait" | "call";
+  /** What was reused may have been any of them. */
+  readonly kind: "step" | "wait" | "call" | "reused";
   readonly scope: string;
   readonly name: string;
   /** Digest of the declared input. */
@@ -40,6 +41,8 @@ export type RecordedStep = {
   /** Of a call: the called run. */
   run?: RunId;
   waitsFor?: WaitKind;
+  /** Why it was cancelled or withdrawn. */
+  reason?: string;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
 };
@@ -95,7 +98,7 @@ function begin({ type, seq, data }: KeyedEvent, causes: readonly Seq[]): Recorde
   const [what] = type.split(".");
   return {
     key: data.key,
-    kind: what === "wait" ? "wait" : what === "child" ? "call" : "step",
+    kind: type === "step.reused" ? "reused" : what === "wait" ? "wait" : what === "child" ? "call" : "step",
     scope,
     name,
     input: data.input ?? null,
@@ -155,6 +158,10 @@ function take(step: RecordedStep, event: KeyedEvent): void {
       step.waitsFor = event.data.kind;
       // What was said with a wait that is opened again is no answer.
       delete step.output;
+      break;
+    case "step.cancelled":
+    case "wait.withdrawn":
+      step.reason = event.data.reason;
       break;
     case "wait.expired":
       if (event.data.value === undefined) step.ending = "error";
