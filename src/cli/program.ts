@@ -8,6 +8,7 @@ import { addCancel } from "./commands/cancel.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
@@ -28,6 +29,7 @@ const commands = [
   addShow,
   addWatch,
   addTrace,
+  addLineage,
   addWaits,
   addResume,
   addSignal,
