@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addCancel } from "./commands/cancel.ts";
+import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -30,6 +31,7 @@ const commands = [
   addWatch,
   addTrace,
   addLineage,
+  addCompare,
   addWaits,
   addResume,
   addSignal,
