@@ -52,7 +52,14 @@ export type Produced = { run: RunId; key: string; seq: Seq };
 export type OfferedRun = { run: RunId; head: Seq; cut?: [from: Seq, to: Seq][]; ended?: string[] };
 
 /** The checkpoint of its source that a restart or fork goes on from, the `count`-th of its run, and the state there. */
-export type StartedFrom = { run: RunId; seq: Seq; count: number; state: Value | StateTree };
+export type StartedFrom = {
+  run: RunId;
+  seq: Seq;
+  count: number;
+  state: Value | StateTree;
+  /** What stands for all that the body had been given before it. */
+  prefix?: ReuseKey;
+};
 
 /**
  * Why a step ran although its run had successes to reuse. `input changed` may say where: "input changed at $.order".

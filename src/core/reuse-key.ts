@@ -9,12 +9,12 @@ import { reuseKeyDigits, scopeWithoutIndices } from "./identity.ts";
 import { canonical } from "./json.ts";
 import type { Json } from "./json.ts";
 
-/** What a body can know at its start: equal for two runs only if the same code was given the same. */
-export type Beginning = { code: string; seed: string; input: Digest; context: Digest | null };
+/** What a body is given at its start. */
+export type Beginning = { seed: string; input: Digest; context: Digest | null };
 
 /** The digest of everything given to a body that has been given nothing yet. */
-export function prefixAtStart(hash: Hash, { code, seed, input, context }: Beginning): ReuseKey {
-  return short(hash, ["start", code, seed, input, context]);
+export function prefixAtStart(hash: Hash, { seed, input, context }: Beginning): ReuseKey {
+  return short(hash, ["start", seed, input, context]);
 }
 
 /** The digest behind something that the body was given. `what` says to which ask, and `outcome` is its text. */
@@ -22,12 +22,12 @@ export function prefixBehind(hash: Hash, prefix: ReuseKey, what: string, outcome
   return hash(`${prefix} ${what.length} ${what}${outcome}`).slice(0, reuseKeyDigits);
 }
 
-/** A step, timer or call in a place: its n-th ask there, in front of which the body had been given `prefix`. */
-export type Placed = { scope: string; name: string; n: number; prefix: ReuseKey };
+/** An ask in a place: the n-th there, by a body of this code, which had been given `prefix` before. */
+export type Placed = { scope: string; name: string; n: number; code: string; prefix: ReuseKey };
 
 /** The key of a step with undeclared input: it may use whatever the body had been given before it was asked. */
-export function undeclaredKey(hash: Hash, { scope, name, n, prefix }: Placed, version: number): ReuseKey {
-  return short(hash, ["undeclared", scope, name, n, version, prefix]);
+export function undeclaredKey(hash: Hash, { scope, name, n, code, prefix }: Placed, version: number): ReuseKey {
+  return short(hash, ["undeclared", scope, name, n, version, code, prefix]);
 }
 
 /** The key of a step whose author says that it is always the same, whatever is before it. */
@@ -44,9 +44,9 @@ export function waitKey(hash: Hash, name: string, input: Digest, { kind, prompt,
 }
 
 /** The key of a wait that does not say what it is about: it is about whatever was before it. */
-export function undeclaredWaitKey(hash: Hash, { scope, name, n, prefix }: Placed, question: Question): ReuseKey {
+export function undeclaredWaitKey(hash: Hash, { scope, name, n, code, prefix }: Placed, question: Question): ReuseKey {
   const { kind, prompt, schema } = question;
-  return short(hash, ["undeclared wait", scope, name, n, kind, prompt, schema, prefix]);
+  return short(hash, ["undeclared wait", scope, name, n, kind, prompt, schema, code, prefix]);
 }
 
 /** What a call calls: the workflow, and what it is given. */

@@ -248,6 +248,7 @@ export class Activation {
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
+    ask.prefix = this.#parts.prefix.current;
     const { recorded } = ask;
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
@@ -356,6 +357,7 @@ export class Activation {
     this.#parts.asks.forget(ask);
     const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
+    this.#parts.prefix.given(ask, event);
     this.#lastDelivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
   }

@@ -2,7 +2,7 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, EventOf, NotReused, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
@@ -25,6 +25,10 @@ export type Ask = {
   readonly work: { kind: "step"; ask: StepAsk } | { kind: "wait"; ask: WaitAsk } | { kind: "call"; ask: CallAsk };
   readonly recorded: Recorded | undefined;
   readonly resolve: (outcome: Outcome) => void;
+  /** What stands for all that the body had been given when it asked. */
+  prefix?: ReuseKey;
+  /** Why it was not reused, where that was looked into. */
+  why?: NotReused;
   /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
   stage: "asked" | "begun" | "recorded" | "delivered";
   /** Taken back: it lost a race, or nobody waited for it any more. Its outcome, if one comes, is not delivered. */

@@ -3,7 +3,7 @@
  * call, whatever crashes; when it ends, its last commit puts a message into the parent's inbox, so no end is lost. A
  * run that ends, or is cancelled or paused, tells its children first: what happens, happens from the leaves on.
  */
-import type { RunId, Value } from "../core/event.ts";
+import type { ReuseKey, RunId, Value } from "../core/event.ts";
 import { decode } from "../core/json.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Message } from "../store/store.ts";
@@ -23,6 +23,8 @@ export type ChildrenSurroundings = WaitSurroundings & {
   log: Log;
   cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
   changed(): void;
+  /** The key under which the beginning of a call can be found again. */
+  begunKey(ask: Ask): ReuseKey;
 };
 
 /** A store that did not answer is not asked again at once. */
@@ -76,8 +78,9 @@ export class Children {
       ...(call.tags === undefined ? {} : { tags: call.tags }),
       ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }),
     });
-    const data = { ...firstRef(ask), run: id };
-    ask.begunAt = append({ type: "child.started", data, causes: ask.causes }, { create: [child] }).seq;
+    const reuse = this.#with.begunKey(ask);
+    const data = { ...firstRef(ask), run: id, reuse };
+    ask.begunAt = append({ type: "child.started", data, causes: ask.causes }, { create: [child], reuse }).seq;
     this.#open.set(key, { run: id, seq: ask.begunAt });
   }
 

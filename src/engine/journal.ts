@@ -3,7 +3,7 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
-import type { Digest, Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
@@ -26,6 +26,8 @@ export type JournalSurroundings = {
   committer: Committer;
   delivery: Delivery;
   log: Log;
+  /** Under which key the outcome of an ask can be found again. */
+  reuseKey(ask: Ask): ReuseKey | undefined;
   /** An outcome may go to the body, with the texts of what it holds by reference. */
   outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
   /** A flush is through. */
@@ -117,10 +119,16 @@ export class Journal implements Source {
     const first = ask.begunAt === undefined;
     const begun = first ? ask.causes : [ask.begunAt as Seq];
     const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
-    const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
+    const reuse = isReusable(draft) ? this.#with.reuseKey(ask) : undefined;
+    const data = {
+      ...draft.data,
+      ...(first ? this.firstRef(ask) : { key: ask.ref.key }),
+      ...(reuse === undefined ? {} : { reuse }),
+    };
     ask.stage = "recorded";
     ask.stop?.();
-    const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
+    const found = reuse === undefined ? extra : { ...extra, reuse };
+    const event = this.append({ ...draft, data, causes } as Draft, found) as OutcomeEvent;
     this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
@@ -130,6 +138,7 @@ export class Journal implements Source {
   firstRef(ask: Ask): StepRef {
     const ref: StepRef = { ...ask.ref };
     if (ask.after !== latest(ask.causes)) ref.after = ask.after;
+    if (ask.why !== undefined) ref.why = ask.why;
     if (ask.input !== undefined) {
       ref.given = ask.input.value;
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
@@ -238,6 +247,22 @@ export class Journal implements Source {
 }
 
 const noTexts: ReadonlyMap<Digest, string> = new Map();
+
+/** Whether an outcome can be what another run is given: a success, or a failure that a body may survive. */
+function isReusable(draft: OutcomeDraft): boolean {
+  switch (draft.type) {
+    case "step.succeeded":
+    case "step.failed":
+    case "step.reused":
+    case "step.overridden":
+    case "wait.answered":
+      return true;
+    case "child.ended":
+      return draft.data.error === undefined;
+    default:
+      return false;
+  }
+}
 
 /** The first of a list that ascends by seq. */
 function upTo<T extends { seq: Seq }>(list: readonly T[], last: Seq): readonly T[] {

@@ -1,5 +1,5 @@
 /** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
-import type { Digest, Draft, Seq } from "../core/event.ts";
+import type { Digest, Draft, ReuseKey, Seq } from "../core/event.ts";
 import type { Emitted, RunRow } from "../store/store.ts";
 import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
@@ -22,8 +22,10 @@ import type { Loaded } from "./load.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
+import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
+import { ReuseKeys } from "./reuse-keys.ts";
 import { Signals } from "./signals.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -54,6 +56,7 @@ export type Parts = {
   asks: Asks;
   cursor: RecallCursor;
   journal: Journal;
+  prefix: Prefix;
   marks: Marks;
   steps: StepRunner;
   children: Children;
@@ -70,7 +73,9 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const { recall } = loaded;
   const asks = new Asks(recall);
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
-  const journal = journalOf(row, loaded, { ...surroundings, log }, life, () => ({ compensation, children }));
+  const prefix = new Prefix(loaded);
+  const keys = new ReuseKeys(loaded, surroundings.fingerprint);
+  const journal = journalOf(row, loaded, { ...surroundings, log, keys }, life, () => ({ compensation, children }));
   const emit = (value: Emitted): void => {
     if (life.phase() === "live" || life.phase() === "ending") journal.emit(value);
   };
@@ -78,11 +83,13 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const marks = new Marks(recall, row.state, {
     append: waits.append,
     phase: life.phase,
+    said: (what, answer) => prefix.said(what, answer),
     allRecalled: () => cursor.atEnd(),
   });
   const steps = stepsOf(row, { ...surroundings, log }, life, { journal, waits, emit }, () => undertakings);
   const { cancelUnheld } = surroundings;
-  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake };
+  const begunKey = (ask: Ask): ReuseKey => keys.begun(ask);
+  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, begunKey };
   const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
   const answers = new Answers({
     journal,
@@ -106,6 +113,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     loaded.pieces,
     () => asks.open(),
     () => signals.kept,
+    prefix,
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
   const inbox: Inbox = new Inbox({
@@ -129,6 +137,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     asks,
     cursor,
     journal,
+    prefix,
     marks,
     steps,
     children,
@@ -143,12 +152,13 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
 function journalOf(
   row: RunRow,
   loaded: Loaded,
-  surroundings: Surroundings,
+  surroundings: Surroundings & { keys: ReuseKeys },
   life: Life,
   others: () => Pick<Parts, "compensation" | "children">,
 ): Journal {
   return new Journal(row, loaded, {
     ...surroundings,
+    reuseKey: (ask) => surroundings.keys.of(ask),
     outcome(ask, event, texts) {
       others().compensation.note(ask, event, texts);
       life.outcome(ask, event, texts);
