@@ -11,7 +11,7 @@ export type Place = {
   /** Key of a step: it stands, and everything that is causally behind it runs again. */
   after?: string;
   /** Seq of a checkpoint of the source: the new run goes on from there. */
-  checkpoint?: Seq;
+  checkpoint?: Seq | "last";
 };
 
 export type Change = Place & {

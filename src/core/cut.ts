@@ -12,7 +12,7 @@ import { outcomeOf } from "./event.ts";
 export type Ranges = readonly (readonly [from: Seq, to: Seq])[];
 
 /** The part of a change that says where it cuts. */
-export type CutAt = Pick<Change, "from" | "after" | "checkpoint" | "reuse">;
+export type CutAt = Pick<Change, "from" | "after" | "reuse"> & { checkpoint?: Seq };
 
 /** A cut while the history is read, event by event. */
 export type Cutting = {

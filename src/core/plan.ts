@@ -52,7 +52,8 @@ export type PlanSource = {
 };
 
 /** What the change is to the new run's code, as far as it can be known beforehand. */
-export type PlannedChange = Pick<Change, "checkpoint" | "reuse" | "allowEffects"> & {
+export type PlannedChange = Pick<Change, "reuse" | "allowEffects"> & {
+  checkpoint?: Seq;
   /** JSON path at which the new input or context differs from the source's; undefined where it is the same. */
   input?: string | undefined;
   context?: string | undefined;
@@ -141,6 +142,7 @@ function judge(judging: Judging, step: RecordedStep, behind: string | undefined,
   const output = change.outputs?.get(step.key);
   if (output !== undefined) return { verdict: "reuse", reason: "output given" };
   const cut = change.reuse === "none" || (step.outcome !== undefined && isWithin(source.cut, step.outcome));
+  if (step.compensated !== undefined && step.effect !== "once") return { verdict: "run", reason: "compensated" };
   if (step.effect === "once") return judgeOnce(judging, step, cut, behind);
   if (change.reuse !== "none" && judging.shared.has(groupText(step))) {
     return { verdict: "depends", reason: "equal asks share what is recorded of them" };
@@ -156,9 +158,10 @@ function judgeOffered(
   behind: string | undefined,
   first: Seq | undefined,
 ): Judged {
-  const bare = isBare(step);
+  const bare = step.input === null;
   if (bare && change.input !== undefined) {
-    return { verdict: "run", reason: `no declared input, and the run's changed at ${change.input}` };
+    // It runs, unless its author says that it is always the same, which is not on record.
+    return { verdict: "depends", reason: `no declared input, and the run's changed at ${change.input}` };
   }
   if (behind !== undefined) return { verdict: "depends", reason: `behind ${behind}` };
   if (change.input !== undefined) return { verdict: "depends", reason: `the run's input changed at ${change.input}` };
@@ -171,30 +174,24 @@ function judgeOffered(
   return { verdict: "reuse", reason: step.ending === "error" ? "a failure that the run survived" : step.status };
 }
 
-/** Whether it is known again only by what came before it. A wait is known by what is asked, a call by what it is given. */
-function isBare({ input, kind }: RecordedStep): boolean {
-  return input === null && (kind === "step" || kind === "reused");
-}
-
 /** A `once` step is not entered again without a decision, wherever the cut is. */
 function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean, behind: string | undefined): Judged {
   const allowed = change.allowEffects?.includes(step.key) === true;
   const sure = behind === undefined && change.input === undefined && change.context === undefined;
   if (step.status === "in_doubt") return { verdict: "decide", reason: "in doubt" };
-  if (step.ending === "value" && step.compensated === undefined) {
-    if (sure && !cut) return { verdict: "reuse", reason: step.status };
-    if (allowed) return { verdict: "depends", reason: "effect once, allowed" };
-    return { verdict: "decide", reason: "effect once: it is reused if its input is the same, else it is decided" };
-  }
-  const missing = notOffered(source, step);
+  const missing = step.compensated === undefined ? notOffered(source, step) : undefined;
+  // Of a failure it is certain that nothing happened, or somebody has said so.
   if (missing !== undefined && step.ending === "error") return missing;
   if (missing !== undefined) return { verdict: "decide", reason: "effect once, begun and not settled" };
-  return { verdict: "depends", reason: "effect once" };
+  if (sure && !cut && step.compensated === undefined) return { verdict: "reuse", reason: step.status };
+  if (allowed) return { verdict: "depends", reason: "effect once, allowed" };
+  const why =
+    step.compensated !== undefined ? ", made up for" : cut ? ", cut" : behind === undefined ? "" : `, behind ${behind}`;
+  return { verdict: "decide", reason: `effect once${why}` };
 }
 
 /** Why the record of a step is not on offer; undefined where it is. */
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
-  if (step.compensated !== undefined) return { verdict: "run", reason: "compensated" };
   switch (step.ending) {
     case "value":
       return undefined;
