@@ -159,6 +159,13 @@ function isWaitingForCode({ state, worker }: RunRow): boolean {
 
 function pausedLines({ row, pause, store }: Omit<ShownRun, "tree">, now: number): string[] {
   const when = pause === undefined ? "" : ` ${relativeText(pause.at, now)}${byText(pause)}`;
+  const { pausedWith } = row.state;
+  if (pausedWith !== undefined) {
+    return [
+      `It was paused${when}, because the run that called it was: nothing begins until that one is unpaused.`,
+      commandText(["unpause", pausedWith], { store }),
+    ];
+  }
   return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], { store })];
 }
 

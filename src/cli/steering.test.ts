@@ -96,6 +96,27 @@ describe("stemma pause", () => {
       value: { code: "run.ended" },
     });
   });
+
+  test("of a run that called others is shown of those as what it is, with the run to unpause", async () => {
+    await using shop = await workshop([gate, caller]);
+    const run = await shop.stemma.run(caller, undefined);
+    await until(async () => (await shop.stemma.waits()).waits.length === 1);
+    const [open] = (await shop.stemma.waits()).waits;
+    const called = await shop.stemma.get(open?.run ?? "");
+    await inStatus(called, "suspended");
+    await typed("pause", run.id, "--by", "ada", "--store", shop.path);
+    await inStatus(called, "paused");
+    const shown = async (): Promise<string> => (await typed("show", called.id, "--store", shop.path)).out;
+    expect(await shown()).toMatch(/It was paused now by ada, because the run that called it was/);
+    expect(await shown()).toContain(`stemma unpause ${run.id} --store`);
+    // Paused by somebody besides, it needs a word of its own to go on.
+    await typed("pause", called.id, "--by", "bob", "--store", shop.path);
+    expect(await shown()).toMatch(/It was paused now by bob: nothing begins until it is unpaused/);
+    await typed("unpause", run.id, "--store", shop.path);
+    await inStatus(run, "suspended");
+    expect(await called.status()).toBe("paused");
+    expect(await shown()).toContain(`stemma unpause ${called.id} --store`);
+  });
 });
 
 describe("stemma decide", () => {

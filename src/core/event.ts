@@ -148,8 +148,9 @@ export type EventData = {
   };
   "run.started": { worker: string; epoch: number; fingerprint: Digest };
   "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest };
-  "run.paused": By;
-  "run.unpaused": By;
+  /** `caller`: the run that called this one was paused, and this one with it. */
+  "run.paused": By & { caller?: RunId };
+  "run.unpaused": By & { caller?: RunId };
   "run.succeeded": { output: Value };
   "run.failed": { error: ErrorRecord; frontier: string[] };
   "run.cancelled": By;

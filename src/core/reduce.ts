@@ -30,6 +30,8 @@ export type RunState = {
   error?: ErrorRecord;
   /** Open questions (timers are none): the events that opened them, up to a hundred. `more`: there were more at once. */
   waits?: { open: Seq[]; more?: true };
+  /** The run that called this one, where this one is paused only because that one was. */
+  pausedWith?: RunId;
   /** Who asked for the run to be cancelled, and why. */
   cancel?: { by?: string; reason?: string };
   /** The last state checkpoint: its event, and how many there have been. */
@@ -58,6 +60,7 @@ export function reduce(state: RunState | undefined, event: Event): RunState {
     delete next.until;
     delete next.refused;
   }
+  if (status !== "paused") delete next.pausedWith;
   if (isTerminal(status)) next.endedAt = event.at;
   count(next, state, event.type);
   apply(next, event);
@@ -141,6 +144,10 @@ function apply(next: RunState, event: Event): void {
       else next.until = event.data.until;
       if (event.data.fingerprint === undefined) delete next.refused;
       else next.refused = event.data.fingerprint;
+      break;
+    case "run.paused":
+      if (event.data.caller === undefined) delete next.pausedWith;
+      else next.pausedWith = event.data.caller;
       break;
     case "run.failed":
       next.error = event.data.error;

@@ -142,8 +142,9 @@ export class Children {
 
   /** @param seq of the event that says so of the parent: each pause of it is another one for the child */
   pauseAll(kind: "pause" | "unpause", seq: number, body: PauseMessage): void {
+    const handedOn: PauseMessage = { ...body, caller: this.#run };
     const messages = [...this.#open.values()].map(({ run }) =>
-      message(run, `${kind} ${seq} by ${this.#run}`, kind, body),
+      message(run, `${kind} ${seq} by ${this.#run}`, kind, handedOn),
     );
     if (messages.length > 0) this.#journal.send(messages);
   }

@@ -21,9 +21,9 @@ export type AnswerMessage = {
 /** `signal`: a value for whoever waits for this name, now or later. */
 export type SignalMessage = { name: string; text?: string; by?: string };
 
-/** `cancel`, `pause`, `unpause`: who wants it, and why. */
+/** `cancel`, `pause`, `unpause`: who wants it, and why. `caller`: the run that called this one hands it on. */
 export type CancelMessage = By;
-export type PauseMessage = By;
+export type PauseMessage = By & { caller?: RunId };
 
 /** `decide`: what is to become of a step in doubt. */
 export type DecideMessage = By & {

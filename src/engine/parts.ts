@@ -23,6 +23,7 @@ import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
 import { Prefix } from "./prefix.ts";
+import type { PauseKind } from "./pausing.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { ReuseKeys } from "./reuse-keys.ts";
@@ -33,7 +34,7 @@ import { Undertakings } from "./undertakings.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { rearmWait } from "./waits.ts";
 
-export type Phase = "recall" | "live" | "ending" | "releasing" | "over";
+export type Phase = "recall" | "live" | "ending" | "releasing" | "resting" | "over";
 
 /** What the activation does for its parts. */
 export type Life = {
@@ -47,7 +48,7 @@ export type Life = {
   finish(over: Over): void;
   fault(error: unknown): void;
   stop(stopped: Stopped): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
 };
 
 export type Parts = {
@@ -100,6 +101,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
+    recall,
     asks,
     journal,
     steps,

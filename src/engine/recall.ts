@@ -56,6 +56,8 @@ type Facts = {
   /** When the attempt behind the failed one is due. */
   retryAt?: Timestamp;
   started?: Seq;
+  /** It may not be entered twice without a decision. */
+  once?: true;
   doubtful?: boolean;
   opened?: { seq: Seq; until: Timestamp | undefined };
   /** The run that was called. */
@@ -278,6 +280,7 @@ function note(facts: Facts, event: Event): void {
   if (event.type === "step.started") {
     facts.started ??= event.seq;
     facts.entered = event.data.attempt;
+    if (event.data.effect === "once") facts.once = true;
     delete facts.retryAt;
   } else if (event.type === "step.attempt_failed") {
     facts.attempts = event.data.attempt;

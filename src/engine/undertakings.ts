@@ -8,14 +8,17 @@ import { isWithin, isWithinAny } from "./ask.ts";
 import type { CallAsk } from "./body.ts";
 import type { Children } from "./children.ts";
 import type { Journal } from "./journal.ts";
+import type { Recall } from "./recall.ts";
 import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
+import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
-import { beginWait } from "./waits.ts";
+import { beginWait, rearmWait } from "./waits.ts";
 
 export type CancelReason = EventOf<"step.cancelled">["data"]["reason"];
 
 export type UndertakingsParts = {
+  recall: Recall;
   asks: Asks;
   journal: Journal;
   steps: StepRunner;
@@ -73,6 +76,11 @@ export class Undertakings {
     for (const ask of held) this.begin(ask);
   }
 
+  /** The run was at rest and is taken up: an open wait has its clock set again. */
+  takeUp(ask: Ask): void {
+    if (ask.stage === "begun" && ask.until !== undefined) rearmWait(ask, ask.until, this.#with.waits);
+  }
+
   #call(ask: Ask, call: CallAsk): void {
     this.#with.children.begin(ask, call);
   }
@@ -84,7 +92,10 @@ export class Undertakings {
   }
 
   withdrawAll(reason: CancelReason): void {
-    for (const ask of this.#with.asks.open()) this.withdraw(ask, reason);
+    const { asks, journal, recall } = this.#with;
+    for (const ask of asks.open()) this.withdraw(ask, reason);
+    // Where the body was recalled, there is none of these.
+    for (const draft of closings(recall, reason)) journal.append(draft);
   }
 
   withdraw(ask: Ask, reason: CancelReason): void {
