@@ -5,9 +5,11 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addCancel } from "./commands/cancel.ts";
+import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
@@ -28,6 +30,8 @@ const commands = [
   addShow,
   addWatch,
   addTrace,
+  addLineage,
+  addCompare,
   addWaits,
   addResume,
   addSignal,

@@ -15,12 +15,16 @@ import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 import { Committer } from "./committer.ts";
+import type { CompareOptions, Comparison } from "./compare.ts";
+import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
 import { readHistory } from "./history-pages.ts";
+import type { Lineage } from "./lineage.ts";
+import { lineageOf } from "./lineage.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
@@ -330,6 +334,21 @@ export class Stemma {
     } while (cursor !== undefined);
     // They are listed with the newest first; in a graph what comes from something stands behind it.
     return trace(runs.toReversed());
+  }
+
+  /** The family of a run: what it comes from, what came from it, and what else came from the same. Throws run.not_found. */
+  async lineage(id: RunId): Promise<Lineage> {
+    return lineageOf(this.store, await this.row(id));
+  }
+
+  /**
+   * Two runs side by side: their steps aligned by what they are, and where input, output, error, time and cost differ.
+   *
+   * @throws run.not_found
+   * @example const { same, steps, first } = await stemma.compare(before, after);
+   */
+  async compare(a: RunId, b: RunId, options: CompareOptions = {}): Promise<Comparison> {
+    return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
   /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
