@@ -35,7 +35,7 @@ import type { PauseKind } from "./pausing.ts";
 import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import { inFlight, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
+import { inFlight, lookAgainAt, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -468,8 +468,9 @@ export class Activation {
     if (children.open === 0 && (until === undefined || until - this.#loaded.now() <= lingerMs)) return;
     this.#quietTimer = clock.after(lingerMs, () => {
       if (!journal.idle || journal.releasing || steps.running > 0) return;
+      const again = lookAgainAt(journal.state, this.#loaded.now());
       journal.append(suspensionBeforeEnd(until, journal.head));
-      this.#giveBack({ dueAt: until ?? null }, "suspended");
+      this.#giveBack({ dueAt: until ?? again }, "suspended");
     });
   }
 

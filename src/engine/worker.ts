@@ -323,7 +323,7 @@ export class Worker {
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
-    const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
+    const cancel = (run: string, request: CancelMessage | undefined): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
       clock,
