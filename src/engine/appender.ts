@@ -65,7 +65,7 @@ function alwaysFits({ type }: Draft): boolean {
 }
 
 export class Appender {
-  readonly #row: RunRow;
+  #row: RunRow;
   readonly #now: () => Timestamp;
   #head: Place;
   /** Where the last commit left the history; a refused flush goes back to it. */
@@ -87,10 +87,22 @@ export class Appender {
     return this.#head.state;
   }
 
+  get epoch(): number {
+    return this.#row.epoch;
+  }
+
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
     const { events, emit, send } = this.#gathered;
     return events.length > 0 || emit.length > 0 || send.length > 0;
+  }
+
+  /** The run was given out anew: false if its row does not say what this appender ends with. */
+  reopen(row: RunRow): boolean {
+    const { state, hash, inbox } = this.#committed;
+    if (row.state.seq !== state.seq || row.hash !== hash || row.inboxDone !== inbox) return false;
+    this.#row = row;
+    return true;
   }
 
   /** Has messages sent with the next events, or without any. */

@@ -62,6 +62,12 @@ export class Inbox {
     return this.#busy > 0;
   }
 
+  /** The run is taken up again: what came is looked at from where its record stands. */
+  reopen(): void {
+    this.#waiting = [];
+    this.#seen = this.#with.journal.inbox;
+  }
+
   /** Something else looks at a value; what comes next waits for it. */
   wait(later: Promise<void> | void): void {
     if (later instanceof Promise) this.#after(later);

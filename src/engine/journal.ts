@@ -52,6 +52,8 @@ export class Journal implements Source {
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Whether nothing was written since the run began to be given back: what was may have been dropped. */
+  #intact = false;
   /** Whether an event that counts as progress is on record since the claim. */
   movedOn = false;
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -62,6 +64,11 @@ export class Journal implements Source {
     this.#loaded = loaded;
     this.#with = surroundings;
     this.#appender = new Appender(row, loaded.lastAt, loaded.now);
+  }
+
+  /** Who holds a run is told by its epoch. */
+  get epoch(): number {
+    return this.#appender.epoch;
   }
 
   /** Seq of the last event. */
@@ -94,6 +101,14 @@ export class Journal implements Source {
     return this.#release !== undefined;
   }
 
+  /** The run was given out anew: false if its row does not say what this journal ends with. */
+  reopen(row: RunRow): boolean {
+    if (!this.#intact || !this.idle || !this.#appender.reopen(row)) return false;
+    this.#release = undefined;
+    this.movedOn = false;
+    return true;
+  }
+
   /** Recall is over: from now on what is appended is flushed. */
   startFlushing(): void {
     this.#flushing = true;
@@ -104,6 +119,7 @@ export class Journal implements Source {
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
+    this.#intact = false;
     if (this.#flushing) this.#with.committer.request(this);
     return event;
   }
@@ -140,6 +156,7 @@ export class Journal implements Source {
   /** Sends messages to other runs with the next flush; sent again, they are the same. */
   send(messages: readonly Message[]): void {
     this.#appender.send(messages);
+    this.#intact = false;
     if (this.#flushing) this.#with.committer.request(this);
   }
 
@@ -169,6 +186,8 @@ export class Journal implements Source {
 
   /** Gives the run back with the next flush. */
   release(release: NonNullable<Commit["release"]>, over: Over): void {
+    // A second time it is the same giving back, by force.
+    this.#intact = this.#release === undefined || this.#intact;
     this.#flushing = true;
     this.#release = { release, over };
     this.#with.committer.request(this);

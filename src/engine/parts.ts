@@ -32,7 +32,7 @@ import { Undertakings } from "./undertakings.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { rearmWait } from "./waits.ts";
 
-export type Phase = "recall" | "live" | "ending" | "releasing" | "over";
+export type Phase = "recall" | "live" | "ending" | "releasing" | "resting" | "over";
 
 /** What the activation does for its parts. */
 export type Life = {

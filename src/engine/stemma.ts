@@ -45,6 +45,8 @@ export type StemmaOptions = {
   lease?: Duration;
   /** How many runs are worked on at a time. Default 1000. */
   concurrency?: number;
+  /** How many runs at rest are kept in memory, so that they go on without being read again. Default 128; 0 for none. */
+  warm?: number;
   /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
   abortGrace?: Duration;
   /** How many workers in a row may die with a run in hand that does not move on, before it is set aside. Default 10. */
@@ -140,6 +142,7 @@ export class Stemma {
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
+      warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),

@@ -13,7 +13,7 @@ import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
 import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
-import { beginWait } from "./waits.ts";
+import { beginWait, rearmWait } from "./waits.ts";
 
 export type CancelReason = EventOf<"step.cancelled">["data"]["reason"];
 
@@ -74,6 +74,11 @@ export class Undertakings {
     const held = this.#held;
     this.#held = new Set();
     for (const ask of held) this.begin(ask);
+  }
+
+  /** The run was at rest and is taken up: an open wait has its clock set again. */
+  takeUp(ask: Ask): void {
+    if (ask.stage === "begun" && ask.until !== undefined) rearmWait(ask, ask.until, this.#with.waits);
   }
 
   #call(ask: Ask, call: CallAsk): void {
