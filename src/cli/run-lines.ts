@@ -118,7 +118,13 @@ export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry
   const { row } = run;
   const { state } = row;
   if (isTerminal(state.status)) return [];
-  return [...cancelLines(row), ...standingLines(run, entries, now)];
+  return [...cancelLines(row), ...endingLines(run), ...standingLines(run, entries, now)];
+}
+
+/** Its body is done, whatever became of it. */
+function endingLines({ row: { state }, suspension }: Omit<ShownRun, "tree">): string[] {
+  if (state.cancel !== undefined || state.status !== "suspended" || suspension?.ending !== true) return [];
+  return ["Its own code is done; it ends when what it left behind has."];
 }
 
 /** Somebody wants its end: from then on that is what it is about. */

@@ -147,7 +147,8 @@ export type EventData = {
     unpatched?: string[];
   };
   "run.started": { worker: string; epoch: number; fingerprint: Digest };
-  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest };
+  /** `ending`: the body is done or is not wanted any more; the run waits for what it has to settle before its end. */
+  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest; ending?: true };
   /** `caller`: the run that called this one was paused, and this one with it. */
   "run.paused": By & { caller?: RunId };
   "run.unpaused": By & { caller?: RunId };

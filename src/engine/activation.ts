@@ -198,7 +198,7 @@ export class Activation {
    * it to end is on record, so it counts until the end is: also when the body is done, or the run's time is up.
    */
   #stopRun(stopped: Stopped): void {
-    if (this.#course.phase === "releasing" || this.#course.phase === "over" || this.#parts.journal.releasing) return;
+    if (this.#course.phase === "releasing" || this.#isOut || this.#parts.journal.releasing) return;
     if ((this.#course.phase === "ending" || isStopped(this.#course)) && !isCancel(stopped)) return;
     this.#course.end = { ok: false, stopped };
     if (this.#course.phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();

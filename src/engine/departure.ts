@@ -11,7 +11,7 @@ import { endOf } from "./ending.ts";
 import type { End } from "./ending.ts";
 import type { Over } from "./journal.ts";
 import type { Parts } from "./parts.ts";
-import { restful, suspension, suspensionBeforeEnd } from "./rest.ts";
+import { lookAgainAt, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** What the activation does for its departure. */
@@ -130,8 +130,9 @@ export class Departure {
     if (children.open === 0 && (until === undefined || until - now() <= lingerMs)) return;
     this.#stopQuiet = clock.after(lingerMs, () => {
       if (!journal.idle || journal.releasing || steps.running > 0) return;
+      const again = lookAgainAt(journal.state, now());
       journal.append(suspensionBeforeEnd(until, journal.head));
-      this.#giveBack({ dueAt: until ?? null }, "suspended");
+      this.#giveBack({ dueAt: until ?? again }, "suspended");
     });
   }
 

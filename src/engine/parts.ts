@@ -24,8 +24,6 @@ import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
 import type { PauseKind } from "./pausing.ts";
 import { Prefix } from "./prefix.ts";
-import { Prefix } from "./prefix.ts";
-import type { PauseKind } from "./pausing.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { ReuseKeys } from "./reuse-keys.ts";
