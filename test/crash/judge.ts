@@ -101,7 +101,9 @@ function checkOnce(lines: readonly Line[]): string[] {
     const step = `${run}: ${name}`;
     entered.set(step, [...(entered.get(step) ?? []), pid]);
   }
-  return [...entered].flatMap(([step, by]) => (by.length === 1 ? [] : [`${step} was entered by ${by.join(" and by ")}`]));
+  return [...entered].flatMap(([step, by]) =>
+    by.length === 1 ? [] : [`${step} was entered by ${by.join(" and by ")}`],
+  );
 }
 
 async function readRun(store: Store, run: RunId): Promise<Read | undefined> {

@@ -74,11 +74,14 @@ export function faultsOfTail(items: readonly Item[], { counts, whole }: Truth): 
   for (const [run, count] of counts) {
     if (next.get(run) !== count) faults.push(`the reader had ${next.get(run) ?? 0} of the ${count} events of ${run}`);
   }
-  for (const run of next.keys()) if (!counts.has(run)) faults.push(`the reader had events of ${run}, which is not there`);
+  for (const run of next.keys())
+    if (!counts.has(run)) faults.push(`the reader had events of ${run}, which is not there`);
   const differs = whole.findIndex((item, i) => JSON.stringify(item) !== JSON.stringify(items[i]));
   if (differs >= 0 || items.length !== whole.length) {
     const [had, is] = [items[differs], whole[differs]].map((item) => JSON.stringify(item));
-    faults.push(`the reader had ${items.length} events of ${whole.length}; at ${differs} it had ${had}, there is ${is}`);
+    faults.push(
+      `the reader had ${items.length} events of ${whole.length}; at ${differs} it had ${had}, there is ${is}`,
+    );
   }
   return faults;
 }

@@ -8,9 +8,10 @@ import type { RunState } from "../../core/reduce.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Created, NewRun } from "../store.ts";
 import { addTo, appendColumns, expectDigest } from "./columns.ts";
-import { stateText } from "./row.ts";
+import type { EventColumns } from "./row.ts";
+import { eventOf, stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
-import { createRuns as createRunsSql, createRunsWithPayloads, runsThere } from "./sql.ts";
+import { createRuns as createRunsSql, createRunsWithPayloads, firstEvents, runsThere } from "./sql.ts";
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
 export type Creation = {
@@ -83,6 +84,18 @@ export async function createRuns(
       return created;
     }
     return { id: created.id, created: false };
+  });
+}
+
+/** With the first events of those that were there already. */
+export async function withFirst(db: Runner, created: readonly Created[]): Promise<readonly Created[]> {
+  const old = created.flatMap((one) => (one.created ? [] : [one.id]));
+  if (old.length === 0) return created;
+  const rows = await db.query<EventColumns & { run: RunId }>(firstEvents, [old]);
+  const first = new Map(rows.map((row) => [row.run, eventOf(row)]));
+  return created.map((one) => {
+    const event = one.created ? undefined : first.get(one.id);
+    return event === undefined ? one : { ...one, first: event };
   });
 }
 

@@ -10,8 +10,8 @@
 import { hash } from "node:crypto";
 
 import { isStemmaError, StemmaError } from "../../core/error.ts";
-import { failureOf, isConnectionLost, isPassing } from "./failure.ts";
-import { migrate } from "./migrations.ts";
+import { failureOf, isConnectionLost, isNameLost, isPassing, isReadOnly } from "./failure.ts";
+import { isUpToDate, migrate } from "./migrations.ts";
 import type { Queryable } from "../store.ts";
 import type { Client, Place, Pool, PoolClient } from "./place.ts";
 import type { Row, Runner } from "./runner.ts";
@@ -58,7 +58,10 @@ export class Database {
   readonly #checked = new WeakSet<object>();
   #sends = 0;
   #growth = 0;
+  /** Whether statements are prepared under names. A pooler that gives each transaction another connection loses them. */
+  #named = true;
   #opening: Promise<Pool> | undefined;
+  #opened = false;
   #own = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -127,9 +130,14 @@ export class Database {
 
   /** Runs statements on a client of the user's own, in the midst of a transaction of the user's own. */
   async within<T>(client: Queryable, work: (tx: Runner) => Promise<T>): Promise<T> {
-    await this.open();
+    if (this.#closed) throw this.closed();
+    const tx: Runner = {
+      query: (text, values = []) => this.#send(client as unknown as Client, text, values, false),
+    };
     try {
-      return await work({ query: (text, values = []) => this.#send(client as unknown as Client, text, values, false) });
+      // Not through the pool if it can be helped: all of its connections may be in transactions that wait for this.
+      if (!(this.#opened || (await isUpToDate(tx, this.place.schema)))) await this.open();
+      return await work(tx);
     } catch (error) {
       throw failureOf(error, this.place.name, { known: this.#written });
     }
@@ -168,7 +176,8 @@ export class Database {
         this.#on(pool, (client) => this.#send<R>(client, text, values, false));
       const transaction = <T>(work: (tx: Runner) => Promise<T>): Promise<T> =>
         this.#on(pool, async (client) => {
-          await client.query({ text: "begin" });
+          // Who waits for the lock must see what was done meanwhile, whatever transactions usually see here.
+          await client.query({ text: "begin isolation level read committed" });
           try {
             const result = await work({ query: (text, values = []) => this.#send(client, text, values, false) });
             await client.query({ text: "commit" });
@@ -179,8 +188,10 @@ export class Database {
           }
         });
       await this.#repeat(() => migrate(transaction, { query: once }, this.place.schema));
+      this.#opened = true;
       return pool;
     } catch (error) {
+      pool.removeListener("connect", guard);
       if (own) await pool.end();
       throw error;
     }
@@ -230,7 +241,7 @@ export class Database {
     }
   }
 
-  /** Lends a connection, and throws it away if it was lost meanwhile. */
+  /** Lends a connection, and throws it away if it was lost meanwhile, or is no good for us any more. */
   async #on<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await pool.connect();
     let broken = false;
@@ -241,7 +252,8 @@ export class Database {
       if (!this.#checked.has(client)) await this.#check(client);
       return await work(client);
     } catch (error) {
-      broken ||= isConnectionLost(error);
+      // It may lead to a server that is no primary any more, and the next one to the server that is.
+      broken ||= isConnectionLost(error) || isReadOnly(error) || !this.#checked.has(client);
       throw error;
     } finally {
       client.removeListener("error", fail);
@@ -289,8 +301,14 @@ export class Database {
     const config = { text: full, values, types, query_timeout: answerMs };
     // A plan that was made once for all takes every array for a short one, so a long one gets a plan of its own.
     const short = values.every((value) => !Array.isArray(value) || value.length <= arrayMax);
-    const { rows } = await client.query(prepared && short ? { ...config, name } : config);
-    return rows as R[];
+    const named = prepared && short && this.#named;
+    try {
+      const { rows } = await client.query(named ? { ...config, name } : config);
+      return rows as R[];
+    } catch (error) {
+      if (named && isNameLost(error)) this.#named = false;
+      throw error;
+    }
   }
 
   /**

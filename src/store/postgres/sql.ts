@@ -124,6 +124,10 @@ export const runsThere: string = /* sql */ `
     ) r on true
     left join @.events e on e.run = r.id and e.seq = 0`;
 
+/** The first events of these runs. */
+export const firstEvents: string = /* sql */ `
+  select run, seq, at, type, causes, data, encode(hash, 'hex') as hash from @.events where run = any($1::text[]) and seq = 0`;
+
 const commit = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
   part as materialized (
