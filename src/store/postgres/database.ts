@@ -14,6 +14,7 @@ import { failureOf, isConnectionLost, isNameLost, isPassing, isReadOnly } from "
 import { isUpToDate, migrate } from "./migrations.ts";
 import type { Queryable } from "../store.ts";
 import type { Client, Place, Pool, PoolClient } from "./place.ts";
+import { expectSafe } from "./row.ts";
 import type { Row, Runner } from "./runner.ts";
 import { connectionSettings } from "./sql.ts";
 
@@ -38,13 +39,11 @@ const types = {
 };
 
 function exact(text: string): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number)) return number;
-  throw new StemmaError("store.corrupt", `Expected a whole number up to 2^53 in the database, found ${text}.`);
+  return expectSafe(Number(text), text);
 }
 
 const ignore = (): void => {};
-const guard = (client: Client): void => void client.on("error", ignore);
+const guard = (client: Client): void => void client.on?.("error", ignore);
 
 export type Faults = {
   /** Carries out each write. Tests throw from it, before or after: the store cannot know whether it went through. */
@@ -158,7 +157,7 @@ export class Database {
     this.#closed = true;
     this.#closing ??= (async () => {
       const pool = await this.#opening?.catch(() => undefined);
-      pool?.removeListener("connect", guard);
+      pool?.removeListener?.("connect", guard);
       if (this.#own) await pool?.end();
     })();
     return this.#closing;
@@ -168,9 +167,9 @@ export class Database {
     const { pool, own } = await this.place.open();
     this.#own = own;
     // The connection is gone from the pool already; the next call gets another one.
-    if (own) pool.on("error", ignore);
+    if (own) pool.on?.("error", ignore);
     // A pool hands a connection over in the turn after it was made; one that is lost by then would end the process.
-    pool.on("connect", guard);
+    pool.on?.("connect", guard);
     try {
       const once = <R extends object>(text: string, values: readonly unknown[] = []): Promise<R[]> =>
         this.#on(pool, (client) => this.#send<R>(client, text, values, false));
@@ -191,7 +190,7 @@ export class Database {
       this.#opened = true;
       return pool;
     } catch (error) {
-      pool.removeListener("connect", guard);
+      pool.removeListener?.("connect", guard);
       if (own) await pool.end();
       throw error;
     }
@@ -247,7 +246,7 @@ export class Database {
     let broken = false;
     const fail = (): void => void (broken = true);
     // Without a listener, an error between two statements would end the process.
-    client.on("error", fail);
+    client.on?.("error", fail);
     try {
       if (!this.#checked.has(client)) await this.#check(client);
       return await work(client);
@@ -256,20 +255,33 @@ export class Database {
       broken ||= isConnectionLost(error) || isReadOnly(error) || !this.#checked.has(client);
       throw error;
     } finally {
-      client.removeListener("error", fail);
+      client.removeListener?.("error", fail);
       client.release(broken);
     }
   }
 
   /** What durability rests on is read back of every connection, for each may have settings of its own. */
   async #check(client: Client): Promise<void> {
-    type Settings = { version: number; synchronous_commit: string; fsync: string; read_only: string; standby: boolean };
+    type Settings = {
+      version: number;
+      encoding: string;
+      synchronous_commit: string;
+      fsync: string;
+      read_only: string;
+      standby: boolean;
+    };
     const [found] = await this.#send<Settings>(client, connectionSettings, [], false);
     const { name } = this.place;
     if (found === undefined) throw new StemmaError("engine.bug", "PostgreSQL did not tell its settings.");
     if (found.version < versionMin * 10_000) {
       const version = Math.floor(found.version / 10_000);
       throw new StemmaError("usage.invalid", `Expected PostgreSQL ${versionMin} or newer, found ${version} (${name}).`);
+    }
+    if (!["UTF8", "SQL_ASCII"].includes(found.encoding)) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected a database whose encoding is UTF8, found ${found.encoding}, which cannot hold every character (${name}). Make one: create database … encoding 'UTF8' template template0.`,
+      );
     }
     for (const [setting, value] of Object.entries({
       synchronous_commit: found.synchronous_commit,

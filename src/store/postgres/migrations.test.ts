@@ -93,6 +93,20 @@ test.each([
   await store.close();
 });
 
+test("a database that cannot hold every character is refused, before anything is lost in it", async () => {
+  const database = newSchema();
+  await sql(url, `create database ${database} encoding 'LATIN1' locale 'C' template template0`);
+  const at = new URL(url);
+  at.pathname = `/${database}`;
+  const store = postgres(at.href);
+  await expect(store.list({})).rejects.toMatchObject({
+    code: "usage.invalid",
+    message: expect.stringContaining("UTF8") as string,
+  });
+  await store.close();
+  await sql(url, `drop database ${database} with (force)`);
+});
+
 test("what durability rests on is looked at in each connection, not only in the first", async () => {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   let made = 0;

@@ -208,7 +208,11 @@ class PostgresSchema implements PostgresStore {
   }
 
   async #create(creation: Creation): Promise<readonly Created[]> {
-    const created = await this.#settled((again) => createRuns(this.#writer(), creation, this.#now, again));
+    const write = (db: Runner, again: boolean): Promise<readonly Created[]> =>
+      createRuns(db, creation, this.#now, again);
+    const created = await this.#settled((again) =>
+      creation.statements.length <= 1 ? write(this.#writer(), again) : this.#db.transaction((tx) => write(tx, again)),
+    );
     this.#changed();
     this.#sequencer.ask();
     return created;
