@@ -152,6 +152,31 @@ test("a pool of the user's is used, and not closed", async () => {
   await pool.end();
 });
 
+test("a pool that has nothing but connect is enough, and one that cannot connect for long gathers no listeners", async () => {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  const bare: PostgresPool = {
+    async connect() {
+      const client = await pool.connect();
+      return { query: client.query.bind(client), release: client.release.bind(client) };
+    },
+  };
+  const { bench, cleanup } = await openBench(async () => {
+    const store = postgres({ pool: bare, schema: schemaOf() });
+    return { store, cleanup: () => store.close() };
+  });
+  const run = await bench.created();
+  expect((await bench.store.list({})).runs.map(({ id }) => id)).toEqual([run.id]);
+  await cleanup();
+  await pool.end();
+
+  const nowhere = new pg.Pool({ connectionString: "postgres://x@127.0.0.1:1/x" });
+  const store = postgres({ pool: nowhere });
+  for (let i = 0; i < 3; i += 1) await expect(store.list({})).rejects.toMatchObject({ code: "store.unavailable" });
+  expect(nowhere.listenerCount("connect")).toBe(0);
+  await store.close();
+  await nowhere.end();
+});
+
 test("how a program reads types is its own affair", async () => {
   const before = new Map(
     [16, 20, 23, 25].map((oid) => [oid, pg.types.getTypeParser(oid) as (text: string) => unknown]),
@@ -179,6 +204,11 @@ test("a number that JavaScript cannot hold is refused, not rounded", async () =>
   const run = await bench.created();
   await sql(url, `update ${schema}.events set at = 9007199254740993`);
   await expect(store.history(run.id, { after: -1, limit: 9 })).rejects.toMatchObject({ code: "store.corrupt" });
+  for (const column of ["epoch", "inbox_seq", "priority"]) {
+    await sql(url, `update ${schema}.runs set ${column} = 9007199254740993`);
+    await expect(store.list({}), column).rejects.toMatchObject({ code: "store.corrupt" });
+    await sql(url, `update ${schema}.runs set ${column} = 0`);
+  }
   await store.close();
 });
 
