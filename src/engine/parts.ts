@@ -16,6 +16,7 @@ import { decide, decisionOf } from "./decision.ts";
 import type { Stopped } from "./ending.ts";
 import { cancelled } from "./ending.ts";
 import { Inbox } from "./inbox.ts";
+import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
@@ -118,21 +119,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     prefix,
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
-  const inbox: Inbox = new Inbox({
-    run: row.id,
-    log,
-    journal,
-    asks,
-    answers,
-    signals,
-    children,
-    steps,
-    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
-    cancel: (request) => life.stop(cancelled(row.id, request)),
-    pause: life.pause,
-    changed: life.wake,
-    fault: life.fault,
-  });
+  const inbox: Inbox = inboxOf(row, life, { log, journal, asks, answers, signals, children, steps });
   return {
     clock,
     log,
@@ -149,6 +136,18 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox,
     emit,
   };
+}
+
+function inboxOf(row: RunRow, life: Life, parts: InboxParts): Inbox {
+  return new Inbox({
+    ...parts,
+    run: row.id,
+    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !parts.journal.releasing,
+    cancel: (request) => life.stop(cancelled(row.id, request)),
+    pause: life.pause,
+    changed: life.wake,
+    fault: life.fault,
+  });
 }
 
 function journalOf(
