@@ -53,6 +53,12 @@ function listenTo(pool: Pool, is: boolean): void {
   change?.("connect", guard);
 }
 
+/** Ends a pool of our own, whose last connections may still be cut while they say goodbye; another's is left as it was. */
+async function leave(pool: Pool, own: boolean): Promise<void> {
+  if (own) await pool.end();
+  else listenTo(pool, false);
+}
+
 export type Faults = {
   /** Carries out each write. Tests throw from it, before or after: the store cannot know whether it went through. */
   readonly write?: <T>(write: () => Promise<T>) => Promise<T>;
@@ -165,8 +171,7 @@ export class Database {
     this.#closed = true;
     this.#closing ??= (async () => {
       const pool = await this.#opening?.catch(() => undefined);
-      if (pool !== undefined) listenTo(pool, false);
-      if (this.#own) await pool?.end();
+      if (pool !== undefined) await leave(pool, this.#own);
     })();
     return this.#closing;
   }
@@ -195,8 +200,7 @@ export class Database {
       this.#opened = true;
       return pool;
     } catch (error) {
-      listenTo(pool, false);
-      if (own) await pool.end();
+      await leave(pool, own);
       throw error;
     }
   }
