@@ -134,7 +134,7 @@ describe("work that another process brings", () => {
     const wire = await wireTo(url);
     wire.deaf = true;
     const schema = newSchema();
-    // It would leave the database alone for an hour if it believed that it is told.
+    // If it believed that it is told it would leave the database alone for longer and longer.
     await using _ = await working(wire, schema, everMs);
     expect(await bring(schema)).toBe("gone");
   });

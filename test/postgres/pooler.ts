@@ -100,6 +100,7 @@ export async function poolerTo(url: string, size: number): Promise<Pooler> {
   const clients = new Set<Socket>();
   const server = createServer((socket) => {
     clients.add(socket);
+    socket.setNoDelay(true);
     socket.on("error", () => {});
     socket.once("close", () => clients.delete(socket));
     const client: Client = { socket, backend: undefined };

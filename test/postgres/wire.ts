@@ -11,8 +11,11 @@ export type Wire = {
   readonly url: string;
   /** Whether notifications are lost. */
   deaf: boolean;
-  /** Whether nothing comes through any more, either way; connections stay as they are. */
+  /** Whether nothing comes through any more, either way, not even a goodbye; connections stay as they are. */
   dead: boolean;
+  /** How many connections were made through it, and how many notifications came. */
+  connections: number;
+  notifications: number;
   end(): Promise<void>;
 };
 
@@ -27,11 +30,13 @@ export async function wireTo(url: string): Promise<Wire> {
   const sockets = new Set<Socket>();
   const keep = (socket: Socket): void => {
     sockets.add(socket);
+    socket.setNoDelay(true);
     // Either end may be gone at any moment, which is no affair of the wire's.
     socket.on("error", () => {});
     socket.once("close", () => sockets.delete(socket));
   };
-  const server = createServer((client) => {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    wire.connections += 1;
     const database = connect(Number(port), hostname);
     keep(client);
     keep(database);
@@ -41,13 +46,15 @@ export async function wireTo(url: string): Promise<Wire> {
       rest = Buffer.concat([rest, bytes]);
       while (rest.length >= headBytes && rest.length > rest.readUInt32BE(1)) {
         const size = 1 + rest.readUInt32BE(1);
-        const isLost = wire.dead || (wire.deaf && String.fromCharCode(rest[0] ?? 0) === notification);
-        if (!isLost) client.write(rest.subarray(0, size));
+        const isNotification = String.fromCharCode(rest[0] ?? 0) === notification;
+        if (isNotification) wire.notifications += 1;
+        if (!wire.dead && !(wire.deaf && isNotification)) client.write(rest.subarray(0, size));
         rest = rest.subarray(size);
       }
     });
+    client.once("end", () => void (wire.dead || client.end()));
     client.once("close", () => database.destroy());
-    database.once("close", () => client.destroy());
+    database.once("close", () => void (wire.dead || client.destroy()));
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const there = new URL(url);
@@ -57,6 +64,8 @@ export async function wireTo(url: string): Promise<Wire> {
     url: there.href,
     deaf: false,
     dead: false,
+    connections: 0,
+    notifications: 0,
     async end() {
       const closed = once(server, "close");
       server.close();

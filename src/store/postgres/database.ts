@@ -45,6 +45,20 @@ function exact(text: string): number {
 const ignore = (): void => {};
 const guard = (client: Client): void => void client.on?.("error", ignore);
 
+/** Hears of lost connections, which would end the process where nobody does. The next call gets another one anyway. */
+function listenTo(pool: Pool, is: boolean): void {
+  const change = (is ? pool.on : pool.removeListener)?.bind(pool);
+  change?.("error", ignore);
+  // A pool hands a connection over in the turn after it was made; one may be lost by then.
+  change?.("connect", guard);
+}
+
+/** Ends a pool of our own, whose last connections may still be cut while they say goodbye; another's is left as it was. */
+async function leave(pool: Pool, own: boolean): Promise<void> {
+  if (own) await pool.end();
+  else listenTo(pool, false);
+}
+
 export type Faults = {
   /** Carries out each write. Tests throw from it, before or after: the store cannot know whether it went through. */
   readonly write?: <T>(write: () => Promise<T>) => Promise<T>;
@@ -157,8 +171,7 @@ export class Database {
     this.#closed = true;
     this.#closing ??= (async () => {
       const pool = await this.#opening?.catch(() => undefined);
-      pool?.removeListener?.("connect", guard);
-      if (this.#own) await pool?.end();
+      if (pool !== undefined) await leave(pool, this.#own);
     })();
     return this.#closing;
   }
@@ -166,10 +179,7 @@ export class Database {
   async #open(): Promise<Pool> {
     const { pool, own } = await this.place.open();
     this.#own = own;
-    // The connection is gone from the pool already; the next call gets another one.
-    if (own) pool.on?.("error", ignore);
-    // A pool hands a connection over in the turn after it was made; one that is lost by then would end the process.
-    pool.on?.("connect", guard);
+    listenTo(pool, true);
     try {
       const once = <R extends object>(text: string, values: readonly unknown[] = []): Promise<R[]> =>
         this.#on(pool, (client) => this.#send<R>(client, text, values, false));
@@ -190,8 +200,7 @@ export class Database {
       this.#opened = true;
       return pool;
     } catch (error) {
-      pool.removeListener?.("connect", guard);
-      if (own) await pool.end();
+      await leave(pool, own);
       throw error;
     }
   }

@@ -2,7 +2,7 @@ import pg from "pg";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
-import { errorOf } from "../../../test/stage.ts";
+import { errorOf, until } from "../../../test/stage.ts";
 import type { PostgresPool, Queryable } from "../../postgres.ts";
 import { postgres } from "../../postgres.ts";
 import { openBench } from "../../testing/conformance/fixture.ts";
@@ -175,6 +175,22 @@ test("a pool that has nothing but connect is enough, and one that cannot connect
   expect(nowhere.listenerCount("connect")).toBe(0);
   await store.close();
   await nowhere.end();
+});
+
+test("a pool that nobody listens to ends no process when its connections are cut, and is left as it was", async () => {
+  const name = newSchema();
+  const at = new URL(url);
+  at.searchParams.set("application_name", name);
+  const pool = new pg.Pool({ connectionString: at.href });
+  const store = postgres({ pool, schema: schemaOf() });
+  await Promise.all([store.list({}), store.list({}), store.list({})]);
+  await sql(url, `select pg_terminate_backend(pid) from pg_stat_activity where application_name = '${name}'`);
+  // The pool drops each as it hears of it.
+  await until(() => pool.totalCount === 0);
+  expect((await store.list({})).runs).toEqual([]);
+  await store.close();
+  expect([pool.listenerCount("error"), pool.listenerCount("connect")]).toEqual([0, 0]);
+  await pool.end();
 });
 
 test("how a program reads types is its own affair", async () => {
