@@ -61,6 +61,9 @@ export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "
 /** What is being waited for. */
 export type WaitKind = "timer" | "approval" | "signal" | "external";
 
+/** Why nobody waits for the outcome of a step any more. */
+export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
+
 type By = { by?: string; reason?: string };
 type Saved = { ms?: number; cost?: number };
 
@@ -107,7 +110,7 @@ export type EventData = {
   };
   /** `kept`: what the function returned where that could not be recorded as its output. */
   "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };
-  "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
+  "step.cancelled": StepRef & { reason: Unwanted };
   "step.reused": StepRef & {
     output: Value;
     from: { run: RunId; key: string; seq: Seq };
@@ -116,7 +119,8 @@ export type EventData = {
     reuse?: Digest;
   };
   "step.overridden": StepRef & By & { output: Value };
-  "step.in_doubt": StepRef & { attempt: number; error?: ErrorRecord; kept?: Value };
+  /** `unwanted`: nobody waits for it any more, so nobody has to decide; said again where it came to that later. */
+  "step.in_doubt": StepRef & { attempt: number; error?: ErrorRecord; kept?: Value; unwanted?: Unwanted };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
 
   /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
