@@ -20,7 +20,17 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "testing.ts": ["testing/", "engine/"],
 };
 const tests = ["core/", "store/", "engine/", "authoring/", "testing/", "cli/", "index.ts", "sqlite.ts", "testing.ts"];
-const testPackages = ["vitest", "fast-check", "canonicalize", "zod", "pg", "node:", "postgres.ts", "../test/"];
+const testPackages = [
+  "vitest",
+  "commander",
+  "fast-check",
+  "canonicalize",
+  "zod",
+  "pg",
+  "node:",
+  "postgres.ts",
+  "../test/",
+];
 
 const imports = /^(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*["'`]([^"'`]+)/gmu;
 const stringsAndComments = /"(?:[^"\\\n]|\\.)*"|\/\*[\s\S]*?\*\/|\/\/.*$/gmu;

@@ -187,7 +187,9 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
         ...divergenceLines(data.detail),
       ];
     case "in_doubt": {
-      const doubtful = entries.filter(({ status }) => status === "in_doubt").map(({ key }) => key);
+      const doubtful = entries
+        .filter(({ status, reason }) => status === "in_doubt" && reason === undefined)
+        .map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
       return [
         `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,

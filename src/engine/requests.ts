@@ -168,8 +168,10 @@ export class Requests {
   async decide(row: RunRow, key: string, decision: Decision, by: By): Promise<void> {
     const { events } = await readHistory(this.#store, row.id);
     const about = events.findLast((event) => "key" in event.data && event.data.key === key);
-    if (about?.type !== "step.in_doubt" || isTerminal(row.state.status)) {
-      const why = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+    const unwanted = about?.type === "step.in_doubt" ? about.data.unwanted : undefined;
+    if (about?.type !== "step.in_doubt" || unwanted !== undefined || isTerminal(row.state.status)) {
+      const last = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+      const why = unwanted === undefined ? last : `nobody waits for it any more (${unwanted})`;
       const doubtful = isTerminal(row.state.status) ? [] : inDoubt(events);
       throw new StemmaError(
         "step.not_in_doubt",
@@ -238,11 +240,11 @@ function named(keys: readonly string[]): string {
   return keys.slice(0, namedMax).join(", ") + more;
 }
 
-/** Keys of the steps whose last event says so. */
+/** Keys of the steps whose last event says so, and that somebody waits for. */
 function inDoubt(events: readonly Event[]): string[] {
   const doubtful = new Set<string>();
   for (const { type, data } of events) {
-    if (type === "step.in_doubt") doubtful.add(data.key);
+    if (type === "step.in_doubt" && data.unwanted === undefined) doubtful.add(data.key);
     else if ("key" in data) doubtful.delete(data.key);
   }
   return [...doubtful];

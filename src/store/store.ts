@@ -248,6 +248,8 @@ export type Emitted = { stream: string; step: string; attempt: number; text: str
 
 export type ListQuery = {
   ids?: readonly RunId[];
+  /** Runs whose ids have this in them, as it stands. */
+  idPart?: string;
   workflow?: string;
   status?: readonly Status[];
   tag?: string;

@@ -336,6 +336,7 @@ export const messagesThere: string = /* sql */ `
 export const listConditions = {
   // In a query of its own, so that the planner keeps its plan whatever their number.
   ids: "r.id = any((select ?::text[])::text[])",
+  idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",
