@@ -16,6 +16,7 @@ export const errorCodes = {
 
   "run.not_found": { status: 404, exit: 3, retryable: false },
   "run.invalid_id": { status: 400, exit: 2, retryable: false },
+  "run.not_terminal": { status: 409, exit: 4, retryable: false },
   "run.ended": { status: 409, exit: 4, retryable: false },
   "run.conflict": { status: 409, exit: 4, retryable: false },
   "run.failed": { status: 409, exit: 1, retryable: false },
@@ -37,7 +38,10 @@ export const errorCodes = {
   "wait.invalid_answer": { status: 422, exit: 2, retryable: false },
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
+  "override.unused": { status: 409, exit: 4, retryable: false },
+
   "event.invalid": { status: 500, exit: 1, retryable: false },
+  "checkpoint.not_found": { status: 404, exit: 3, retryable: false },
   "checkpoint.not_quiescent": { status: 409, exit: 1, retryable: false },
 
   "json.not_serializable": { status: 422, exit: 2, retryable: false },

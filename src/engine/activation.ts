@@ -294,6 +294,7 @@ export class Activation {
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
+      this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else this.#parts.undertakings.begin(ask);
@@ -362,12 +363,18 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
     if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#departure.look();
+  }
+
+  #mayReuse(): boolean {
+    return this.#mayDeliver() && this.#course.end === undefined && !this.#course.draining;
   }
 
   #mayDeliver(): boolean {
