@@ -11,6 +11,7 @@ export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/
 // run
 export { Stemma } from "./engine/stemma.ts";
 export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
+export type { Change } from "./engine/change.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
 export type { Answered, By } from "./engine/requests.ts";
 export type { Decision } from "./engine/decision.ts";

@@ -49,7 +49,10 @@ export type Produced = { run: RunId; key: string; seq: Seq };
  * seq). Failures that its body survived are replayed as failures; `ended` names the steps whose failure ended it, which
  * are not, and where it is left out no failure is.
  */
-export type OfferedRun = { run: RunId; head: Seq; cut?: [from: Seq, to: Seq][]; ended?: string[] };
+export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[] };
+
+/** First and last seq of a stretch of a history. */
+export type SeqRange = [from: Seq, to: Seq];
 
 /** The checkpoint of its source that a restart or fork goes on from, the `count`-th of its run, and the state there. */
 export type StartedFrom = {
@@ -189,7 +192,14 @@ export type EventData = {
   };
   "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
   /** Of steps, waits and calls. `from`: where it was found; `origin`: the run and step that really executed. */
-  "step.reused": StepRef & { output: Value; from: Produced; origin: Produced; saved?: Saved; reuse?: ReuseKey };
+  "step.reused": StepRef & {
+    output: Value;
+    from: Produced;
+    origin: Produced;
+    saved?: Saved;
+    reuse?: ReuseKey;
+    compensate?: true;
+  };
   "step.overridden": StepRef & By & { output: Value; reuse?: ReuseKey };
   /** `held`: not by an attempt of its own, but because of what another run of the line did, or is doing, with it. */
   "step.in_doubt": StepRef & {
@@ -223,8 +233,8 @@ export type EventData = {
 
   "signal.received": By & { name: string; payload: Value; message?: string };
   "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
-  /** `signals`: those that came early and are still kept. `prefix`: digest of all that the body had been given. */
-  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[]; prefix?: ReuseKey };
+  /** `signals`: those that came early and are still kept. `prefix`: digest of all that the body had been given; `count`: its place among the run's, from 1. */
+  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[]; prefix?: ReuseKey; count?: number };
   "cancel.requested": By & { message?: string };
   "child.started": StepRef & { run: RunId; reuse?: ReuseKey };
   "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string; reuse?: ReuseKey };

@@ -294,6 +294,7 @@ export class Activation {
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
+      this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else this.#parts.undertakings.begin(ask);
@@ -362,11 +363,12 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#queue.length === 0 && this.#mayDeliver() && this.#course.end === undefined) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayDeliver() && (this.#queue.length > 0 || this.#parts.reuse.due)) return this.#wake();
     this.#departure.look();
   }
 

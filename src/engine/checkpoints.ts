@@ -73,8 +73,10 @@ export class Checkpoints {
     this.#pieces = pieces;
     const signals = this.#signals();
     const prefix = this.#prefix.checkpoint(value);
-    const data = { state: value, parent: last?.seq ?? null, prefix, ...(signals.length === 0 ? {} : { signals }) };
+    const count = (last?.count ?? journal.state.startCount ?? 0) + 1;
+    const parent = last?.seq ?? null;
+    const data = { state: value, parent, prefix, count, ...(signals.length === 0 ? {} : { signals }) };
     const { seq, at } = journal.append({ type: "checkpoint", data, causes }, { payloads });
-    journal.afterCommit(seq, () => durable({ root: segmentRoot((last?.count ?? 0) + 1), seq }, at));
+    journal.afterCommit(seq, () => durable({ root: segmentRoot(count), seq }, at));
   }
 }

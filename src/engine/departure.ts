@@ -47,6 +47,8 @@ export class Departure {
     const { steps, journal, undertakings, checkpoints } = this.#parts;
     const { end, draining, phase, deadline } = this.#course;
     if (journal.releasing) return;
+    if (end !== undefined || draining) journal.flush();
+    else this.#parts.reuse.settle();
     if (draining) {
       if (steps.running === 0 && journal.idle) this.cut();
       return;
@@ -113,6 +115,7 @@ export class Departure {
     // What succeeds while the run ends is made up for too, once it is on record.
     if (!end.ok && !journal.idle) return;
     if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
+    this.#parts.reuse.warnOfUnasked();
     const { draft, payloads, told } = endOf(end, this.#with.causes(), journal.head);
     const message = endMessage(this.#with.run, journal.state, told);
     journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });

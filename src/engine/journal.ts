@@ -38,6 +38,9 @@ export type JournalSurroundings = {
   over(over: Over): void;
 };
 
+/** As many reused outcomes go to the store at a time. */
+const reusedInFlush = 256;
+
 /** A run that the store would not take is not tried again at once. */
 const handBackMs = 1000;
 
@@ -47,7 +50,10 @@ export class Journal implements Source {
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
   /** Appended outcomes that nobody was told of yet, and what waits for an event to be committed; both by seq. */
-  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[] }[] = [];
+  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[]; isReused: boolean }[] = [];
+  /** Seq of the last outcome that was reused, and of the last event that is committed. */
+  #reused: Seq = 0;
+  #durable: Seq = 0;
   #whenCommitted: { seq: Seq; call: () => void }[] = [];
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
@@ -117,13 +123,43 @@ export class Journal implements Source {
     if (this.#appender.waiting) this.#with.committer.request(this);
   }
 
-  append(draft: Draft, extra: Extra = {}): Event {
+  /** Has what waits flushed. */
+  flush(): void {
+    if (this.#flushing && this.#appender.waiting) this.#with.committer.request(this);
+  }
+
+  append(draft: Draft, extra: Extra = {}, isHurried = true): Event {
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
     this.#intact = false;
-    if (this.#flushing) this.#with.committer.request(this);
+    if (this.#flushing && isHurried) this.#with.committer.request(this);
     return event;
+  }
+
+  /**
+   * Appends an outcome that is on record elsewhere. The body is given it at once, if it has been given all before it:
+   * should a crash take the record, it would be found again. It goes to the store with what comes next, or with many of
+   * its like; nothing is entered before (`unsettled`).
+   */
+  reuse(ask: Ask, draft: OutcomeDraft, extra: Extra): void {
+    const seq = this.#record(ask, draft, extra, undefined, true);
+    this.#reused = seq;
+    this.#tellReused();
+    if (seq % reusedInFlush === 0) this.flush();
+  }
+
+  /** What to wait for before anything is done in the world: that what the body was given of it is durable. */
+  unsettled(): Promise<void> | undefined {
+    if (this.#reused <= this.#durable) return undefined;
+    this.flush();
+    return new Promise((resolve) => this.afterCommit(this.#reused, resolve));
+  }
+
+  #tellReused(): void {
+    const first = this.#untold.findIndex(({ isReused }) => !isReused);
+    const last = this.#untold.at(first < 0 ? -1 : first - 1);
+    if (first !== 0 && last !== undefined) this.#tell(last.seq);
   }
 
   /**
@@ -132,6 +168,10 @@ export class Journal implements Source {
    * @param also another event that it is caused by
    */
   recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}, also?: Seq): Seq {
+    return this.#record(ask, draft, extra, also, false);
+  }
+
+  #record(ask: Ask, draft: OutcomeDraft, extra: Extra, also: Seq | undefined, isReused: boolean): Seq {
     const first = ask.begunAt === undefined;
     const begun = first ? ask.causes : [ask.begunAt as Seq];
     const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
@@ -144,8 +184,8 @@ export class Journal implements Source {
     ask.stage = "recorded";
     ask.stop?.();
     const found = reuse === undefined ? extra : { ...extra, reuse };
-    const event = this.append({ ...draft, data, causes } as Draft, found) as OutcomeEvent;
-    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
+    const event = this.append({ ...draft, data, causes } as Draft, found, !isReused) as OutcomeEvent;
+    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [], isReused });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
@@ -189,6 +229,7 @@ export class Journal implements Source {
   /** Forgets what is not committed. */
   rollBack(): void {
     this.#appender.rollBack();
+    this.#reused = 0;
     this.#untold = [];
     this.#whenCommitted = [];
   }
@@ -248,7 +289,9 @@ export class Journal implements Source {
   }
 
   #committed(last: Seq): void {
+    this.#durable = Math.max(this.#durable, last);
     this.#tell(last);
+    this.#tellReused();
     const due = upTo(this.#whenCommitted, last);
     this.#whenCommitted = this.#whenCommitted.slice(due.length);
     for (const { call } of due) call();

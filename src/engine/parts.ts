@@ -1,5 +1,5 @@
 /** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
-import type { Digest, Draft, ReuseKey, Seq } from "../core/event.ts";
+import type { Digest, Draft, Seq } from "../core/event.ts";
 import type { Emitted, RunRow } from "../store/store.ts";
 import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
@@ -19,6 +19,7 @@ import { Inbox } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
+import { calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -26,6 +27,8 @@ import { Prefix } from "./prefix.ts";
 import type { PauseKind } from "./pausing.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
+import { remakeChild } from "./restart.ts";
+import { Reuse } from "./reuse.ts";
 import { ReuseKeys } from "./reuse-keys.ts";
 import { Signals } from "./signals.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -62,6 +65,7 @@ export type Parts = {
   steps: StepRunner;
   children: Children;
   undertakings: Undertakings;
+  reuse: Reuse;
   checkpoints: Checkpoints;
   compensation: Compensation;
   inbox: Inbox;
@@ -81,16 +85,12 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     if (life.phase() === "live" || life.phase() === "ending") journal.emit(value);
   };
   const waits = waitsOf(clock, loaded, journal, life);
-  const marks = new Marks(recall, row.state, {
-    append: waits.append,
-    phase: life.phase,
-    said: (what, answer) => prefix.said(what, answer),
-    allRecalled: () => cursor.atEnd(),
-  });
-  const steps = stepsOf(row, { ...surroundings, log }, life, { journal, waits, emit }, () => undertakings);
+  const marks = marksOf(row, loaded, life, { waits, prefix, cursor });
+  const others = (): Pick<Parts, "undertakings" | "reuse"> => ({ undertakings, reuse });
+  const steps = stepsOf(row, loaded, { ...surroundings, log }, life, { journal, waits, emit }, others);
   const { cancelUnheld } = surroundings;
-  const begunKey = (ask: Ask): ReuseKey => keys.begun(ask);
-  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, begunKey };
+  const reuse = reuseOf(row, loaded, surroundings, life, { journal, keys }, (ask) => undertakings.begin(ask));
+  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, ...reuse.ofCalls };
   const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
   const answers = new Answers({
     journal,
@@ -107,6 +107,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     steps,
     signals,
     children,
+    reuse,
     waits,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });
@@ -144,11 +145,26 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     steps,
     children,
     undertakings,
+    reuse,
     checkpoints,
     compensation,
     inbox,
     emit,
   };
+}
+
+function marksOf(
+  row: RunRow,
+  { recall }: Loaded,
+  { phase }: Life,
+  { waits, prefix, cursor }: Pick<Parts, "prefix" | "cursor"> & { waits: WaitSurroundings },
+): Marks {
+  return new Marks(recall, row.state, {
+    append: waits.append,
+    phase,
+    said: (what, answer) => prefix.said(what, answer),
+    allRecalled: () => cursor.atEnd(),
+  });
 }
 
 function journalOf(
@@ -186,25 +202,59 @@ function waitsOf(clock: Clock, loaded: Loaded, journal: Journal, life: Life): Wa
   };
 }
 
+function reuseOf(
+  row: RunRow,
+  loaded: Loaded,
+  surroundings: Surroundings,
+  life: Life,
+  { journal, keys }: { journal: Journal; keys: ReuseKeys },
+  begin: (ask: Ask) => void,
+): Reuse {
+  const { store, fingerprint } = surroundings;
+  const line = lineOf(row.id, loaded.created);
+  const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const reuse: Reuse = new Reuse({
+    run: row.id,
+    store,
+    loaded,
+    journal,
+    keys,
+    fingerprint,
+    begin,
+    next: surroundings.clock.turn,
+    remakeChild(ask, child) {
+      const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
+      return remakeChild({ store, workflow: () => workflow }, child, calledFrom(ask));
+    },
+    lineOf: calledFrom,
+    changed: life.wake,
+    fault: life.fault,
+  });
+  return reuse;
+}
+
 function stepsOf(
   row: RunRow,
+  loaded: Loaded,
   { log, abortGraceMs, hold }: Surroundings,
   life: Life,
   { journal, waits, emit }: Pick<Parts, "journal" | "emit"> & { waits: WaitSurroundings },
-  undertakings: () => Undertakings,
+  others: () => Pick<Parts, "undertakings" | "reuse">,
 ): StepRunner {
   const steps: StepRunner = new StepRunner({
     ...waits,
     log,
     emit,
-    hold,
+    // What the body was given of what others did is durable before anything new is done.
+    hold: () => hold() ?? others().reuse.unready() ?? journal.unsettled(),
     abortGraceMs,
     resumed: row.state.startedAt !== undefined,
     run: row.id,
-    line: row.id,
+    ...lineOf(row.id, loaded.created),
+    generation: (ask) => others().reuse.generation(ask),
     cautious: row.claims > 1,
-    mayBegin: (ask) => mayEnter(ask, life, undertakings().paused),
-    holdBack: (ask) => undertakings().hold(ask),
+    mayBegin: (ask) => mayEnter(ask, life, others().undertakings.paused),
+    holdBack: (ask) => others().undertakings.hold(ask),
     decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
     afterCommit: (seq, call) => journal.afterCommit(seq, call),
     changed: life.wake,

@@ -50,6 +50,7 @@ export class Recalling {
     const ask = asks.get(next.event.data.key);
     if (ask !== undefined) {
       compensation.note(ask, next.event, next.texts);
+      this.#parts.reuse.redelivered(next.event);
       this.#with.deliver(ask, next.event, next.texts);
     }
     this.#with.wake();

@@ -31,6 +31,8 @@ import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, wo
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Requests } from "./requests.ts";
+import type { Change } from "./change.ts";
+import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
 import { tail } from "./tail.ts";
@@ -196,6 +198,52 @@ export class Stemma {
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
     if (!created.created) await this.#checkSame(created.id, run, client !== undefined);
+    this.#worker.poke();
+    return new RunHandle<O>(created.id, this, this.#ends);
+  }
+
+  /**
+   * Repairs a run that has ended: a new run of the same input, with the code that is here now, to which every success of
+   * the source is given where the same is asked for. What failed, was cancelled or never came to an end runs again; so
+   * does what lies behind it as far as its input is another, or may be. A success is nobody's twice: what the source
+   * reused itself is reused from there. The source stays as it is.
+   *
+   * With `input`, `patch`, `context` or `outputs` it is a fork, and is recorded as one.
+   *
+   * @throws run.not_found, run.not_terminal, usage.invalid, step.not_found, checkpoint.not_found, override.unused,
+   * workflow.invalid_input, run.conflict; after an error there is no new run
+   * @example
+   * const again = await stemma.restart(failed.id, { reason: "the summary was wrong", idempotencyKey: "ticket 12" });
+   * console.log(await again.result());
+   */
+  restart<O = unknown>(id: RunId, change: Change = {}): Promise<RunHandle<O>> {
+    return this.#remake("restart", id, change);
+  }
+
+  /**
+   * Explores: a new run from a run, ended or not, as it is now; from a step on (`from`, `after`), from a state
+   * checkpoint, or with another input, context or outputs of steps. Where nothing says from where, only what is changed
+   * decides what runs: a step is given its success of the source if what it uses is the same. Throws like `restart`.
+   *
+   * @example
+   * const cheaper = await stemma.fork(run.id, { patch: { model: "small" }, reason: "is it good enough?" });
+   */
+  fork<O = unknown>(id: RunId, change: Change = {}): Promise<RunHandle<O>> {
+    return this.#remake("fork", id, change);
+  }
+
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+    const clock = this.#clock;
+    const making = {
+      store: this.store,
+      workflow: (name: string) => this.#workflows.get(name),
+      now: () => clock.now(),
+      id: newRunId(clock.now()),
+    };
+    const run = await makeRun(making, kind, checkRunId(id), change);
+    const [created] = await this.store.create([run]);
+    if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
+    if (!created.created) await checkSameChange(this.store, created.id, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }

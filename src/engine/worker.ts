@@ -357,6 +357,7 @@ export class Worker {
     const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
+      store,
       clock,
       committer,
       delivery,
