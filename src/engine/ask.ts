@@ -28,6 +28,8 @@ export type Ask = {
   readonly resolve: (outcome: Outcome) => void;
   /** What stands for all that the body had been given when it asked. */
   prefix?: ReuseKey;
+  /** The key under which its success can be found again, once it is known. */
+  reuse?: ReuseKey;
   /** Whether it was looked up among what its run may reuse, and why nothing was found. */
   looked?: true;
   why?: NotReused;

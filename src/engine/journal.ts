@@ -39,7 +39,7 @@ export type JournalSurroundings = {
 };
 
 /** As many reused outcomes go to the store at a time. */
-const reusedInFlush = 256;
+const reusedInFlush = 1000;
 
 /** A run that the store would not take is not tried again at once. */
 const handBackMs = 1000;

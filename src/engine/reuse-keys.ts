@@ -29,8 +29,12 @@ export class ReuseKeys {
 
   /** Undefined for what is never reused: steps that make up for others. */
   of(ask: Ask): ReuseKey | undefined {
+    if (ask.reuse === undefined && !isWithin(ask.identity.scope, compensationScope)) ask.reuse = this.#of(ask);
+    return ask.reuse;
+  }
+
+  #of(ask: Ask): ReuseKey {
     const { work, identity } = ask;
-    if (isWithin(identity.scope, compensationScope)) return undefined;
     if (work.kind === "step") return this.#ofStep(ask, work.ask);
     return work.kind === "wait" ? this.#ofWait(ask, work.ask) : this.#ofCall(identity, work.ask);
   }

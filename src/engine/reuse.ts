@@ -51,6 +51,9 @@ export type ReuseParts = {
 /** Turns in which nothing is reused, after which nothing more is taken to follow: the body needs one to ask again. */
 const quietTurns = 3;
 
+/** How many asks are looked up in the index at a time. */
+const lookUpMax = 64;
+
 /** How many stretches of the source are read only to say why a step is not reused. */
 const whyReadsMax = 8;
 
@@ -243,7 +246,10 @@ export class Reuse {
         else this.#choose(ask, places);
       }
     }
-    if (unknown.length > 0) this.#read(() => this.#find(unknown));
+    // Where many are asked at once, what is found of the first tells where the others are.
+    const some = unknown.splice(0, lookUpMax);
+    this.#waiting.push(...unknown.map(({ ask }) => ask));
+    if (some.length > 0) this.#read(() => this.#find(some, unknown.length > 0));
   }
 
   #hit(ask: Ask, position: Position | undefined): void {
@@ -286,9 +292,10 @@ export class Reuse {
   }
 
   /** Finds what is offered under keys that were not asked for before. */
-  async #find(asks: readonly { ask: Ask; key: ReuseKey }[]): Promise<void> {
+  async #find(asks: readonly { ask: Ask; key: ReuseKey }[], isPart: boolean): Promise<void> {
     const { store, loaded } = this.#with;
     const keys = [...new Set(asks.map(({ key }) => key))];
+    let first = Infinity;
     const found = await store.reusable(loaded.created.data.family, keys);
     for (const key of keys) {
       const producers = found.get(key) ?? [];
@@ -297,7 +304,11 @@ export class Reuse {
       const places = new Places(positions, ({ entry, seq }) => this.#used[entry]?.has(seq) === true);
       await this.#passBy(key, places, producers);
       this.#places.set(key, places);
+      const [nearest] = positions;
+      if (nearest !== undefined && nearest.entry === 0) first = Math.min(first, nearest.seq);
     }
+    const [reader] = this.#readers;
+    if (isPart && reader !== undefined && first !== Infinity && reader.at(first) === undefined) await reader.read(first);
     this.#waiting.unshift(...asks.map(({ ask }) => ask));
   }
 

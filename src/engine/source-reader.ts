@@ -14,14 +14,21 @@ import { corrupt, portionsOf } from "./history-pages.ts";
 import type { OutcomeEvent } from "./recall.ts";
 
 /** An outcome of the source, and the texts of what it holds by reference. */
-export type Found = { event: OutcomeEvent; reuse: ReuseKey | undefined; texts: ReadonlyMap<Digest, string> };
+export type Found = {
+  event: OutcomeEvent;
+  reuse: ReuseKey | undefined;
+  texts: ReadonlyMap<Digest, string>;
+  /** About how much it takes in memory. */
+  chars: number;
+};
 
 /** What is known of a step's ask: for saying why it was not reused. */
 export type Asked = { event: Event; outcome: OutcomeEvent | undefined };
 
-/** Events read at a time, and outcomes kept at a time. */
+/** Events read at a time, and how much is kept of what was read, in characters; an event costs as much as these many. */
 const pageEvents = 500;
-const keptMax = 4000;
+const keptCharsMax = 16_777_216;
+const eventChars = 500;
 
 export class SourceReader {
   readonly run: RunId;
@@ -33,6 +40,7 @@ export class SourceReader {
   /** First events of the steps that were read, by key, and how far they are known without a gap. */
   readonly #asked = new Map<string, Asked>();
   #askedTo: Seq = -1;
+  #chars = 0;
   /** How the run stood when it was read last. */
   row: RunRow | undefined;
   /** Code that has worked on it. */
@@ -77,7 +85,10 @@ export class SourceReader {
     const events = this.#verified(page?.events ?? [], seq);
     if (events[0]?.seq !== seq) throw corrupt(this.run, `expected the event with seq ${seq}`);
     for await (const portion of portionsOf(this.#store, this.run, events)) {
-      for (const stored of portion.events) this.#take(stored, portion.texts);
+      let chars = 0;
+      for (const text of portion.texts.values()) chars += text.length;
+      const each = eventChars + Math.ceil(chars / portion.events.length);
+      for (const stored of portion.events) this.#take(stored, portion.texts, each);
       // What follows may be large, and is read when it is asked for.
       break;
     }
@@ -98,7 +109,7 @@ export class SourceReader {
     return wanted;
   }
 
-  #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
+  #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>, chars: number): void {
     const event = unseal(stored);
     if (stored.seq === this.#askedTo + 1) this.#askedTo = stored.seq;
     if (event.type === "run.created") this.created = event;
@@ -112,18 +123,17 @@ export class SourceReader {
     const known = this.#asked.get(key);
     if (known !== undefined) known.outcome = outcome;
     const { reuse } = event.data as EventOf<"step.succeeded">["data"];
-    const found: Found = { event: outcome, reuse, texts };
+    const found: Found = { event: outcome, reuse, texts, chars: chars + stored.data.length };
+    if (!this.#outcomes.has(stored.seq)) this.#chars += found.chars;
     this.#outcomes.set(stored.seq, found);
     this.#byKey.set(key, found);
   }
 
   /** Keeps no more than is worth it; what is asked for after all is read again. */
   #forget(): void {
-    for (const [seq, { event }] of this.#outcomes) {
-      if (this.#outcomes.size <= keptMax) return;
-      this.#outcomes.delete(seq);
-      this.#byKey.delete(event.data.key);
-      this.#asked.delete(event.data.key);
+    for (const seq of this.#outcomes.keys()) {
+      if (this.#chars <= keptCharsMax) return;
+      this.drop(seq);
     }
   }
 
@@ -131,6 +141,7 @@ export class SourceReader {
   drop(seq: Seq): void {
     const found = this.#outcomes.get(seq);
     if (found === undefined) return;
+    this.#chars -= found.chars;
     this.#outcomes.delete(seq);
     this.#byKey.delete(found.event.data.key);
     this.#asked.delete(found.event.data.key);
