@@ -23,10 +23,10 @@ const history = historyOf([
 
 describe("a cut", () => {
   test("from a step has it and everything causally behind it, and nothing that merely came later", () => {
-    const behind = (key: string): boolean[] => [1, 2, 3, 4, 6].map((seq) => isIn(cutFrom(history, key).ranges, seq));
-    expect(behind("b")).toEqual([false, false, false, true, true]);
-    expect(behind("a")).toEqual([false, true, true, false, true]);
-    expect(behind("plan")).toEqual([true, true, true, true, true]);
+    const cut = (key: string): boolean[] => [1, 2, 3, 4, 6].map((seq) => isIn(cutFrom(history, key).ranges, seq));
+    expect(cut("b")).toEqual([false, false, false, true, true]);
+    expect(cut("a")).toEqual([false, true, true, false, true]);
+    expect(cut("plan")).toEqual([true, true, true, true, true]);
   });
 
   test("after a step leaves the step itself standing, and leaves the run at its outcome", () => {

@@ -154,11 +154,8 @@ describe("a plan by history", () => {
   test("at a checkpoint reuses what is before it, and runs what is behind it", () => {
     const drafts = [list, draft("checkpoint", { state: { inline: 1 }, parent: null }, [1]), success("#1/x", [2])];
     const events = historyOf(drafts);
-    const source: PlanSource = { ...sourceOf(events), cut: [[3, 3]] };
-    expect(outlineOf(planOf([source], { checkpoint: 2 }))).toEqual([
-      "list reuse: before the checkpoint",
-      "#1/x run: cut",
-    ]);
+    const source: PlanSource = { ...sourceOf(events), cut: [[3, 3]], start: 2 };
+    expect(outlineOf(planOf([source], {}))).toEqual(["list reuse: before the checkpoint", "#1/x run: cut"]);
   });
 
   test("of a restart of a restart has what the source never came to, from the run that has it", () => {

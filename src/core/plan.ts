@@ -47,12 +47,12 @@ export type PlanSource = {
   cut: readonly SeqRange[];
   /** Keys of the steps whose failure ended it; undefined where it did not end by itself, and no failure is replayed. */
   ended?: readonly string[] | undefined;
+  /** Seq of its checkpoint that the new run goes on from. */
+  start?: Seq;
 };
 
 /** What the change is to the new run's code, as far as it can be known beforehand. */
 export type PlannedChange = {
-  /** Seq of the checkpoint that the new run goes on from. */
-  checkpoint?: Seq;
   /** Whether nothing at all is reused. */
   reuse?: "default" | "all" | "none";
   /** Keys or names of `once` steps that may be entered again. */
@@ -139,7 +139,7 @@ function staysAsItWas({ change, nearer }: Judging, step: RecordedStep, { verdict
 
 function judge(judging: Judging, step: RecordedStep, behind: string | undefined, first: Seq | undefined): Judged {
   const { change, source } = judging;
-  if (change.checkpoint !== undefined && step.first <= change.checkpoint) {
+  if (source.start !== undefined && step.first <= source.start) {
     return { verdict: "reuse", reason: "before the checkpoint" };
   }
   const output = change.outputs?.get(step.key);

@@ -308,7 +308,8 @@ export class Reuse {
       if (nearest !== undefined && nearest.entry === 0) first = Math.min(first, nearest.seq);
     }
     const [reader] = this.#readers;
-    if (isPart && reader !== undefined && first !== Infinity && reader.at(first) === undefined) await reader.read(first);
+    if (isPart && reader !== undefined && first !== Infinity && reader.at(first) === undefined)
+      await reader.read(first);
     this.#waiting.unshift(...asks.map(({ ask }) => ask));
   }
 
