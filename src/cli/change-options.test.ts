@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { expect, test } from "vitest";
 import { errorOf, stage } from "../../test/stage.ts";
 import { workflow } from "../authoring/workflow/workflow.ts";
-import type { Change } from "../core/change.ts";
+import type { Change } from "../engine/change.ts";
 import type { ChangeOptions } from "./change-options.ts";
 import { changeOf, withChange } from "./change-options.ts";
 

@@ -2,7 +2,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import { unseal } from "../core/chain.ts";
-import type { Change } from "../core/change.ts";
+import type { Change } from "../engine/change.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Digest, RunId, Value } from "../core/event.ts";
 import type { Json } from "../core/json.ts";

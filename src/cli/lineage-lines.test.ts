@@ -43,7 +43,7 @@ describe("the family of a run", () => {
       "└─ ✖ a     1.5s  audit@1  failed  3 carried out  1 failed  1m ago",
       "   ↳ ✔ b   1.5s  restart  3 reused  2 carried out  1m ago",
       "   │  ada: summary fixed",
-      "   ├─ ✔ c  1.5s  fork at classify#2  1m ago  trial  ← this run",
+      "   ├─ ✔ c  1.5s  fork behind classify#2  1m ago  trial  ← this run",
       "   │     output given: classify#2",
       "   └─ ▶ d   0ms  fork  running  1m ago",
     ]);

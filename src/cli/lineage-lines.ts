@@ -150,7 +150,7 @@ function factsOf(member: FamilyMember, asked: boolean, now: number): Cell[] {
   return facts;
 }
 
-/** `audit@1`, `restart`, `fork at classify#2`, `called by scoring`. */
+/** `audit@1`, `restart`, `fork behind classify#2`, `called by scoring`. */
 export function originText({ origin, at, workflow, version, source }: FamilyMember): string {
   const gone = "run" in origin && source === undefined ? ` of ${origin.run}, which is not in this store` : "";
   switch (origin.kind) {
@@ -160,6 +160,6 @@ export function originText({ origin, at, workflow, version, source }: FamilyMemb
     case "child":
       return `${workflow}@${version} called by ${at ?? origin.key}${gone}`;
     default:
-      return `${origin.kind}${at === undefined ? "" : ` at ${at}`}${gone}`;
+      return `${origin.kind}${at === undefined ? "" : ` behind ${at}`}${gone}`;
   }
 }

@@ -11,6 +11,8 @@ import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
+import { addPlan } from "./commands/plan.ts";
+import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
 import { addShow } from "./commands/show.ts";
@@ -38,6 +40,9 @@ const commands = [
   addDecide,
   addPause,
   addCancel,
+  addPlan,
+  addRestart,
+  addFork,
   addDoctor,
   addCompletion,
 ];

@@ -1,9 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { draft, failed, failure, historyOf, historyOfPieces, pieces, success } from "../../test/histories.ts";
-import { addToCut, cutOf, isWithin, newCut, rangesOf } from "./cut.ts";
+import { draft, historyOf, historyOfPieces, pieces, success } from "../../test/histories.ts";
+import { Cutter, isIn, union } from "./cut.ts";
 import type { Event, Seq } from "./event.ts";
-import { causesOf } from "./event.ts";
+import { causesOf, outcomeOf } from "./event.ts";
+
+function cutFrom(events: Iterable<Event>, key: string, isItself = true): Cutter {
+  const cutter = new Cutter({ key, isItself });
+  for (const event of events) cutter.add(event, outcomeOf[event.type] !== null);
+  return cutter;
+}
 
 /** plan → (a, b side by side, b ends last) → join; `late` is asked before b ended and is behind a alone. */
 const history = historyOf([
@@ -17,45 +23,17 @@ const history = historyOf([
 
 describe("a cut", () => {
   test("from a step has it and everything causally behind it, and nothing that merely came later", () => {
-    expect(cutOf(history, { from: "b" })).toEqual([[4, 6]]);
-    expect(cutOf(history, { from: "a" })).toEqual([
-      [2, 3],
-      [6, 6],
-    ]);
-    expect(cutOf(history, { from: "plan" })).toEqual([[1, 6]]);
+    const cut = (key: string): boolean[] => [1, 2, 3, 4, 6].map((seq) => isIn(cutFrom(history, key).ranges, seq));
+    expect(cut("b")).toEqual([false, false, false, true, true]);
+    expect(cut("a")).toEqual([false, true, true, false, true]);
+    expect(cut("plan")).toEqual([true, true, true, true, true]);
   });
 
-  test("after a step leaves the step itself standing", () => {
-    expect(cutOf(history, { after: "a" })).toEqual([
-      [3, 3],
-      [6, 6],
-    ]);
-    expect(cutOf(history, { after: "join" })).toEqual([]);
-  });
-
-  test("is empty for a restart, and when only values are changed: then the keys decide", () => {
-    const broken = historyOf([success("a", [0]), failure("b", [1]), failed(["b"], [2])]);
-    expect(cutOf(broken, {})).toEqual([]);
-    expect(cutOf(history, { reuse: "all" })).toEqual([]);
-  });
-
-  test("has everything where nothing is to be reused, and the step alone where everything else is", () => {
-    expect(cutOf(history, { reuse: "none" })).toEqual([[1, 6]]);
-    expect(cutOf(history, { reuse: "all", from: "plan" })).toEqual([[1, 1]]);
-  });
-
-  test("at a checkpoint has what is recorded behind it", () => {
-    const long = historyOf([
-      success("a", [0]),
-      draft("checkpoint", { state: { inline: 1 }, parent: null }, [1]),
-      success("#1/b", [2]),
-      draft("checkpoint", { state: { inline: 2 }, parent: 2 }, [3]),
-    ]);
-    expect(cutOf(long, { checkpoint: 2 })).toEqual([[3, 4]]);
-    expect(() => cutOf(long, { checkpoint: 3 })).toThrow(/Expected the seq of a checkpoint/);
-    // A checkpoint behind a step that runs again is none to go on from.
-    expect(cutOf(long, { from: "#1/b" })).toEqual([[3, 4]]);
-    expect(cutOf(long, { from: "a" })).toEqual([[1, 4]]);
+  test("after a step leaves the step itself standing, and leaves the run at its outcome", () => {
+    const { ranges, left } = cutFrom(history, "a", false);
+    expect([2, 3, 4, 6].map((seq) => isIn(ranges, seq))).toEqual([false, true, false, true]);
+    expect(left).toBe(2);
+    expect(cutFrom(history, "join", false).ranges).toEqual([]);
   });
 
   test("takes a step as a whole: its outcome is cut as it was asked", () => {
@@ -66,15 +44,26 @@ describe("a cut", () => {
       draft("wait.answered", { key: "ok", value: { inline: true } }, [2]),
       success("y", [4]),
     ]);
-    expect(cutOf(long, { from: "ok" })).toEqual([[4, 5]]);
-    expect(cutOf(long, { after: "ok" })).toEqual([[5, 5]]);
-    expect(cutOf(long, { from: "x" })).toEqual([[3, 3]]);
+    const cut = (key: string, isItself?: boolean): boolean[] =>
+      [1, 3, 4, 5].map((seq) => isIn(cutFrom(long, key, isItself).ranges, seq));
+    expect(cut("ok")).toEqual([false, false, true, true]);
+    expect(cut("ok", false)).toEqual([false, false, false, true]);
+    expect(cut("x")).toEqual([false, true, false, false]);
   });
 
-  test("refuses a step that is not there, and two places at once", () => {
-    expect(() => cutOf(history, { from: "nobody" })).toThrow(expect.objectContaining({ code: "step.not_found" }));
-    expect(() => cutOf(history, { after: "nobody" })).toThrow(expect.objectContaining({ code: "step.not_found" }));
-    expect(() => newCut({ from: "a", after: "b" })).toThrow(expect.objectContaining({ code: "usage.invalid" }));
+  test("has checkpoints that are behind the step", () => {
+    const long = historyOf([
+      success("a", [0]),
+      draft("checkpoint", { state: { inline: 1 }, parent: null }, [1]),
+      success("#1/b", [2]),
+      draft("checkpoint", { state: { inline: 2 }, parent: 2 }, [3]),
+    ]);
+    expect(cutFrom(long, "#1/b").ranges).toEqual([[3, 4]]);
+    expect(cutFrom(long, "a").ranges).toEqual([[1, 4]]);
+  });
+
+  test("of a step that is not there is empty, and says so", () => {
+    expect(cutFrom(history, "nobody")).toMatchObject({ ranges: [], left: undefined });
   });
 });
 
@@ -95,10 +84,9 @@ test("in any history the cut is what can be reached through causes, whatever the
       const events = historyOfPieces(program);
       const key = `s${n % program.length}`;
       const reached = behind(events, key);
-      const ranges = cutOf(events, { from: key });
-      for (const event of events) {
-        const offered = event.type === "step.succeeded" || event.type === "step.failed";
-        if (offered) expect(isWithin(ranges, event.seq)).toBe(reached.has(event.seq));
+      const { ranges } = cutFrom(events, key);
+      for (const { seq, type } of events) {
+        if (outcomeOf[type] !== null) expect(isIn(ranges, seq)).toBe(reached.has(seq));
       }
       const apart = ranges.every(([from, to], i) => from <= to && (ranges[i - 1]?.[1] ?? -1) < from);
       expect(apart).toBe(true);
@@ -106,14 +94,28 @@ test("in any history the cut is what can be reached through causes, whatever the
   );
 });
 
+test("ranges put together hold what any of them held", () => {
+  const ranges = fc
+    .array(fc.tuple(fc.nat({ max: 30 }), fc.nat({ max: 5 })), { maxLength: 6 })
+    .map((pairs) => union(pairs.map(([from, more]) => [from, from + more])));
+  fc.assert(
+    fc.property(ranges, ranges, (a, b) => {
+      for (let seq = 0; seq < 40; seq += 1) {
+        const inEither = [...a, ...b].some(([from, to]) => from <= seq && seq <= to);
+        expect(isIn(union(a, b), seq)).toBe(inEither);
+      }
+    }),
+  );
+});
+
 test("a history of 200,000 steps is cut in one pass, whose causes are shared by reference", () => {
-  const cutting = newCut({ after: "first" });
   const [created, first] = historyOf([success("first", [0])]);
   if (created === undefined || first === undefined) throw new Error("expected two events");
-  addToCut(cutting, created);
-  addToCut(cutting, first);
+  const cutter = new Cutter({ key: "first", isItself: false });
+  cutter.add(created, false);
+  cutter.add(first, true);
   for (let seq = 2; seq < 200_000; seq += 1) {
-    addToCut(cutting, { ...first, ...success(`s${seq}`, seq === 2 ? [1] : { same: seq - 1 }), seq });
+    cutter.add({ ...first, ...success(`s${seq}`, seq === 2 ? [1] : { same: seq - 1 }), seq }, true);
   }
-  expect(rangesOf(cutting)).toEqual([[2, 199_999]]);
+  expect(cutter.ranges).toEqual([[2, 199_999]]);
 });

@@ -1,109 +1,91 @@
 /**
- * The cut: what of a source a new run is not offered, so that it runs again. It is computed here and nowhere else, for
- * the engine, which offers what is outside of it, and for the plan, which shows it. What counts is cause, not the clock:
- * a step that merely finished later is not behind another one.
+ * What of a history runs again when a step does: everything that it caused. Causes are never too few, so nothing that
+ * may depend on the step is left out.
  */
-import type { Change } from "./change.ts";
-import { StemmaError } from "./error.ts";
-import type { Event, Seq } from "./event.ts";
-import { outcomeOf } from "./event.ts";
+import type { Event, Seq, SeqRange } from "./event.ts";
 
-/** Ascending, apart from each other, both ends included. */
-export type Ranges = readonly (readonly [from: Seq, to: Seq])[];
+/** Where to cut: at a step, which then runs again itself, or behind it. */
+export type CutAt = { key: string; isItself: boolean };
 
-/** The part of a change that says where it cuts. */
-export type CutAt = Pick<Change, "from" | "after" | "reuse"> & { checkpoint?: Seq };
+/** Collects, event by event, what is behind a step. */
+export class Cutter {
+  readonly #at: CutAt;
+  /** Of each event: whether it is behind the step, and whether one of its causes is. */
+  #behind: Uint8Array = new Uint8Array(256);
+  #caused: Uint8Array = new Uint8Array(256);
+  readonly #ranges: SeqRange[] = [];
+  /** Whether a range may go on: nothing of a step that stays has come since. */
+  #open = false;
+  /** The event to be named as the place that the new run left from. */
+  left: Seq | undefined;
 
-/** A cut while the history is read, event by event. */
-export type Cutting = {
-  readonly at: CutAt;
-  /** By seq: whether what is caused by this event is cut, and whether one of its own causes says so of it. */
-  readonly passes: boolean[];
-  readonly behind: boolean[];
-  /** Whether the step of a key is cut, decided by its first event: it is asked for once. */
-  readonly steps: Map<string, boolean>;
-  readonly ranges: [Seq, Seq][];
-  /** The last place that is cut is joined by the next one, as nothing that is offered lies between. */
-  joined: boolean;
-  found: boolean;
-};
-
-/** @throws usage.invalid for more than one place to cut at */
-export function newCut(at: CutAt): Cutting {
-  const given = [at.from, at.after, at.checkpoint].filter((each) => each !== undefined).length;
-  if (given > 1) {
-    throw new StemmaError("usage.invalid", `Expected one of from, after and checkpoint, got ${given} of them.`);
+  constructor(at: CutAt) {
+    this.#at = at;
   }
-  return { at, passes: [], behind: [], steps: new Map(), ranges: [], joined: false, found: given === 0 };
-}
 
-/** Takes in the next event of the source's history. It costs as much as the event has causes. */
-export function addToCut(cutting: Cutting, event: Event): void {
-  const { at, passes, behind, ranges } = cutting;
-  const { seq, causes } = event;
-  behind[seq] = "same" in causes ? behind[causes.same] === true : causes.some((cause) => passes[cause] === true);
-  const cut = at.reuse === "none" || isCut(cutting, event);
-  passes[seq] = (cut && at.reuse !== "all") || ("key" in event.data && event.data.key === at.after);
-  if (at.checkpoint === seq) cutting.found = event.type === "checkpoint";
-  // Only outcomes are offered and only checkpoints are gone on from: ranges reach over what lies between.
-  if (outcomeOf[event.type] === null && event.type !== "checkpoint") return;
-  const last = ranges.at(-1);
-  if (cut && cutting.joined && last !== undefined) last[1] = seq;
-  else if (cut) ranges.push([seq, seq]);
-  cutting.joined = cut;
-}
-
-function isCut(cutting: Cutting, event: Event): boolean {
-  const { at, steps } = cutting;
-  if (at.checkpoint !== undefined) return event.seq > at.checkpoint;
-  const behind = cutting.behind[event.seq] === true;
-  if (!("key" in event.data)) return behind;
-  const { key } = event.data;
-  if (key === at.from || key === at.after) cutting.found = true;
-  const own = steps.get(key) ?? (key === at.from || behind);
-  steps.set(key, own);
-  return own;
-}
-
-/**
- * What is cut of the history that was read.
- *
- * @throws step.not_found when the history has no step of the key, usage.invalid when it has no such checkpoint
- */
-export function rangesOf({ at, ranges, found }: Cutting): Ranges {
-  if (found) return ranges;
-  if (at.checkpoint !== undefined) {
-    throw new StemmaError("usage.invalid", `Expected the seq of a checkpoint of the run, got ${at.checkpoint}.`, {
-      data: { checkpoint: at.checkpoint },
-    });
+  /** The stretches of history that are behind the step. */
+  get ranges(): SeqRange[] {
+    return this.#ranges;
   }
-  const key = at.from ?? at.after ?? "";
-  throw new StemmaError("step.not_found", `The run has no step ${JSON.stringify(key)}; stemma show lists its steps.`, {
-    data: { key },
-  });
+
+  add(event: Event, isOutcome: boolean): void {
+    const { seq, causes, data } = event;
+    if (seq >= this.#behind.length) this.#grow();
+    const caused =
+      "same" in causes ? this.#caused[causes.same] === 1 : causes.some((cause) => this.#behind[cause] === 1);
+    const key = "key" in data ? data.key : undefined;
+    const isStep = key === this.#at.key && this.#at.isItself;
+    if (isStep) this.left ??= "same" in causes ? causes.same : Math.max(...causes);
+    if (caused) this.#caused[seq] = 1;
+    if (caused || isStep) this.#cut(seq);
+    else if (key !== undefined) this.#open = false;
+    // What follows from the outcome is behind it; the outcome stays.
+    if (key === this.#at.key && !this.#at.isItself && isOutcome) {
+      this.#behind[seq] = 1;
+      this.left ??= seq;
+    }
+  }
+
+  #cut(seq: Seq): void {
+    this.#behind[seq] = 1;
+    const last = this.#ranges.at(-1);
+    if (this.#open && last !== undefined) last[1] = seq;
+    else this.#ranges.push([seq, seq]);
+    this.#open = true;
+  }
+
+  #grow(): void {
+    const grown = (from: Uint8Array): Uint8Array => {
+      const to = new Uint8Array(from.length * 2);
+      to.set(from);
+      return to;
+    };
+    [this.#behind, this.#caused] = [grown(this.#behind), grown(this.#caused)];
+  }
 }
 
-/**
- * What is cut of a whole history, in one pass.
- *
- * @throws as newCut and rangesOf
- * @example cutOf(events, { from: "summarise" }); // [[7, 9]]: what has these seqs runs again
- */
-export function cutOf(history: Iterable<Event>, at: CutAt): Ranges {
-  const cutting = newCut(at);
-  for (const event of history) addToCut(cutting, event);
-  return rangesOf(cutting);
-}
-
-/** Whether a place is in the ranges, by binary search. */
-export function isWithin(ranges: Ranges, seq: Seq): boolean {
+/** Whether a seq is in one of the ranges, which ascend. */
+export function isIn(ranges: readonly SeqRange[] | undefined, seq: Seq): boolean {
+  if (ranges === undefined) return false;
   let [low, high] = [0, ranges.length - 1];
   while (low <= high) {
     const middle = (low + high) >> 1;
-    const [from, to] = ranges[middle] ?? [0, 0];
+    const [from, to] = ranges[middle] as SeqRange;
     if (seq < from) high = middle - 1;
     else if (seq > to) low = middle + 1;
     else return true;
   }
   return false;
+}
+
+/** Ranges put together, in their order, those that touch as one. */
+export function union(...all: readonly (readonly SeqRange[] | undefined)[]): SeqRange[] {
+  const sorted = all.flatMap((ranges) => ranges ?? []).toSorted(([a], [b]) => a - b);
+  const found: SeqRange[] = [];
+  for (const [from, to] of sorted) {
+    const last = found.at(-1);
+    if (last !== undefined && from <= last[1] + 1) last[1] = Math.max(last[1], to);
+    else found.push([from, to]);
+  }
+  return found;
 }

@@ -30,7 +30,6 @@ export const errorCodes = {
   "step.failed": { status: 409, exit: 1, retryable: false },
   "step.timed_out": { status: 504, exit: 1, retryable: false },
   "step.invalid": { status: 400, exit: 2, retryable: false },
-  "step.not_found": { status: 404, exit: 3, retryable: false },
   "step.not_in_doubt": { status: 409, exit: 4, retryable: false },
   "step.in_doubt": { status: 409, exit: 4, retryable: false },
 

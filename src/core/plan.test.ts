@@ -1,12 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { draft, failed, failure, historyOf, historyOfPieces, pieces, success } from "../../test/histories.ts";
-import type { CutAt } from "./cut.ts";
-import { cutOf } from "./cut.ts";
+import { Cutter } from "./cut.ts";
 import type { Draft, Event } from "./event.ts";
+import { outcomeOf } from "./event.ts";
 import type { Plan, PlannedChange, PlanSource } from "./plan.ts";
 import { planOf } from "./plan.ts";
 import { stepsOf } from "./recorded-step.ts";
+
+type CutAt = { from?: string; after?: string };
+
+function cutOf(events: readonly Event[], { from, after }: CutAt): PlanSource["cut"] {
+  const key = from ?? after;
+  if (key === undefined) return [];
+  const cutter = new Cutter({ key, isItself: from !== undefined });
+  for (const event of events) cutter.add(event, outcomeOf[event.type] !== null);
+  return cutter.ranges;
+}
 
 function sourceOf(events: readonly Event[], at: CutAt = {}, run = "run_source"): PlanSource {
   const last = events.at(-1);
@@ -76,13 +86,7 @@ describe("a plan by history", () => {
       "item#3 reuse: succeeded",
       "sum run: cut",
     ]);
-    expect(outlineOf(plan(drafts, { from: "item#2", reuse: "all" }))).toEqual([
-      "list reuse: succeeded",
-      "item#1 reuse: succeeded",
-      "item#2 run: cut",
-      "item#3 reuse: succeeded",
-      "sum depends: behind item#2",
-    ]);
+    expect(outlineOf(plan(drafts, { after: "item#2" })).slice(-2)).toEqual(["item#3 reuse: succeeded", "sum run: cut"]);
     expect(plan(drafts, { reuse: "none" }).totals).toMatchObject({ run: 5, saves: { ms: [0, 0] } });
   });
 
@@ -149,7 +153,9 @@ describe("a plan by history", () => {
 
   test("at a checkpoint reuses what is before it, and runs what is behind it", () => {
     const drafts = [list, draft("checkpoint", { state: { inline: 1 }, parent: null }, [1]), success("#1/x", [2])];
-    expect(outlineOf(plan(drafts, { checkpoint: 2 }))).toEqual(["list reuse: before the checkpoint", "#1/x run: cut"]);
+    const events = historyOf(drafts);
+    const source: PlanSource = { ...sourceOf(events), cut: [[3, 3]], start: 2 };
+    expect(outlineOf(planOf([source], {}))).toEqual(["list reuse: before the checkpoint", "#1/x run: cut"]);
   });
 
   test("of a restart of a restart has what the source never came to, from the run that has it", () => {
@@ -175,18 +181,17 @@ describe("for any history and any change", () => {
     at: fc.constantFrom<"none" | "from" | "after">("none", "from", "after"),
     n: fc.nat(),
     given: fc.option(fc.nat()),
-    reuse: fc.constantFrom<"default" | "all">("default", "all"),
   });
 
   test("each step is planned once, nothing that is reused is behind anything that is not, and totals add up", () => {
     fc.assert(
-      fc.property(pieces, change, (program, { at, n, given, reuse }) => {
+      fc.property(pieces, change, (program, { at, n, given }) => {
         const events = historyOfPieces(program);
         const key = (i: number): string => `s${i % program.length}`;
         const outputs = new Map(given === null ? [] : [[key(given), { differs: "$" }]]);
-        const cut: CutAt = { ...(at === "none" ? {} : { [at]: key(n) }), reuse };
+        const cut: CutAt = at === "none" ? {} : { [at]: key(n) };
         const source = sourceOf(events, cut);
-        const planned = planOf([source], { reuse, outputs });
+        const planned = planOf([source], { outputs });
         expect(planned.steps.map((step) => step.key)).toEqual(source.steps.list.map((step) => step.key));
 
         const verdicts = new Map(planned.steps.map((step) => [step.key, step.verdict]));

@@ -5,10 +5,8 @@
  * the steps before it will return is called so.
  */
 import { groupOf } from "./align.ts";
-import type { Change } from "./change.ts";
-import type { Ranges } from "./cut.ts";
-import { isWithin } from "./cut.ts";
-import type { RunId, Seq } from "./event.ts";
+import { isIn } from "./cut.ts";
+import type { RunId, Seq, SeqRange } from "./event.ts";
 import { identityText } from "./identity.ts";
 import { sameValue } from "./compare.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
@@ -46,14 +44,19 @@ export type PlanSource = {
   run: RunId;
   steps: RecordedSteps;
   /** What of it is not offered. */
-  cut: Ranges;
+  cut: readonly SeqRange[];
   /** Keys of the steps whose failure ended it; undefined where it did not end by itself, and no failure is replayed. */
   ended?: readonly string[] | undefined;
+  /** Seq of its checkpoint that the new run goes on from. */
+  start?: Seq;
 };
 
 /** What the change is to the new run's code, as far as it can be known beforehand. */
-export type PlannedChange = Pick<Change, "reuse" | "allowEffects"> & {
-  checkpoint?: Seq;
+export type PlannedChange = {
+  /** Whether nothing at all is reused. */
+  reuse?: "default" | "all" | "none";
+  /** Keys or names of `once` steps that may be entered again. */
+  allowEffects?: readonly string[];
   /** JSON path at which the new input or context differs from the source's; undefined where it is the same. */
   input?: string | undefined;
   context?: string | undefined;
@@ -136,12 +139,12 @@ function staysAsItWas({ change, nearer }: Judging, step: RecordedStep, { verdict
 
 function judge(judging: Judging, step: RecordedStep, behind: string | undefined, first: Seq | undefined): Judged {
   const { change, source } = judging;
-  if (change.checkpoint !== undefined && step.first <= change.checkpoint) {
+  if (source.start !== undefined && step.first <= source.start) {
     return { verdict: "reuse", reason: "before the checkpoint" };
   }
   const output = change.outputs?.get(step.key);
   if (output !== undefined) return { verdict: "reuse", reason: "output given" };
-  const cut = change.reuse === "none" || (step.outcome !== undefined && isWithin(source.cut, step.outcome));
+  const cut = change.reuse === "none" || (step.outcome !== undefined && isIn(source.cut, step.outcome));
   if (step.compensated !== undefined && step.effect !== "once") return { verdict: "run", reason: "compensated" };
   if (step.effect === "once") return judgeOnce(judging, step, cut, behind);
   if (change.reuse !== "none" && judging.shared.has(groupText(step))) {
@@ -218,9 +221,9 @@ function sharedOf(source: PlanSource): ReadonlySet<string> {
     const text = groupText(step);
     const group = groups.get(text) ?? { offered: 0, missing: 0 };
     groups.set(text, group);
-    const cut = step.outcome !== undefined && isWithin(source.cut, step.outcome);
-    if (cut || notOffered(source, step) !== undefined) group.missing += 1;
-    else group.offered += 1;
+    // What is cut keeps its place: what is behind it is not taken for it.
+    if (notOffered(source, step) === undefined) group.offered += 1;
+    else group.missing += 1;
   }
   return new Set([...groups].flatMap(([text, { offered, missing }]) => (offered > 0 && missing > 0 ? [text] : [])));
 }

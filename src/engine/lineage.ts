@@ -17,7 +17,7 @@ export type FamilyMember = {
   origin: Origin;
   /** The run that it comes from, where the store has it. */
   source?: RunId;
-  /** Key of the step of the source that the run left from, where it left from one. */
+  /** Key of the step of the source behind which the run left it, or of the scope; of a called run that of the call. */
   at?: string;
   /** Why it was made, and by whom; the keys of the outputs that were given. */
   reason?: string;
@@ -118,7 +118,8 @@ async function originOf(
   if (from === undefined) return {};
   const [first, left] = await Promise.all([eventAt(store, run, 0), eventAt(store, from.run, from.seq)]);
   const found: Pick<FamilyMember, "at" | "reason" | "by" | "overrides"> = {};
-  if (left !== undefined && "key" in left.data) found.at = left.data.key;
+  if (left?.type === "scope.closed") found.at = left.data.scope;
+  else if (left !== undefined && "key" in left.data) found.at = left.data.key;
   if (first?.type !== "run.created") return found;
   const { reason, by, overrides } = first.data;
   if (reason !== undefined) found.reason = reason;

@@ -6,6 +6,7 @@ import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
+import type { Plan } from "../core/plan.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
@@ -23,6 +24,7 @@ import { delivery } from "./delivery.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
+import { planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
@@ -33,6 +35,7 @@ import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
+import type { Making } from "./restart.ts";
 import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
@@ -71,6 +74,13 @@ export type Seams = {
   recallGraceMs: number;
   pollMs: number;
   pageEvents: number;
+};
+
+export type PlanOptions = {
+  /** Ask the code too, which has to be here: exact up to the first step of each branch that is not reused. */
+  dryRun?: boolean;
+  /** What is planned; by default a restart of a run that has ended, and a fork of another or with a change of values. */
+  kind?: "restart" | "fork";
 };
 
 export type RunOptions = {
@@ -233,15 +243,32 @@ export class Stemma {
     return this.#remake("fork", id, change);
   }
 
-  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+  /**
+   * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
+   * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
+   * yet is called so.
+   *
+   * @throws as restart and fork
+   * @example
+   * const { totals } = await stemma.plan(run.id, { from: "summarise" });
+   * console.log(totals.runs, totals.saves.cost);
+   */
+  async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
+    return planByHistory(this.#making(), checkRunId(id), change, options.kind);
+  }
+
+  #making(): Making {
     const clock = this.#clock;
-    const making = {
+    return {
       store: this.store,
       workflow: (name: string) => this.#workflows.get(name),
       now: () => clock.now(),
       id: newRunId(clock.now()),
     };
-    const run = await makeRun(making, kind, checkRunId(id), change);
+  }
+
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+    const run = await makeRun(this.#making(), kind, checkRunId(id), change);
     const [created] = await this.store.create([run]);
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
     if (!created.created) await checkSameChange(this.store, created.id, run);
