@@ -36,6 +36,9 @@ export const errorCodes = {
   "wait.invalid_answer": { status: 422, exit: 2, retryable: false },
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
+  "snapshot.invalid": { status: 400, exit: 2, retryable: false },
+  "snapshot.mismatch": { status: 409, exit: 4, retryable: false },
+
   "event.invalid": { status: 500, exit: 1, retryable: false },
   "checkpoint.not_quiescent": { status: 409, exit: 1, retryable: false },
 
