@@ -23,10 +23,8 @@ export type RunnerEventPayloads<C = unknown> = {
 
 export type RunnerEvent = keyof RunnerEventPayloads;
 
-/** A listener is not waited for. */
-export type RunnerEventListener<C, E extends RunnerEvent> = (
-  payload: RunnerEventPayloads<C>[E],
-) => void | Promise<void>;
+/** A listener is not waited for; what it returns is of no interest, but if that rejects it is reported. */
+export type RunnerEventListener<C, E extends RunnerEvent> = (payload: RunnerEventPayloads<C>[E]) => unknown;
 
 /** Listeners by event. */
 export class EventBus<C = unknown> {
