@@ -58,9 +58,14 @@ describe("types of tasks", () => {
 
   it("refuse a context that the runner does not have, and a status that is none", () => {
     const other: TaskStep<{ path: string }> = { name: "a", run: done };
-    // @ts-expect-error this step needs another context
     const context = () =>
-      runner.execute([{ name: "b", run: async ({ path }: { path: string }) => ({ status: path }) }]);
+      runner.execute([
+        {
+          name: "b",
+          // @ts-expect-error this step needs another context
+          run: async ({ path }: { path: string }) => ({ status: path }),
+        },
+      ]);
     // @ts-expect-error there is no such status
     const status = () => runner.execute([{ name: "a", run: async () => ({ status: "done" }) }]);
     expectTypeOf([other, context, status]).toBeArray();

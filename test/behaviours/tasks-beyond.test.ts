@@ -45,13 +45,13 @@ describe("a trigger", () => {
       step(name, ["decide"], () => void entered.push(name), { condition: () => condition });
     const results = await new TaskRunner({}).execute([
       step("decide"),
-      branch("then", false),
-      branch("else", true),
-      step("join", ["then", "else"], () => void entered.push("join"), { trigger: "none-failed" }),
+      branch("yes", false),
+      branch("no", true),
+      step("join", ["yes", "no"], () => void entered.push("join"), { trigger: "none-failed" }),
       step("behind", ["join"]),
     ]);
-    expect(entered).toEqual(["else", "join"]);
-    expect(statuses(results)).toMatchObject({ then: "skipped", join: "success", behind: "success" });
+    expect(entered).toEqual(["no", "join"]);
+    expect(statuses(results)).toMatchObject({ yes: "skipped", join: "success", behind: "success" });
   });
 
   test("any does not wait for the others", async () => {

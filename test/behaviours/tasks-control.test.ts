@@ -9,7 +9,7 @@ import {
   TaskRunner,
   TaskStateManager,
 } from "../../src/tasks.ts";
-import { fails, sleep, statuses, step, turns, untilAborted } from "./tasks.ts";
+import { fails, sleep, spy, statuses, step, turns, untilAborted } from "./tasks.ts";
 
 /** What is told of tasks, as words. */
 function listen<C>(runner: TaskRunner<C>): string[] {
@@ -26,7 +26,7 @@ describe("condition", () => {
     ["true, later", async () => true],
     ["none", undefined],
   ])("19: %s runs the task", async (_, condition) => {
-    const run = vi.fn();
+    const run = spy();
     const results = await new TaskRunner({}).execute([step("A", [], run, condition && { condition })]);
     expect(run).toHaveBeenCalledTimes(1);
     expect(results.get("A")?.status).toBe("success");
@@ -36,7 +36,7 @@ describe("condition", () => {
     ["false", () => false],
     ["false, later", async () => false],
   ])("19: %s skips the task and what depends on it, and only that is told", async (_, condition) => {
-    const run = vi.fn();
+    const run = spy();
     const runner = new TaskRunner({});
     const told = listen(runner);
     const results = await runner.execute([step("A", [], run, { condition }), step("B", ["A"])]);
@@ -63,7 +63,7 @@ describe("condition", () => {
 
   test("21: an abort while a condition is asked cancels the task", async () => {
     const controller = new AbortController();
-    const run = vi.fn();
+    const run = spy();
     const waiting = step("A", [], run, {
       condition: async () => {
         await turns(1);
@@ -147,10 +147,10 @@ describe("cancellation", () => {
   });
 
   test.each([[{}], [{ timeout: 1000 }]])("26: a signal that was aborted before lets nothing run (%o)", async (rest) => {
-    const run = vi.fn();
+    const run = spy();
     const runner = new TaskRunner({ x: 1 });
     const told = listen(runner);
-    const ended = vi.fn();
+    const ended = spy();
     runner.on("workflowEnd", ended);
     const signal = AbortSignal.abort();
     const results = await runner.execute([step("A", [], run), step("B", ["A"], run)], { signal, ...rest });
@@ -399,7 +399,7 @@ describe("again", () => {
     expect(waiting.at).toEqual([0]);
     const during = new AbortController();
     const strategy = {
-      execute: vi.fn(async () => {
+      execute: spy(async () => {
         during.abort();
         return bad;
       }),

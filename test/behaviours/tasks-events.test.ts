@@ -10,7 +10,7 @@ import {
   TaskRunnerBuilder,
   TaskStateManager,
 } from "../../src/tasks.ts";
-import { fails, statuses, step, turns } from "./tasks.ts";
+import { fails, spy, statuses, step, turns } from "./tasks.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -28,7 +28,7 @@ describe("events", () => {
   });
 
   test("40: what is skipped is told once, with its step and result", async () => {
-    const skipped = vi.fn();
+    const skipped = spy();
     const steps = [step("A", [], () => fails("no")), step("B", ["A"])];
     const runner = new TaskRunner({});
     runner.on("taskSkipped", skipped);
@@ -47,7 +47,7 @@ describe("events", () => {
     ["rejects", () => Promise.reject(new Error("mine"))],
   ])("41: a listener that %s disturbs nobody, and is reported", async (_, listener) => {
     const report = vi.spyOn(console, "error").mockImplementation(() => {});
-    const other = vi.fn();
+    const other = spy();
     const runner = new TaskRunner({});
     runner.on("taskStart", listener);
     runner.on("taskStart", other);
@@ -70,7 +70,7 @@ describe("events", () => {
   });
 
   test("42: listeners come and go; one is called once, however often it was added", async () => {
-    const [gone, one, two] = [vi.fn(), vi.fn(), vi.fn()];
+    const [gone, one, two] = [spy(), spy(), spy()];
     const runner = new TaskRunner({});
     runner.on("taskStart", gone);
     runner.off("taskStart", gone);
@@ -85,7 +85,7 @@ describe("events", () => {
 
   test("42: a bus by itself calls its listeners soon, not at once", async () => {
     const bus = new EventBus();
-    const listener = vi.fn();
+    const listener = spy();
     bus.on("taskStart", listener);
     bus.emit("taskStart", { step: step("A") });
     expect(listener).not.toHaveBeenCalled();
@@ -204,7 +204,7 @@ describe("strategies", () => {
   });
 
   test("46: a dry run enters nothing, and everything succeeds in it", async () => {
-    const run = vi.fn(() => fails("no"));
+    const run = spy(() => fails("no"));
     const results = await new TaskRunner({})
       .setExecutionStrategy({ execute: () => Promise.reject(new Error("not this one")) })
       .execute([step("A", [], run), step("B", ["A"], run)], { dryRun: true });

@@ -1,9 +1,9 @@
 /** Behaviours 50 to 57 of task graphs: what is known of a run is taken out, and another run goes on from it. */
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { TaskResult, TaskSnapshot, TaskStep } from "../../src/tasks.ts";
 import { EventBus, mapTask, subTasks, TaskRunner, TaskRunnerBuilder, TaskStateManager } from "../../src/tasks.ts";
-import { fails, statuses, step } from "./tasks.ts";
+import { fails, spy, statuses, step } from "./tasks.ts";
 
 const ok: TaskResult = { status: "success" };
 
@@ -16,13 +16,13 @@ function json<T>(value: T): T {
 }
 
 test("50: what succeeded does not run again, and what failed does", async () => {
-  const [a, b] = [vi.fn(() => ({ status: "success", data: { rows: [1, 2] } })), vi.fn(() => fails("no"))];
+  const [a, b] = [spy(() => ({ status: "success", data: { rows: [1, 2] } })), spy(() => fails("no"))];
   const runner = new TaskRunner({});
   await runner.execute([step("A", [], a), step("B", ["A"], b)]);
   const snapshot = runner.getSnapshot();
   expect(json(snapshot)).toEqual(snapshot);
   expect(snapshot).toMatchObject({ A: { status: "success", data: { rows: [1, 2] } }, B: { status: "failure" } });
-  const [again, better] = [vi.fn(), vi.fn()];
+  const [again, better] = [spy(), spy()];
   const results = await resumed(json(snapshot)).execute([step("A", [], again), step("B", ["A"], better)]);
   expect(again).not.toHaveBeenCalled();
   expect(better).toHaveBeenCalledTimes(1);
@@ -153,7 +153,7 @@ describe("53: a snapshot that is taken while a run goes on", () => {
 
 test("54: with nothing left to run, the results are there, and start and end are told", async () => {
   const told: string[] = [];
-  const run = vi.fn();
+  const run = spy();
   const runner = resumed({ A: { status: "success", data: 1 }, B: ok });
   for (const event of ["workflowStart", "taskStart", "taskEnd", "workflowEnd"] as const) {
     runner.on(event, () => void told.push(event));
@@ -220,7 +220,8 @@ describe("56: a snapshot that does not fit the graph", () => {
   ] as const)("goes by the trigger %s: %j", async (trigger, snapshot, fits) => {
     const join = step("J", trigger === "finally" ? ["A"] : ["A", "B"], undefined, { trigger });
     const run = resumed(snapshot as TaskSnapshot).execute([step("A"), step("B"), join]);
-    await (fits ? expect(run).resolves.toBeInstanceOf(Map) : expect(run).rejects.toThrow("does not fit"));
+    if (fits) await expect(run).resolves.toBeInstanceOf(Map);
+    else await expect(run).rejects.toThrow("does not fit");
   });
 
   test.each([[null], [[]], [new Map()], [{ A: {} }], [{ A: { status: "done" } }], [{ A: null }]])(

@@ -1,4 +1,6 @@
 /** Small steps for the tests of tasks. */
+import type { Mock } from "vitest";
+import { vi } from "vitest";
 import type { TaskResult, TaskStep } from "../../src/tasks.ts";
 
 /** A step that does what is given, and succeeds if that gives nothing. */
@@ -50,4 +52,9 @@ export async function turns(count = 3): Promise<void> {
       setImmediate(resolve);
     });
   }
+}
+
+/** A function that knows how it was called. */
+export function spy<R = unknown>(call?: () => R): Mock<(...given: unknown[]) => R> {
+  return vi.fn<(...given: unknown[]) => R>(call);
 }

@@ -83,7 +83,7 @@ function timed<C>(
   deadlines: Deadlines,
 ): Promise<TaskResult> {
   return new Promise((resolve) => {
-    new TimedAttempt(step as TaskStep<unknown>, signal, deadlines, resolve).enter(context, tools);
+    new TimedAttempt(step, signal, deadlines, resolve).enter(context, tools);
   });
 }
 

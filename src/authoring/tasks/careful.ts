@@ -63,11 +63,14 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
   return step.expand === undefined ? value : expand(run, task, step, checkedResult(step.name, value));
 }
 
+/** Whether a task returned what it should. */
+export function isResult(value: unknown): value is TaskResult {
+  return typeof value === "object" && value !== null && stateOf((value as TaskResult).status) !== undefined;
+}
+
 /** What a task returned, or why that is no result. */
 export function checkedResult(name: string, value: unknown): TaskResult {
-  if (typeof value === "object" && value !== null && stateOf((value as TaskResult).status) !== undefined) {
-    return value as TaskResult;
-  }
+  if (isResult(value)) return value;
   const found =
     typeof value === "object" && value !== null ? `status ${textOfThrown((value as TaskResult).status)}` : typeof value;
   const error = `Expected task '${name}' to return an object with a status of "success", "failure", "skipped" or "cancelled", got ${value === null ? "null" : found}.`;

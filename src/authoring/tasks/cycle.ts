@@ -1,17 +1,17 @@
 /** The first cycle of a graph, walked without recursion: half a million steps in a row are a graph like others. */
-import type { TaskStep } from "./step.ts";
+import type { Graph } from "./graph.ts";
 
 const stretch = 4096;
 
 /** Names along the first cycle in the order of definition, the first one again at the end; undefined if there is none. */
-export function* firstCycle(
-  steps: readonly TaskStep<never>[],
-  index: ReadonlyMap<string, number>,
-  waiting: readonly number[],
-  first: readonly number[],
-  next: readonly number[],
-  target: readonly number[],
-): Generator<void, string[] | undefined> {
+export function* firstCycle<C>({
+  steps,
+  index,
+  waiting,
+  first,
+  next,
+  target,
+}: Omit<Graph<C>, "prioritised">): Generator<void, string[] | undefined> {
   const left = [...waiting];
   const free = left.flatMap((count, i) => (count === 0 ? [i] : []));
   // What can be taken away from its dependencies on is in no cycle.
@@ -33,7 +33,7 @@ const done = 2;
 
 /** Depth first along dependencies, from each step that is left, until one is met that is on the path already. */
 function* walk(
-  steps: readonly TaskStep<never>[],
+  steps: Graph<unknown>["steps"],
   index: ReadonlyMap<string, number>,
   left: readonly number[],
 ): Generator<void, string[] | undefined> {

@@ -68,7 +68,7 @@ export function mapTask<C, I, O, const N extends string = string>(
   };
 }
 
-const none: TaskInputs = { get: () => undefined, data: () => undefined as never };
+const none: TaskInputs = { get: () => undefined, data: () => undefined };
 
 /**
  * A graph within a task. Dependencies of its steps are names within it. Its output is an object of the outputs of its

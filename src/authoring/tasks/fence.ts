@@ -16,7 +16,7 @@ export class Fence {
   /** The context behind this fence; what is no object cannot be written to, and needs none. */
   around<C>(context: C): C {
     if (typeof context !== "object" || context === null) return context;
-    return new Proxy(context, this as ProxyHandler<object>) as C;
+    return new Proxy(context, this) as C;
   }
 
   raise(): void {

@@ -5,6 +5,7 @@
  */
 import { StemmaError } from "../../core/error.ts";
 import { firstCycle } from "./cycle.ts";
+import { filled } from "./filled.ts";
 import { message } from "./messages.ts";
 import type { TaskStep } from "./step.ts";
 
@@ -13,6 +14,8 @@ export type Graph<C> = {
   readonly steps: readonly TaskStep<C>[];
   readonly names: readonly string[];
   readonly index: ReadonlyMap<string, number>;
+  /** Names of the dependencies of all tasks, one after another. */
+  readonly dependencies: readonly string[];
   /** How many dependencies each task has. */
   readonly waiting: readonly number[];
   /** First edge to a dependent, or -1. */
@@ -60,63 +63,87 @@ export function* buildGraph<C>(steps: readonly TaskStep<C>[]): Generator<void, G
 export function* readGraph<C>(
   steps: readonly TaskStep<C>[],
 ): Generator<void, { graph: Graph<C>; errors: GraphProblem[] }> {
-  const errors: GraphProblem[] = [];
-  const names: string[] = [];
-  const index = new Map<string, number>();
-  let prioritised = false;
-  for (let i = 0; i < steps.length; i++) {
-    const { name, dependencies, priority } = checkStep(steps[i], i);
-    names.push(name);
-    index.set(name, i);
-    if (index.size <= i - errors.length) errors.push(duplicate(name));
-    if (priority !== undefined && priority !== 0) prioritised = true;
-    if (dependencies !== undefined && !Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
-    if (i % stretch === stretch - 1) yield;
+  const reading = new Reading(steps);
+  // The loops are in functions of their own, because the compiler makes little of loops in generators.
+  for (let from = 0; from < steps.length; from += stretch) {
+    reading.readNames(from, Math.min(from + stretch, steps.length));
+    yield;
   }
-  const { waiting, first, next, target, missing, forward } = yield* edges(steps, index);
-  for (const [at, dependency] of missing) errors.push(missingDependency(names[at] ?? "", dependency));
-  if (!forward && missing.length === 0) {
-    const cyclePath = yield* firstCycle(steps, index, waiting, first, next, target);
+  // From the last to the first, so that the dependents of a task are listed in the order of their definition.
+  for (let to = steps.length; to > 0; to -= stretch) {
+    reading.readEdges(Math.max(to - stretch, 0), to);
+    yield;
+  }
+  const { graph, missing, errors } = reading;
+  for (const [at, dependency] of missing.toReversed()) {
+    errors.push(missingDependency(graph.names[at] as string, dependency));
+  }
+  if (!reading.forward && missing.length === 0) {
+    const cyclePath = yield* firstCycle(graph);
     if (cyclePath !== undefined) {
       errors.push({ type: "cycle", message: message("cycle", cyclePath.join(" -> ")), details: { cyclePath } });
     }
   }
-  return { graph: { steps, names, index, waiting, first, next, target, prioritised }, errors };
+  return { graph: { ...graph, prioritised: reading.prioritised }, errors };
 }
 
-type Edges = { waiting: number[]; first: number[]; next: number[]; target: number[] };
+class Reading<C> {
+  readonly graph: {
+    steps: readonly TaskStep<C>[];
+    names: string[];
+    index: Map<string, number>;
+    dependencies: string[];
+    waiting: number[];
+    first: number[];
+    next: number[];
+    target: number[];
+  };
+  readonly errors: GraphProblem[] = [];
+  /** Of each, the task, and the name that it depends on. */
+  readonly missing: [number, string][] = [];
+  prioritised = false;
+  /** Whether all tasks depend on earlier ones: then there is no cycle, and nobody has to search for one. */
+  forward = true;
 
-/** From the last step to the first, so that the dependents of a task are listed in the order of their definition. */
-function* edges(
-  steps: readonly TaskStep<never>[],
-  index: ReadonlyMap<string, number>,
-): Generator<void, Edges & { missing: [number, string][]; forward: boolean }> {
-  const waiting = Array.from<number>({ length: steps.length }).fill(0);
-  const first = Array.from<number>({ length: steps.length }).fill(-1);
-  const next: number[] = [];
-  const target: number[] = [];
-  const missing: [number, string][] = [];
-  // Steps that only name earlier ones have no cycle, and need not be searched for one.
-  let forward = true;
-  for (let i = steps.length - 1; i >= 0; i--) {
-    const { dependencies } = steps[i] as TaskStep<never>;
-    if (dependencies !== undefined) {
-      waiting[i] = dependencies.length;
-      for (const dependency of dependencies) {
-        const from = index.get(dependency);
-        if (from === undefined) {
-          missing.push([i, dependency]);
-          continue;
+  constructor(steps: readonly TaskStep<C>[]) {
+    const waiting = filled(steps.length, 0);
+    const first = filled(steps.length, -1);
+    this.graph = { steps, names: [], index: new Map(), dependencies: [], waiting, first, next: [], target: [] };
+  }
+
+  readNames(from: number, to: number): void {
+    const { steps, names, index } = this.graph;
+    for (let i = from; i < to; i++) {
+      const { name, dependencies, priority } = checkStep(steps[i], i);
+      names.push(name);
+      index.set(name, i);
+      if (index.size <= i - this.errors.length) this.errors.push(duplicate(name));
+      if (priority !== undefined && priority !== 0) this.prioritised = true;
+      if (dependencies === undefined) continue;
+      if (!Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
+      this.graph.waiting[i] = dependencies.length;
+      for (const dependency of dependencies) this.graph.dependencies.push(dependency as string);
+    }
+  }
+
+  readEdges(from: number, to: number): void {
+    const { steps, index, first, next, target } = this.graph;
+    for (let i = to - 1; i >= from; i--) {
+      const { dependencies } = steps[i] as TaskStep<C>;
+      if (dependencies === undefined) continue;
+      // Backwards too, so that all that is missing is found in one order.
+      for (let d = dependencies.length - 1; d >= 0; d--) {
+        const dependency = dependencies[d] as string;
+        const before = index.get(dependency);
+        if (before === undefined) this.missing.push([i, dependency]);
+        else {
+          if (before >= i) this.forward = false;
+          next.push(first[before] as number);
+          first[before] = target.push(i) - 1;
         }
-        if (from >= i) forward = false;
-        next.push(first[from] as number);
-        first[from] = target.push(i) - 1;
       }
     }
-    if (i % stretch === 0) yield;
   }
-  missing.sort(([a], [b]) => a - b);
-  return { waiting, first, next, target, missing, forward };
 }
 
 function checkStep<C>(step: TaskStep<C> | undefined, i: number): TaskStep<C> {

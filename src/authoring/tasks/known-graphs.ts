@@ -6,37 +6,50 @@ import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
 import type { TaskStep } from "./step.ts";
 
-type Checked = { graph: Graph<never>; dependencies: readonly (readonly string[] | undefined)[] };
-
-const checked = new WeakMap<readonly object[], Checked>();
+const checked = new WeakMap<readonly object[], Graph<never>>();
 const stretch = 1024;
 
 /** The graph of the steps. Throws as `buildGraph` does. */
 export function* graphOf<C>(steps: readonly TaskStep<C>[]): Generator<void, Graph<C>> {
-  const known = checked.get(steps);
-  if (known !== undefined && (yield* isSame(known, steps))) return known.graph as unknown as Graph<C>;
+  const known = checked.get(steps) as Graph<C> | undefined;
+  if (known !== undefined && (yield* isSame(known, steps))) return known;
   // A copy: what the caller does to the array while it runs is of no interest to the run.
-  const own = [...steps];
-  const graph = yield* buildGraph(own);
-  const dependencies = own.map((step) => step.dependencies && [...step.dependencies]);
-  checked.set(steps, { graph: graph as unknown as Graph<never>, dependencies });
+  const graph = yield* buildGraph([...steps]);
+  checked.set(steps, graph);
   return graph;
 }
 
-function* isSame<C>({ graph, dependencies }: Checked, steps: readonly TaskStep<C>[]): Generator<void, boolean> {
+function* isSame<C>(graph: Graph<C>, steps: readonly TaskStep<C>[]): Generator<void, boolean> {
   if (graph.steps.length !== steps.length) return false;
-  let prioritised = false;
-  for (let i = 0; i < steps.length; i++) {
-    const step = steps[i] as TaskStep<C>;
-    if (step !== (graph.steps[i] as unknown) || step.name !== graph.names[i]) return false;
-    if (step.priority !== undefined && step.priority !== 0) prioritised = true;
-    const now = step.dependencies;
-    const then = dependencies[i];
-    if (now?.length !== then?.length) return false;
-    if (now !== undefined && then !== undefined) {
-      for (let d = 0; d < now.length; d++) if (now[d] !== then[d]) return false;
-    }
-    if (i % stretch === stretch - 1) yield;
+  const comparing = { graph, steps, dependency: 0, prioritised: false };
+  for (let from = 0; from < steps.length; from += stretch) {
+    if (!compare(comparing, from, Math.min(from + stretch, steps.length))) return false;
+    yield;
   }
-  return prioritised === graph.prioritised;
+  return comparing.prioritised === graph.prioritised;
+}
+
+type Comparing<C> = {
+  readonly graph: Graph<C>;
+  readonly steps: readonly TaskStep<C>[];
+  /** The next one of the graph's dependencies. */
+  dependency: number;
+  prioritised: boolean;
+};
+
+/** Whether a stretch of the steps is as it was. */
+function compare<C>(comparing: Comparing<C>, from: number, to: number): boolean {
+  const { graph, steps } = comparing;
+  let at = comparing.dependency;
+  for (let i = from; i < to; i++) {
+    const step = steps[i] as TaskStep<C>;
+    if (step !== graph.steps[i] || step.name !== graph.names[i]) return false;
+    if (step.priority !== undefined && step.priority !== 0) comparing.prioritised = true;
+    const { dependencies } = step;
+    if ((dependencies?.length ?? 0) !== graph.waiting[i]) return false;
+    if (dependencies === undefined) continue;
+    for (const dependency of dependencies) if (dependency !== graph.dependencies[at++]) return false;
+  }
+  comparing.dependency = at;
+  return true;
 }

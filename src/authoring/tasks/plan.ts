@@ -2,6 +2,7 @@
  * What may start, and what is skipped, in view of what has ended. It knows no clock, no promises and no code of tasks:
  * whoever drives it says how tasks ended, and finds in `freed` what may start now and in `skipped` what never will.
  */
+import { filled } from "./filled.ts";
 import type { Graph } from "./graph.ts";
 import type { TaskStatus, TaskStep } from "./step.ts";
 
@@ -45,7 +46,7 @@ export class Plan<C> {
 
   constructor(graph: Graph<C>) {
     this.graph = graph;
-    this.state = new Array<number>(graph.steps.length).fill(pending);
+    this.state = filled<number>(graph.steps.length, pending);
     this.#left = [...graph.waiting];
   }
 

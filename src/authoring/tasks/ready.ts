@@ -4,6 +4,8 @@
 export type Ready = {
   readonly size: number;
   push(task: number): void;
+  /** Several in their order. The array stays the caller's. */
+  pushAll(tasks: readonly number[]): void;
   /** The next one, or -1. */
   peek(): number;
   take(): number;
@@ -22,6 +24,11 @@ export class Line implements Ready {
 
   push(task: number): void {
     this.#tasks.push(task);
+  }
+
+  pushAll(tasks: readonly number[]): void {
+    if (this.#tasks.length === 0) this.#tasks = [...tasks];
+    else for (const task of tasks) this.#tasks.push(task);
   }
 
   peek(): number {
@@ -60,6 +67,10 @@ export class Ranking implements Ready {
 
   get size(): number {
     return this.#heap.length;
+  }
+
+  pushAll(tasks: readonly number[]): void {
+    for (const task of tasks) this.push(task);
   }
 
   push(task: number): void {

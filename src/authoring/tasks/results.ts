@@ -3,6 +3,7 @@
  * them when somebody looks. A run of a hundred thousand tasks of which three are looked at makes three.
  */
 import { inspect } from "node:util";
+import { filled } from "./filled.ts";
 import type { Plan } from "./plan.ts";
 import { statusOf } from "./plan.ts";
 import type { TaskResult } from "./step.ts";
@@ -10,7 +11,7 @@ import type { TaskResult } from "./step.ts";
 export class Results<C> {
   readonly #plan: Plan<C>;
   /** What the task returned, or, where `started` is no number, its result as it is given out. */
-  readonly #values: TaskResult[] = [];
+  readonly #values: (TaskResult | undefined)[];
   /** Milliseconds of `performance.now()`; NaN for tasks that were not entered. */
   readonly started: number[];
   readonly ended: number[];
@@ -19,13 +20,15 @@ export class Results<C> {
 
   constructor(plan: Plan<C>) {
     this.#plan = plan;
-    this.started = new Array<number>(plan.state.length).fill(Number.NaN);
-    this.ended = new Array<number>(plan.state.length).fill(Number.NaN);
+    this.#values = filled<TaskResult | undefined>(plan.state.length, undefined);
+    this.started = filled(plan.state.length, Number.NaN);
+    this.ended = filled(plan.state.length, Number.NaN);
   }
 
   /** Makes room for further tasks. */
   extend(count: number): void {
     for (let i = 0; i < count; i++) {
+      this.#values.push(undefined);
       this.started.push(Number.NaN);
       this.ended.push(Number.NaN);
     }

@@ -3,7 +3,7 @@
  * that is ready. So a chain of a million tasks is one loop, and a limit of concurrency is a number of lanes.
  */
 import type { Careful } from "./careful.ts";
-import { carefully, checkedResult, isPlain } from "./careful.ts";
+import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
 import { resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
@@ -20,6 +20,7 @@ import { Line, Ranking } from "./ready.ts";
 import { checkDemand, Scarce } from "./resources.ts";
 import { Results } from "./results.ts";
 import { Stop } from "./stop.ts";
+import { Tally } from "./tally.ts";
 import type { IExecutionStrategy } from "./strategy.ts";
 import type { TaskResult, TaskRunnerExecutionConfig, TaskRunOutcome, TaskSnapshot, TaskStep } from "./step.ts";
 import type { Surroundings } from "./tools.ts";
@@ -67,9 +68,7 @@ export class Run<C> implements Surroundings, Careful<C> {
   readonly #ready: Ready;
   readonly #opened = new Opened();
   readonly #over = Promise.withResolvers<void>();
-  readonly #counts = { success: 0, failure: 0, skipped: 0, cancelled: 0 };
-  readonly #failures: TaskRunOutcome["failures"][number][] = [];
-  #allowed = 0;
+  readonly #tally = new Tally();
   #startedAt = 0;
   #lanes = 0;
   /** Tasks that have not ended. */
@@ -126,7 +125,7 @@ export class Run<C> implements Surroundings, Careful<C> {
       this.#stop.close();
       this.deadlines.close();
     }
-    this.outcome = this.#outcome();
+    this.outcome = this.#tally.outcome(this.runId, this.#startedAt, this.#stop.stopped);
     const results = this.results.asMap();
     this.tell("workflowEnd", { context, results });
     return results;
@@ -154,7 +153,7 @@ export class Run<C> implements Surroundings, Careful<C> {
   }
 
   tell<E extends RunnerEvent>(event: E, payload: RunnerEventPayloads<C>[E]): void {
-    if (this.#events.hears(event)) this.#events.tell(event, this.#origin.mark(payload) as RunnerEventPayloads<C>[E]);
+    if (this.#events.hears(event)) this.#events.tell(event, this.#origin.mark(payload));
   }
 
   /** The task is entered now. Gives the time, which listeners may have taken. */
@@ -200,7 +199,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     if (result?.status !== "success") return false;
     this.plan.state[task] = success;
     this.results.add(task, result);
-    this.#counts.success++;
+    this.#tally.count(success);
     this.#left--;
     return true;
   }
@@ -213,9 +212,10 @@ export class Run<C> implements Surroundings, Careful<C> {
     this.#left -= names.length;
     for (const [i, name] of names.entries()) {
       const result = this.known[name] as TaskResult;
-      this.plan.state[from + i] = stateOf(result.status) ?? success;
+      const state = stateOf(result.status) ?? success;
+      this.plan.state[from + i] = state;
       this.results.add(from + i, result);
-      this.#counts[result.status]++;
+      this.#tally.count(state);
     }
   }
 
@@ -247,7 +247,7 @@ export class Run<C> implements Surroundings, Careful<C> {
 
   /** A task has returned: it has ended, unless it has become several. */
   #returned(task: number, value: unknown, now: number): void {
-    const result = checkedResult(this.nameOf(task), value);
+    const result = isResult(value) ? value : checkedResult(this.nameOf(task), value);
     this.results.ended[task] = now;
     this.#scarce?.release(task);
     const further = this.#prepared.get(task);
@@ -259,7 +259,10 @@ export class Run<C> implements Surroundings, Careful<C> {
     const state = stateOf(returned.status) as number;
     const thrown = state === failure ? thrownOf(returned) : undefined;
     const result = thrown === undefined ? returned : { ...returned, failure: toRecord(thrown.thrown) };
-    if (state === failure) this.#failed(task, result, thrown);
+    if (state === failure) {
+      const allowed = this.#step(task).continueOnError === true;
+      this.#tally.failed({ task: this.nameOf(task), error: result.error, ...thrown }, allowed);
+    }
     this.plan.settle(task, state);
     this.#note(task, result, state);
     if (this.plan.skipped.length > 0) this.#inTurns(this.#skip(this.plan.skipped.splice(0)));
@@ -268,7 +271,7 @@ export class Run<C> implements Surroundings, Careful<C> {
   /** Puts a result where everybody finds it, and tells of it. */
   #note(task: number, result: TaskResult, state: number): void {
     this.results.add(task, result);
-    this.#counts[result.status]++;
+    this.#tally.count(state);
     this.#left--;
     const step = this.#step(task);
     if (!this.#events.silent) this.#tellEnd(task, step, state);
@@ -285,11 +288,6 @@ export class Run<C> implements Surroundings, Careful<C> {
     if (state === skipped) this.tell("taskSkipped", { step, result });
     // One that says itself that it is skipped has begun, and what has begun ends.
     if (state !== skipped || entered) this.tell("taskEnd", { step, result });
-  }
-
-  #failed(task: number, { error }: TaskResult, thrown: { thrown: unknown } | undefined): void {
-    if (this.#step(task).continueOnError === true) this.#allowed++;
-    this.#failures.push({ task: this.nameOf(task), error, ...thrown });
   }
 
   *#skip(tasks: readonly { task: number; because: number }[]): Generator<void> {
@@ -355,6 +353,16 @@ export class Run<C> implements Surroundings, Careful<C> {
 
   /** The next task for a lane, or -1. */
   #next(now: number): number {
+    const { freed } = this.plan;
+    if (freed.length === 1 && this.#ready.size === 0 && this.#scarce === undefined) {
+      // One behind another, the common case: no line to stand in.
+      const [only = -1] = freed;
+      freed.length = 0;
+      if (this.plan.state[only] === ready) {
+        this.plan.state[only] = running;
+        return only;
+      }
+    }
     this.#queue();
     const task = this.#take();
     if (this.#ready.size > 0 && this.#lanes < this.#lanesMax) this.#open(now);
@@ -363,7 +371,8 @@ export class Run<C> implements Surroundings, Careful<C> {
 
   #queue(): void {
     const { freed } = this.plan;
-    for (const task of freed) this.#ready.push(task);
+    if (freed.length === 0) return;
+    this.#ready.pushAll(freed);
     freed.length = 0;
   }
 
@@ -392,16 +401,22 @@ export class Run<C> implements Surroundings, Careful<C> {
       if (n < burst && !late) continue;
       this.#opening = true;
       // Those that do nothing end now, and their lanes go on with the rest.
-      const pause = late ? nextTurn() : Promise.resolve();
-      pause.then(this.#openMore).catch(this.#over.reject);
+      this.#openMore(late).catch(this.#over.reject);
       return;
     }
   }
 
-  readonly #openMore = (): void => {
+  /** Tasks that do nothing end in the turn in which they begin, and their lanes go on with the rest. */
+  async #openMore(late: boolean): Promise<void> {
+    if (late) await nextTurn();
+    let before = 0;
+    do {
+      before = this.results.order.length;
+      await Promise.resolve();
+    } while (this.results.order.length - before > burst / 8);
     this.#opening = false;
     this.#open(performance.now());
-  };
+  }
 
   #onStop(): void {
     this.#cancel(message("workflowCancelled"), message("cancelledBeforeStart"), (step) => step.trigger === "finally");
@@ -449,22 +464,6 @@ export class Run<C> implements Surroundings, Careful<C> {
     }
     this.#queue();
     this.#open(now);
-  }
-
-  #outcome(): TaskRunOutcome {
-    const { stopped } = this.#stop;
-    const failed = this.#failures.length > this.#allowed;
-    const { cancelled } = this.#counts;
-    const status = stopped === undefined && cancelled === 0 ? (failed ? "failure" : "success") : "cancelled";
-    return {
-      runId: this.runId,
-      status,
-      ...stopped,
-      failures: this.#failures,
-      counts: { ...this.#counts },
-      startedAt: this.#startedAt,
-      endedAt: Date.now(),
-    };
   }
 }
 

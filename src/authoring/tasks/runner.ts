@@ -13,7 +13,7 @@ import { Run } from "./run.ts";
 import type { LoadOptions } from "./snapshot.ts";
 import { checkedSnapshot, fitting, snapshotOf } from "./snapshot.ts";
 import type { IExecutionStrategy } from "./strategy.ts";
-import type { TaskResult, TaskRunnerExecutionConfig, TaskRunOutcome, TaskSnapshot, TaskStep } from "./step.ts";
+import type { TaskRunnerExecutionConfig, TaskRunOutcome, TaskSnapshot, TaskStep } from "./step.ts";
 import { inTurns } from "./turn.ts";
 import type { CheckedSteps, ResultsOf } from "./typed.ts";
 
@@ -130,7 +130,7 @@ export class TaskRunner<C = unknown> {
       leftOut: without,
     });
     this.#run = run;
-    return (await run.go()) as Map<string, TaskResult> as ResultsOf<S>;
+    return (await run.go()) as ResultsOf<S>;
   }
 }
 

@@ -3,7 +3,6 @@
  * never run again by accident: a snapshot that does not fit is refused with all its differences.
  */
 import { StemmaError } from "../../core/error.ts";
-import type { Json } from "../../core/json.ts";
 import { decode, encode } from "../../core/json.ts";
 import type { Graph } from "./graph.ts";
 import { stateOf } from "./plan.ts";
@@ -39,7 +38,7 @@ export function checkedSnapshot(snapshot: unknown): TaskSnapshot {
   }
   const entries = Object.entries(snapshot).map(([name, result]: [string, unknown]): [string, TaskResult] => {
     if (typeof result !== "object" || result === null || stateOf((result as TaskResult).status) === undefined) {
-      throw invalid(`task ${JSON.stringify(name)} of a snapshot to have a status`, (result as Json) ?? "nothing");
+      throw invalid(`task ${JSON.stringify(name)} of a snapshot to have a status`, result ?? "nothing");
     }
     return [name, copyOf(name, result as TaskResult)];
   });

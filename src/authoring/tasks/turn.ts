@@ -5,7 +5,7 @@
  */
 
 /** Milliseconds after which the event loop is due. */
-const turnMs = 8;
+const turnMs = 5;
 
 // Taken here, so that a test that fakes time does not stop the world.
 const { setImmediate } = globalThis;
