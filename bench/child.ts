@@ -8,6 +8,7 @@
 import { rememberConnections } from "./connections.ts";
 import { floor, floorAlone, floorLong } from "./program/floor.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
+import { million, tasks } from "./program/tasks.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
@@ -20,8 +21,10 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   floorLong,
   load,
   long,
+  million,
   readRows,
   resume,
+  tasks,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {

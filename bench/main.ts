@@ -12,11 +12,12 @@ import { eventLoop } from "./measure/event-loop.ts";
 import { growth } from "./measure/growth.ts";
 import { latency } from "./measure/latency.ts";
 import { resume } from "./measure/resume.ts";
+import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
 import { markdown, surroundings } from "./table.ts";
 import type { Section } from "./table.ts";
 
-const measurements: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop];
+const measurements: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, tasks];
 
 const names = measurements.map(({ name }) => name).join(", ");
 
