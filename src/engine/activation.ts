@@ -368,7 +368,9 @@ export class Activation {
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    if (this.#mayDeliver() && (this.#queue.length > 0 || this.#parts.reuse.due)) return this.#wake();
+    // What a body that has ended asked for and does not want any more is not looked up.
+    const looksUp = this.#course.end === undefined && this.#parts.reuse.due;
+    if (this.#mayDeliver() && (this.#queue.length > 0 || looksUp)) return this.#wake();
     this.#departure.look();
   }
 
