@@ -61,6 +61,22 @@ describe("stemma cancel", () => {
     expect(late.err).toContain("The request is kept, but no worker has taken it in yet");
   });
 
+  test("a run whose own code is done says what it waits for before its end", async () => {
+    const hangs = workflow({ name: "hangs" }, (ctx) => ctx.step("hang", () => new Promise(() => {})));
+    const done = workflow({ name: "done" }, async (ctx) => {
+      void ctx.call(hangs, undefined, { name: "left" });
+      return ctx.step("one", () => 1);
+    });
+    await using shop = await workshop([hangs, done], { abortGrace: "1h" });
+    const run = await shop.stemma.run(done, undefined);
+    await inStatus(run, "suspended");
+    const { out } = await typed("show", run.id, "--store", shop.path);
+    expect(out).toContain("Its own code is done; it ends when what it left behind has.");
+    expect(out).toMatch(/It waits for the end of left \(run_\w+, running\)/);
+    expect(out).not.toContain("asked to end");
+    shop.stemma.abandon();
+  });
+
   test("what made up for a success is shown as that", async () => {
     await using shop = await workshop([booking]);
     const run = await shop.stemma.run(booking, undefined);

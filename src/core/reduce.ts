@@ -25,6 +25,8 @@ export type RunState = {
   endedAt?: Timestamp;
   /** When it wants to be looked at again although nobody asks: the earliest open timer of a suspended run. */
   until?: Timestamp;
+  /** Since when it has been waiting for what it has to settle before its end, once it had to rest for that. */
+  endingSince?: Timestamp;
   /** The code that could not recall this run; another may. */
   refused?: string;
   error?: ErrorRecord;
@@ -140,6 +142,7 @@ function apply(next: RunState, event: Event): void {
       break;
     case "run.suspended":
       next.reason = event.data.reason;
+      if (event.data.ending === true) next.endingSince ??= event.at;
       if (event.data.until === undefined) delete next.until;
       else next.until = event.data.until;
       if (event.data.fingerprint === undefined) delete next.refused;

@@ -198,7 +198,7 @@ export class Activation {
    * it to end is on record, so it counts until the end is: also when the body is done, or the run's time is up.
    */
   #stopRun(stopped: Stopped): void {
-    if (this.#course.phase === "releasing" || this.#course.phase === "over" || this.#parts.journal.releasing) return;
+    if (this.#course.phase === "releasing" || this.#isOut || this.#parts.journal.releasing) return;
     if ((this.#course.phase === "ending" || isStopped(this.#course)) && !isCancel(stopped)) return;
     this.#course.end = { ok: false, stopped };
     if (this.#course.phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
@@ -363,15 +363,18 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
-      if (this.#queue.length === 0 && this.#mayDeliver() && this.#course.end === undefined) this.#parts.reuse.turn();
+      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    // What a body that has ended asked for and does not want any more is not looked up.
-    const looksUp = this.#course.end === undefined && this.#parts.reuse.due;
-    if (this.#mayDeliver() && (this.#queue.length > 0 || looksUp)) return this.#wake();
+    if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#departure.look();
+  }
+
+  #mayReuse(): boolean {
+    return this.#mayDeliver() && this.#course.end === undefined && !this.#course.draining;
   }
 
   #mayDeliver(): boolean {

@@ -11,7 +11,7 @@ import { endOf } from "./ending.ts";
 import type { End } from "./ending.ts";
 import type { Over } from "./journal.ts";
 import type { Parts } from "./parts.ts";
-import { restful, suspension, suspensionBeforeEnd } from "./rest.ts";
+import { lookAgainAt, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** What the activation does for its departure. */
@@ -44,11 +44,11 @@ export class Departure {
 
   /** Nothing to deliver: the run may be at its end, or have only waits left. */
   look(): void {
-    const { steps, journal, undertakings, checkpoints } = this.#parts;
+    const { steps, journal, undertakings, checkpoints, reuse } = this.#parts;
     const { end, draining, phase, deadline } = this.#course;
     if (journal.releasing) return;
     if (end !== undefined || draining) journal.flush();
-    else this.#parts.reuse.settle();
+    else reuse.settle();
     if (draining) {
       if (steps.running === 0 && journal.idle) this.cut();
       return;
@@ -104,7 +104,7 @@ export class Departure {
 
   /** The body is done: settles what nobody awaits, makes up for what has to be, then records how the run ended. */
   #ending(end: End): void {
-    const { undertakings, steps, inbox, children, compensation, journal } = this.#parts;
+    const { undertakings, steps, inbox, children, compensation, journal, reuse } = this.#parts;
     if (this.#course.phase === "live") {
       this.#course.phase = "ending";
       undertakings.withdrawAll(end.ok ? "not awaited" : "run ended");
@@ -115,7 +115,7 @@ export class Departure {
     // What succeeds while the run ends is made up for too, once it is on record.
     if (!end.ok && !journal.idle) return;
     if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
-    this.#parts.reuse.warnOfUnasked();
+    reuse.warnOfUnasked();
     const { draft, payloads, told } = endOf(end, this.#with.causes(), journal.head);
     const message = endMessage(this.#with.run, journal.state, told);
     journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
@@ -133,8 +133,9 @@ export class Departure {
     if (children.open === 0 && (until === undefined || until - now() <= lingerMs)) return;
     this.#stopQuiet = clock.after(lingerMs, () => {
       if (!journal.idle || journal.releasing || steps.running > 0) return;
+      const again = lookAgainAt(journal.state, now());
       journal.append(suspensionBeforeEnd(until, journal.head));
-      this.#giveBack({ dueAt: until ?? null }, "suspended");
+      this.#giveBack({ dueAt: until ?? again }, "suspended");
     });
   }
 

@@ -3,6 +3,7 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
+import { isStemmaError } from "../core/error.ts";
 import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
@@ -270,8 +271,14 @@ export class Journal implements Source {
   lose(error: unknown): void {
     this.#with.log.error("A run was let go because the store refused its events", {
       run: this.#row.id,
+      ...(isStemmaError(error) ? { code: error.code } : {}),
       error: String(error),
     });
+    this.#letGo();
+  }
+
+  /** Gives the run back as it is on record, whatever that is. */
+  #letGo(): void {
     this.rollBack();
     this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#with.over("lost");
@@ -283,6 +290,14 @@ export class Journal implements Source {
       this.rollBack();
       this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
       return;
+    }
+    if (result.reason === "seq") {
+      // Nobody else has it: what was written before was called refused, and was not.
+      this.#with.log.warn("More of a run is on record than was heard of; it is taken up anew from there", {
+        run: this.#row.id,
+        seq: result.seq,
+      });
+      return this.#letGo();
     }
     this.#with.log.warn("A run was lost to another worker", { run: this.#row.id, reason: result.reason });
     this.#with.over("lost");

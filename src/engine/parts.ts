@@ -16,6 +16,7 @@ import { decide, decisionOf } from "./decision.ts";
 import type { Stopped } from "./ending.ts";
 import { cancelled } from "./ending.ts";
 import { Inbox } from "./inbox.ts";
+import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
@@ -23,8 +24,8 @@ import { calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
-import { Prefix } from "./prefix.ts";
 import type { PauseKind } from "./pausing.ts";
+import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
 import { remakeChild } from "./restart.ts";
@@ -119,21 +120,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     prefix,
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
-  const inbox: Inbox = new Inbox({
-    run: row.id,
-    log,
-    journal,
-    asks,
-    answers,
-    signals,
-    children,
-    steps,
-    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
-    cancel: (request) => life.stop(cancelled(row.id, request)),
-    pause: life.pause,
-    changed: life.wake,
-    fault: life.fault,
-  });
+  const inbox: Inbox = inboxOf(row, life, { log, journal, asks, answers, signals, children, steps });
   return {
     clock,
     log,
@@ -151,6 +138,18 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox,
     emit,
   };
+}
+
+function inboxOf(row: RunRow, life: Life, parts: InboxParts): Inbox {
+  return new Inbox({
+    ...parts,
+    run: row.id,
+    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !parts.journal.releasing,
+    cancel: (request) => life.stop(cancelled(row.id, request)),
+    pause: life.pause,
+    changed: life.wake,
+    fault: life.fault,
+  });
 }
 
 function marksOf(

@@ -43,6 +43,11 @@ export class Places {
     for (const position of positions) if (position.key !== undefined) this.#byKey.set(position.key, position);
   }
 
+  /** A place that was used is free again. */
+  freed(): void {
+    this.#from = 0;
+  }
+
   /** The place for the ask with this key; the caller notes that it is used. */
   next(key: string): Position | undefined {
     const same = this.#byKey.get(key);

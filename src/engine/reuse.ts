@@ -401,6 +401,7 @@ export class Reuse {
     for (let hit = this.#ready.first; hit !== undefined; hit = this.#ready.first) {
       if (hit.ask.withdrawn !== undefined) {
         this.#ready.take();
+        this.#free(hit);
         continue;
       }
       const done = hit.position === undefined ? this.#override(hit) : this.#reuse(hit, hit.position);
@@ -412,6 +413,13 @@ export class Reuse {
       return false;
     }
     return false;
+  }
+
+  /** It was taken back before it was given anything: what it would have been given is there for another. */
+  #free({ ask, position }: Hit): void {
+    if (position === undefined) return;
+    this.#used[position.entry]?.delete(position.seq);
+    if (ask.reuse !== undefined) this.#places.get(ask.reuse)?.freed();
   }
 
   #override({ ask }: Hit): "given" | "reading" {

@@ -1,5 +1,6 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { isStemmaError, StemmaError } from "../core/error.ts";
+import { unseal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
@@ -11,7 +12,7 @@ import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
+import type { Created, ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -207,7 +208,7 @@ export class Stemma {
       ? this.store.create([run])
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
-    if (!created.created) await this.#checkSame(created.id, run, client !== undefined);
+    if (!created.created) await this.#checkSame(created, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -465,17 +466,11 @@ export class Stemma {
   }
 
   /** The run that is there in the place of a new one must be the one that was meant. */
-  async #checkSame(id: RunId, wanted: NewRun, within: boolean): Promise<void> {
-    const [first] = await this.history(id).catch((error: unknown) => {
-      // Created by the transaction that is still open, it cannot be seen from outside of it.
-      if (within && isStemmaError(error, "run.not_found")) return [];
-      throw error;
-    });
-    const [stored] = wanted.events;
-    if (first?.type !== "run.created" || stored === undefined) return;
-    const meant = JSON.parse(stored.data) as typeof first.data;
-    const same = first.data.workflow === meant.workflow && equal(first.data.input, meant.input);
-    if (same) return;
+  async #checkSame({ id, first: known }: Created, wanted: NewRun): Promise<void> {
+    const there = known ?? (await this.store.history(id, { after: -1, limit: 1 }))?.events[0];
+    const [first, meant] = [there, wanted.events[0]].map((event) => event && unseal(event));
+    if (first?.type !== "run.created" || meant?.type !== "run.created") return;
+    if (first.data.workflow === meant.data.workflow && equal(first.data.input, meant.data.input)) return;
     throw new StemmaError(
       "run.conflict",
       `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,

@@ -2,7 +2,7 @@
  * What a run does on behalf of its body: asks are begun here, held back while the run recalls or is paused, and taken
  * back when nobody wants them any more. What began is settled on record; what never began leaves no trace.
  */
-import type { EventOf } from "../core/event.ts";
+import type { Unwanted } from "../core/event.ts";
 import type { Ask, Asks } from "./ask.ts";
 import { isWithin, isWithinAny } from "./ask.ts";
 import type { CallAsk } from "./body.ts";
@@ -14,8 +14,6 @@ import type { StepRunner } from "./step-runner.ts";
 import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { beginWait, rearmWait } from "./waits.ts";
-
-export type CancelReason = EventOf<"step.cancelled">["data"]["reason"];
 
 export type UndertakingsParts = {
   recall: Recall;
@@ -93,18 +91,18 @@ export class Undertakings {
     for (const ask of this.#with.asks.open()) if (isWithin(ask.identity.scope, scope)) this.withdraw(ask, "lost race");
   }
 
-  withdrawAll(reason: CancelReason): void {
+  withdrawAll(reason: Unwanted): void {
     const { asks, journal, recall } = this.#with;
     for (const ask of asks.open()) this.withdraw(ask, reason);
     // Where the body was recalled, there is none of these.
     for (const draft of closings(recall, reason)) journal.append(draft);
   }
 
-  withdraw(ask: Ask, reason: CancelReason): void {
+  withdraw(ask: Ask, reason: Unwanted): void {
     if (ask.withdrawn !== undefined) return;
     ask.withdrawn = reason;
     ask.stop?.();
-    if (ask.stage === "recorded" || ask.doubtful === true) return;
+    if (ask.stage === "recorded") return;
     const { asks, journal, steps, children } = this.#with;
     if (ask.work.kind === "step" && (steps.withdraw(ask) || steps.leaveInDoubt(ask))) return;
     if (ask.begunAt === undefined) return asks.forget(ask);

@@ -16,7 +16,7 @@ import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
-import { unreadable, untried } from "./give-back.ts";
+import { giveBack, unreadable, untried } from "./give-back.ts";
 import { sha256 } from "./hash.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { CancelMessage } from "./messages.ts";
@@ -329,23 +329,9 @@ export class Worker {
 
   /** Gives back a run that no activation holds, with the next flush that the store can take. */
   #handBack(commit: Commit): void {
-    const { committer, log } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#givingBack.add(promise);
-    void promise.then(() => this.#givingBack.delete(promise)).then(() => this.poke());
-    let waiting: Commit | undefined = commit;
-    committer.request({
-      take() {
-        const taken = waiting;
-        waiting = undefined;
-        return taken;
-      },
-      settle: () => resolve(),
-      lose(error) {
-        log.error("A run could not be given back", { run: commit.run, error: String(error) });
-        resolve();
-      },
-    });
+    const given = giveBack(commit, { ...this.#options, now: this.#now });
+    this.#givingBack.add(given);
+    void given.then(() => this.#givingBack.delete(given)).then(() => this.poke());
   }
 
   #surroundings(fingerprint: string): Surroundings {
@@ -354,7 +340,7 @@ export class Worker {
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
-    const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
+    const cancel = (run: string, request: CancelMessage | undefined): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
       store,
