@@ -12,8 +12,8 @@ const shownMax = 5;
 const part = /^(?:run_)?[0-9a-hjkmnp-tv-z]*$/;
 
 /** The argument by which every command takes a run. */
-export function runArgument(): Argument {
-  return new Argument("<run>", `id of the run, or at least ${partCharsMin} characters of it that no other run has`);
+export function runArgument(name: string = "run"): Argument {
+  return new Argument(`<${name}>`, `id of the run, or at least ${partCharsMin} characters of it that no other run has`);
 }
 
 /**

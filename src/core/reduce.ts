@@ -5,6 +5,7 @@
  */
 import { StemmaError } from "./error.ts";
 import type { Event, EventType, Origin, RunId, Seq, SuspendReason, Timestamp, ErrorRecord } from "./event.ts";
+import { compensationScope } from "./identity.ts";
 import type { Status } from "./run.ts";
 import { isTerminal, nextStatus } from "./run.ts";
 
@@ -37,6 +38,10 @@ export type RunState = {
   cancel?: { by?: string; reason?: string };
   /** The last state checkpoint: its event, and how many there have been. */
   checkpoint?: { seq: Seq; count: number };
+  /** How many checkpoints lie before the one of its source that it started from, that one included. */
+  startCount?: number;
+  /** The first event of making up for its successes. */
+  undoing?: Seq;
   tags: string[];
   /** Names for which `ctx.patched` says true in this run. */
   patches?: string[];
@@ -100,7 +105,7 @@ function checkCause(event: Event, cause: Seq, first: Seq): void {
 
 function created(event: Event, status: Status): RunState {
   if (event.type !== "run.created") throw new StemmaError("engine.bug", "run.created is the first event.");
-  const { workflow, version, family, origin, tags } = event.data;
+  const { workflow, version, family, origin, tags, start, patches, unpatched } = event.data;
   return {
     workflow,
     version,
@@ -111,6 +116,9 @@ function created(event: Event, status: Status): RunState {
     createdAt: event.at,
     tags: tags ?? [],
     seq: event.seq,
+    ...(start === undefined ? {} : { startCount: start.count }),
+    ...(patches === undefined ? {} : { patches }),
+    ...(unpatched === undefined ? {} : { unpatched }),
   };
 }
 
@@ -162,7 +170,10 @@ function apply(next: RunState, event: Event): void {
       delete next.refused;
       break;
     case "checkpoint":
-      next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? 0) + 1 };
+      next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? next.startCount ?? 0) + 1 };
+      break;
+    case "step.started":
+      if (next.undoing === undefined && event.data.key.startsWith(`${compensationScope}/`)) next.undoing = event.seq;
       break;
     case "run.set":
       next.tags = event.data.tags;

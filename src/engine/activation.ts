@@ -289,10 +289,12 @@ export class Activation {
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#course.delivered.seq, work, resolve);
+    ask.prefix = this.#parts.prefix.current;
     const { recorded } = ask;
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
+      this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else this.#parts.undertakings.begin(ask);
@@ -361,12 +363,18 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
     if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#departure.look();
+  }
+
+  #mayReuse(): boolean {
+    return this.#mayDeliver() && this.#course.end === undefined && !this.#course.draining;
   }
 
   #mayDeliver(): boolean {
@@ -378,6 +386,7 @@ export class Activation {
     this.#parts.asks.forget(ask);
     const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
+    this.#parts.prefix.given(ask, event);
     this.#course.delivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
   }

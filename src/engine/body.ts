@@ -70,6 +70,14 @@ export type StepAsk = Place & {
   intent?: boolean;
   /** Finds out what became of a `once` step in doubt; undefined where it cannot tell. */
   reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
+  /** Names of the parts of the run's context that it reads: they count for whether it may be reused. */
+  context?: readonly string[];
+  /** Its author says that its success may be reused whatever is before it. */
+  reuse?: "always";
+  /** What an output has cost, in whatever unit the author counts in. */
+  cost?: (output: unknown) => number;
+  /** It is one of those that the body is given together: the `at`-th of `of` that have the same `key`. */
+  together?: { key: object; at: number; of: number };
   /** Makes up for a success when the run fails or is cancelled; it is given the output. */
   compensate?: (output: unknown, tools: StepTools) => unknown;
   run: (input: unknown, tools: StepTools) => unknown;

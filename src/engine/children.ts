@@ -3,10 +3,10 @@
  * call, whatever crashes; when it ends, its last commit puts a message into the parent's inbox, so no end is lost. A
  * run that ends, or is cancelled or paused, tells its children first: what happens, happens from the leaves on.
  */
-import type { RunId, Value } from "../core/event.ts";
+import type { Origin, Produced, ReuseKey, RunId, Value } from "../core/event.ts";
 import { decode } from "../core/json.ts";
 import type { RunState } from "../core/reduce.ts";
-import type { Message } from "../store/store.ts";
+import type { Message, NewRun } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { CallAsk, Log } from "./body.ts";
 import { newRunId } from "./id.ts";
@@ -14,6 +14,7 @@ import type { ChildMessage, CancelMessage, PauseMessage } from "./messages.ts";
 import type { Journal } from "./journal.ts";
 import { buildRun } from "./new-run.ts";
 import type { Recall } from "./recall.ts";
+import type { Encoded } from "./value.ts";
 import type { WaitSurroundings } from "./waits.ts";
 
 /** A child that has not ended, and the seq of the event that says so. */
@@ -23,6 +24,10 @@ export type ChildrenSurroundings = WaitSurroundings & {
   log: Log;
   cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
   changed(): void;
+  /** The key under which the beginning of a call can be found again. */
+  begunKey(ask: Ask): ReuseKey;
+  /** The line that a called run belongs to, and the calls that lead to it. */
+  lineOf(ask: Ask): { line: RunId; calls: string[] };
 };
 
 /** A store that did not answer is not asked again at once. */
@@ -64,21 +69,28 @@ export class Children {
     const { now, append, firstRef } = this.#with;
     const id = newRunId(now());
     const { key } = ask.ref;
-    const { state } = this.#journal;
-    const child = buildRun({
+    const caller: Produced = { run: this.#run, key, seq: this.#journal.head + 1 };
+    const child = ask.remake?.({ id, at: now(), caller }) ?? this.#newChild(id, ask, ask.input, call, caller);
+    const reuse = this.#with.begunKey(ask);
+    const data = { ...firstRef(ask), run: id, reuse };
+    ask.begunAt = append({ type: "child.started", data, causes: ask.causes }, { create: [child], reuse }).seq;
+    this.#open.set(key, { run: id, seq: ask.begunAt });
+  }
+
+  #newChild(id: RunId, ask: Ask, input: Encoded, call: CallAsk, caller: Produced): NewRun {
+    const { lineOf, now } = this.#with;
+    return buildRun({
       id,
       workflow: call.workflow,
-      input: ask.input,
-      origin: { kind: "child", run: this.#run, key, seq: this.#journal.head + 1 },
-      family: state.family,
+      input,
+      origin: { kind: "child", ...caller },
+      family: this.#journal.state.family,
       at: now(),
+      more: lineOf(ask),
       ...(call.context === undefined ? this.#inherited() : { context: call.context }),
       ...(call.tags === undefined ? {} : { tags: call.tags }),
       ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }),
     });
-    const data = { ...firstRef(ask), run: id };
-    ask.begunAt = append({ type: "child.started", data, causes: ask.causes }, { create: [child] }).seq;
-    this.#open.set(key, { run: id, seq: ask.begunAt });
   }
 
   #inherited(): { context?: { value: Value } } {
@@ -161,7 +173,14 @@ export function unwantedBy(caller: RunId, reason: string): CancelMessage {
 
 /** What a child tells its parent with its last commit. */
 export function endMessage(run: RunId, state: RunState, end: Omit<ChildMessage, "run" | "key">): Message | undefined {
-  if (state.origin.kind !== "child") return undefined;
-  const body: ChildMessage = { run, key: state.origin.key, ...end };
-  return message(state.origin.run, `child ${run}`, "child", body);
+  const caller = callerOf(state.origin);
+  if (caller === undefined) return undefined;
+  const body: ChildMessage = { run, key: caller.key, ...end };
+  return message(caller.run, `child ${run}`, "child", body);
+}
+
+/** The call that made a run; one that was restarted inside the restart of its caller was called by that. */
+export function callerOf(origin: Origin): Produced | undefined {
+  if (origin.kind === "child") return origin;
+  return origin.kind === "restart" || origin.kind === "fork" ? origin.caller : undefined;
 }

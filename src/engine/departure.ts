@@ -44,9 +44,11 @@ export class Departure {
 
   /** Nothing to deliver: the run may be at its end, or have only waits left. */
   look(): void {
-    const { steps, journal, undertakings, checkpoints } = this.#parts;
+    const { steps, journal, undertakings, checkpoints, reuse } = this.#parts;
     const { end, draining, phase, deadline } = this.#course;
     if (journal.releasing) return;
+    if (end !== undefined || draining) journal.flush();
+    else reuse.settle();
     if (draining) {
       if (steps.running === 0 && journal.idle) this.cut();
       return;
@@ -102,7 +104,7 @@ export class Departure {
 
   /** The body is done: settles what nobody awaits, makes up for what has to be, then records how the run ended. */
   #ending(end: End): void {
-    const { undertakings, steps, inbox, children, compensation, journal } = this.#parts;
+    const { undertakings, steps, inbox, children, compensation, journal, reuse } = this.#parts;
     if (this.#course.phase === "live") {
       this.#course.phase = "ending";
       undertakings.withdrawAll(end.ok ? "not awaited" : "run ended");
@@ -113,6 +115,7 @@ export class Departure {
     // What succeeds while the run ends is made up for too, once it is on record.
     if (!end.ok && !journal.idle) return;
     if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
+    reuse.warnOfUnasked();
     const { draft, payloads, told } = endOf(end, this.#with.causes(), journal.head);
     const message = endMessage(this.#with.run, journal.state, told);
     journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });

@@ -27,8 +27,8 @@ import { toValue } from "./value.ts";
 /** Messages that wait, with the texts of what they refer to. */
 export type Mail = { messages: readonly Received[]; texts: ReadonlyMap<Digest, string> };
 
+/** Where messages go. */
 export type InboxParts = {
-  run: RunId;
   log: Log;
   journal: Journal;
   asks: Asks;
@@ -36,6 +36,10 @@ export type InboxParts = {
   signals: Signals;
   children: Children;
   steps: StepRunner;
+};
+
+export type InboxLife = {
+  run: RunId;
   /** Whether the run can still be given anything. */
   isOpen(): boolean;
   cancel(request: CancelMessage): void;
@@ -45,14 +49,14 @@ export type InboxParts = {
 };
 
 export class Inbox {
-  readonly #with: InboxParts;
+  readonly #with: InboxParts & InboxLife;
   #waiting: { message: Received; texts: Mail["texts"] }[] = [];
   /** Number of the last message that is taken in or waits here. */
   #seen: number;
   /** How many values are being looked at. */
   #busy = 0;
 
-  constructor(parts: InboxParts) {
+  constructor(parts: InboxParts & InboxLife) {
     this.#with = parts;
     this.#seen = parts.journal.inbox;
   }

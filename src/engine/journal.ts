@@ -4,7 +4,7 @@
  * was written.
  */
 import { isStemmaError } from "../core/error.ts";
-import type { Digest, Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
@@ -27,6 +27,8 @@ export type JournalSurroundings = {
   committer: Committer;
   delivery: Delivery;
   log: Log;
+  /** Under which key the outcome of an ask can be found again. */
+  reuseKey(ask: Ask): ReuseKey | undefined;
   /** An outcome may go to the body, with the texts of what it holds by reference. */
   outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
   /** A flush is through. */
@@ -37,6 +39,9 @@ export type JournalSurroundings = {
   over(over: Over): void;
 };
 
+/** As many reused outcomes go to the store at a time. */
+const reusedInFlush = 1000;
+
 /** A run that the store would not take is not tried again at once. */
 const handBackMs = 1000;
 
@@ -46,7 +51,10 @@ export class Journal implements Source {
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
   /** Appended outcomes that nobody was told of yet, and what waits for an event to be committed; both by seq. */
-  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[] }[] = [];
+  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[]; isReused: boolean }[] = [];
+  /** Seq of the last outcome that was reused, and of the last event that is committed. */
+  #reused: Seq = 0;
+  #durable: Seq = 0;
   #whenCommitted: { seq: Seq; call: () => void }[] = [];
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
@@ -116,13 +124,43 @@ export class Journal implements Source {
     if (this.#appender.waiting) this.#with.committer.request(this);
   }
 
-  append(draft: Draft, extra: Extra = {}): Event {
+  /** Has what waits flushed. */
+  flush(): void {
+    if (this.#flushing && this.#appender.waiting) this.#with.committer.request(this);
+  }
+
+  append(draft: Draft, extra: Extra = {}, isHurried = true): Event {
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
     this.#intact = false;
-    if (this.#flushing) this.#with.committer.request(this);
+    if (this.#flushing && isHurried) this.#with.committer.request(this);
     return event;
+  }
+
+  /**
+   * Appends an outcome that is on record elsewhere. The body is given it at once, if it has been given all before it:
+   * should a crash take the record, it would be found again. It goes to the store with what comes next, or with many of
+   * its like; nothing is entered before (`unsettled`).
+   */
+  reuse(ask: Ask, draft: OutcomeDraft, extra: Extra): void {
+    const seq = this.#record(ask, draft, extra, undefined, true);
+    this.#reused = seq;
+    this.#tellReused();
+    if (seq % reusedInFlush === 0) this.flush();
+  }
+
+  /** What to wait for before anything is done in the world: that what the body was given of it is durable. */
+  unsettled(): Promise<void> | undefined {
+    if (this.#reused <= this.#durable) return undefined;
+    this.flush();
+    return new Promise((resolve) => this.afterCommit(this.#reused, resolve));
+  }
+
+  #tellReused(): void {
+    const first = this.#untold.findIndex(({ isReused }) => !isReused);
+    const last = this.#untold.at(first < 0 ? -1 : first - 1);
+    if (first !== 0 && last !== undefined) this.#tell(last.seq);
   }
 
   /**
@@ -131,14 +169,24 @@ export class Journal implements Source {
    * @param also another event that it is caused by
    */
   recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}, also?: Seq): Seq {
+    return this.#record(ask, draft, extra, also, false);
+  }
+
+  #record(ask: Ask, draft: OutcomeDraft, extra: Extra, also: Seq | undefined, isReused: boolean): Seq {
     const first = ask.begunAt === undefined;
     const begun = first ? ask.causes : [ask.begunAt as Seq];
     const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
-    const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
+    const reuse = isReusable(draft) ? this.#with.reuseKey(ask) : undefined;
+    const data = {
+      ...draft.data,
+      ...(first ? this.firstRef(ask) : { key: ask.ref.key }),
+      ...(reuse === undefined ? {} : { reuse }),
+    };
     ask.stage = "recorded";
     ask.stop?.();
-    const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
-    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
+    const found = reuse === undefined ? extra : { ...extra, reuse };
+    const event = this.append({ ...draft, data, causes } as Draft, found, !isReused) as OutcomeEvent;
+    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [], isReused });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
@@ -147,6 +195,7 @@ export class Journal implements Source {
   firstRef(ask: Ask): StepRef {
     const ref: StepRef = { ...ask.ref };
     if (ask.after !== latest(ask.causes)) ref.after = ask.after;
+    if (ask.why !== undefined) ref.why = ask.why;
     if (ask.input !== undefined) {
       ref.given = ask.input.value;
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
@@ -181,6 +230,7 @@ export class Journal implements Source {
   /** Forgets what is not committed. */
   rollBack(): void {
     this.#appender.rollBack();
+    this.#reused = 0;
     this.#untold = [];
     this.#whenCommitted = [];
   }
@@ -254,7 +304,9 @@ export class Journal implements Source {
   }
 
   #committed(last: Seq): void {
+    this.#durable = Math.max(this.#durable, last);
     this.#tell(last);
+    this.#tellReused();
     const due = upTo(this.#whenCommitted, last);
     this.#whenCommitted = this.#whenCommitted.slice(due.length);
     for (const { call } of due) call();
@@ -272,6 +324,22 @@ export class Journal implements Source {
 }
 
 const noTexts: ReadonlyMap<Digest, string> = new Map();
+
+/** Whether an outcome can be what another run is given: a success, or a failure that a body may survive. */
+function isReusable(draft: OutcomeDraft): boolean {
+  switch (draft.type) {
+    case "step.succeeded":
+    case "step.failed":
+    case "step.reused":
+    case "step.overridden":
+    case "wait.answered":
+      return true;
+    case "child.ended":
+      return draft.data.error === undefined;
+    default:
+      return false;
+  }
+}
 
 /** The first of a list that ascends by seq. */
 function upTo<T extends { seq: Seq }>(list: readonly T[], last: Seq): readonly T[] {

@@ -14,6 +14,8 @@ import type { Recall } from "./recall.ts";
 type MarksSurroundings = {
   append(draft: Draft): void;
   phase(): Phase;
+  /** The body was told something that what it does next may depend on. */
+  said(what: string, answer: string): void;
   /** Whether every recorded ask was made again, and every recorded outcome delivered. */
   allRecalled(): boolean;
 };
@@ -49,6 +51,12 @@ export class Marks {
    * @throws limit.exceeded
    */
   patched(name: string, causes: readonly Seq[]): boolean {
+    const answer = this.#answer(name, causes);
+    this.#with.said(`patched ${name}`, String(answer));
+    return answer;
+  }
+
+  #answer(name: string, causes: readonly Seq[]): boolean {
     const known = this.#answers.get(name);
     if (known !== undefined) return known;
     if (this.#answers.size >= limits.patchesMax) {

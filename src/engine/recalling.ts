@@ -42,7 +42,7 @@ export class Recalling {
   /** Gives the body the next outcome if it is due; goes live when there is none left. */
   turn(): void {
     this.stop();
-    const { cursor, asks, compensation } = this.#parts;
+    const { cursor, asks, compensation, reuse } = this.#parts;
     const next = cursor.next();
     if (next === "nothing") return this.#with.goLive();
     if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
@@ -50,6 +50,7 @@ export class Recalling {
     const ask = asks.get(next.event.data.key);
     if (ask !== undefined) {
       compensation.note(ask, next.event, next.texts);
+      reuse.redelivered(next.event);
       this.#with.deliver(ask, next.event, next.texts);
     }
     this.#with.wake();

@@ -36,8 +36,11 @@ export type StepSurroundings = {
   /** The store's clock. */
   now(): Timestamp;
   run: RunId;
-  /** First run of the restart / fork line. */
+  /** First run of the restart / fork line, and the calls that lead from it to this run. */
   line: RunId;
+  calls: readonly string[];
+  /** How often a success of a step was discarded on purpose in the line. */
+  generation(ask: Ask): number;
   /** The run was claimed before and did not move on: what it enters is put on record first, so that it can be named. */
   cautious: boolean;
   /** How long an aborted attempt may take to settle, in milliseconds. */

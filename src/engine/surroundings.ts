@@ -1,6 +1,6 @@
 /** What a worker gives to the activations of its runs. */
 import type { RunId } from "../core/event.ts";
-import type { Message } from "../store/store.ts";
+import type { Message, Store } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
@@ -9,6 +9,7 @@ import type { CancelMessage } from "./messages.ts";
 
 /** Durations are milliseconds. */
 export type Surroundings = {
+  store: Store;
   clock: Clock;
   committer: Committer;
   delivery: Delivery;

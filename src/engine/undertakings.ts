@@ -22,6 +22,7 @@ export type UndertakingsParts = {
   steps: StepRunner;
   signals: Signals;
   children: Children;
+  reuse: { takes(ask: Ask): boolean };
   waits: WaitSurroundings;
   /** Whether the run takes on anything: recall is over, and it is not being handed back. */
   isOpen(): boolean;
@@ -55,6 +56,7 @@ export class Undertakings {
     // While it was held, somebody may have decided what became of it.
     if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
     if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
+    if (this.#with.reuse.takes(ask)) return;
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);

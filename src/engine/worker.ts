@@ -343,6 +343,7 @@ export class Worker {
     const cancel = (run: string, request: CancelMessage | undefined): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
+      store,
       clock,
       committer,
       delivery,

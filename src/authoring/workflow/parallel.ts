@@ -47,6 +47,8 @@ export async function runMap<I, O>(
     const stepOptions = { ...step, input: item } as StepOptions<unknown>;
     const ask = stepAsk(operations, place, label, stepOptions, run as StepFunction<unknown, unknown>);
     if (limit !== Infinity) ask.group = group;
+    // Nobody sees what comes of an item before all are there.
+    ask.together = { key: group, at: index, of: list.length };
     return ask;
   });
   if (outcomes.length > 0) closeInto(operations, scope, causes, path, "map", [endsOf(outcomes)]);
