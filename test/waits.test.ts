@@ -175,6 +175,59 @@ describe("a wait", () => {
     expect(await run.result()).toBe("done");
   });
 
+  it("takes no answer to a question that is not asked any more, whatever key it has; it is refused on record", async () => {
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
+    await using theatre = await stage([definition]);
+    const { stemma } = theatre;
+    const key = { idempotencyKey: "mine" };
+    const answers: Record<string, (run: string) => Promise<unknown>> = {
+      value: (run) => stemma.resume(run, "gate", "yes", key),
+      error: (run) => stemma.fail(run, "gate", new Error("no"), key),
+      "to wait on": (run) => stemma.resuspend(run, "gate", { prompt: "pay 5?", ...key }),
+    };
+    for (const send of Object.values(answers)) {
+      const run = await stemma.run(definition, undefined);
+      await suspended(run);
+      const [again, answer] = await Promise.allSettled([
+        stemma.resuspend(run.id, "gate", { prompt: "pay 1000?", idempotencyKey: "theirs" }),
+        send(run.id),
+      ]);
+      expect(again).toMatchObject({ status: "fulfilled", value: { state: "recorded" } });
+      expect(answer).toMatchObject({ status: "rejected", reason: { code: "wait.not_open", data: { wait: "gate" } } });
+      expect((await stemma.waits({ run: run.id })).waits).toMatchObject([{ key: "gate", prompt: "pay 1000?" }]);
+      expect((await run.history()).filter(({ type }) => type === "wait.refused")).toMatchObject([
+        { data: { key: "gate", error: { code: "wait.not_open" }, message: "mine" } },
+      ]);
+      await stemma.resume(run.id, "gate", "to that: no");
+      expect(await run.result()).toBe("to that: no");
+    }
+  });
+
+  it("that was told to wait on, or refused, under a key of its own says so as often as it is sent", async () => {
+    await using store = sqlite(":memory:");
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
+    const first = await stage([definition], { store });
+    const run = await first.stemma.run(definition, undefined);
+    await suspended(run);
+    await first.stemma.stop();
+    const client = new Stemma({ store, log: silent });
+    const again = (): Promise<unknown> =>
+      client.resuspend(run.id, "gate", { prompt: "pay 1000?", idempotencyKey: "theirs" });
+    const late = (): Promise<unknown> => client.resume(run.id, "gate", "yes", { idempotencyKey: "mine" });
+    expect(await again()).toEqual({ state: "sent" });
+    expect(await late()).toEqual({ state: "sent" });
+    await using second = await stage([definition], { store });
+    await until(async () => (await outline(run)).includes("wait.refused gate"));
+    for (let i = 0; i < 2; i += 1) {
+      expect(await again()).toMatchObject({ state: "recorded", seq: 5 });
+      expect(await errorOf(late())).toMatchObject({ code: "wait.not_open" });
+    }
+    expect((await run.history()).filter(({ type }) => type === "wait.opened")).toHaveLength(2);
+    await second.stemma.resume(run.id, "gate", "no", { idempotencyKey: "other" });
+    expect(await run.result()).toBe("no");
+    expect(await client.resume(run.id, "gate", "no", { idempotencyKey: "other" })).toMatchObject({ value: "no" });
+  });
+
   it("expires with its default, or as an error", async () => {
     const definition = body(async (ctx) => {
       const first = await ctx.wait("first", { expires: 5, default: "nobody" });

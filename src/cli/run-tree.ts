@@ -42,7 +42,7 @@ export type Entry = {
   given?: Value;
   output?: Value;
   error?: ErrorRecord;
-  /** Why it was cancelled or withdrawn. */
+  /** Why it was cancelled or withdrawn, or why it may stay in doubt. */
   reason?: string;
   /** The step of another run that it was reused from, or the run that it owns. */
   from?: { run: string; key?: string };
@@ -188,6 +188,9 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     case "step.failed":
       entry.ms = event.data.ms ?? 0;
+      break;
+    case "step.in_doubt":
+      if (event.data.unwanted !== undefined) entry.reason = event.data.unwanted;
       break;
     case "step.cancelled":
     case "wait.withdrawn":

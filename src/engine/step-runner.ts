@@ -36,8 +36,11 @@ export type StepSurroundings = {
   /** The store's clock. */
   now(): Timestamp;
   run: RunId;
-  /** First run of the restart / fork line. */
+  /** First run of the restart / fork line, and the calls that lead from it to this run. */
   line: RunId;
+  calls: readonly string[];
+  /** How often a success of a step was discarded on purpose in the line. */
+  generation(ask: Ask): number;
   /** The run was claimed before and did not move on: what it enters is put on record first, so that it can be named. */
   cautious: boolean;
   /** How long an aborted attempt may take to settle, in milliseconds. */
@@ -358,11 +361,18 @@ export class StepRunner {
     if (ask.stage !== "asked") this.begin(ask);
   }
 
-  /** A `once` step that nobody wants any more, entered by an attempt of which nobody knows the end: that stays so. */
+  /**
+   * A `once` step that nobody wants any more, entered by an attempt of which nobody knows the end: that stays so. It is
+   * said once on record, so that nobody is asked to decide what makes no difference.
+   */
   leaveInDoubt(ask: Ask): boolean {
-    if (ask.work.kind !== "step" || !isDoubtful(ask.work.ask, ask, ask.recorded)) return false;
-    ask.attempt ??= ask.recorded?.entered ?? 1;
-    this.#doubt(ask);
+    if (ask.work.kind !== "step" || (ask.doubtful !== true && !isDoubtful(ask.work.ask, ask, ask.recorded)))
+      return false;
+    ask.doubtful = true;
+    this.#looking.get(ask)?.abort();
+    if (ask.recorded?.unwanted !== undefined) return true;
+    const { draft } = inDoubt(ask, ask.attempt ?? ask.recorded?.entered ?? 1);
+    this.#note(ask, draft);
     return true;
   }
 

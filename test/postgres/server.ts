@@ -6,8 +6,7 @@
  *
  * With STEMMA_TEST_POSTGRES (the URL of a database of your own) nothing is started, and that one is used.
  */
-import type { ChildProcess } from "node:child_process";
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -28,6 +27,7 @@ import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
@@ -42,6 +42,11 @@ export type Running = {
   pid: number;
   /** Where its data is, and all else that is removed at its end. */
   folder: string;
+  /**
+   * Ends it as a crash of its machine's would, with no time to write anything down, and starts it again at the same
+   * place: `pg_ctl restart -m immediate`. Resolves when it lets clients in again.
+   */
+  restart(): Promise<void>;
   /** Stops it and removes its folder. Those who are connected may take `patienceMs` (0 by default) to leave. */
   stop(patienceMs?: number): Promise<void>;
 };
@@ -54,6 +59,8 @@ export type ServerOptions = {
   parent?: string;
   /** Ctrl-C in the terminal does not reach it, so that whoever started it can stop those who use it first. */
   detached?: boolean;
+  /** Settings of its own, such as `wal_writer_delay=10s`. */
+  settings?: readonly string[];
 };
 
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
@@ -100,7 +107,11 @@ function share(): Shared {
 }
 
 /** Starts a server with an empty database. */
-export async function startPostgres({ parent, detached = false }: ServerOptions = {}): Promise<Running> {
+export async function startPostgres({
+  parent,
+  detached = false,
+  settings: more = [],
+}: ServerOptions = {}): Promise<Running> {
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
   const parents = [parent ?? spacious("/dev/shm"), tmpdir()].filter((one) => one !== undefined);
   const open = parents.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
@@ -114,13 +125,22 @@ export async function startPostgres({ parent, detached = false }: ServerOptions 
     const password = randomBytes(12).toString("hex");
     initialize(bin, data, password, folder, owner);
     const port = await freePort();
-    const child = await serve(bin, data, port, { ...owner, detached });
+    const pid = await serve(bin, data, port, [...settings, ...more], { ...owner, detached });
+    const control = async (...args: readonly string[]): Promise<void> => {
+      // What it writes goes to a file, for a server that it starts would keep a pipe open.
+      const options = { ...owner, env, cwd: data };
+      await promisify(execFile)(join(bin, "pg_ctl"), [...args, "-D", data, "-w", "-l", join(data, "log")], options);
+    };
     return {
       url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
-      pid: child.pid ?? 0,
+      pid,
       folder,
+      restart: () => control("restart", "-m", "immediate"),
       async stop(patienceMs = 0) {
-        await end(child, patienceMs);
+        // It takes nobody new and ends when the last one has left; then at once.
+        const patience = String(Math.ceil(patienceMs / 1000));
+        if (patienceMs > 0) await control("stop", "-m", "smart", "-t", patience).catch(() => undefined);
+        if (processOf(data) !== undefined) await control("stop", "-m", "fast");
         rmSync(folder, { recursive: true, force: true });
       },
     };
@@ -204,8 +224,9 @@ const settings = [
 
 type As = Partial<Owner> & { detached: boolean };
 
-async function serve(bin: string, data: string, port: number, as: As): Promise<ChildProcess> {
-  const options = settings.flatMap((setting) => ["-c", setting]);
+/** Resolves with its process id when it lets clients in. */
+async function serve(bin: string, data: string, port: number, set: readonly string[], as: As): Promise<number> {
+  const options = set.flatMap((setting) => ["-c", setting]);
   const child = spawn(join(bin, "postgres"), ["-D", data, "-p", String(port), ...options], {
     ...as,
     env,
@@ -214,26 +235,35 @@ async function serve(bin: string, data: string, port: number, as: As): Promise<C
   });
   // Not left behind when this process is broken off.
   process.once("exit", () => {
-    child.kill("SIGQUIT");
+    quit(data);
     rmSync(dirname(data), { recursive: true, force: true });
   });
   const lines: string[] = [];
   for await (const line of createInterface(child.stderr)) {
     if (line.includes("ready to accept connections")) {
       child.stderr.resume();
-      return child;
+      return child.pid ?? 0;
     }
     lines.push(line);
   }
   throw new Error(`postgres did not start:\n${lines.join("\n")}`);
 }
 
-async function end(child: ChildProcess, patienceMs: number): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  // It takes nobody new and ends when the last one has left, or, at SIGINT, at once.
-  if (patienceMs > 0) child.kill("SIGTERM");
-  const last = setTimeout(() => child.kill("SIGINT"), patienceMs);
-  await gone;
-  clearTimeout(last);
+/** Its process id, which it leaves in its folder for as long as it runs: after a restart it is no child of ours. */
+function processOf(data: string): number | undefined {
+  try {
+    return Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]);
+  } catch {
+    // It has ended, and taken the file with it.
+    return undefined;
+  }
+}
+
+function quit(data: string): void {
+  const pid = processOf(data);
+  try {
+    if (pid !== undefined) process.kill(pid, "SIGQUIT");
+  } catch {
+    // It ended in between.
+  }
 }

@@ -14,6 +14,7 @@ import { arrays, clock, isOffered, runJson } from "./sql-parts.ts";
 
 export const connectionSettings: string = /* sql */ `
   select current_setting('server_version_num')::int as version,
+         current_setting('server_encoding') as encoding,
          current_setting('synchronous_commit') as synchronous_commit,
          current_setting('fsync') as fsync,
          current_setting('transaction_read_only') as read_only,
@@ -59,6 +60,19 @@ const givenPayloads = (from: number, guard: string): string => /* sql */ `,
      order by 1, 2
     on conflict do nothing
   )`;
+
+/** Payloads of a flush that has too many for one statement, of runs that the guard let through: it holds their locks. */
+export const insertPayloads: string = /* sql */ `
+  insert into @.payloads (digest, text)
+  select distinct on (1) decode(g.digest, 'hex'), g.text from unnest($1::text[], $2::text[]) as g (digest, text) order by 1
+  on conflict do nothing`;
+export const insertPayloadUses: string = /* sql */ `
+  insert into @.payload_uses (run, digest)
+  select g.run, decode(g.digest, 'hex')
+    from unnest($1::text[], $2::text[], $3::boolean[]) as g (run, digest, brought)
+   where g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex'))
+   order by 1, 2
+  on conflict do nothing`;
 
 const givenEvents = (from: number, guard: string): string => /* sql */ `
   written as (
@@ -121,6 +135,10 @@ export const runsThere: string = /* sql */ `
       limit 1
     ) r on true
     left join @.events e on e.run = r.id and e.seq = 0`;
+
+/** The first events of these runs. */
+export const firstEvents: string = /* sql */ `
+  select run, seq, at, type, causes, data, encode(hash, 'hex') as hash from @.events where run = any($1::text[]) and seq = 0`;
 
 const commit = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
@@ -324,6 +342,7 @@ export const messagesThere: string = /* sql */ `
 export const listConditions = {
   // In a query of its own, so that the planner keeps its plan whatever their number.
   ids: "r.id = any((select ?::text[])::text[])",
+  idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",

@@ -32,7 +32,7 @@ import type {
 import { Claims } from "./claim.ts";
 import { commitParts, landedParts } from "./commit.ts";
 import type { Creation } from "./create.ts";
-import { createRuns, creationOf } from "./create.ts";
+import { createRuns, creationOf, withFirst } from "./create.ts";
 import type { Faults } from "./database.ts";
 import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
@@ -115,7 +115,9 @@ class PostgresSchema implements PostgresStore {
   async createIn(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]> {
     this.#expectOpen();
     const creation = creationOf(runs);
-    const created = await this.#db.within(client, (tx) => createRuns(tx, creation, this.#now));
+    const created = await this.#db.within(client, async (tx) =>
+      withFirst(tx, await createRuns(tx, creation, this.#now)),
+    );
     // Not there before the caller's COMMIT, of which nobody tells us; who polls finds them, and who reads places them.
     this.#changed();
     this.#sequencer.ask();
@@ -208,7 +210,11 @@ class PostgresSchema implements PostgresStore {
   }
 
   async #create(creation: Creation): Promise<readonly Created[]> {
-    const created = await this.#settled((again) => createRuns(this.#writer(), creation, this.#now, again));
+    const write = (db: Runner, again: boolean): Promise<readonly Created[]> =>
+      createRuns(db, creation, this.#now, again);
+    const created = await this.#settled((again) =>
+      creation.statements.length <= 1 ? write(this.#writer(), again) : this.#db.transaction((tx) => write(tx, again)),
+    );
     this.#changed();
     this.#sequencer.ask();
     return created;
