@@ -148,7 +148,7 @@ export class Stemma {
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
     this.#ends = new Ends(this.store, this.#clock, pollMs);
-    committer.onEnded = (results) => this.#ends.look(results);
+    committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
       workflows,
