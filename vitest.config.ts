@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /** What is promised of runs holds on every store: these files run a second time, on PostgreSQL. */
@@ -12,6 +14,8 @@ const config: ViteUserConfig = defineConfig({
     // A slow machine is not a bug: a test that hangs fails, one that merely waits for its turn does not.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Processes that tests start load this package as it stands; what Node makes of a file is kept for the next of them.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), "stemma-test-code") },
     globalSetup: ["test/postgres/server.ts"],
     reporters: ["default", "./scripts/totals.ts"],
     projects: [

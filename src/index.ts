@@ -29,6 +29,8 @@ export { fatal, notDone, retryAfter } from "./engine/verdict.ts";
 export type { RetryOptions } from "./core/retry.ts";
 
 // look
+export type { CompareOptions, Comparison, StepComparison } from "./engine/compare.ts";
+export type { FamilyMember, Lineage } from "./engine/lineage.ts";
 export { components, trace } from "./core/trace.ts";
 export type { Trace, TraceEdge, TraceNode } from "./core/trace.ts";
 export { toDot } from "./core/trace-dot.ts";

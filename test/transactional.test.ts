@@ -81,6 +81,15 @@ test("the same key in two transactions is one run; with another input it is a co
   };
   const id = await start(3);
   expect(await start(3)).toBe(id);
+  const client = await pool.connect();
+  await client.query("begin");
+  await stemma.run(ship, 7, { client, idempotencyKey: "unseen" });
+  // The first of them is seen by nobody else yet, and no reason to believe that they are the same.
+  expect(await errorOf(stemma.run(ship, 8, { client, idempotencyKey: "unseen" }))).toMatchObject({
+    code: "run.conflict",
+  });
+  await client.query("rollback");
+  client.release();
   expect(await errorOf(start(4))).toMatchObject({ code: "run.conflict" });
 });
 

@@ -4,6 +4,7 @@ import { broken, components, figures } from "./figures.ts";
 import type { Figures, Graph } from "./figures.ts";
 
 const good: Figures = {
+  store: "sqlite",
   packages: 100,
   charged: 100,
   chargedTwice: 0,
@@ -101,6 +102,7 @@ describe("the figures", () => {
     const ledgerAtCrash = { ...ledger, charged: 43 };
     expect(
       figures({
+        store: "sqlite",
         packages: 100,
         ledger,
         ledgerAtCrash,

@@ -6,6 +6,8 @@ import type { LedgerFigures } from "./ledger.ts";
 
 /** The one JSON object that `npm start --silent -- --once --json` prints. */
 export type Figures = {
+  /** Where the run is kept. */
+  store: string;
   packages: number;
   charged: number;
   chargedTwice: number;
@@ -26,6 +28,7 @@ export type Figures = {
 export type Graph = { nodes: readonly { id: string }[]; edges: readonly { from: string; to: string }[] };
 
 export type Measured = {
+  store: string;
   packages: number;
   ledger: LedgerFigures;
   ledgerAtCrash: LedgerFigures;
@@ -37,9 +40,10 @@ export type Measured = {
 };
 
 export function figures(measured: Measured): Figures {
-  const { packages, ledger, ledgerAtCrash, crashes, run, status, trace, approved } = measured;
+  const { store, packages, ledger, ledgerAtCrash, crashes, run, status, trace, approved } = measured;
   const count = components(trace);
   return {
+    store,
     packages,
     charged: ledger.charged,
     chargedTwice: ledger.chargedTwice,

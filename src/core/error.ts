@@ -25,12 +25,12 @@ export const errorCodes = {
   "run.transition": { status: 409, exit: 4, retryable: false },
   "run.divergence": { status: 409, exit: 4, retryable: false },
 
-  "step.not_found": { status: 404, exit: 3, retryable: false },
   "step.nested": { status: 409, exit: 1, retryable: false },
   "step.outside": { status: 409, exit: 1, retryable: false },
   "step.failed": { status: 409, exit: 1, retryable: false },
   "step.timed_out": { status: 504, exit: 1, retryable: false },
   "step.invalid": { status: 400, exit: 2, retryable: false },
+  "step.not_found": { status: 404, exit: 3, retryable: false },
   "step.not_in_doubt": { status: 409, exit: 4, retryable: false },
   "step.in_doubt": { status: 409, exit: 4, retryable: false },
 
@@ -39,6 +39,9 @@ export const errorCodes = {
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
   "override.unused": { status: 409, exit: 4, retryable: false },
+
+  "snapshot.invalid": { status: 400, exit: 2, retryable: false },
+  "snapshot.mismatch": { status: 409, exit: 4, retryable: false },
 
   "event.invalid": { status: 500, exit: 1, retryable: false },
   "checkpoint.not_found": { status: 404, exit: 3, retryable: false },

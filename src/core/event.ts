@@ -109,6 +109,9 @@ export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "
 /** What is being waited for. */
 export type WaitKind = "timer" | "approval" | "signal" | "external";
 
+/** Why nobody waits for the outcome of a step any more. */
+export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
+
 type By = { by?: string; reason?: string };
 type Saved = { ms?: number; cost?: number };
 
@@ -150,9 +153,11 @@ export type EventData = {
     unpatched?: string[];
   };
   "run.started": { worker: string; epoch: number; fingerprint: Digest };
-  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest };
-  "run.paused": By;
-  "run.unpaused": By;
+  /** `ending`: the body is done or is not wanted any more; the run waits for what it has to settle before its end. */
+  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest; ending?: true };
+  /** `caller`: the run that called this one was paused, and this one with it. */
+  "run.paused": By & { caller?: RunId };
+  "run.unpaused": By & { caller?: RunId };
   "run.succeeded": { output: Value };
   "run.failed": { error: ErrorRecord; frontier: string[] };
   "run.cancelled": By;
@@ -189,7 +194,7 @@ export type EventData = {
     from?: Produced;
     origin?: Produced;
   };
-  "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
+  "step.cancelled": StepRef & { reason: Unwanted };
   /** Of steps, waits and calls. `from`: where it was found; `origin`: the run and step that really executed. */
   "step.reused": StepRef & {
     output: Value;
@@ -200,11 +205,15 @@ export type EventData = {
     compensate?: true;
   };
   "step.overridden": StepRef & By & { output: Value; reuse?: ReuseKey };
-  /** `held`: not by an attempt of its own, but because of what another run of the line did, or is doing, with it. */
+  /**
+   * `unwanted`: nobody waits for it any more, so nobody has to decide; said again where it came to that later. `held`:
+   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it.
+   */
   "step.in_doubt": StepRef & {
     attempt: number;
     error?: ErrorRecord;
     kept?: Value;
+    unwanted?: Unwanted;
     held?: { run: RunId; why: "in flight" | "in doubt" | "done with another input" | "cut" };
   };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };

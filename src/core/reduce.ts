@@ -25,11 +25,15 @@ export type RunState = {
   endedAt?: Timestamp;
   /** When it wants to be looked at again although nobody asks: the earliest open timer of a suspended run. */
   until?: Timestamp;
+  /** Since when it has been waiting for what it has to settle before its end, once it had to rest for that. */
+  endingSince?: Timestamp;
   /** The code that could not recall this run; another may. */
   refused?: string;
   error?: ErrorRecord;
   /** Open questions (timers are none): the events that opened them, up to a hundred. `more`: there were more at once. */
   waits?: { open: Seq[]; more?: true };
+  /** The run that called this one, where this one is paused only because that one was. */
+  pausedWith?: RunId;
   /** Who asked for the run to be cancelled, and why. */
   cancel?: { by?: string; reason?: string };
   /** The last state checkpoint: its event, and how many there have been. */
@@ -58,9 +62,14 @@ export function reduce(state: RunState | undefined, event: Event): RunState {
     delete next.until;
     delete next.refused;
   }
-  if (isTerminal(status)) next.endedAt = event.at;
+  if (status !== "paused") delete next.pausedWith;
   count(next, state, event.type);
   apply(next, event);
+  if (isTerminal(status)) {
+    next.endedAt = event.at;
+    // Nothing waits in a run that is over.
+    delete next.waits;
+  }
   return next;
 }
 
@@ -137,10 +146,15 @@ function apply(next: RunState, event: Event): void {
       break;
     case "run.suspended":
       next.reason = event.data.reason;
+      if (event.data.ending === true) next.endingSince ??= event.at;
       if (event.data.until === undefined) delete next.until;
       else next.until = event.data.until;
       if (event.data.fingerprint === undefined) delete next.refused;
       else next.refused = event.data.fingerprint;
+      break;
+    case "run.paused":
+      if (event.data.caller === undefined) delete next.pausedWith;
+      else next.pausedWith = event.data.caller;
       break;
     case "run.failed":
       next.error = event.data.error;

@@ -114,7 +114,7 @@ function draw(run: RunId, events: readonly Event[]): Drawing {
   return drawing;
 }
 
-/** What a step is whose run ended while it was open: a run that is cancelled while it rests says so once, for all. */
+/** What a step is whose run ended while it was open; a history that does not say so of each means the same. */
 const over: Readonly<Record<string, string>> = { waiting: "withdrawn", running: "cancelled", retrying: "cancelled" };
 
 function closeOpen({ nodes }: Drawing): void {

@@ -60,13 +60,23 @@ function nothing(): Gathered {
 /** Causes up to this many are as short written out as they would be as a reference. */
 export const causesWrittenOut = 3;
 
+/** What closes something that is open: of each there is one at most. */
+const closing: ReadonlySet<string> = new Set([
+  "cancel.requested",
+  "child.ended",
+  "step.cancelled",
+  "step.in_doubt",
+  "wait.withdrawn",
+]);
+
 /** A full history still takes what its run goes on, rests or ends with, but nothing that a body may say in a loop. */
 function alwaysFits({ type }: Draft): boolean {
+  if (closing.has(type)) return true;
   return type.startsWith("run.") && type !== "run.set" && type !== "run.patched";
 }
 
 export class Appender {
-  readonly #row: RunRow;
+  #row: RunRow;
   readonly #now: () => Timestamp;
   #head: Place;
   /** Where the last commit left the history; a refused flush goes back to it. */
@@ -88,10 +98,22 @@ export class Appender {
     return this.#head.state;
   }
 
+  get epoch(): number {
+    return this.#row.epoch;
+  }
+
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
     const { events, effects, emit, send } = this.#gathered;
     return events.length > 0 || effects.length > 0 || emit.length > 0 || send.length > 0;
+  }
+
+  /** The run was given out anew: false if its row does not say what this appender ends with. */
+  reopen(row: RunRow): boolean {
+    const { state, hash, inbox } = this.#committed;
+    if (row.state.seq !== state.seq || row.hash !== hash || row.inboxDone !== inbox) return false;
+    this.#row = row;
+    return true;
   }
 
   /** Has messages sent with the next events, or without any. */

@@ -2,7 +2,7 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { Digest, EventOf, NotReused, Produced, ReuseKey, RunId, Seq, StepRef } from "../core/event.ts";
+import type { Digest, EventOf, NotReused, Produced, ReuseKey, RunId, Seq, StepRef, Unwanted } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
@@ -38,7 +38,7 @@ export type Ask = {
   /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
   stage: "asked" | "begun" | "recorded" | "delivered";
   /** Taken back: it lost a race, or nobody waited for it any more. Its outcome, if one comes, is not delivered. */
-  withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
+  withdrawn?: Unwanted;
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
   /** It was decided what is to become of it. */

@@ -115,6 +115,8 @@ export type CallAsk = Place & {
 export type Operations = {
   /** Recalls the step, or runs it and records its outcome. */
   step(ask: StepAsk): Promise<Outcome>;
+  /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */
+  steps(count: number, askOf: (index: number) => StepAsk): Promise<readonly Outcome[]>;
   /** Opens a question and settles with its answer; a run that has only waits left holds no process. */
   wait(ask: WaitAsk): Promise<Outcome>;
   /** Settles when the time has come: a wait that the clock answers. */

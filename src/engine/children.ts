@@ -22,7 +22,7 @@ type OpenChild = { run: RunId; seq: number };
 
 export type ChildrenSurroundings = WaitSurroundings & {
   log: Log;
-  cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
+  cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
   changed(): void;
   /** The key under which the beginning of a call can be found again. */
   begunKey(ask: Ask): ReuseKey;
@@ -112,31 +112,30 @@ export class Children {
   cancel(key: string, reason: string): void {
     const child = this.#open.get(key);
     if (child === undefined) return;
-    const body: CancelMessage = {
-      by: this.#run,
-      reason: `the run that called it does not want it any more: ${reason}`,
-    };
-    this.#journal.send([message(child.run, `cancel by ${this.#run}`, "cancel", body)]);
+    this.#journal.send([cancelMessage(this.#run, child.run, reason)]);
   }
 
   /**
    * Messages of this run are with their runs. A called run that no worker may come to is ended here; until that is
-   * through, this run is not given back, so that a crash cannot come between.
+   * through, this run is not given back, so that a crash cannot come between. So is a caller that no worker may come to
+   * and that was only waiting for this one to be cancelled.
    */
   sent(messages: readonly Message[]): void {
     for (const { run, kind, body } of messages) {
       if (kind === "cancel") void this.#endUnheld(run, decode(body) as CancelMessage);
+      else if (kind === "child" && (decode(body) as unknown as ChildMessage).status === "cancelled")
+        void this.#endUnheld(run, undefined);
     }
   }
 
-  async #endUnheld(run: RunId, request: CancelMessage): Promise<void> {
+  async #endUnheld(run: RunId, request: CancelMessage | undefined): Promise<void> {
     const { cancelUnheld, clock, isOver, log, changed } = this.#with;
     this.#looking += 1;
     for (let done = false; !done && !isOver();) {
       done = await cancelUnheld(run, request).then(
         () => true,
         (error: unknown) => {
-          log.error("A called run could not be looked at; it is tried again", { run, error: String(error) });
+          log.error("A run of the family could not be looked at; it is tried again", { run, error: String(error) });
           return new Promise<false>((resolve) => clock.after(againMs, () => resolve(false)));
         },
       );
@@ -151,8 +150,9 @@ export class Children {
 
   /** @param seq of the event that says so of the parent: each pause of it is another one for the child */
   pauseAll(kind: "pause" | "unpause", seq: number, body: PauseMessage): void {
+    const handedOn: PauseMessage = { ...body, caller: this.#run };
     const messages = [...this.#open.values()].map(({ run }) =>
-      message(run, `${kind} ${seq} by ${this.#run}`, kind, body),
+      message(run, `${kind} ${seq} by ${this.#run}`, kind, handedOn),
     );
     if (messages.length > 0) this.#journal.send(messages);
   }
@@ -160,6 +160,15 @@ export class Children {
 
 function message(run: RunId, key: string, kind: string, body: object): Message {
   return { run, key, kind, body: JSON.stringify(body) };
+}
+
+/** What a run tells one that it called and does not want any more. */
+export function cancelMessage(caller: RunId, child: RunId, reason: string): Message {
+  return message(child, `cancel by ${caller}`, "cancel", unwantedBy(caller, reason));
+}
+
+export function unwantedBy(caller: RunId, reason: string): CancelMessage {
+  return { by: caller, reason: `the run that called it does not want it any more: ${reason}` };
 }
 
 /** What a child tells its parent with its last commit. */

@@ -3,6 +3,7 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
+import { isStemmaError } from "../core/error.ts";
 import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Commit, CommitResult, Effect, Emitted, Holding, Message, Payload, RunRow } from "../store/store.ts";
@@ -62,6 +63,8 @@ export class Journal implements Source {
   #flushing = false;
   /** Effects on their way into the ledger. */
   #reserving: { effect: Effect; resolve: (holdings: readonly Holding[]) => void }[] = [];
+  /** Whether nothing was written since the run began to be given back: what was may have been dropped. */
+  #intact = false;
   /** Whether an event that counts as progress is on record since the claim. */
   movedOn = false;
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -72,6 +75,11 @@ export class Journal implements Source {
     this.#loaded = loaded;
     this.#with = surroundings;
     this.#appender = new Appender(row, loaded.lastAt, loaded.now);
+  }
+
+  /** Who holds a run is told by its epoch. */
+  get epoch(): number {
+    return this.#appender.epoch;
   }
 
   /** Seq of the last event. */
@@ -102,6 +110,14 @@ export class Journal implements Source {
   /** Whether the run is on its way out of this activation. */
   get releasing(): boolean {
     return this.#release !== undefined;
+  }
+
+  /** The run was given out anew: false if its row does not say what this journal ends with. */
+  reopen(row: RunRow): boolean {
+    if (!this.#intact || !this.idle || !this.#appender.reopen(row)) return false;
+    this.#release = undefined;
+    this.movedOn = false;
+    return true;
   }
 
   /** Recall is over: from now on what is appended is flushed. */
@@ -139,6 +155,7 @@ export class Journal implements Source {
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
+    this.#intact = false;
     if (this.#flushing && isHurried) this.#with.committer.request(this);
     return event;
   }
@@ -211,6 +228,7 @@ export class Journal implements Source {
   /** Sends messages to other runs with the next flush; sent again, they are the same. */
   send(messages: readonly Message[]): void {
     this.#appender.send(messages);
+    this.#intact = false;
     if (this.#flushing) this.#with.committer.request(this);
   }
 
@@ -241,6 +259,8 @@ export class Journal implements Source {
 
   /** Gives the run back with the next flush. */
   release(release: NonNullable<Commit["release"]>, over: Over): void {
+    // A second time it is the same giving back, by force.
+    this.#intact = this.#release === undefined || this.#intact;
     this.#flushing = true;
     this.#release = { release, over };
     this.#with.committer.request(this);
@@ -274,8 +294,14 @@ export class Journal implements Source {
   lose(error: unknown): void {
     this.#with.log.error("A run was let go because the store refused its events", {
       run: this.#row.id,
+      ...(isStemmaError(error) ? { code: error.code } : {}),
       error: String(error),
     });
+    this.#letGo();
+  }
+
+  /** Gives the run back as it is on record, whatever that is. */
+  #letGo(): void {
     this.rollBack();
     this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#with.over("lost");
@@ -287,6 +313,14 @@ export class Journal implements Source {
       this.rollBack();
       this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
       return;
+    }
+    if (result.reason === "seq") {
+      // Nobody else has it: what was written before was called refused, and was not.
+      this.#with.log.warn("More of a run is on record than was heard of; it is taken up anew from there", {
+        run: this.#row.id,
+        seq: result.seq,
+      });
+      return this.#letGo();
     }
     this.#with.log.warn("A run was lost to another worker", { run: this.#row.id, reason: result.reason });
     this.#with.over("lost");

@@ -17,6 +17,7 @@ import type { Stopped } from "./ending.ts";
 import { cancelled } from "./ending.ts";
 import { Effects } from "./effects.ts";
 import { Inbox } from "./inbox.ts";
+import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
@@ -24,6 +25,7 @@ import { calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
+import type { PauseKind } from "./pausing.ts";
 import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
@@ -37,7 +39,7 @@ import { Undertakings } from "./undertakings.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { rearmWait } from "./waits.ts";
 
-export type Phase = "recall" | "live" | "ending" | "releasing" | "over";
+export type Phase = "recall" | "live" | "ending" | "releasing" | "resting" | "over";
 
 /** What the activation does for its parts. */
 export type Life = {
@@ -51,7 +53,7 @@ export type Life = {
   finish(over: Over): void;
   fault(error: unknown): void;
   stop(stopped: Stopped): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
 };
 
 export type Parts = {
@@ -111,6 +113,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
+    recall,
     asks,
     journal,
     steps,
@@ -128,21 +131,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     prefix,
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
-  const inbox: Inbox = new Inbox({
-    run: row.id,
-    log,
-    journal,
-    asks,
-    answers,
-    signals,
-    children,
-    steps,
-    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
-    cancel: (request) => life.stop(cancelled(row.id, request)),
-    pause: life.pause,
-    changed: life.wake,
-    fault: life.fault,
-  });
+  const inbox: Inbox = inboxOf(row, life, { log, journal, asks, answers, signals, children, steps });
   return {
     clock,
     log,
@@ -160,6 +149,18 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox,
     emit,
   };
+}
+
+function inboxOf(row: RunRow, life: Life, parts: InboxParts): Inbox {
+  return new Inbox({
+    ...parts,
+    run: row.id,
+    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !parts.journal.releasing,
+    cancel: (request) => life.stop(cancelled(row.id, request)),
+    pause: life.pause,
+    changed: life.wake,
+    fault: life.fault,
+  });
 }
 
 function marksOf(

@@ -5,7 +5,7 @@
  */
 import type { OfferedRun, RunId, Seq } from "../core/event.ts";
 import type { Producer } from "../store/store.ts";
-import { isIn } from "./cut.ts";
+import { isIn } from "../core/cut.ts";
 
 /** A place in what is offered under one key. `key`: of the step there, where it had to be known. */
 export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string };

@@ -1,5 +1,6 @@
 /** When a run may rest: everything it still asks for is a wait, so no process needs to hold it. */
 import type { Draft, Seq, Timestamp } from "../core/event.ts";
+import type { RunState } from "../core/reduce.ts";
 import type { Ask } from "./ask.ts";
 import type { Recall } from "./recall.ts";
 
@@ -62,8 +63,20 @@ export function suspension(
 
 /** The event that suspends a run which is about to end, until its children have, or something is tried again. */
 export function suspensionBeforeEnd(until: Timestamp | undefined, last: Seq): Draft {
-  const data = { reason: "waiting" as const, ...(until === undefined ? {} : { until }) };
+  const data = { reason: "waiting" as const, ending: true as const, ...(until === undefined ? {} : { until }) };
   return { type: "run.suspended", data, causes: [last] };
+}
+
+const lookAgainMsMin = 30_000;
+const lookAgainMsMax = 86_400_000;
+
+/**
+ * When a run that waits for the ends of those that it called looks after them again. Their ends wake it; but a worker
+ * that had one of them may have died, and nobody else may come to it. The longer it has been waiting, the later, so that
+ * it costs next to nothing.
+ */
+export function lookAgainAt({ endingSince }: RunState, now: Timestamp): Timestamp {
+  return now + Math.min(Math.max(now - (endingSince ?? now), lookAgainMsMin), lookAgainMsMax);
 }
 
 /** Keys of the steps that were in flight when the last worker let go of the run: one of them may have killed it. */

@@ -15,7 +15,7 @@ import type { NewRun, Payload, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 import type { Change } from "./change.ts";
 import { checkChange, isFork } from "./change.ts";
-import { union } from "./cut.ts";
+import { union } from "../core/cut.ts";
 import { countDiscards, generationsBefore } from "./generations.ts";
 import { sha256 } from "./hash.ts";
 import { buildRun } from "./new-run.ts";

@@ -10,7 +10,7 @@
 import type { Digest, EventOf, NotReused, OfferedRun, ReuseKey, RunId, Seq, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
-import { isIn } from "./cut.ts";
+import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
 import type { calledLine } from "./line.ts";
 import type { Loaded } from "./load.ts";

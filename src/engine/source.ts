@@ -5,8 +5,8 @@ import type { Digest, Event, EventOf, OfferedRun, RunId, Seq, SeqRange } from ".
 import { outcomeOf } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunRow, Store } from "../store/store.ts";
-import type { CutAt } from "./cut.ts";
-import { Cutter } from "./cut.ts";
+import type { CutAt } from "../core/cut.ts";
+import { Cutter } from "../core/cut.ts";
 import { corrupt, pagesOf } from "./history-pages.ts";
 import { readList } from "./stored-list.ts";
 

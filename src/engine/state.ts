@@ -72,7 +72,7 @@ export function stateAt(start: Event): Value | StateTree | undefined {
 
 /** The text of a tree, and the digests of its pieces. Throws like `readState`. */
 export async function readTree(
-  store: Store,
+  store: Pick<Store, "payloads">,
   run: RunId,
   tree: StateTree,
 ): Promise<{ text: string; pieces: ReadonlySet<Digest> }> {

@@ -1,26 +1,33 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { isStemmaError, StemmaError } from "../core/error.ts";
+import { unseal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
+import type { Plan } from "../core/plan.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
+import type { Created, ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 import { Committer } from "./committer.ts";
+import type { CompareOptions, Comparison } from "./compare.ts";
+import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
+import { planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
+import type { Lineage } from "./lineage.ts";
+import { lineageOf } from "./lineage.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
@@ -28,6 +35,7 @@ import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
+import type { Making } from "./restart.ts";
 import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
@@ -47,6 +55,8 @@ export type StemmaOptions = {
   lease?: Duration;
   /** How many runs are worked on at a time. Default 1000. */
   concurrency?: number;
+  /** How many runs at rest are kept in memory, so that they go on without being read again. Default 128; 0 for none. */
+  warm?: number;
   /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
   abortGrace?: Duration;
   /** How many workers in a row may die with a run in hand that does not move on, before it is set aside. Default 10. */
@@ -64,6 +74,13 @@ export type Seams = {
   recallGraceMs: number;
   pollMs: number;
   pageEvents: number;
+};
+
+export type PlanOptions = {
+  /** Ask the code too, which has to be here: exact up to the first step of each branch that is not reused. */
+  dryRun?: boolean;
+  /** What is planned; by default a restart of a run that has ended, and a fork of another or with a change of values. */
+  kind?: "restart" | "fork";
 };
 
 export type RunOptions = {
@@ -131,7 +148,7 @@ export class Stemma {
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
     this.#ends = new Ends(this.store, this.#clock, pollMs);
-    committer.onEnded = (results) => this.#ends.look(results);
+    committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
       workflows,
@@ -142,6 +159,7 @@ export class Stemma {
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
+      warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
       lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
@@ -190,7 +208,7 @@ export class Stemma {
       ? this.store.create([run])
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
-    if (!created.created) await this.#checkSame(created.id, run, client !== undefined);
+    if (!created.created) await this.#checkSame(created, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -225,15 +243,32 @@ export class Stemma {
     return this.#remake("fork", id, change);
   }
 
-  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+  /**
+   * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
+   * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
+   * yet is called so.
+   *
+   * @throws as restart and fork
+   * @example
+   * const { totals } = await stemma.plan(run.id, { from: "summarise" });
+   * console.log(totals.runs, totals.saves.cost);
+   */
+  async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
+    return planByHistory(this.#making(), checkRunId(id), change, options.kind);
+  }
+
+  #making(): Making {
     const clock = this.#clock;
-    const making = {
+    return {
       store: this.store,
       workflow: (name: string) => this.#workflows.get(name),
       now: () => clock.now(),
       id: newRunId(clock.now()),
     };
-    const run = await makeRun(making, kind, checkRunId(id), change);
+  }
+
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+    const run = await makeRun(this.#making(), kind, checkRunId(id), change);
     const [created] = await this.store.create([run]);
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
     if (!created.created) await checkSameChange(this.store, created.id, run);
@@ -377,6 +412,21 @@ export class Stemma {
     return trace(runs.toReversed());
   }
 
+  /** The family of a run: what it comes from, what came from it, and what else came from the same. Throws run.not_found. */
+  async lineage(id: RunId): Promise<Lineage> {
+    return lineageOf(this.store, await this.row(id));
+  }
+
+  /**
+   * Two runs side by side: their steps aligned by what they are, and where input, output, error, time and cost differ.
+   *
+   * @throws run.not_found
+   * @example const { same, steps, first } = await stemma.compare(before, after);
+   */
+  async compare(a: RunId, b: RunId, options: CompareOptions = {}): Promise<Comparison> {
+    return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
+  }
+
   /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
   workflow(name: string): Workflow {
     const workflow = this.#workflows.get(name);
@@ -416,17 +466,11 @@ export class Stemma {
   }
 
   /** The run that is there in the place of a new one must be the one that was meant. */
-  async #checkSame(id: RunId, wanted: NewRun, within: boolean): Promise<void> {
-    const [first] = await this.history(id).catch((error: unknown) => {
-      // Created by the transaction that is still open, it cannot be seen from outside of it.
-      if (within && isStemmaError(error, "run.not_found")) return [];
-      throw error;
-    });
-    const [stored] = wanted.events;
-    if (first?.type !== "run.created" || stored === undefined) return;
-    const meant = JSON.parse(stored.data) as typeof first.data;
-    const same = first.data.workflow === meant.workflow && equal(first.data.input, meant.input);
-    if (same) return;
+  async #checkSame({ id, first: known }: Created, wanted: NewRun): Promise<void> {
+    const there = known ?? (await this.store.history(id, { after: -1, limit: 1 }))?.events[0];
+    const [first, meant] = [there, wanted.events[0]].map((event) => event && unseal(event));
+    if (first?.type !== "run.created" || meant?.type !== "run.created") return;
+    if (first.data.workflow === meant.data.workflow && equal(first.data.input, meant.data.input)) return;
     throw new StemmaError(
       "run.conflict",
       `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,

@@ -64,6 +64,7 @@ export function inDoubt(ask: Ask, attempt: number, error?: unknown, kept?: Encod
   const data: EventOf<"step.in_doubt">["data"] = { key: ask.ref.key, attempt };
   if (error !== undefined) data.error = toRecord(error);
   if (kept !== undefined) data.kept = kept.value;
+  if (ask.withdrawn !== undefined) data.unwanted = ask.withdrawn;
   return { draft: { type: "step.in_doubt", data }, extra: payloadsOf(kept) };
 }
 

@@ -364,11 +364,18 @@ export class StepRunner {
     if (ask.stage !== "asked") this.begin(ask);
   }
 
-  /** A `once` step that nobody wants any more, entered by an attempt of which nobody knows the end: that stays so. */
+  /**
+   * A `once` step that nobody wants any more, entered by an attempt of which nobody knows the end: that stays so. It is
+   * said once on record, so that nobody is asked to decide what makes no difference.
+   */
   leaveInDoubt(ask: Ask): boolean {
-    if (ask.work.kind !== "step" || !isDoubtful(ask.work.ask, ask, ask.recorded)) return false;
-    ask.attempt ??= ask.recorded?.entered ?? 1;
-    this.#doubt(ask);
+    if (ask.work.kind !== "step" || (ask.doubtful !== true && !isDoubtful(ask.work.ask, ask, ask.recorded)))
+      return false;
+    ask.doubtful = true;
+    this.#looking.get(ask)?.abort();
+    if (ask.recorded?.unwanted !== undefined) return true;
+    const { draft } = inDoubt(ask, ask.attempt ?? ask.recorded?.entered ?? 1);
+    this.#note(ask, draft);
     return true;
   }
 

@@ -20,7 +20,7 @@ export function storeList(
 
 /** A value stored so, with the digests of its pieces. Throws payload.missing, store.corrupt, store.newer. */
 export async function readList<T>(
-  store: Store,
+  store: Pick<Store, "payloads">,
   run: RunId,
   value: Value | StateTree | undefined,
   empty: T,

@@ -28,6 +28,6 @@ export type Surroundings = {
   hold(): Promise<void> | undefined;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
-  /** Ends a run that nobody holds and that no worker may come to. */
-  cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
+  /** Ends a run that nobody holds and that no worker may come to; without a request, if somebody has asked for it. */
+  cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
 };

@@ -2,20 +2,21 @@
  * What a run does on behalf of its body: asks are begun here, held back while the run recalls or is paused, and taken
  * back when nobody wants them any more. What began is settled on record; what never began leaves no trace.
  */
-import type { EventOf } from "../core/event.ts";
+import type { Unwanted } from "../core/event.ts";
 import type { Ask, Asks } from "./ask.ts";
 import { isWithin, isWithinAny } from "./ask.ts";
 import type { CallAsk } from "./body.ts";
 import type { Children } from "./children.ts";
 import type { Journal } from "./journal.ts";
+import type { Recall } from "./recall.ts";
 import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
+import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
-import { beginWait } from "./waits.ts";
-
-export type CancelReason = EventOf<"step.cancelled">["data"]["reason"];
+import { beginWait, rearmWait } from "./waits.ts";
 
 export type UndertakingsParts = {
+  recall: Recall;
   asks: Asks;
   journal: Journal;
   steps: StepRunner;
@@ -75,6 +76,11 @@ export class Undertakings {
     for (const ask of held) this.begin(ask);
   }
 
+  /** The run was at rest and is taken up: an open wait has its clock set again. */
+  takeUp(ask: Ask): void {
+    if (ask.stage === "begun" && ask.until !== undefined) rearmWait(ask, ask.until, this.#with.waits);
+  }
+
   #call(ask: Ask, call: CallAsk): void {
     this.#with.children.begin(ask, call);
   }
@@ -85,15 +91,18 @@ export class Undertakings {
     for (const ask of this.#with.asks.open()) if (isWithin(ask.identity.scope, scope)) this.withdraw(ask, "lost race");
   }
 
-  withdrawAll(reason: CancelReason): void {
-    for (const ask of this.#with.asks.open()) this.withdraw(ask, reason);
+  withdrawAll(reason: Unwanted): void {
+    const { asks, journal, recall } = this.#with;
+    for (const ask of asks.open()) this.withdraw(ask, reason);
+    // Where the body was recalled, there is none of these.
+    for (const draft of closings(recall, reason)) journal.append(draft);
   }
 
-  withdraw(ask: Ask, reason: CancelReason): void {
+  withdraw(ask: Ask, reason: Unwanted): void {
     if (ask.withdrawn !== undefined) return;
     ask.withdrawn = reason;
     ask.stop?.();
-    if (ask.stage === "recorded" || ask.doubtful === true) return;
+    if (ask.stage === "recorded") return;
     const { asks, journal, steps, children } = this.#with;
     if (ask.work.kind === "step" && (steps.withdraw(ask) || steps.leaveInDoubt(ask))) return;
     if (ask.begunAt === undefined) return asks.forget(ask);

@@ -86,8 +86,9 @@ export interface Store {
 
   /**
    * Creates runs as `create` does, in a transaction that the caller has begun on `client` and ends: they are there, and
-   * worked on, from its COMMIT on, and never if it is rolled back. After an error the transaction is spoilt. Left out by
-   * a store that users have no transactions with.
+   * worked on, from its COMMIT on, and never if it is rolled back. After an error the transaction is spoilt. Nothing else
+   * than `client` is needed for it where the store was used before, not even a connection. Left out by a store that users
+   * have no transactions with.
    */
   createIn?(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]>;
 
@@ -129,7 +130,12 @@ export type NewRun = {
   idempotencyKey?: string;
 };
 
-export type Created = { id: RunId; created: boolean };
+export type Created = {
+  id: RunId;
+  created: boolean;
+  /** From `createIn`, of a run that was there already: its first event, which nobody else may be able to see yet. */
+  first?: StoredEvent;
+};
 
 /** What a worker has code for. A run that this very code could not recall is not given to it again. */
 export type Offer = { workflow: string; version: number; fingerprint: Digest };
@@ -261,6 +267,8 @@ export type Emitted = { stream: string; step: string; attempt: number; text: str
 
 export type ListQuery = {
   ids?: readonly RunId[];
+  /** Runs whose ids have this in them, as it stands. */
+  idPart?: string;
   workflow?: string;
   status?: readonly Status[];
   tag?: string;

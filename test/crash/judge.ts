@@ -7,13 +7,26 @@ import type { Event, RunId } from "../../src/core/event.ts";
 import { outcomeOf } from "../../src/core/event.ts";
 import { idempotencyKey, identityOf, identityText } from "../../src/core/identity.ts";
 import { reduceAll } from "../../src/core/reduce.ts";
+import type { TracedRun } from "../../src/core/trace.ts";
 import { components, trace } from "../../src/core/trace.ts";
 import { sha256 } from "../../src/engine/hash.ts";
 import type { RunRow, Store } from "../../src/store/store.ts";
 import type { Line } from "./witness.ts";
+import { onceName } from "./workflows.ts";
 import type { World } from "./world.ts";
 
-export type Verdict = { faults: string[]; steps: number; events: number; late: number };
+export type Verdict = {
+  faults: string[];
+  steps: number;
+  events: number;
+  /** Runs that other runs called. */
+  called: number;
+  late: number;
+  /** Steps that were in doubt, and of which it was found out what became of them. */
+  doubts: number;
+  /** How many events each run has. */
+  counts: ReadonlyMap<RunId, number>;
+};
 
 /** What a history has of one step. */
 type Outcome = { seq: number; key: string; idempotencyKey: string; value: string | undefined };
@@ -25,9 +38,12 @@ export async function judge(world: World): Promise<Verdict> {
   const faults: string[] = [];
   const outcomes = new Map<RunId, Outcome[]>();
   const counts = new Map<RunId, number>();
+  const families = new Map<RunId, TracedRun[]>();
   let steps = 0;
   let events = 0;
-  for (const run of world.runs) {
+  let doubts = 0;
+  const called = await calledRuns(world);
+  for (const run of [...world.runs, ...called]) {
     const read = await readRun(world.store, run);
     if (read === undefined) {
       faults.push(`${run} is gone`);
@@ -38,15 +54,56 @@ export async function judge(world: World): Promise<Verdict> {
     counts.set(run, read.stored.length);
     steps += found.length;
     events += read.events.length;
+    doubts += read.events.filter(({ type }) => type === "step.decided").length;
+    const { family } = read.row.state;
+    families.set(family, [...(families.get(family) ?? []), { run, events: read.events }]);
     for (const fault of checkRun(run, read, found)) faults.push(`${run} (${read.row.state.workflow}): ${fault}`);
+  }
+  for (const [family, runs] of families) {
+    faults.push(...checkTrace(runs).map((fault) => `the family of ${family}: ${fault}`));
   }
   faults.push(
     ...(await checkFeed(world.store, counts)),
     ...(world.database === undefined ? checkFile(world.file) : []),
   );
   const seen = checkWitness(world.lines, outcomes);
-  faults.push(...seen.faults);
-  return { faults, steps, events, late: seen.late };
+  faults.push(...seen.faults, ...checkOnce(world.lines));
+  return { faults, steps, events, called: called.length, late: seen.late, doubts, counts };
+}
+
+function checkTrace(runs: readonly TracedRun[]): string[] {
+  try {
+    const count = components(trace(runs));
+    return count === 1 ? [] : [`its trace has ${count} components`];
+  } catch (thrown) {
+    return [`its trace cannot be drawn: ${String(thrown)}`];
+  }
+}
+
+/** Runs that nobody here has started. */
+async function calledRuns(world: World): Promise<RunId[]> {
+  const started = new Set(world.runs);
+  const called: RunId[] = [];
+  for (let cursor: string | undefined; ;) {
+    const page = await world.store.list({ limit: 200, ...(cursor === undefined ? {} : { cursor }) });
+    called.push(...page.runs.flatMap(({ id }) => (started.has(id) ? [] : [id])));
+    if (page.cursor === undefined) return called;
+    cursor = page.cursor;
+  }
+}
+
+/** What is done once was entered at most once, also by a process that came back from being frozen. */
+function checkOnce(lines: readonly Line[]): string[] {
+  const entered = new Map<string, number[]>();
+  for (const { pid, kind, words } of lines) {
+    const [run = "", , name = ""] = words;
+    if (kind !== "enter" || !name.startsWith(onceName)) continue;
+    const step = `${run}: ${name}`;
+    entered.set(step, [...(entered.get(step) ?? []), pid]);
+  }
+  return [...entered].flatMap(([step, by]) =>
+    by.length === 1 ? [] : [`${step} was entered by ${by.join(" and by ")}`],
+  );
 }
 
 async function readRun(store: Store, run: RunId): Promise<Read | undefined> {
@@ -95,11 +152,10 @@ function checkRun(run: RunId, { row, stored, events }: Read, outcomes: readonly 
   if (row.hash !== stored.at(-1)?.hash) faults.push("its row does not name its last event");
   try {
     if (!isDeepStrictEqual(reduceAll(events), row.state)) faults.push("its state is not what its events add up to");
-    const count = components(trace([{ run, events }]));
-    if (count !== 1) faults.push(`its trace has ${count} components`);
   } catch (thrown) {
     faults.push(`its history makes no sense: ${String(thrown)}`);
   }
+  faults.push(...checkTrace([{ run, events }]));
   const settled = new Set<string>();
   for (const { key, idempotencyKey: identity } of outcomes) {
     if (settled.has(identity)) faults.push(`${key} has two outcomes`);

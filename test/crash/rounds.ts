@@ -5,11 +5,12 @@
  */
 import type { Chance } from "./chance.ts";
 import { chanceOf } from "./chance.ts";
+import { pause } from "./insist.ts";
 import { judge } from "./judge.ts";
 import type { Bug } from "./store.ts";
 import type { Life } from "./world.ts";
 import type { Database } from "./worker.ts";
-import { pause, rehearse, World } from "./world.ts";
+import { rehearse, World } from "./world.ts";
 
 export type RoundsOptions = {
   seed: number;

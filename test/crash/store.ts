@@ -12,8 +12,11 @@ import type { Commit, CommitResult } from "../../src/store/store.ts";
 import type { Chance } from "./chance.ts";
 import type { Pen } from "./witness.ts";
 
-/** A planted bug: an outcome is delivered before its flush; no fence against old holders; no check of the position. */
-export type Bug = "none" | "eager" | "no-fence" | "no-seq";
+/**
+ * A planted bug: an outcome is delivered before its flush; no fence against old holders; no check of the position; steps
+ * that must be entered once leave no intent.
+ */
+export type Bug = "none" | "eager" | "no-fence" | "no-seq" | "no-intent";
 
 /** `store` with some of its methods replaced. */
 function replaced(store: Store, methods: Partial<Store>): Store {

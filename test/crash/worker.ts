@@ -9,6 +9,7 @@ import type { Log, Workflow } from "../../src/index.ts";
 import { postgres } from "../../src/postgres.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import { chanceOf } from "./chance.ts";
+import { insist } from "./insist.ts";
 import type { Bug } from "./store.ts";
 import { bugged, distant, forgetful, locking, witnessed } from "./store.ts";
 import { penAt, word } from "./witness.ts";
@@ -43,7 +44,8 @@ const log: Log = { debug: quiet, info: quiet, warn: tell, error: tell };
 const file = locking(life.database === undefined ? sqlite(life.file) : postgres(life.database), pen);
 const faulty = forgetful(bugged(file, life.bug), life.forgets, chance);
 const store = witnessed(distant(faulty, life.travelMsMax, chance), pen);
-const workflows = workflowsWith(pen) as readonly unknown[] as readonly Workflow[];
+const { started, called } = workflowsWith(pen, life.bug !== "no-intent");
+const workflows = [...started, ...called] as readonly unknown[] as readonly Workflow[];
 const stemma = new Stemma(
   // Few runs at a time, so that one life does not hold them all when it ends; and nobody is to blame for the killing.
   { store, workflows, log, lease: life.leaseMs, concurrency: 12, abortGrace: 40, poisonAfter: 100_000 },
@@ -54,5 +56,6 @@ if (life.rehearsal === true) process.exit();
 // Nobody is left behind when the tests are broken off.
 process.stdin.once("close", () => process.exit());
 process.stdin.resume();
-await stemma.start();
+// Its store may be away just now; a program of somebody's own would end here, and be started again.
+await insist(() => stemma.start());
 pen.write("up");

@@ -1,7 +1,7 @@
 /**
- * Three workflows of different shapes, all of whose steps tell the witness when they are entered and left, and whose
- * code tells it what it was given. Every step returns a value that no other execution returns, so a step that ran twice
- * can be told from one that was recalled. All of them end well, whatever happens to their workers.
+ * Workflows of different shapes, all of whose steps tell the witness when they are entered and left, and whose code
+ * tells it what it was given. Every step returns a value that no other execution returns, so a step that ran twice can
+ * be told from one that was recalled. All of them end well, whatever happens to their workers.
  */
 import { workflow } from "../../src/index.ts";
 import type { Context, StepTools, Workflow } from "../../src/index.ts";
@@ -10,6 +10,11 @@ import { word } from "./witness.ts";
 
 /** `pace` varies how long the steps of a run take. */
 type Input = { pace: number };
+
+/** What steps whose name begins so do is done once: one that is in doubt is settled without being entered again. */
+export const onceName = "pay";
+/** A run of this workflow waits for a signal of this name. */
+export const awaited = { workflow: "order", signal: "go" } as const;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -115,7 +120,43 @@ function contest(pen: Pen): Workflow<Input, string> {
   });
 }
 
-/** All of them. A process that only creates runs gives a pen that writes nowhere. */
-export function workflowsWith(pen: Pen): readonly Workflow<Input>[] {
-  return [chain(pen), fan(pen), contest(pen)] as readonly unknown[] as readonly Workflow<Input>[];
+/** A step that is entered once, or, with a planted bug, like any other. */
+async function pay(pen: Pen, ctx: Context, key: string, once: boolean): Promise<void> {
+  const reconcile = (): { record: string } => ({ record: `${key}=found.${process.pid}.${(fresh += 1)}` });
+  const options = once ? { effect: "once" as const, reconcile } : {};
+  const value = await ctx.step(key, options, (_, tools) => work(pen, ctx, key, tools));
+  pen.write("saw", ctx.runId, key, word(value));
+}
+
+/** Of a run that calls another, waits for a signal, and does what must be done once. */
+function order(pen: Pen, once: boolean, parcel: Workflow<Input, string>): Workflow<Input, string> {
+  return workflow<Input, string>({ name: awaited.workflow }, async (ctx) => {
+    await step(pen, ctx, "pack");
+    await pay(pen, ctx, `${onceName}-deposit`, once);
+    await ctx.signal(awaited.signal);
+    await pay(pen, ctx, `${onceName}-rest`, once);
+    const stamp = await ctx.call(parcel, ctx.input as Input);
+    return step(pen, ctx, "close", stamp);
+  });
+}
+
+function parcelOf(pen: Pen, once: boolean): Workflow<Input, string> {
+  return workflow<Input, string>({ name: "parcel" }, async (ctx) => {
+    await pay(pen, ctx, `${onceName}-postage`, once);
+    return step(pen, ctx, "stamp");
+  });
+}
+
+/** Those that runs are started of, and those that they call. */
+export type Workflows = { started: readonly Workflow<Input>[]; called: readonly Workflow<Input>[] };
+
+/**
+ * A process that only creates runs gives a pen that writes nowhere. Without `once`, steps that must be entered once do
+ * not say so.
+ */
+export function workflowsWith(pen: Pen, once: boolean = true): Workflows {
+  const parcel = parcelOf(pen, once);
+  const started: readonly unknown[] = [chain(pen), fan(pen), contest(pen), order(pen, once, parcel)];
+  const called: readonly unknown[] = [parcel];
+  return { started, called } as Workflows;
 }

@@ -8,17 +8,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isTerminal } from "../../src/core/run.ts";
+import { newRunId } from "../../src/engine/id.ts";
 import { Stemma } from "../../src/index.ts";
 import type { RunId, Store } from "../../src/index.ts";
 import { postgres } from "../../src/postgres.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import type { Chance } from "./chance.ts";
+import { insist, pause } from "./insist.ts";
 import type { Line, Pen, Reader } from "./witness.ts";
 import { penAt, readerAt } from "./witness.ts";
 import type { Database, WorkerLife } from "./worker.ts";
-import { workflowsWith } from "./workflows.ts";
-
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+import { awaited, workflowsWith } from "./workflows.ts";
 
 /** One process, from its start to its end. */
 export type Life = {
@@ -99,14 +99,17 @@ export class World {
     return alive;
   }
 
-  /** Makes `count` runs of workflows taken in turn. */
+  /** Makes `count` runs of workflows taken in turn, and sends those that wait for a signal theirs, which may come early. */
   async feed(count: number): Promise<void> {
-    const workflows = workflowsWith({ write() {} });
+    const { started } = workflowsWith({ write() {} });
     for (let i = 0; i < count && !this.frozen; i += 1) {
-      const workflow = workflows[(this.#made += 1) % workflows.length];
+      const workflow = started[(this.#made += 1) % started.length];
       if (workflow === undefined) continue;
-      const run = await this.#stemma.run(workflow, { pace: this.#chance.below(1000) });
-      this.runs.push(run.id);
+      const [id, input] = [newRunId(Date.now()), { pace: this.#chance.below(1000) }];
+      await insist(() => this.#stemma.run(workflow, input, { id }));
+      this.runs.push(id);
+      if (workflow.name !== awaited.workflow) continue;
+      await insist(() => this.#stemma.signal(id, awaited.signal, null, { idempotencyKey: awaited.signal }));
     }
   }
 
@@ -146,7 +149,8 @@ export class World {
   async open(): Promise<string[]> {
     const open: string[] = [];
     for (let at = 0; at < this.runs.length; at += 200) {
-      const { runs } = await this.store.list({ ids: this.runs.slice(at, at + 200), limit: 200 });
+      const ids = this.runs.slice(at, at + 200);
+      const { runs } = await insist(() => this.store.list({ ids, limit: 200 }));
       for (const { id, state, worker } of runs) {
         if (isTerminal(state.status)) continue;
         open.push(

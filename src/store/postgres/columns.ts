@@ -24,8 +24,32 @@ export type Appended = {
 const payloadMark = '"digest":"';
 const payloadNamed = /"digest":"([0-9a-f]{64})"/g;
 
-/** The arrays for `givenEvents` in sql.ts, and those for `givenPayloads` if there are any. */
-export function appendColumns(all: readonly Appended[]): { events: unknown[][]; payloads: unknown[][] } {
+/**
+ * How much text one statement carries, about; a value that is larger goes alone. PostgreSQL takes no message of a
+ * gigabyte, and JavaScript makes no string of half of one.
+ */
+export const statementCharsMax: number = 8 * 2 ** 20;
+
+/** Cuts a list into pieces that one statement can carry each. */
+export function pieces<T>(items: readonly T[], charsOf: (item: T) => number): T[][] {
+  const cut: T[][] = [];
+  let left = 0;
+  for (const item of items) {
+    const chars = charsOf(item);
+    if (chars > left || cut.length === 0) {
+      cut.push([]);
+      left = statementCharsMax;
+    }
+    cut.at(-1)?.push(item);
+    left -= chars;
+  }
+  return cut;
+}
+
+/** The arrays for `givenEvents` in sql.ts, and those for `givenPayloads`: payloads (run, digest, text), and their uses. */
+export type AppendColumns = { events: unknown[][]; payloads: unknown[][]; uses: unknown[][] };
+
+export function appendColumns(all: readonly Appended[]): AppendColumns {
   const events: unknown[][] = [[], [], [], [], [], [], [], []];
   const payloads: unknown[][] = [[], [], []];
   const uses: unknown[][] = [[], [], []];
@@ -49,7 +73,7 @@ export function appendColumns(all: readonly Appended[]): { events: unknown[][]; 
     }
     for (const [digest, isBrought] of used) addTo(uses, run, digest, isBrought);
   }
-  return { events, payloads: uses[0]?.length === 0 ? [] : [...payloads, ...uses] };
+  return { events, payloads, uses };
 }
 
 export function expectSeq(event: StoredEvent | undefined, seq: number): void {

@@ -5,7 +5,8 @@
 import type { EventType, RunId } from "../../core/event.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Commit, CommitResult, NewRun } from "../store.ts";
-import { addTo, appendColumns, expectDigest, expectSeq } from "./columns.ts";
+import type { AppendColumns } from "./columns.ts";
+import { addTo, appendColumns, expectDigest, expectSeq, pieces, statementCharsMax } from "./columns.ts";
 import type { Creation } from "./create.ts";
 import { createRuns, creationOf } from "./create.ts";
 import type { Database } from "./database.ts";
@@ -14,7 +15,14 @@ import { writeEmitted } from "./emitted.ts";
 import { stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
 import { sendMessages } from "./send.ts";
-import { commitParts as commitSql, commitPartsWithPayloads, eventsThere, lockRuns } from "./sql.ts";
+import {
+  commitParts as commitSql,
+  commitPartsWithPayloads,
+  eventsThere,
+  insertPayloads,
+  insertPayloadUses,
+  lockRuns,
+} from "./sql.ts";
 
 /** More than any count of claims. */
 const allClaims = 2 ** 31 - 1;
@@ -24,6 +32,8 @@ type Wave = {
   parts: readonly Commit[];
   sql: string;
   columns: readonly unknown[][];
+  /** Payloads that are too large together to go with the statement. */
+  bulk: Pick<AppendColumns, "payloads" | "uses"> | undefined;
   creations: ReadonlyMap<NewRun, Creation>;
 };
 
@@ -37,7 +47,7 @@ export async function commitParts(
   if (parts.length === 0) return [];
   const waves = wavesOf(parts);
   const [only] = waves;
-  if (waves.length === 1 && only !== undefined && parts.every(isPlain)) {
+  if (waves.length === 1 && only !== undefined && only.bulk === undefined && parts.every(isPlain)) {
     const runner: Runner = { query: (text, values = []) => db.write(text, values) };
     const results = await append(runner, only, now);
     return parts.map((part) => results.get(part) as CommitResult);
@@ -93,7 +103,7 @@ function wavesOf(parts: readonly Commit[]): Wave[] {
   });
 }
 
-function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns"> {
+function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns" | "bulk"> {
   const columns: unknown[][] = Array.from({ length: 18 }, () => []);
   const tags: unknown[][] = [[], []];
   for (const part of parts) {
@@ -125,7 +135,7 @@ function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns"> {
     );
     for (const tag of retagged ? new Set(state.tags) : []) addTo(tags, run, tag);
   }
-  const { events, payloads } = appendColumns(
+  const { events, payloads, uses } = appendColumns(
     parts.map((part) => ({
       ...part,
       family: part.state.family,
@@ -133,8 +143,12 @@ function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns"> {
       reuse: part.reuse,
     })),
   );
-  const sql = payloads.length > 0 ? commitPartsWithPayloads : commitSql;
-  return { sql, columns: [...columns, ...tags, ...events, ...payloads] };
+  const plain = { sql: commitSql, columns: [...columns, ...tags, ...events], bulk: undefined };
+  if (uses[0]?.length === 0) return plain;
+  const texts = parts.flatMap((part) => part.payloads.map(({ text }) => text));
+  if (texts.reduce((sum, text) => sum + text.length, 0) > statementCharsMax)
+    return { ...plain, bulk: { payloads, uses } };
+  return { sql: commitPartsWithPayloads, columns: [...plain.columns, ...payloads, ...uses], bulk: undefined };
 }
 
 /** Up to which message the inbox may have come for the part to go through. */
@@ -186,11 +200,12 @@ async function writeEffects(tx: Runner, { parts }: Wave, results: Map<Commit, Co
 
 async function writeExtras(
   tx: Runner,
-  { parts, creations }: Wave,
+  { parts, creations, bulk }: Wave,
   results: ReadonlyMap<Commit, CommitResult>,
   now: number | null,
 ): Promise<void> {
   const accepted = parts.filter((part) => results.get(part)?.ok === true);
+  if (bulk !== undefined) await writePayloads(tx, bulk, new Set(accepted.map(({ run }) => run)));
   await writeEmitted(
     tx,
     accepted.flatMap(({ run, emit = [] }) => emit.map((value) => ({ run, ...value }))),
@@ -199,9 +214,27 @@ async function writeExtras(
   const [first] = created;
   const one = created.length === 1 && first !== undefined ? creations.get(first) : undefined;
   await createRuns(tx, one ?? creationOf(created), now);
-  await sendMessages(
-    tx,
-    accepted.flatMap(({ send = [] }) => send),
-    now,
+  const messages = accepted.flatMap(({ send = [] }) => send);
+  for (const some of pieces(messages, ({ body }) => body.length)) await sendMessages(tx, some, now);
+}
+
+/** Of these columns those of runs whose parts went through, in statements of a bounded size. */
+async function writePayloads(
+  tx: Runner,
+  { payloads, uses }: Pick<AppendColumns, "payloads" | "uses">,
+  accepted: ReadonlySet<RunId>,
+): Promise<void> {
+  const [runs = [], digests = [], texts = []] = payloads as string[][];
+  const brought = new Map<string, string>();
+  for (const [i, run] of runs.entries()) if (accepted.has(run)) brought.set(digests[i] ?? "", texts[i] ?? "");
+  // In the order of their digests, as others insert them too.
+  const rows = [...brought].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const some of pieces(rows, ([, text]) => text.length)) {
+    await tx.query(insertPayloads, [some.map(([digest]) => digest), some.map(([, text]) => text)]);
+  }
+  const mine = (uses[0] ?? []).flatMap((run, i) => (accepted.has(run as RunId) ? [i] : []));
+  await tx.query(
+    insertPayloadUses,
+    uses.map((column) => mine.map((i) => column[i])),
   );
 }

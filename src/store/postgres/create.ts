@@ -7,10 +7,11 @@ import type { RunId } from "../../core/event.ts";
 import type { RunState } from "../../core/reduce.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Created, NewRun } from "../store.ts";
-import { addTo, appendColumns, expectDigest } from "./columns.ts";
-import { stateText } from "./row.ts";
+import { addTo, appendColumns, expectDigest, pieces } from "./columns.ts";
+import type { EventColumns } from "./row.ts";
+import { eventOf, stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
-import { createRuns as createRunsSql, createRunsWithPayloads, runsThere } from "./sql.ts";
+import { createRuns as createRunsSql, createRunsWithPayloads, firstEvents, runsThere } from "./sql.ts";
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
 export type Creation = {
@@ -18,14 +19,26 @@ export type Creation = {
   same: readonly NewRun[];
   /** Of runs that are the same run the first. */
   first: readonly NewRun[];
-  sql: string;
-  columns: readonly unknown[][];
+  /** More than one where together they would be too large for one; then they need a transaction. */
+  statements: readonly Statement[];
 };
+
+type Statement = { sql: string; columns: readonly unknown[][] };
 
 export function creationOf(runs: readonly NewRun[]): Creation {
   const same = sameRuns(runs);
   // In the order of what could clash, as others do it too.
   const first = [...new Set(same)].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  return { same, first, statements: pieces(first, charsOf).map(statementOf) };
+}
+
+/** About how much text is sent for a run. */
+export function charsOf({ events, payloads }: NewRun): number {
+  const texts = [...events.map(({ data }) => data), ...payloads.map(({ text }) => text)];
+  return texts.reduce((sum, text) => sum + text.length, 0);
+}
+
+function statementOf(first: readonly NewRun[]): Statement {
   const columns: unknown[][] = Array.from({ length: 18 }, () => []);
   const tags: unknown[][] = [[], []];
   for (const run of first) {
@@ -55,11 +68,12 @@ export function creationOf(runs: readonly NewRun[]): Creation {
     );
     for (const tag of new Set(state.tags)) addTo(tags, id, tag);
   }
-  const { events, payloads } = appendColumns(
+  const { events, payloads, uses } = appendColumns(
     first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
   );
-  const sql = payloads.length > 0 ? createRunsWithPayloads : createRunsSql;
-  return { same, first, sql, columns: [...columns, ...tags, ...events, ...payloads] };
+  const plain = [...columns, ...tags, ...events];
+  if (uses[0]?.length === 0) return { sql: createRunsSql, columns: plain };
+  return { sql: createRunsWithPayloads, columns: [...plain, ...payloads, ...uses] };
 }
 
 /**
@@ -68,12 +82,15 @@ export function creationOf(runs: readonly NewRun[]): Creation {
  */
 export async function createRuns(
   db: Runner,
-  { same, first, sql, columns }: Creation,
+  { same, first, statements }: Creation,
   now: number | null,
   ours: boolean = false,
 ): Promise<readonly Created[]> {
   if (same.length === 0) return [];
-  const made = new Set((await db.query<{ run: RunId }>(sql, [now, ...columns])).map(({ run }) => run));
+  const made = new Set<RunId>();
+  for (const { sql, columns } of statements) {
+    for (const { run } of await db.query<{ run: RunId }>(sql, [now, ...columns])) made.add(run);
+  }
   const known = made.size === first.length ? new Map<NewRun, Created>() : await findThere(db, first, made, ours);
   const told = new Set<NewRun>();
   return same.map((one) => {
@@ -83,6 +100,18 @@ export async function createRuns(
       return created;
     }
     return { id: created.id, created: false };
+  });
+}
+
+/** With the first events of those that were there already. */
+export async function withFirst(db: Runner, created: readonly Created[]): Promise<readonly Created[]> {
+  const old = created.flatMap((one) => (one.created ? [] : [one.id]));
+  if (old.length === 0) return created;
+  const rows = await db.query<EventColumns & { run: RunId }>(firstEvents, [old]);
+  const first = new Map(rows.map((row) => [row.run, eventOf(row)]));
+  return created.map((one) => {
+    const event = one.created ? undefined : first.get(one.id);
+    return event === undefined ? one : { ...one, first: event };
   });
 }
 

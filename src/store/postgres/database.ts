@@ -10,10 +10,11 @@
 import { hash } from "node:crypto";
 
 import { isStemmaError, StemmaError } from "../../core/error.ts";
-import { failureOf, isConnectionLost, isPassing } from "./failure.ts";
-import { migrate } from "./migrations.ts";
+import { failureOf, isConnectionLost, isNameLost, isPassing, isReadOnly } from "./failure.ts";
+import { isUpToDate, migrate } from "./migrations.ts";
 import type { Queryable } from "../store.ts";
 import type { Client, Place, Pool, PoolClient } from "./place.ts";
+import { expectSafe } from "./row.ts";
 import type { Row, Runner } from "./runner.ts";
 import { connectionSettings } from "./sql.ts";
 
@@ -38,13 +39,25 @@ const types = {
 };
 
 function exact(text: string): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number)) return number;
-  throw new StemmaError("store.corrupt", `Expected a whole number up to 2^53 in the database, found ${text}.`);
+  return expectSafe(Number(text), text);
 }
 
 const ignore = (): void => {};
-const guard = (client: Client): void => void client.on("error", ignore);
+const guard = (client: Client): void => void client.on?.("error", ignore);
+
+/** Hears of lost connections, which would end the process where nobody does. The next call gets another one anyway. */
+function listenTo(pool: Pool, is: boolean): void {
+  const change = (is ? pool.on : pool.removeListener)?.bind(pool);
+  change?.("error", ignore);
+  // A pool hands a connection over in the turn after it was made; one may be lost by then.
+  change?.("connect", guard);
+}
+
+/** Ends a pool of our own, whose last connections may still be cut while they say goodbye; another's is left as it was. */
+async function leave(pool: Pool, own: boolean): Promise<void> {
+  if (own) await pool.end();
+  else listenTo(pool, false);
+}
 
 export type Faults = {
   /** Carries out each write. Tests throw from it, before or after: the store cannot know whether it went through. */
@@ -58,7 +71,10 @@ export class Database {
   readonly #checked = new WeakSet<object>();
   #sends = 0;
   #growth = 0;
+  /** Whether statements are prepared under names. A pooler that gives each transaction another connection loses them. */
+  #named = true;
   #opening: Promise<Pool> | undefined;
+  #opened = false;
   #own = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -127,9 +143,14 @@ export class Database {
 
   /** Runs statements on a client of the user's own, in the midst of a transaction of the user's own. */
   async within<T>(client: Queryable, work: (tx: Runner) => Promise<T>): Promise<T> {
-    await this.open();
+    if (this.#closed) throw this.closed();
+    const tx: Runner = {
+      query: (text, values = []) => this.#send(client as unknown as Client, text, values, false),
+    };
     try {
-      return await work({ query: (text, values = []) => this.#send(client as unknown as Client, text, values, false) });
+      // Not through the pool if it can be helped: all of its connections may be in transactions that wait for this.
+      if (!(this.#opened || (await isUpToDate(tx, this.place.schema)))) await this.open();
+      return await work(tx);
     } catch (error) {
       throw failureOf(error, this.place.name, { known: this.#written });
     }
@@ -150,8 +171,7 @@ export class Database {
     this.#closed = true;
     this.#closing ??= (async () => {
       const pool = await this.#opening?.catch(() => undefined);
-      pool?.removeListener("connect", guard);
-      if (this.#own) await pool?.end();
+      if (pool !== undefined) await leave(pool, this.#own);
     })();
     return this.#closing;
   }
@@ -159,16 +179,14 @@ export class Database {
   async #open(): Promise<Pool> {
     const { pool, own } = await this.place.open();
     this.#own = own;
-    // The connection is gone from the pool already; the next call gets another one.
-    if (own) pool.on("error", ignore);
-    // A pool hands a connection over in the turn after it was made; one that is lost by then would end the process.
-    pool.on("connect", guard);
+    listenTo(pool, true);
     try {
       const once = <R extends object>(text: string, values: readonly unknown[] = []): Promise<R[]> =>
         this.#on(pool, (client) => this.#send<R>(client, text, values, false));
       const transaction = <T>(work: (tx: Runner) => Promise<T>): Promise<T> =>
         this.#on(pool, async (client) => {
-          await client.query({ text: "begin" });
+          // Who waits for the lock must see what was done meanwhile, whatever transactions usually see here.
+          await client.query({ text: "begin isolation level read committed" });
           try {
             const result = await work({ query: (text, values = []) => this.#send(client, text, values, false) });
             await client.query({ text: "commit" });
@@ -179,9 +197,10 @@ export class Database {
           }
         });
       await this.#repeat(() => migrate(transaction, { query: once }, this.place.schema));
+      this.#opened = true;
       return pool;
     } catch (error) {
-      if (own) await pool.end();
+      await leave(pool, own);
       throw error;
     }
   }
@@ -230,34 +249,48 @@ export class Database {
     }
   }
 
-  /** Lends a connection, and throws it away if it was lost meanwhile. */
+  /** Lends a connection, and throws it away if it was lost meanwhile, or is no good for us any more. */
   async #on<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await pool.connect();
     let broken = false;
     const fail = (): void => void (broken = true);
     // Without a listener, an error between two statements would end the process.
-    client.on("error", fail);
+    client.on?.("error", fail);
     try {
       if (!this.#checked.has(client)) await this.#check(client);
       return await work(client);
     } catch (error) {
-      broken ||= isConnectionLost(error);
+      // It may lead to a server that is no primary any more, and the next one to the server that is.
+      broken ||= isConnectionLost(error) || isReadOnly(error) || !this.#checked.has(client);
       throw error;
     } finally {
-      client.removeListener("error", fail);
+      client.removeListener?.("error", fail);
       client.release(broken);
     }
   }
 
   /** What durability rests on is read back of every connection, for each may have settings of its own. */
   async #check(client: Client): Promise<void> {
-    type Settings = { version: number; synchronous_commit: string; fsync: string; read_only: string; standby: boolean };
+    type Settings = {
+      version: number;
+      encoding: string;
+      synchronous_commit: string;
+      fsync: string;
+      read_only: string;
+      standby: boolean;
+    };
     const [found] = await this.#send<Settings>(client, connectionSettings, [], false);
     const { name } = this.place;
     if (found === undefined) throw new StemmaError("engine.bug", "PostgreSQL did not tell its settings.");
     if (found.version < versionMin * 10_000) {
       const version = Math.floor(found.version / 10_000);
       throw new StemmaError("usage.invalid", `Expected PostgreSQL ${versionMin} or newer, found ${version} (${name}).`);
+    }
+    if (!["UTF8", "SQL_ASCII"].includes(found.encoding)) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected a database whose encoding is UTF8, found ${found.encoding}, which cannot hold every character (${name}). Make one: create database … encoding 'UTF8' template template0.`,
+      );
     }
     for (const [setting, value] of Object.entries({
       synchronous_commit: found.synchronous_commit,
@@ -289,8 +322,14 @@ export class Database {
     const config = { text: full, values, types, query_timeout: answerMs };
     // A plan that was made once for all takes every array for a short one, so a long one gets a plan of its own.
     const short = values.every((value) => !Array.isArray(value) || value.length <= arrayMax);
-    const { rows } = await client.query(prepared && short ? { ...config, name } : config);
-    return rows as R[];
+    const named = prepared && short && this.#named;
+    try {
+      const { rows } = await client.query(named ? { ...config, name } : config);
+      return rows as R[];
+    } catch (error) {
+      if (named && isNameLost(error)) this.#named = false;
+      throw error;
+    }
   }
 
   /**

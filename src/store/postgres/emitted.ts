@@ -2,7 +2,7 @@
 import type { RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import type { Emitted, FeedPage, FeedQuery } from "../store.ts";
-import { addTo } from "./columns.ts";
+import { addTo, pieces } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Runner } from "./runner.ts";
 import { insertEmitted, readEmitted, trimEmitted } from "./sql.ts";
@@ -10,10 +10,12 @@ import { insertEmitted, readEmitted, trimEmitted } from "./sql.ts";
 /** In a transaction that has locked the runs, so nobody else numbers values of their streams. */
 export async function writeEmitted(tx: Runner, values: readonly (Emitted & { run: RunId })[]): Promise<void> {
   if (values.length === 0) return;
-  const columns: unknown[][] = [[], [], [], [], []];
-  for (const { run, stream, step, attempt, text } of values) addTo(columns, run, stream, step, attempt, text);
-  await tx.query(insertEmitted, columns);
-  await tx.query(trimEmitted, [columns[0], columns[1], limits.streamValuesMax]);
+  for (const some of pieces(values, ({ text }) => text.length)) {
+    const columns: unknown[][] = [[], [], [], [], []];
+    for (const { run, stream, step, attempt, text } of some) addTo(columns, run, stream, step, attempt, text);
+    await tx.query(insertEmitted, columns);
+    await tx.query(trimEmitted, [columns[0], columns[1], limits.streamValuesMax]);
+  }
 }
 
 /** Values behind `after`, as many as fit a page. */

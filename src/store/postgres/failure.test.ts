@@ -149,6 +149,55 @@ test("a server that becomes read-only after it was written to is expected to com
   await store.close();
 });
 
+test("a connection to what is no primary server any more is not used again", async () => {
+  const schema = newSchema();
+  schemas.push(schema);
+  const pool = new pg.Pool({ connectionString: url, max: 1 });
+  const store = postgres({ pool, schema });
+  const { bench } = await openBench(async () => ({ store, cleanup: () => store.close() }));
+  await bench.created();
+  // As a server does that another has taken the place of, behind the same name, and that keeps its connections.
+  await pool.query("set default_transaction_read_only = on");
+  await expect(store.create([bench.newRun()])).rejects.toMatchObject({ code: "store.unavailable", retryable: true });
+  await bench.created();
+
+  // Found by the look at a new connection, too.
+  let made = 0;
+  const second = new pg.Pool({ connectionString: url, max: 1 });
+  second.on("connect", (client) => {
+    if ((made += 1) === 1) void client.query("set default_transaction_read_only = on");
+  });
+  const other = postgres({ pool: second, schema });
+  await expect(other.list({})).rejects.toMatchObject({ code: "store.not_writable" });
+  expect((await other.list({})).runs).toHaveLength(2);
+  await other.close();
+  await store.close();
+  await Promise.all([pool.end(), second.end()]);
+});
+
+test("who was let in before is expected to be let in again: what waits to be written is not given up", async () => {
+  const role = newSchema();
+  const schema = newSchema();
+  await sql(url, `create role ${role} login password 'x'`, `create schema ${schema} authorization ${role}`);
+  const at = new URL(url);
+  at.username = role;
+  at.password = "x";
+  at.searchParams.set("application_name", schema);
+  const store = postgres({ url: at.href, schema });
+  const { bench } = await openBench(async () => ({ store, cleanup: () => store.close() }));
+  await bench.created();
+  // As where a secret is changed, and this process has the new one a while later.
+  await sql(url, `alter role ${role} password 'y'`);
+  await cut(schema);
+  await expect(store.create([bench.newRun()])).rejects.toMatchObject({ code: "store.unavailable", retryable: true });
+  await sql(url, `alter role ${role} password 'x'`);
+  await bench.created();
+  await sql(url, `revoke all on all tables in schema ${schema} from ${role}`);
+  await expect(store.create([bench.newRun()])).rejects.toMatchObject({ code: "store.unavailable", retryable: true });
+  await store.close();
+  await sql(url, `drop owned by ${role} cascade`, `drop role ${role}`);
+});
+
 test("a text with NUL is refused as what it is, and keeps nothing from others", async () => {
   const { bench, store } = await open();
   const answers = await Promise.allSettled([
@@ -187,6 +236,8 @@ describe("every code of PostgreSQL means something to us", () => {
   test.each([
     ["08006", "store.unavailable"],
     ["25006", "store.not_writable"],
+    ["25P02", "usage.invalid"],
+    ["25P04", "store.unavailable"],
     ["28000", "store.not_writable"],
     ["40001", "store.busy"],
     ["42501", "store.not_writable"],

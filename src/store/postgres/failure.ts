@@ -38,6 +38,12 @@ const badText: Meaning = {
   advice: "Leave that character out of names and keys.",
 };
 
+const spoilt: Meaning = {
+  code: "usage.invalid",
+  what: "the transaction that was given had failed before",
+  advice: "Roll it back, and begin anew.",
+};
+
 /** By SQLSTATE, or by the class of it (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const meanings: Readonly<Record<string, Meaning>> = {
   "08": unavailable("the connection was lost"),
@@ -45,7 +51,9 @@ const meanings: Readonly<Record<string, Meaning>> = {
   "22021": badText,
   "22P05": badText,
   "25006": readOnly,
+  "25P02": spoilt,
   "25P03": unavailable("a transaction took too long"),
+  "25P04": unavailable("a transaction took too long"),
   "28": refused("it did not let us in", "Look at user, password and pg_hba.conf."),
   "3D000": { code: "store.not_found", what: "there is no such database", advice: "Make it, or name another." },
   "3F000": foreign,
@@ -77,13 +85,23 @@ export function sqlState(error: unknown): string | undefined {
 /** Whether the same statement may go through the next time because others are done by then. */
 export function isPassing(error: unknown): boolean {
   // 23503: a payload went with its last user while this statement gave it another one.
-  return ["40001", "40P01", "55P03", "23503"].includes(sqlState(error) ?? "");
+  return ["40001", "40P01", "55P03", "23503"].includes(sqlState(error) ?? "") || isNameLost(error);
+}
+
+/** Whether the name of a prepared statement is not there, or there already, as behind a pooler. Nothing was done. */
+export function isNameLost(error: unknown): boolean {
+  return ["26000", "42P05"].includes(sqlState(error) ?? "");
+}
+
+/** Whether a server refused a write because it takes none. */
+export function isReadOnly(error: unknown): boolean {
+  return sqlState(error) === "25006";
 }
 
 /** Whether a network, a server that goes down, or a time limit ended the connection. */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error);
-  if (state !== undefined) return /^(?:08|57P|40003|25P03)/.test(state);
+  if (state !== undefined) return /^(?:08|57P|40003|25P03|25P04)/.test(state);
   return error instanceof Error && !isOurs(error);
 }
 
@@ -103,7 +121,9 @@ export function failureOf(
 ): unknown {
   if (!(error instanceof Error) || isOurs(error)) return error;
   const state = sqlState(error);
-  const meaning = known && state === "25006" ? unavailable("it is read-only for now") : meaningOf(state, error);
+  const usual = meaningOf(state, error);
+  // What it let us do before it is expected to let us do again: a failover, a secret or a right that is being changed.
+  const meaning = known && usual.code === "store.not_writable" ? unavailable(`for now ${usual.what}`) : usual;
   const unknown = sent && isConnectionLost(error);
   const data = { ...(state === undefined ? {} : { sqlState: state }), ...(unknown ? { outcome: "unknown" } : {}) };
   const code = state === undefined ? "" : ` (${state})`;

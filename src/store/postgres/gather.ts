@@ -4,11 +4,13 @@
  */
 import { isStemmaError } from "../../core/error.ts";
 import type { Created, NewRun } from "../store.ts";
+import { statementCharsMax } from "./columns.ts";
 import type { Creation } from "./create.ts";
-import { creationOf } from "./create.ts";
+import { charsOf, creationOf } from "./create.ts";
 
 type Call = {
   runs: readonly NewRun[];
+  chars: number;
   resolve: (created: readonly Created[]) => void;
   reject: (error: unknown) => void;
 };
@@ -31,7 +33,8 @@ export class Gather {
     // What cannot be read fails here, and not the others with it.
     creationOf(runs);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Created[]>();
-    this.#waiting.push({ runs, resolve, reject });
+    const chars = runs.reduce((sum, run) => sum + charsOf(run), 0);
+    this.#waiting.push({ runs, chars, resolve, reject });
     this.#schedule();
     return promise;
   }
@@ -47,13 +50,15 @@ export class Gather {
 
   async #flush(): Promise<void> {
     const calls: Call[] = [];
-    for (let count = 0; this.#waiting[0] !== undefined && count + this.#waiting[0].runs.length <= runsMax;) {
-      const call = this.#waiting.shift() as Call;
+    let [count, chars] = [0, 0];
+    for (const call of this.#waiting) {
       count += call.runs.length;
+      chars += call.chars;
+      // One that is larger than all together may be goes alone.
+      if (calls.length > 0 && (count > runsMax || chars > statementCharsMax)) break;
       calls.push(call);
     }
-    // One that is larger than all together may be goes alone.
-    if (calls.length === 0) calls.push(...this.#waiting.splice(0, 1));
+    this.#waiting.splice(0, calls.length);
     this.#underWay += 1;
     this.#schedule();
     await this.#together(calls);

@@ -15,10 +15,13 @@ const schemaOf = (): string => {
 };
 afterAll(() => dropSchema(url, schemas));
 
-test("of many processes that begin on an empty database at once, all get the same tables", async () => {
-  for (let round = 0; round < 3; round += 1) {
+test.each(["read committed", "repeatable read", "serializable"])(
+  "of many processes that begin on an empty database at once, all get the same tables: %s",
+  async (isolation) => {
+    const at = new URL(url);
+    at.searchParams.set("options", `-c default_transaction_isolation=${isolation.replaceAll(" ", "\\ ")}`);
     const schema = schemaOf();
-    const stores = Array.from({ length: 8 }, () => postgres({ url, schema, connections: 2 }));
+    const stores = Array.from({ length: 8 }, () => postgres({ url: at.href, schema, connections: 2 }));
     const { bench } = await openBench(async () => ({ store: stores[0]!, cleanup: async () => {} }));
     const runs = stores.map(() => bench.newRun());
     const created = await Promise.all(stores.map((store, i) => store.create([runs[i]!])));
@@ -29,8 +32,8 @@ test("of many processes that begin on an empty database at once, all get the sam
     }
     const rows = await sql(url, `select id from ${schema}.migrations order by id`);
     expect(rows.map(({ id }) => id)).toEqual(migrations.map(({ id }) => id));
-  }
-});
+  },
+);
 
 test("a schema that a newer version has changed for good is refused, one that it only added to is not", async () => {
   const schema = schemaOf();
@@ -88,6 +91,20 @@ test.each([
   if (code === undefined) expect((await answer).runs).toEqual([]);
   else await expect(answer).rejects.toMatchObject({ code });
   await store.close();
+});
+
+test("a database that cannot hold every character is refused, before anything is lost in it", async () => {
+  const database = newSchema();
+  await sql(url, `create database ${database} encoding 'LATIN1' locale 'C' template template0`);
+  const at = new URL(url);
+  at.pathname = `/${database}`;
+  const store = postgres(at.href);
+  await expect(store.list({})).rejects.toMatchObject({
+    code: "usage.invalid",
+    message: expect.stringContaining("UTF8") as string,
+  });
+  await store.close();
+  await sql(url, `drop database ${database} with (force)`);
 });
 
 test("what durability rests on is looked at in each connection, not only in the first", async () => {

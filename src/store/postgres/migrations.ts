@@ -192,6 +192,14 @@ export async function migrate(
   await refuseNewer(plain, schema, newest);
 }
 
+/** Whether there is nothing to bring up to date. Throws as `migrate` does. */
+export async function isUpToDate(db: Runner, schema: string): Promise<boolean> {
+  const newest = migrations.at(-1)?.id ?? 0;
+  if ((await found(db)) < newest) return false;
+  await refuseNewer(db, schema, newest);
+  return true;
+}
+
 /** The last change that the schema has; 0: none; -1: there is not even the table that says so. */
 async function found(db: Runner): Promise<number> {
   const [there] = await db.query<{ there: boolean }>(`select to_regclass('@.migrations') is not null as there`);

@@ -2,7 +2,7 @@ import pg from "pg";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
-import { errorOf } from "../../../test/stage.ts";
+import { errorOf, until } from "../../../test/stage.ts";
 import type { PostgresPool, Queryable } from "../../postgres.ts";
 import { postgres } from "../../postgres.ts";
 import { openBench } from "../../testing/conformance/fixture.ts";
@@ -152,6 +152,47 @@ test("a pool of the user's is used, and not closed", async () => {
   await pool.end();
 });
 
+test("a pool that has nothing but connect is enough, and one that cannot connect for long gathers no listeners", async () => {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  const bare: PostgresPool = {
+    async connect() {
+      const client = await pool.connect();
+      return { query: client.query.bind(client), release: client.release.bind(client) };
+    },
+  };
+  const { bench, cleanup } = await openBench(async () => {
+    const store = postgres({ pool: bare, schema: schemaOf() });
+    return { store, cleanup: () => store.close() };
+  });
+  const run = await bench.created();
+  expect((await bench.store.list({})).runs.map(({ id }) => id)).toEqual([run.id]);
+  await cleanup();
+  await pool.end();
+
+  const nowhere = new pg.Pool({ connectionString: "postgres://x@127.0.0.1:1/x" });
+  const store = postgres({ pool: nowhere });
+  for (let i = 0; i < 3; i += 1) await expect(store.list({})).rejects.toMatchObject({ code: "store.unavailable" });
+  expect(nowhere.listenerCount("connect")).toBe(0);
+  await store.close();
+  await nowhere.end();
+});
+
+test("a pool that nobody listens to ends no process when its connections are cut, and is left as it was", async () => {
+  const name = newSchema();
+  const at = new URL(url);
+  at.searchParams.set("application_name", name);
+  const pool = new pg.Pool({ connectionString: at.href });
+  const store = postgres({ pool, schema: schemaOf() });
+  await Promise.all([store.list({}), store.list({}), store.list({})]);
+  await sql(url, `select pg_terminate_backend(pid) from pg_stat_activity where application_name = '${name}'`);
+  // The pool drops each as it hears of it.
+  await until(() => pool.totalCount === 0);
+  expect((await store.list({})).runs).toEqual([]);
+  await store.close();
+  expect([pool.listenerCount("error"), pool.listenerCount("connect")]).toEqual([0, 0]);
+  await pool.end();
+});
+
 test("how a program reads types is its own affair", async () => {
   const before = new Map(
     [16, 20, 23, 25].map((oid) => [oid, pg.types.getTypeParser(oid) as (text: string) => unknown]),
@@ -179,6 +220,11 @@ test("a number that JavaScript cannot hold is refused, not rounded", async () =>
   const run = await bench.created();
   await sql(url, `update ${schema}.events set at = 9007199254740993`);
   await expect(store.history(run.id, { after: -1, limit: 9 })).rejects.toMatchObject({ code: "store.corrupt" });
+  for (const column of ["epoch", "inbox_seq", "priority"]) {
+    await sql(url, `update ${schema}.runs set ${column} = 9007199254740993`);
+    await expect(store.list({}), column).rejects.toMatchObject({ code: "store.corrupt" });
+    await sql(url, `update ${schema}.runs set ${column} = 0`);
+  }
   await store.close();
 });
 

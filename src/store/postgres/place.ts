@@ -34,15 +34,15 @@ export type PostgresOptions = (
   now?: () => number;
 };
 
-/** A client as `pg` makes it. */
-export type Client = {
-  query(config: QueryConfig): Promise<{ rows: unknown[] }>;
+type Events = {
   on(event: string, listener: (argument: never) => void): unknown;
   removeListener(event: string, listener: (argument: never) => void): unknown;
 };
+/** A client as `pg` makes it, or as much of it as a pool of the user's own has to hand out. */
+export type Client = { query(config: QueryConfig): Promise<{ rows: unknown[] }> } & Partial<Events>;
 export type PoolClient = Client & { release(destroy?: boolean): void };
-export type ListenClient = Client & { connect(): Promise<unknown>; end(): Promise<void> };
-export type Pool = Pick<Client, "on" | "removeListener"> & { connect(): Promise<PoolClient>; end(): Promise<void> };
+export type ListenClient = Client & Events & { connect(): Promise<unknown>; end(): Promise<void>; unref?(): void };
+export type Pool = Partial<Events> & { connect(): Promise<PoolClient>; end(): Promise<void> };
 
 export type QueryConfig = {
   text: string;

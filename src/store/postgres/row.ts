@@ -3,6 +3,7 @@
  * column only, so that a list can be searched by it and no two places can disagree.
  */
 import type { StoredEvent } from "../../core/chain.ts";
+import { StemmaError } from "../../core/error.ts";
 import type { RunState } from "../../core/reduce.ts";
 import type { Status } from "../../core/run.ts";
 import type { RunRow } from "../store.ts";
@@ -34,9 +35,16 @@ type RestOfState = Omit<RunState, "workflow" | "version" | "family" | "status" |
 
 export type EventColumns = { seq: number; at: number; type: string; causes: string; data: string; hash: string };
 
+/** A number of the database as it is; one that JavaScript would round is an error. */
+export function expectSafe(number: number, text: string = String(number)): number {
+  if (Number.isSafeInteger(number)) return number;
+  throw new StemmaError("store.corrupt", `Expected a whole number up to 2^53 in the database, found ${text}.`);
+}
+
 export function runRowOf(json: string): RunRow {
-  const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] =
-    JSON.parse(json) as RunColumns;
+  const columns = JSON.parse(json) as RunColumns;
+  for (const value of columns) if (typeof value === "number") expectSafe(value);
+  const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] = columns;
   const [dueAt, queue, priority, inbox, inboxDone, claims, offered] = place;
   return {
     id,

@@ -8,12 +8,13 @@
  * for each other.
  */
 
-import { clock, isOffered, runJson } from "./sql-parts.ts";
+import { arrays, clock, isOffered, runJson } from "./sql-parts.ts";
 
 // Opening
 
 export const connectionSettings: string = /* sql */ `
   select current_setting('server_version_num')::int as version,
+         current_setting('server_encoding') as encoding,
          current_setting('synchronous_commit') as synchronous_commit,
          current_setting('fsync') as fsync,
          current_setting('transaction_read_only') as read_only,
@@ -45,7 +46,7 @@ const givenPayloads = (from: number, guard: string): string => /* sql */ `,
   payload as (
     insert into @.payloads (digest, text)
     select distinct on (1) decode(g.digest, 'hex'), g.text
-      from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[]) as g (run, digest, text)
+      from unnest(${arrays(from, "text", "text", "text")}) as g (run, digest, text)
      where ${letThrough(guard)}
      order by 1
     on conflict do nothing
@@ -53,19 +54,31 @@ const givenPayloads = (from: number, guard: string): string => /* sql */ `,
   use as (
     insert into @.payload_uses (run, digest)
     select g.run, decode(g.digest, 'hex')
-      from unnest($${from + 3}::text[], $${from + 4}::text[], $${from + 5}::boolean[]) as g (run, digest, brought)
+      from unnest(${arrays(from + 3, "text", "text", "boolean")}) as g (run, digest, brought)
      where ${letThrough(guard)}
        and (g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex')))
      order by 1, 2
     on conflict do nothing
   )`;
 
+/** Payloads of a flush that has too many for one statement, of runs that the guard let through: it holds their locks. */
+export const insertPayloads: string = /* sql */ `
+  insert into @.payloads (digest, text)
+  select distinct on (1) decode(g.digest, 'hex'), g.text from unnest($1::text[], $2::text[]) as g (digest, text) order by 1
+  on conflict do nothing`;
+export const insertPayloadUses: string = /* sql */ `
+  insert into @.payload_uses (run, digest)
+  select g.run, decode(g.digest, 'hex')
+    from unnest($1::text[], $2::text[], $3::boolean[]) as g (run, digest, brought)
+   where g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex'))
+   order by 1, 2
+  on conflict do nothing`;
+
 const givenEvents = (from: number, guard: string): string => /* sql */ `
   written as (
     insert into @.events (run, seq, at, type, causes, data, hash, reuse)
     select g.run, g.seq, g.at, g.type, g.causes, g.data, decode(g.hash, 'hex'), g.reuse
-      from unnest($${from}::text[], $${from + 1}::bigint[], $${from + 2}::bigint[], $${from + 3}::text[],
-                  $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::text[], $${from + 7}::uuid[])
+      from unnest(${arrays(from, "text", "bigint", "bigint", "text", "text", "text", "text", "uuid")})
            as g (run, seq, at, type, causes, data, hash, reuse)
      where ${letThrough(guard)}
   )`;
@@ -74,9 +87,8 @@ const create = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[],
-                  $10::boolean[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[],
-                  $17::text[], $18::bigint[], $19::text[])
+      from unnest(${arrays(2, "text", "text", "text", "text", "bigint", "text", "bigint", "bigint", "boolean", "text")},
+                  ${arrays(12, "text", "text", "bigint", "text", "bigint", "text", "bigint", "text")})
            with ordinality
            as g (id, family, origin, workflow, version, status, created_at, ended_at, ended, state, tags, refused,
                  seq, hash, due_at, queue, priority, key, ord)
@@ -102,7 +114,7 @@ const create = (payloads: string): string => /* sql */ `
   ),
   tagged as (
     insert into @.tags (tag, run)
-    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("made")}
+    select g.tag, g.run from unnest(${arrays(20, "text", "text")}) as g (run, tag) where ${letThrough("made")}
   ),
   ${givenEvents(22, "made")}${payloads}
   select run from made`;
@@ -124,18 +136,22 @@ export const runsThere: string = /* sql */ `
     ) r on true
     left join @.events e on e.run = r.id and e.seq = 0`;
 
+/** The first events of these runs. */
+export const firstEvents: string = /* sql */ `
+  select run, seq, at, type, causes, data, encode(hash, 'hex') as hash from @.events where run = any($1::text[]) and seq = 0`;
+
 const commit = (payloads: string): string => /* sql */ `
   with t as materialized (select ${clock} as now),
   part as materialized (
     select *
-      from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-                  $9::bigint[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::boolean[],
-                  $16::bigint[], $17::boolean[], $18::integer[], $19::boolean[])
+      from unnest(${arrays(2, "text", "bigint", "bigint", "bigint", "text", "text", "text", "bigint", "boolean", "text")},
+                  ${arrays(12, "text", "bigint", "bigint", "boolean", "bigint", "boolean", "integer", "boolean")})
            as g (run, epoch, seq, n, hash, state, status, ended_at, ended, refused, tags, inbox, inbox_max, release,
                  due_at, stopped, forget, retagged)
   ),
   there as materialized (
-    select r.id, r.epoch, r.seq, r.inbox_seq from @.runs r where r.id = any($2::text[]) order by r.id for no key update
+    select r.id, r.epoch, r.seq, r.inbox_seq
+      from @.runs r where r.id = any(${arrays(2, "text")}::text[]) order by r.id for no key update
   ),
   held as (
     update @.runs r
@@ -180,11 +196,11 @@ const commit = (payloads: string): string => /* sql */ `
      using held h
      where h.retagged
        and g.run = h.run
-       and not exists (select from unnest($20::text[], $21::text[]) as n (run, tag) where n.run = g.run and n.tag = g.tag)
+       and not exists (select from unnest(${arrays(20, "text", "text")}) as n (run, tag) where n.run = g.run and n.tag = g.tag)
   ),
   tagged as (
     insert into @.tags (tag, run)
-    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("held")}
+    select g.tag, g.run from unnest(${arrays(20, "text", "text")}) as g (run, tag) where ${letThrough("held")}
     on conflict do nothing
   ),
   ${givenEvents(22, "held")}${payloads}
@@ -210,27 +226,35 @@ export const eventsThere: string = /* sql */ `
     join @.events e on e.run = g.run and e.seq = g.seq and e.hash = decode(g.hash, 'hex')`;
 
 /**
- * One page of a run's events: a first row with the run's own, and the messages that wait if the page is the last one.
- * All of it is one statement, so it is one moment.
+ * Pages of runs' events ($2 runs, $3 behind which seq, $4 how many at most): of each a first row with the run's own, and
+ * the messages that wait if the page is the last one. All of it is one statement, so it is one moment.
  */
 export const history: string = /* sql */ `
-  with r as materialized (select * from @.runs where id = $2),
-  e as materialized (
-    select seq, at, type, causes, data, encode(hash, 'hex') as hash
-      from @.events where run = $2 and seq > $3 order by seq limit $4
-  ),
-  i as materialized (
-    select json_agg(json_build_array(i.number, i.key, i.kind, i.body, i.at) order by i.number)::text as inbox
-      from r
-      join @.inbox i on i.run = r.id
-     where i.body is not null
-       and coalesce((select max(seq) from e), $3) >= r.seq
+  with page as materialized (
+    select *
+      from unnest(${arrays(2, "text", "bigint", "bigint")}) with ordinality
+           as g (run, after, most, ord)
   )
-  select -1 as seq, null::bigint as at, null as type, i.inbox as causes, ${runJson("r", isOffered("r"))} as data, null as hash
-    from r, i
+  select g.ord - 1 as page, -1 as seq, null::bigint as at, null as type, i.inbox as causes,
+         ${runJson("r", isOffered("r"))} as data, null as hash
+    from page g
+    join @.runs r on r.id = g.run
+    left join lateral (
+      select json_agg(json_build_array(i.number, i.key, i.kind, i.body, i.at) order by i.number)::text as inbox
+        from @.inbox i
+       where i.run = r.id
+         and i.body is not null
+         and r.seq <= (select coalesce(max(e.seq), g.after)
+                         from (select seq from @.events where run = g.run and seq > g.after order by seq limit g.most) e)
+    ) i on r.inbox_seq > r.inbox_done
   union all
-  select * from e
-  order by seq`;
+  select g.ord - 1, e.*
+    from page g
+    cross join lateral (
+      select seq, at, type, causes, data, encode(hash, 'hex') as hash
+        from @.events where run = g.run and seq > g.after order by seq limit g.most
+    ) e
+   order by page, seq`;
 
 export const payloadTexts: string = /* sql */ `
   select encode(p.digest, 'hex') as digest, p.text
@@ -293,12 +317,12 @@ export const sendMessages: string = /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality as g (run, key, kind, body, ord)
+      from unnest(${arrays(2, "text", "text", "text", "text")}) with ordinality as g (run, key, kind, body, ord)
   ),
   target as materialized (
     select r.id, r.inbox_seq, r.inbox_done, r.status in ('succeeded', 'failed', 'cancelled', 'timed_out') as ended
       from @.runs r
-     where r.id = any($2::text[])
+     where r.id = any(${arrays(2, "text")}::text[])
      order by r.id
        for no key update
   ),
@@ -353,6 +377,7 @@ export const messagesThere: string = /* sql */ `
 export const listConditions = {
   // In a query of its own, so that the planner keeps its plan whatever their number.
   ids: "r.id = any((select ?::text[])::text[])",
+  idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",

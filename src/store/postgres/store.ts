@@ -32,13 +32,13 @@ import type {
 import { Claims } from "./claim.ts";
 import { commitParts, landedParts } from "./commit.ts";
 import type { Creation } from "./create.ts";
-import { createRuns, creationOf } from "./create.ts";
+import { createRuns, creationOf, withFirst } from "./create.ts";
 import type { Faults } from "./database.ts";
 import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Gather } from "./gather.ts";
-import { readHistory, readPayloads } from "./history.ts";
+import { Histories, readPayloads } from "./history.ts";
 import { readList } from "./list.ts";
 import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
@@ -84,6 +84,7 @@ class PostgresSchema implements PostgresStore {
   readonly #claims: Claims;
   readonly #sequencer: Sequencer;
   readonly #gather: Gather;
+  readonly #histories: Histories;
   readonly #wake: Wake;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
@@ -102,6 +103,7 @@ class PostgresSchema implements PostgresStore {
       () => (this.#wake.healthy ? idleMs : 0),
     );
     this.#sequencer = new Sequencer(db, self);
+    this.#histories = new Histories(db, () => this.#now);
     this.#gather = new Gather((creation) => this.#create(creation));
   }
 
@@ -113,7 +115,9 @@ class PostgresSchema implements PostgresStore {
   async createIn(client: Queryable, runs: readonly NewRun[]): Promise<readonly Created[]> {
     this.#expectOpen();
     const creation = creationOf(runs);
-    const created = await this.#db.within(client, (tx) => createRuns(tx, creation, this.#now));
+    const created = await this.#db.within(client, async (tx) =>
+      withFirst(tx, await createRuns(tx, creation, this.#now)),
+    );
     // Not there before the caller's COMMIT, of which nobody tells us; who polls finds them, and who reads places them.
     this.#changed();
     this.#sequencer.ask();
@@ -145,7 +149,7 @@ class PostgresSchema implements PostgresStore {
   }
 
   history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
-    return this.#use(() => readHistory(this.#db, run, page, this.#now));
+    return this.#use(() => this.#histories.read(run, page));
   }
 
   payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
@@ -206,7 +210,11 @@ class PostgresSchema implements PostgresStore {
   }
 
   async #create(creation: Creation): Promise<readonly Created[]> {
-    const created = await this.#settled((again) => createRuns(this.#writer(), creation, this.#now, again));
+    const write = (db: Runner, again: boolean): Promise<readonly Created[]> =>
+      createRuns(db, creation, this.#now, again);
+    const created = await this.#settled((again) =>
+      creation.statements.length <= 1 ? write(this.#writer(), again) : this.#db.transaction((tx) => write(tx, again)),
+    );
     this.#changed();
     this.#sequencer.ask();
     return created;

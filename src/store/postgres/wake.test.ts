@@ -2,11 +2,15 @@ import { afterAll, expect, test } from "vitest";
 
 import { dropSchema, newSchema, postgresUrl, sql } from "../../../test/postgres/database.ts";
 import { until } from "../../../test/stage.ts";
+import { wireTo } from "../../../test/postgres/wire.ts";
 import { postgres } from "../../postgres.ts";
 import { claim, claimedIds, openBench, started, suspended } from "../../testing/conformance/fixture.ts";
 import type { Bench } from "../../testing/conformance/fixture.ts";
+import { Database } from "./database.ts";
+import { placeOf } from "./place.ts";
 import type { PostgresStore } from "./store.ts";
 import { postgresWith } from "./store.ts";
+import { Wake } from "./wake.ts";
 
 const url = await postgresUrl();
 const schemas: string[] = [];
@@ -156,4 +160,43 @@ test("a store that is closed while it begins to listen leaves no connection behi
   await until(async () => (await connections()).length === 0);
   expect(await connections()).toEqual([]);
   await other.close();
+});
+
+test("that notifications arrive no more is noticed although the connection says nothing, and that they do again", async () => {
+  const wire = await wireTo(url);
+  const schema = newSchema();
+  schemas.push(schema);
+  const db = new Database(placeOf({ url: wire.url, schema }));
+  let calls = 0;
+  const wake = new Wake(db, "self", () => (calls += 1), 20);
+  wake.on(() => {});
+  await until(() => wake.healthy);
+  const before = calls;
+  const { connections } = wire;
+  await until(() => wire.notifications > 5);
+  expect(wire.connections, "one that works is kept").toBe(connections);
+  wire.deaf = true;
+  await until(() => !wake.healthy);
+  expect(calls).toBe(before);
+  wire.deaf = false;
+  await until(() => wake.healthy);
+  // What it may have missed meanwhile is looked for.
+  expect(calls).toBe(before + 1);
+  await wake.stop();
+  await db.close();
+  await wire.end();
+});
+
+test("a store whose server fell off the network without a word can be closed", async () => {
+  const wire = await wireTo(url);
+  const schema = newSchema();
+  schemas.push(schema);
+  const store = postgres({ url: wire.url, schema });
+  let calls = 0;
+  store.onWake(() => (calls += 1));
+  await until(() => calls > 0);
+  wire.dead = true;
+  await store.close();
+  await expect(store.list({})).rejects.toMatchObject({ code: "store.closed" });
+  await wire.end();
 });

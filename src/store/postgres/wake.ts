@@ -11,8 +11,13 @@ import { notify } from "./sql.ts";
 const gapMs = 10;
 const retryMsFirst = 250;
 const retryMsMax = 10_000;
-/** How long a notification to oneself may take before listening counts as not working. */
+/** How long a connection, and then a notification to oneself, may take before listening counts as not working. */
+const connectMs = 10_000;
 const echoMs = 3000;
+/** How often is looked whether notifications still arrive: a connection may be dead for hours before it says so. */
+const checkMsUsual = 30_000;
+/** How long the end of a connection is waited for. */
+const endMs = 1000;
 
 type Notification = { channel: string; payload?: string };
 
@@ -24,15 +29,19 @@ export class Wake {
   readonly #calls = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   #notifiedAt = 0;
+  /** The connection that listens, or that is being made for it. */
   #listener: ListenClient | undefined;
   #listening = false;
   #healthy = false;
   #failures = 0;
-  #retry: NodeJS.Timeout | undefined;
+  /** Of all that may come next (to connect anew, to give up waiting, to look whether it still works) there is one. */
+  #next: NodeJS.Timeout | undefined;
   #stopped = false;
+  readonly #checkMs: number;
 
   /** `self` tells this store object from others, so that it does not wake itself. `heard` comes before all calls. */
-  constructor(db: Database, self: string, heard: () => void) {
+  constructor(db: Database, self: string, heard: () => void, checkMs: number = checkMsUsual) {
+    this.#checkMs = checkMs;
     this.#db = db;
     this.#self = self;
     this.#heardOne = heard;
@@ -73,9 +82,11 @@ export class Wake {
     this.#stopped = true;
     this.#healthy = false;
     clearTimeout(this.#timer);
-    clearTimeout(this.#retry);
+    clearTimeout(this.#next);
     this.#calls.clear();
-    await this.#listener?.end().catch(() => undefined);
+    const listener = this.#listener;
+    this.#listener = undefined;
+    if (listener !== undefined) await endOf(listener);
   }
 
   async #listen(): Promise<void> {
@@ -83,53 +94,65 @@ export class Wake {
     try {
       await this.#db.open();
       client = await this.#db.place.single();
+      if (this.#stopped) return;
+      this.#listener = client;
       const lost = (): void => this.#lost(client);
       client.on("error", lost);
       client.on("end", lost);
       client.on("notification", (notification: Notification) => this.#heard(notification));
+      this.#then(connectMs, lost);
       await client.connect();
-      this.#listener = client;
-      if (this.#stopped) return await this.stop();
-      await client.query({ text: `listen "${this.#channel}"` });
-      // Through some poolers LISTEN succeeds and nothing ever arrives.
-      await client.query({ text: "select pg_notify($1, $2)", values: [this.#channel, `echo ${this.#self}`] });
-      this.#retryIn(echoMs);
+      if (this.#stopped) return await endOf(client);
+      await client.query({ text: `listen "${this.#channel}"`, query_timeout: echoMs });
+      await this.#check(client);
     } catch {
       this.#lost(client);
     }
   }
 
+  /** Sends a notification to itself: through some poolers LISTEN succeeds and nothing ever arrives. */
+  async #check(client: ListenClient): Promise<void> {
+    this.#then(echoMs, () => this.#lost(client));
+    const values = [this.#channel, `echo ${this.#self}`];
+    await client.query({ text: "select pg_notify($1, $2)", values, query_timeout: echoMs });
+  }
+
   #heard({ channel, payload }: Notification): void {
-    if (channel !== this.#channel || payload === this.#self) return;
+    const client = this.#listener;
+    if (channel !== this.#channel || payload === this.#self || client === undefined) return;
     if (payload === `echo ${this.#self}`) {
-      this.#healthy = true;
       this.#failures = 0;
-      clearTimeout(this.#retry);
-      this.#retry = undefined;
+      this.#then(this.#checkMs, () => void this.#check(client).catch(() => this.#lost(client)));
+      // What was before the first of them was not listened to; between two, everything was.
+      if (this.#healthy) return;
+      this.#healthy = true;
     } else if (payload?.startsWith("echo ") === true) return;
-    // After the echo too: what happened before was not listened to.
     this.#heardOne();
     for (const call of this.#calls) call();
   }
 
+  /** This connection, or what should have become one, is of no use; another is made in a while. */
   #lost(client: ListenClient | undefined): void {
-    if (client !== undefined && this.#listener !== undefined && client !== this.#listener) return;
+    if (client !== this.#listener) return;
     this.#healthy = false;
     this.#listener = undefined;
     client?.end().catch(() => undefined);
-    this.#retryIn(Math.min(retryMsFirst * 2 ** (this.#failures += 1), retryMsMax));
+    this.#then(Math.min(retryMsFirst * 2 ** (this.#failures += 1), retryMsMax), () => void this.#listen());
   }
 
-  /** Connects anew in a while, unless an echo comes before. */
-  #retryIn(ms: number): void {
-    clearTimeout(this.#retry);
+  #then(ms: number, call: () => void): void {
+    clearTimeout(this.#next);
     if (this.#stopped) return;
-    this.#retry = setTimeout(() => {
-      const client = this.#listener;
-      this.#listener = undefined;
-      client?.end().catch(() => undefined);
-      void this.#listen();
-    }, ms);
-    this.#retry.unref();
+    this.#next = setTimeout(call, ms);
+    this.#next.unref();
   }
+}
+
+/** Ends a connection; where the other side is gone without a word, nobody waits for its goodbye. */
+async function endOf(client: ListenClient): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, endMs);
+  await Promise.race([client.end().catch(() => undefined), promise]);
+  clearTimeout(timer);
+  client.unref?.();
 }

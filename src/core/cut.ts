@@ -2,7 +2,7 @@
  * What of a history runs again when a step does: everything that it caused. Causes are never too few, so nothing that
  * may depend on the step is left out.
  */
-import type { Event, Seq, SeqRange } from "../core/event.ts";
+import type { Event, Seq, SeqRange } from "./event.ts";
 
 /** Where to cut: at a step, which then runs again itself, or behind it. */
 export type CutAt = { key: string; isItself: boolean };
