@@ -3,8 +3,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
   return workflow({ name }, run);
@@ -200,7 +199,7 @@ describe("a wait", () => {
   });
 
   it("is answered while no worker runs: the answer is kept until one does", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const first = await new Stemma({ store, workflows: [approval], log: silent }, { lingerMs: 10 }).start();
     const run = await first.run(approval, undefined);
     await suspended(run);
@@ -290,7 +289,7 @@ describe("a signal", () => {
   });
 
   it("that is kept survives the death of the process, and a checkpoint", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const gate = Promise.withResolvers<void>();
     const definition = body(async (ctx) => {
       await ctx.step("slow", () => gate.promise);
