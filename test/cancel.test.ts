@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, StepTools, Workflow } from "../src/index.ts";
+import { around } from "../src/testing/around.ts";
+import type { Commit } from "../src/store/store.ts";
 import { fakeClock } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { childrenOf, endsOf, familyOf, faultsOf, statusesOf } from "./family.ts";
@@ -315,18 +317,33 @@ describe("a step that runs when its run is cancelled", () => {
 
   it("and has its intent on its way to the store is not entered any more, and is not in doubt", async () => {
     let entered = 0;
+    const onItsWay = Promise.withResolvers<void>();
+    await using origin = fresh();
     const definition = body("races", async (ctx) => {
       await ctx.race({
         once: () =>
           ctx.step("charge", { effect: "once" }, () => {
             entered += 1;
           }),
-        // Wins in the turn in which the other's intent is asked for.
-        other: async () => 1,
+        other: () => onItsWay.promise,
       });
       return "won";
     });
-    await using theatre = await stage([definition]);
+    const store = around(
+      origin,
+      async ({ method, args, make }) => {
+        const commits = method === "commit" ? (args[0] as Commit[]) : [];
+        const isIntent = commits.some(({ events }) => events.some(({ type }) => type === "step.started"));
+        if (isIntent) {
+          onItsWay.resolve();
+          // The other branch wins before the intent is durable.
+          for (let turns = 0; turns < 5; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+        }
+        return make();
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store });
     const run = await theatre.stemma.run(definition, undefined);
     expect(await run.result()).toBe("won");
     expect(entered).toBe(0);
