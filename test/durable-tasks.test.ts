@@ -119,6 +119,10 @@ describe("a task that fails", () => {
     expect(results.get("c")?.cause).toEqual({ task: "a", status: "failure" });
     const last = (await stemma.history(await only(stemma))).at(-1);
     expect(last).toMatchObject({ type: "run.failed", data: { frontier: ["a"] } });
+    // What runs behind a skipped task is caused by the failure that it was skipped for.
+    const { nodes, edges } = await stemma.trace(await only(stemma));
+    const idOf = (key: string): string | undefined => nodes.find((node) => node.key === key)?.id;
+    expect(edges.filter(({ to }) => to === idOf("e")).map(({ from }) => from)).toEqual([idOf("a")]);
   });
 
   test("has changed nothing; each attempt is on record", async () => {
