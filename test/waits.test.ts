@@ -4,6 +4,8 @@ import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
+import type { HistoryPage } from "../src/store/store.ts";
+import { around } from "../src/testing/around.ts";
 import { errorOf, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
@@ -250,6 +252,34 @@ describe("a wait", () => {
     expect((await theatre.stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
     for (const name of names.toReversed()) await theatre.stemma.resume(run.id, name, `${name}!`);
     expect(await run.result()).toEqual(names.map((name) => `${name}!`));
+  });
+
+  it("is found among thousands without reading the run again for each answer", async () => {
+    const names = Array.from({ length: 400 }, (_, i) => `w${i}`);
+    const definition = body((ctx) => Promise.all(names.map((name) => ctx.wait(name))));
+    let read = 0;
+    await using store = around(
+      sqlite(":memory:"),
+      async ({ method, make }) => {
+        const answer = await make();
+        if (method === "history") read += (answer as HistoryPage).events.length;
+        return answer;
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store }, { lingerMs: 60_000 });
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await until(async () => (await stemma.row(run.id)).state.waits?.more === true);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
+    read = 0;
+    for (const name of names.toReversed().slice(0, 50)) await stemma.resume(run.id, name, name);
+    // An answer is looked for until it is on record; that there are hundreds of waits costs nothing more.
+    expect(read / 50).toBeLessThan(20);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names.slice(0, 350));
+    await Promise.all(names.slice(0, 350).map((name) => stemma.resume(run.id, name, name)));
+    expect(await run.result()).toEqual(names);
+    expect((await stemma.row(run.id)).state.waits).toBeUndefined();
   });
 
   it("is answered while no worker runs: the answer is kept until one does", async () => {

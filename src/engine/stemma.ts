@@ -152,7 +152,7 @@ export class Stemma {
     const pollMs = seams.pollMs ?? 25;
     this.#dry = { delivery: seams.delivery ?? delivery, lingerMs: seams.lingerMs ?? 250 };
     this.#ends = new Ends(this.store, this.#clock, pollMs);
-    committer.onEnded = (results) => this.#ends.look(results);
+    committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
       workflows,
