@@ -44,8 +44,6 @@ export type Story = {
   tree: string[];
   store: StorePlace;
   repaired: Repaired;
-  /** Id of the fork. */
-  forked: string;
 };
 
 export async function demonstrate(place: Place): Promise<Story> {
@@ -91,7 +89,7 @@ export async function demonstrate(place: Place): Promise<Story> {
 
   const repaired = await repair(scene, run);
   exits.push(repaired.exit);
-  const { restarted, forked, output } = repaired;
+  const { restarted, output } = repaired;
   const trace = await stemma.trace(run.id, { family: true });
   const measured = figures({
     store: runs.name,
@@ -106,7 +104,7 @@ export async function demonstrate(place: Place): Promise<Story> {
     bill: repaired.bill,
     forkPlanned: repaired.forkPlanned,
   });
-  return { figures: measured, output, tree: traceTree(await restarted.trace()), store, repaired, forked: forked.id };
+  return { figures: measured, output, tree: traceTree(await restarted.trace()), store, repaired };
 }
 
 /** Where the runs are kept; starts a server for them if that is what was asked for. */

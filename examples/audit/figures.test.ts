@@ -140,6 +140,9 @@ describe("the figures", () => {
     { chargedBeforeCrash: 19 },
     { chargedBeforeCrash: 81 },
     { connected: false, components: 2 },
+    { restartRequests: 1 },
+    { forkRequests: 8 },
+    { forkPlanned: 0, forkRequests: 0 },
   ])("%j is a broken promise, and the only one", (worse) => {
     expect(broken({ ...good, ...worse }, 8)).toHaveLength(1);
   });

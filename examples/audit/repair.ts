@@ -17,6 +17,7 @@ import { toldToWorker } from "./store.ts";
 export type Bill = Record<"first" | "restart" | "fork", { before: LedgerFigures; after: LedgerFigures }>;
 
 export type Repaired = {
+  failed: RunHandle<AuditOutput>;
   restarted: RunHandle<AuditOutput>;
   forked: RunHandle<AuditOutput>;
   output: AuditOutput;
@@ -57,7 +58,7 @@ export async function repair(scene: Scene, failed: RunHandle<AuditOutput>): Prom
     restart: { before, after: between },
     fork: { before: between, after },
   };
-  return { restarted, forked, output, restartPlan, forkPlan, forkPlanned, family, comparison, bill, exit };
+  return { failed, restarted, forked, output, restartPlan, forkPlan, forkPlanned, family, comparison, bill, exit };
 }
 
 /** The fork: what is asked about one family is changed, and nothing else. */
