@@ -121,6 +121,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     children,
     reuse,
     waits,
+    dry: surroundings.dry,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });
   const checkpoints = new Checkpoints(
