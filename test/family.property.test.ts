@@ -4,11 +4,10 @@ import { expect, test } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, Workflow } from "../src/index.ts";
 import { isTerminal } from "../src/core/run.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
-import { familyOf, faultsOf } from "./family.ts";
-import { listening } from "./stage.ts";
+import { endsOf, familyOf, faultsOf } from "./family.ts";
+import { fresh, listening } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
   return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
@@ -100,7 +99,7 @@ async function refusable(asked: Promise<unknown>): Promise<void> {
 
 /** One life after the other on the same data, each with a store that may crash at a commit. */
 async function play(list: readonly Act[], clock: FakeClock, log: ReturnType<typeof listening>): Promise<void> {
-  let store = faults(sqlite(":memory:"));
+  let store = faults(fresh());
   let offered = workflows;
   const begin = (): Promise<Stemma> => new Stemma({ store, workflows: offered, clock, log }, { lingerMs: 25 }).start();
   let stemma = await begin();
@@ -145,15 +144,12 @@ async function play(list: readonly Act[], clock: FakeClock, log: ReturnType<type
   await store.close();
 }
 
-/** No run ends before those that it called. */
+/** No run ends before those that it called: the one that called no other's is the last. */
 async function expectLeafFirst(stemma: Stemma, run: string): Promise<void> {
-  const { family } = (await stemma.row(run)).state;
-  const { events } = await stemma.store.feed({ after: 0, limit: 1000, family });
-  const ended = new Map<string, number>();
-  for (const { run: id, event, position } of events) ended.set(id, event === undefined ? 0 : position);
-  for (const { id, state } of await familyOf(stemma, run)) {
-    if (state.origin.kind !== "child") continue;
-    expect(ended.get(id)).toBeLessThan(ended.get(state.origin.run) ?? 0);
+  const rows = await familyOf(stemma, run);
+  for (const { id, state } of rows) {
+    const order = await endsOf(stemma, id);
+    expect(order.at(-1)).toBe(`${state.workflow} run.${state.status}`);
   }
 }
 

@@ -10,8 +10,7 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, components, reduceAll, workflow } from "../../src/index.ts";
 import type { Context, Event, RunHandle, Workflow } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
-import { errorOf, outline, silent, stage, until } from "../stage.ts";
+import { errorOf, fresh, outline, silent, stage, until } from "../stage.ts";
 
 const body = (run: (ctx: Context) => Promise<unknown>, name = "told"): Workflow<undefined> => workflow({ name }, run);
 const ofType = (events: readonly Event[], type: string): Event[] => events.filter((event) => event.type === type);
@@ -44,7 +43,7 @@ describe("the record", () => {
   // 19.
   it("is ordered by seq and not by time: a clock that is set back changes nothing", async () => {
     let time = 2_000_000_000_000;
-    await using store = sqlite({ path: ":memory:", now: () => (time -= 1000) });
+    await using store = fresh({ now: () => (time -= 1000) });
     await using theatre = await stage([three], { store });
     const run = await theatre.stemma.run(three, undefined);
     expect(await run.result()).toEqual(["a", "b", "end"]);
@@ -76,7 +75,7 @@ describe("the record", () => {
   // 22 and 23, as far as they are about one run: what is done is not done again.
   it("is what a run goes on from in another process: nothing that is done is done again, and what it needs is there", async () => {
     // Defect 6: dependencies are lost on resume there. Here they are what the code closes over, and the run's context.
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const log: string[] = [];
     const withDeps = (dep: string): Workflow<undefined> =>
       body(async (ctx) => {
@@ -146,7 +145,7 @@ describe("cancelling", () => {
 
   // 27: before the start. Defect 8: theirs gives a cancelled run that is run again two ends.
   it("before the start, and again and again, is one end; what comes later changes nothing", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const client = new Stemma({ store, log: silent });
     const run = await client.run(three, undefined, { idempotencyKey: "once" });
     expect(await run.cancel()).toEqual({ accepted: true, status: "cancelled" });
@@ -297,7 +296,7 @@ describe("the feed", () => {
 
   // 43 and 44. Theirs was never tested from a point in the past, nor across a restart, where its numbers begin anew.
   it("goes on from any position, across a restart, and of one run only; behind the end of a run there is nothing", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const first = await new Stemma({ store, workflows: [three], log: silent }).start();
     const run = await first.run(three, undefined);
     await run.result();
