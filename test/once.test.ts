@@ -273,6 +273,29 @@ describe("a decision about a step in doubt", () => {
     expect(log.lines.filter((line) => line.includes("decision"))).toEqual([]);
   });
 
+  it("is one, the first: who decides otherwise at the same time is told what was decided, and by whom", async () => {
+    const { definition } = doubtful();
+    await using theatre = await stage([definition]);
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await inDoubt(stemma, run, "charge");
+    const told = await Promise.allSettled([
+      stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
+      stemma.decide(run.id, "charge", { fail: new Error("no") }, { by: "bob" }),
+      stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
+    ]);
+    expect(told).toMatchObject([
+      { status: "fulfilled" },
+      {
+        status: "rejected",
+        reason: { code: "step.not_in_doubt", data: { step: "charge", decision: "record", by: "ada" } },
+      },
+      { status: "fulfilled" },
+    ]);
+    expect(await run.result()).toBe("right");
+    expect((await outline(run)).filter((line) => line === "step.decided charge")).toHaveLength(1);
+  });
+
   it.each([{}, "again", undefined, { record: 1, fail: new Error("no") }, { recorded: 1 }])(
     "that says nothing clear is refused: %j",
     async (decision) => {
