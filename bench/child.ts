@@ -12,6 +12,7 @@ import { floor, floorAlone, floorLong } from "./program/floor.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
+import { million, tasks } from "./program/tasks.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
@@ -35,6 +36,8 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   resume,
   signals,
   suspend,
+  million,
+  tasks,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {

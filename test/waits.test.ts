@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, outline, silent, stage, until } from "./stage.ts";
+import type { HistoryPage } from "../src/store/store.ts";
+import { around } from "../src/testing/around.ts";
+import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
   return workflow({ name }, run);
@@ -204,7 +205,7 @@ describe("a wait", () => {
   });
 
   it("that was told to wait on, or refused, under a key of its own says so as often as it is sent", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
     const first = await stage([definition], { store });
     const run = await first.stemma.run(definition, undefined);
@@ -252,8 +253,36 @@ describe("a wait", () => {
     expect(await run.result()).toEqual(names.map((name) => `${name}!`));
   });
 
+  it("is found among thousands without reading the run again for each answer", async () => {
+    const names = Array.from({ length: 400 }, (_, i) => `w${i}`);
+    const definition = body((ctx) => Promise.all(names.map((name) => ctx.wait(name))));
+    let read = 0;
+    await using store = around(
+      fresh(),
+      async ({ method, make }) => {
+        const answer = await make();
+        if (method === "history") read += (answer as HistoryPage).events.length;
+        return answer;
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store }, { lingerMs: 60_000 });
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await until(async () => (await stemma.row(run.id)).state.waits?.more === true);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
+    read = 0;
+    for (const name of names.toReversed().slice(0, 50)) await stemma.resume(run.id, name, name);
+    // An answer is looked for until it is on record; that there are hundreds of waits costs nothing more.
+    expect(read / 50).toBeLessThan(20);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names.slice(0, 350));
+    await Promise.all(names.slice(0, 350).map((name) => stemma.resume(run.id, name, name)));
+    expect(await run.result()).toEqual(names);
+    expect((await stemma.row(run.id)).state.waits).toBeUndefined();
+  });
+
   it("is answered while no worker runs: the answer is kept until one does", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const first = await new Stemma({ store, workflows: [approval], log: silent }, { lingerMs: 10 }).start();
     const run = await first.run(approval, undefined);
     await suspended(run);
@@ -343,7 +372,7 @@ describe("a signal", () => {
   });
 
   it("that is kept survives the death of the process, and a checkpoint", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const gate = Promise.withResolvers<void>();
     const definition = body(async (ctx) => {
       await ctx.step("slow", () => gate.promise);

@@ -216,7 +216,7 @@ function take(entry: Entry, event: KeyedEvent): void {
       // So is that of an answer that was refused.
       delete entry.error;
       if (event.data.value !== undefined) entry.output = event.data.value;
-      if (event.type === "wait.answered" && event.data.by !== undefined) entry.by = event.data.by;
+      if (event.type === "wait.answered") answered(entry, event.data);
       break;
     case "child.started":
     case "child.ended":
@@ -224,6 +224,12 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     default:
   }
+}
+
+function answered(entry: Entry, { by, signal }: EventOf<"wait.answered">["data"]): void {
+  if (by !== undefined) entry.by = by;
+  // One that was kept answers a wait that never was open, so nothing else says what it waited for.
+  if (signal !== undefined) entry.waitsFor ??= "signal";
 }
 
 function decisionOf({ decision, by, reason }: EventOf<"step.decided">["data"]): NonNullable<Entry["decision"]> {

@@ -125,6 +125,8 @@ describe("stemma pause", () => {
     const shown = async (): Promise<string> => (await typed("show", called.id, "--store", shop.path)).out;
     expect(await shown()).toMatch(/It was paused now by ada, because the run that called it was/);
     expect(await shown()).toContain(`stemma unpause ${run.id} --store`);
+    const answer = await typed("resume", called.id, "open", "--value", "7", "--store", shop.path);
+    expect(answer.err).toContain(`it goes on after stemma unpause ${run.id}`);
     // Paused by somebody besides, it needs a word of its own to go on.
     await typed("pause", called.id, "--by", "bob", "--store", shop.path);
     expect(await shown()).toMatch(/It was paused now by bob: nothing begins until it is unpaused/);

@@ -10,6 +10,8 @@ import type { RunId, Seq, SeqRange } from "./event.ts";
 import { identityText } from "./identity.ts";
 import { sameValue } from "./compare.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
+import type { Unsettled } from "./unsettled.ts";
+import { isUnsettled, unsettledBy } from "./unsettled.ts";
 
 /**
  * `reuse`: it is not entered. `run`: it is. `depends`: it is behind something that runs or changes, and is reused if its
@@ -87,9 +89,8 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
   for (const [i, source] of sources.entries()) {
     const judging: Judging = { source, change, judged: new Map(), nearer, shared: sharedOf(source) };
     judgeAll(judging, undefined);
-    // What nothing declares is known again only by all that came before it.
-    const first = firstChange(judging);
-    if (first !== undefined) judgeAll(judging, first);
+    // What changes may come sooner than it did, so there is more that depends on it than what was behind it.
+    judgeAll(judging, unsettledBy(source.steps.list, changedSteps(judging)));
     for (const step of source.steps.list) {
       const judged = judging.judged.get(step);
       const identity = identityText(step);
@@ -108,8 +109,7 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
 
 const none = { ms: 0, cost: 0 };
 
-/** @param first the earliest place at which something is asked that will not be as it was; see `firstChange` */
-function judgeAll(judging: Judging, first: Seq | undefined): void {
+function judgeAll(judging: Judging, unsettled: Unsettled | undefined): void {
   const { source, judged } = judging;
   const { steps } = source;
   judged.clear();
@@ -123,7 +123,7 @@ function judgeAll(judging: Judging, first: Seq | undefined): void {
       changed[seq] = behind;
       continue;
     }
-    if (step.first === seq) judged.set(step, judge(judging, step, behind, first));
+    if (step.first === seq) judged.set(step, judge(judging, step, behind, unsettled));
     const found = judged.get(step);
     changed[seq] = found !== undefined && staysAsItWas(judging, step, found) ? undefined : step.key;
   }
@@ -137,7 +137,12 @@ function staysAsItWas({ change, nearer }: Judging, step: RecordedStep, { verdict
   return other === undefined || (other.judged.verdict === "reuse" && sameValue(other.step.output, step.output));
 }
 
-function judge(judging: Judging, step: RecordedStep, behind: string | undefined, first: Seq | undefined): Judged {
+function judge(
+  judging: Judging,
+  step: RecordedStep,
+  behind: string | undefined,
+  unsettled: Unsettled | undefined,
+): Judged {
   const { change, source } = judging;
   if (source.start !== undefined && step.first <= source.start) {
     return { verdict: "reuse", reason: "before the checkpoint" };
@@ -146,12 +151,12 @@ function judge(judging: Judging, step: RecordedStep, behind: string | undefined,
   if (output !== undefined) return { verdict: "reuse", reason: "output given" };
   const cut = change.reuse === "none" || (step.outcome !== undefined && isIn(source.cut, step.outcome));
   if (step.compensated !== undefined && step.effect !== "once") return { verdict: "run", reason: "compensated" };
-  if (step.effect === "once") return judgeOnce(judging, step, cut, behind);
+  if (step.effect === "once") return judgeOnce(judging, step, cut, judgeOffered(change, step, behind, unsettled));
   if (change.reuse !== "none" && judging.shared.has(groupText(step))) {
     return { verdict: "depends", reason: "equal asks share what is recorded of them" };
   }
   if (cut) return { verdict: "run", reason: "cut" };
-  return notOffered(source, step) ?? judgeOffered(change, step, behind, first);
+  return notOffered(source, step) ?? judgeOffered(change, step, behind, unsettled);
 }
 
 /** A success, or a failure that is replayed: reused if its key comes out the same. */
@@ -159,7 +164,7 @@ function judgeOffered(
   change: PlannedChange,
   step: RecordedStep,
   behind: string | undefined,
-  first: Seq | undefined,
+  unsettled: Unsettled | undefined,
 ): Judged {
   const bare = step.input === null;
   if (bare && change.input !== undefined) {
@@ -171,35 +176,33 @@ function judgeOffered(
   if (change.context !== undefined) {
     return { verdict: "depends", reason: `the run's context changed at ${change.context}` };
   }
-  if (bare && first !== undefined && step.after > first) {
-    return { verdict: "depends", reason: "no declared input" };
+  if (unsettled !== undefined && isUnsettled(step, unsettled)) {
+    return { verdict: "depends", reason: bare ? "no declared input" : "beside something that changes" };
   }
   return { verdict: "reuse", reason: step.ending === "error" ? "a failure that the run survived" : step.status };
 }
 
-/** A `once` step is not entered again without a decision, wherever the cut is. */
-function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean, behind: string | undefined): Judged {
-  const allowed = change.allowEffects?.includes(step.key) === true;
-  const sure = behind === undefined && change.input === undefined && change.context === undefined;
+/** A `once` step is not entered again without a decision, wherever the cut is. `offered`: what it would be otherwise. */
+function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean, offered: Judged): Judged {
   if (step.status === "in_doubt") return { verdict: "decide", reason: "in doubt" };
-  const missing = step.compensated === undefined ? notOffered(source, step) : undefined;
+  const undone = step.compensated !== undefined;
+  const missing = undone ? undefined : notOffered(source, step);
   // Of a failure it is certain that nothing happened, or somebody has said so.
   if (missing !== undefined && step.ending === "error") return missing;
   if (missing !== undefined) return { verdict: "decide", reason: "effect once, begun and not settled" };
-  if (sure && !cut && step.compensated === undefined) return { verdict: "reuse", reason: step.status };
-  if (allowed) return { verdict: "depends", reason: "effect once, allowed" };
-  const why =
-    step.compensated !== undefined ? ", made up for" : cut ? ", cut" : behind === undefined ? "" : `, behind ${behind}`;
-  return { verdict: "decide", reason: `effect once${why}` };
+  if (offered.verdict === "reuse" && !cut && !undone) return offered;
+  if (change.allowEffects?.includes(step.key) === true) return { verdict: "depends", reason: "effect once, allowed" };
+  return { verdict: "decide", reason: `effect once, ${undone ? "made up for" : cut ? "cut" : offered.reason}` };
 }
 
 /** Why the record of a step is not on offer; undefined where it is. */
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
   switch (step.ending) {
     case "value":
-      return undefined;
+      // That nobody answered in time is no answer.
+      return step.status === "expired" ? { verdict: "run", reason: "expired" } : undefined;
     case "error":
-      if (ended === undefined) return { verdict: "run", reason: "failed" };
+      if (ended === undefined || step.kind !== "step") return { verdict: "run", reason: step.status };
       return ended.includes(step.key) ? { verdict: "run", reason: "failed, and ended the run" } : undefined;
     case "none":
       return { verdict: "run", reason: step.status };
@@ -232,19 +235,14 @@ function groupText(step: RecordedStep): string {
   return step.input === null ? "" : `${groupOf(step)} ${step.input}`;
 }
 
-/**
- * A step without a declared input is known again by everything that the body was given before it asked. So it is sure
- * only as long as nothing was asked before it that will not be as it was: such a thing may come earlier than it did.
- */
-function firstChange(judging: Judging): Seq | undefined {
-  let first: Seq | undefined;
+/** The steps that will not be as they were, or not surely, or not when they were. */
+function* changedSteps(judging: Judging): Generator<RecordedStep> {
   for (const step of judging.source.steps.list) {
     const judged = judging.judged.get(step);
-    // The losers of a race are withdrawn as soon as the winner, which is reused at once, has been given.
-    if (step.reason === "lost race" || (judged !== undefined && staysAsItWas(judging, step, judged))) continue;
-    first = first === undefined ? step.after : Math.min(first, step.after);
+    const stays = judged !== undefined && staysAsItWas(judging, step, judged);
+    // What is given comes at once, also where it is what was recorded.
+    if (!stays || judging.change.outputs?.has(step.key) === true) yield step;
   }
-  return first;
 }
 
 /** What a plan adds up to. */

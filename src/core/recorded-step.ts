@@ -41,8 +41,6 @@ export type RecordedStep = {
   /** Of a call: the called run. */
   run?: RunId;
   waitsFor?: WaitKind;
-  /** Why it was cancelled or withdrawn. */
-  reason?: string;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
 };
@@ -158,10 +156,6 @@ function take(step: RecordedStep, event: KeyedEvent): void {
       step.waitsFor = event.data.kind;
       // What was said with a wait that is opened again is no answer.
       delete step.output;
-      break;
-    case "step.cancelled":
-    case "wait.withdrawn":
-      step.reason = event.data.reason;
       break;
     case "wait.expired":
       if (event.data.value === undefined) step.ending = "error";

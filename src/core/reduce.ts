@@ -63,9 +63,13 @@ export function reduce(state: RunState | undefined, event: Event): RunState {
     delete next.refused;
   }
   if (status !== "paused") delete next.pausedWith;
-  if (isTerminal(status)) next.endedAt = event.at;
   count(next, state, event.type);
   apply(next, event);
+  if (isTerminal(status)) {
+    next.endedAt = event.at;
+    // Nothing waits in a run that is over.
+    delete next.waits;
+  }
   return next;
 }
 

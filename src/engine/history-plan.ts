@@ -21,7 +21,7 @@ import { endedBy, eventsOf, readSource } from "./source.ts";
 import { readList } from "./stored-list.ts";
 
 /**
- * What the new run would reuse and what it would run.
+ * What the new run would reuse and what it would run, and that run.
  *
  * @param kind whether a restart or a fork is planned; if left out, a restart where it can be meant so
  * @throws as restart and fork
@@ -31,7 +31,7 @@ export async function planByHistory(
   source: RunId,
   change: Change,
   kind?: "restart" | "fork",
-): Promise<Plan> {
+): Promise<{ plan: Plan; run: NewRun }> {
   const { row, created: before } = await readSource(making.store, source);
   const changes = isFork(change) || change.from !== undefined || change.after !== undefined;
   const run = await makeRun(
@@ -54,13 +54,14 @@ export async function planByHistory(
   const known = await texts(wholes);
   const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
     sameValue(a, b) ? undefined : (valueDifferences(a, b, known).places[0]?.path ?? "$");
-  return planOf(sources, {
+  const plan = planOf(sources, {
     ...(change.reuse === undefined ? {} : { reuse: change.reuse }),
     ...(created.allowEffects === undefined ? {} : { allowEffects: created.allowEffects }),
     input: path(before.data.input, created.input),
     context: path(before.data.context, created.context),
     outputs: await outputsOf(created.overrides ?? {}, sources, texts),
   });
+  return { plan, run };
 }
 
 function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {

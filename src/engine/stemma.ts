@@ -21,6 +21,8 @@ import type { CompareOptions, Comparison } from "./compare.ts";
 import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
+import type { DryRun } from "./dry-run.ts";
+import { planDry } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
@@ -137,6 +139,7 @@ export class Stemma {
   readonly #worker: Worker;
   readonly #ends: Ends;
   readonly #requests: Requests;
+  readonly #dry: Pick<DryRun, "delivery" | "lingerMs">;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.#clock = options.clock ?? systemClock;
@@ -147,6 +150,7 @@ export class Stemma {
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
+    this.#dry = { delivery: seams.delivery ?? delivery, lingerMs: seams.lingerMs ?? 250 };
     this.#ends = new Ends(this.store, this.#clock, pollMs);
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
@@ -155,12 +159,11 @@ export class Stemma {
       name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
-      delivery: seams.delivery ?? delivery,
+      ...this.#dry,
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
       warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
-      lingerMs: seams.lingerMs ?? 250,
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
@@ -246,15 +249,18 @@ export class Stemma {
   /**
    * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
    * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
-   * yet is called so.
+   * yet is called so. With `dryRun` the code at hand is asked too: its body runs here, nothing is begun, and the answer
+   * is exact up to the first step of each branch that would be entered.
    *
-   * @throws as restart and fork
+   * @throws as restart and fork; workflow.not_found where a dry run has no code
    * @example
    * const { totals } = await stemma.plan(run.id, { from: "summarise" });
    * console.log(totals.runs, totals.saves.cost);
    */
   async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
-    return planByHistory(this.#making(), checkRunId(id), change, options.kind);
+    const { plan, run } = await planByHistory(this.#making(), checkRunId(id), change, options.kind);
+    if (options.dryRun !== true) return plan;
+    return planDry(run, plan, { store: this.store, workflow: this.workflow(run.state.workflow), ...this.#dry });
   }
 
   #making(): Making {

@@ -29,13 +29,15 @@ export type Cast = {
   name: string;
   program: Part[];
   moves: readonly Move[];
+  /** Declared inputs leave out what is used. */
+  lies?: boolean;
 };
 
 export type Life = { faults: string[]; reused: number; entered: number; runs: number; crashes: number };
 
 type Entry = { run: string; step: string; args: string };
 
-export async function live({ store, clock, name, program, moves }: Cast): Promise<Life> {
+export async function live({ store, clock, name, program, moves, lies = false }: Cast): Promise<Life> {
   const wrong: string[] = [];
   const entries: Entry[] = [];
   let broken = true;
@@ -43,6 +45,8 @@ export async function live({ store, clock, name, program, moves }: Cast): Promis
   /** Outputs that were given from outside: they are right by definition. */
   const overridden = new Set<string>();
   const world: World = {
+    lies,
+    code: () => code,
     broken: () => broken,
     enter(run, step, args) {
       if (!frozen) entries.push({ run, step, args });
@@ -52,7 +56,7 @@ export async function live({ store, clock, name, program, moves }: Cast): Promis
       wrong.push(`${run}: ${step} of ${args} was given ${String(value)}, right is ${right}`);
     },
     get call() {
-      return child;
+      return { ...child, source: `code ${code}` };
     },
   };
   const body = (ctx: Context, input: Input): Promise<unknown> => play(ctx, input, world);
@@ -131,7 +135,8 @@ export async function live({ store, clock, name, program, moves }: Cast): Promis
     }
     const isPlain = !["from", "after", "none", "output", "checkpoint"].includes(move.change);
     // Who loses a race may have been given what another one then lacks.
-    if (isPlain && !JSON.stringify(program).includes('"race"')) wrong.push(...paidTwice(events, after, entries.slice(before), next));
+    if (isPlain && !JSON.stringify(program).includes('"race"'))
+      wrong.push(...paidTwice(events, after, entries.slice(before), next));
     for (const [run, history] of histories) {
       if (JSON.stringify(await readAll(store, run)) !== history) wrong.push(`the history of ${run} has changed`);
     }
@@ -139,6 +144,16 @@ export async function live({ store, clock, name, program, moves }: Cast): Promis
     source = next;
   }
   wrong.push(...(await judge(store, source)));
+  if (isPredictable(program, moves)) {
+    const context = JSON.parse(contextOf(histories.get(source) ?? "[]")) as unknown;
+    const own = await carry(
+      (stemma) => stemma.run({ ...parent, source: `code ${code}` }, input, context === null ? {} : { context }),
+      undefined,
+    );
+    const [found, right] = [source, own].map(async (run) => (await readAll(store, run)).at(-1));
+    const [of, to] = [await found, await right].map((event) => `${event?.type} ${JSON.stringify(event?.data)}`);
+    if (of !== to) wrong.push(`${source} came to ${of}, a run of its own to ${to}`);
+  }
   const all = await Promise.all(runs.map((run) => readAll(store, run)));
   const reused = all.flat().filter(({ type }) => type === "step.reused").length;
   return { faults: wrong, reused, entered: entries.length, runs: runs.length, crashes };
@@ -165,6 +180,19 @@ function paidTwice(source: readonly Event[], next: readonly Event[], entered: re
     wrong.push(`${run}: ${key} was entered although its success was on record (${entered.length} entered)`);
   }
   return wrong;
+}
+
+/** Whether nothing but what is changed decides what a run comes to. */
+function isPredictable(program: readonly Part[], moves: readonly Move[]): boolean {
+  const text = JSON.stringify(program);
+  const chancy = ['"together"', '"branches"', '"fails":true', '"declared":false'].some((part) => text.includes(part));
+  return !chancy && !moves.some(({ change }) => change === "output" || change === "checkpoint");
+}
+
+function contextOf(history: string): string {
+  const [created] = JSON.parse(history) as Event[];
+  const context = created?.type === "run.created" ? created.data.context : undefined;
+  return JSON.stringify(context !== undefined && "inline" in context ? context.inline : null);
 }
 
 function keysOf(events: readonly Event[]): string[] {

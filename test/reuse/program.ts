@@ -108,6 +108,10 @@ export function valueOf(what: string, given: unknown): string {
 
 /** What surrounds a body: it hears of every ask with what is right for it, and of every value that was given. */
 export type World = {
+  /** The code at work: what a step without declared input returns depends on it. */
+  code(): number;
+  /** Whether a declared input leaves out what is used: a wrong program, which must be found out. */
+  lies: boolean;
   /** Whether steps that can fail do so now. */
   broken(): boolean;
   enter(run: string, step: string, args: string): void;
@@ -221,7 +225,9 @@ async function step(ctx: Context, part: Part & { do: "step" }, mind: Mind, world
           : null;
   // What it really uses. A step that declares its input uses that, its version, and what it says of the context.
   const args = JSON.stringify(
-    uses === "all" ? [salt, mind.input, mind.context, mind.seen] : [given, salt, uses === "context" ? model : null],
+    uses === "all"
+      ? [world.code(), salt, mind.input, mind.context, mind.seen]
+      : [given, salt, uses === "context" ? model : null],
   );
   const right = valueOf(name, args);
   const run = async (): Promise<string> => {
@@ -230,7 +236,11 @@ async function step(ctx: Context, part: Part & { do: "step" }, mind: Mind, world
     if (part.fails && world.broken()) throw new Error(`failed ${right}`);
     return right;
   };
-  const options = { input: given, version: salt + 1, ...(uses === "context" ? { context: ["model"] } : {}) };
+  const options = {
+    input: world.lies && uses === "last" ? "something" : given,
+    version: salt + 1,
+    ...(uses === "context" ? { context: ["model"] } : {}),
+  };
   try {
     const value = uses === "all" ? await ctx.step(name, run) : await ctx.step(name, options, run);
     world.given(ctx.runId, name, args, value, right);

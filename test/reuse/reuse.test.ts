@@ -38,7 +38,7 @@ const moves: fc.Arbitrary<Move[]> = fc.array(
 
 let lives = 0;
 
-async function check(runs: number): Promise<Omit<Life, "faults">> {
+async function check(runs: number, lies = false): Promise<Omit<Life, "faults">> {
   const seen = { reused: 0, entered: 0, runs: 0, crashes: 0 };
   let clock = turnClock();
   let store = sqlite({ path: ":memory:", now: () => clock.now() });
@@ -52,11 +52,11 @@ async function check(runs: number): Promise<Omit<Life, "faults">> {
           clock = turnClock();
           store = sqlite({ path: ":memory:", now: () => clock.now() });
         }
-        const life = await live({ store, clock, name: `program-${(lives += 1)}`, program, moves: line });
+        const life = await live({ store, clock, name: `program-${(lives += 1)}`, program, moves: line, lies });
         for (const name of ["reused", "entered", "runs", "crashes"] as const) seen[name] += life[name];
         expect(life.faults).toEqual([]);
       }),
-      { numRuns: runs },
+      { numRuns: runs, endOnFailure: lies },
     );
   } finally {
     clock.stop();
@@ -74,5 +74,9 @@ describe("reuse", () => {
       `reuse: ${runs} programs, ${seen.runs} runs, ${seen.entered} steps entered, ${seen.reused} reused, ${seen.crashes} crashes`,
     );
     expect(seen.reused).toBeGreaterThan(runs);
+  });
+
+  it("is found to be wrong where a declared input leaves out what a step uses", { timeout: 120_000 }, async () => {
+    await expect(check(500, true)).rejects.toThrow(/Property failed/);
   });
 });

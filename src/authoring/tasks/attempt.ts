@@ -75,72 +75,81 @@ async function timedAlone<C>(
   }
 }
 
-function timed<C>(
+async function timed<C>(
   step: TaskStep<C>,
   context: C,
   signal: AbortSignal | undefined,
   tools: TaskTools | undefined,
   deadlines: Deadlines,
 ): Promise<TaskResult> {
-  return new Promise((resolve) => {
-    new TimedAttempt(step, signal, deadlines, resolve).enter(context, tools);
-  });
+  const { promise, resolve } = Promise.withResolvers<TaskResult>();
+  const limited = new Limited(step, signal, deadlines, performance.now(), resolve);
+  enter(step, limited.around(context), limited.signal, tools).then(resolve, (thrown: unknown) =>
+    resolve(resultOfThrown(thrown, signal)),
+  );
+  const result = await promise;
+  limited.done();
+  return result;
 }
 
-class TimedAttempt implements Timed {
+/** An attempt with a limit of time, from when it is entered until it is done. Then nobody is told that it is over. */
+export class Limited implements Timed {
   readonly limitMs: number;
   readonly until: number;
   before: Timed | undefined = undefined;
   after: Timed | undefined = undefined;
-  readonly #step: TaskStep;
-  readonly #signal: AbortSignal | undefined;
   readonly #deadlines: Deadlines;
   readonly #own = new AbortController();
   readonly #fence: Fence;
-  #resolve: ((result: TaskResult) => void) | undefined;
+  readonly #onExpired: (result: TaskResult) => void;
+  #open = true;
 
+  /**
+   * @param signal the run's
+   * @param now when it is entered, by `performance.now()`
+   */
   constructor(
-    step: TaskStep,
+    step: { name: string; timeout?: number },
     signal: AbortSignal | undefined,
     deadlines: Deadlines,
-    resolve: (result: TaskResult) => void,
+    now: number,
+    onExpired: (result: TaskResult) => void,
   ) {
-    this.#step = step;
-    this.#signal = signal;
-    this.#deadlines = deadlines;
-    this.#resolve = resolve;
-    this.#fence = new Fence(step.name);
     this.limitMs = step.timeout as number;
-    this.until = performance.now() + this.limitMs;
+    this.until = now + this.limitMs;
+    this.#deadlines = deadlines;
+    this.#fence = new Fence(step.name);
+    this.#onExpired = onExpired;
+    if (signal?.aborted === true) this.#own.abort(signal.reason);
+    deadlines.add(this);
   }
 
-  enter(context: unknown, tools: TaskTools | undefined): void {
-    if (this.#signal?.aborted === true) this.#own.abort(this.#signal.reason);
-    this.#deadlines.add(this);
-    enter(this.#step, this.#fence.around(context), this.#own.signal, tools).then(
-      (result) => this.#settle(result),
-      (thrown: unknown) => this.#settle(resultOfThrown(thrown, this.#signal)),
-    );
+  /** Aborted when the time is over, and when the run is. */
+  get signal(): AbortSignal {
+    return this.#own.signal;
+  }
+
+  /** The context, until the time is over. */
+  around<C>(context: C): C {
+    return this.#fence.around(context);
   }
 
   expire(): void {
-    const { limitMs } = this;
-    // Settled first: what the task makes of the abort is of no interest any more.
-    this.#settle({ status: "failure", error: message("taskTimedOut", limitMs) });
+    this.done();
     this.#fence.raise();
     this.#own.abort(new Error("Timeout"));
+    // Told in the same turn, so what the task makes of the abort comes too late; told last, because others go on then.
+    this.#onExpired({ status: "failure", error: message("taskTimedOut", this.limitMs) });
   }
 
   abort(reason: unknown): void {
     this.#own.abort(reason);
   }
 
-  #settle(result: TaskResult): void {
-    const resolve = this.#resolve;
-    if (resolve === undefined) return;
-    this.#resolve = undefined;
+  done(): void {
+    if (!this.#open) return;
+    this.#open = false;
     this.#deadlines.remove(this);
-    resolve(result);
   }
 }
 

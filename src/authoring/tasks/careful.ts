@@ -30,11 +30,10 @@ export type Careful<C> = Surroundings & {
   prepare(task: number, further: Graph<C>): void;
 };
 
-/** Whether a task is just a function that is called. */
+/** Whether a task is just a function that is called once, within its limit of time if it has one. */
 export function isPlain<C>(step: TaskStep<C>, run: Careful<C>): boolean {
   return (
     step.condition === undefined &&
-    step.timeout === undefined &&
     step.retry === undefined &&
     step.loop === undefined &&
     step.expand === undefined &&

@@ -4,7 +4,7 @@
  */
 import type { Careful } from "./careful.ts";
 import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
-import { resultOfThrown, thrownOf } from "./attempt.ts";
+import { Limited, resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
 import type { EventBus, RunnerEvent, RunnerEventPayloads } from "./events.ts";
@@ -226,12 +226,16 @@ export class Run<C> implements Surroundings, Careful<C> {
       const step = this.#step(task);
       let value: unknown;
       if (isPlain(step, this)) {
-        this.begin(task, now);
+        const limited = this.#limited(task, step, this.begin(task, now));
         try {
-          value = await step.run(this.context, this.signal, new Tools(this, task));
+          value =
+            limited === undefined
+              ? await step.run(this.context, this.signal, new Tools(this, task))
+              : await step.run(limited.around(this.context), limited.signal, new Tools(this, task));
         } catch (thrown) {
           value = resultOfThrown(thrown, this.#stop.signal);
         }
+        limited?.done();
       } else value = await carefully(this, task, step);
       now = performance.now();
       // It was given up, and others have gone on in its place.
@@ -243,6 +247,18 @@ export class Run<C> implements Surroundings, Careful<C> {
       }
     }
     this.#lanes--;
+  }
+
+  /** What watches over a limit of time. When it is over, the lane is given up, and its place is free. */
+  #limited(task: number, { name, timeout }: TaskStep<C>, now: number): Limited | undefined {
+    if (timeout === undefined || !(timeout > 0)) return undefined;
+    return new Limited({ name, timeout }, this.signal, this.deadlines, now, (result) => {
+      if (this.plan.state[task] !== running) return;
+      this.#lanes--;
+      this.#returned(task, result, performance.now());
+      this.#queue();
+      this.#open(performance.now());
+    });
   }
 
   /** A task has returned: it has ended, unless it has become several. */
@@ -356,7 +372,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     const { freed } = this.plan;
     if (freed.length === 1 && this.#ready.size === 0 && this.#scarce === undefined) {
       // One behind another, the common case: no line to stand in.
-      const [only = -1] = freed;
+      const only = freed[0] as number;
       freed.length = 0;
       if (this.plan.state[only] === ready) {
         this.plan.state[only] = running;

@@ -19,6 +19,7 @@ import {
 import type { Creation } from "./create.ts";
 import { createRuns, creationOf } from "./create.ts";
 import type { Database } from "./database.ts";
+import { takeEffects } from "./effects.ts";
 import { writeEmitted } from "./emitted.ts";
 import { stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
@@ -62,6 +63,7 @@ export async function commitParts(
       const answers = await append(tx, wave, now);
       for (const [part, result] of answers) results.set(part, result);
       await writeExtras(tx, wave, answers, now);
+      await writeEffects(tx, wave, results);
     }
     return parts.map((part) => results.get(part) as CommitResult);
   });
@@ -80,8 +82,8 @@ export async function landedParts(db: Database, parts: readonly Commit[]): Promi
 
 /** Whether one statement does all of it. */
 function isPlain(part: Commit): boolean {
-  const { create = [], send = [], emit = [] } = part;
-  return fits(part) && create.length + send.length + emit.length === 0;
+  const { create = [], send = [], emit = [], effects = [] } = part;
+  return fits(part) && create.length + send.length + emit.length + effects.length === 0;
 }
 
 /** Events that are not those which their part says can never be right. */
@@ -191,6 +193,20 @@ function resultOf({ run, epoch: meant, seq: wanted, events }: Commit, answer: An
   const reason = epoch !== meant ? "epoch" : seq !== wanted - 1 ? "seq" : "inbox";
   if (reason === "inbox") expectSeq(events[0], wanted);
   return { run, ok: false, reason, epoch, seq, inbox };
+}
+
+async function writeEffects(tx: Runner, { parts }: Wave, results: Map<Commit, CommitResult>): Promise<void> {
+  const accepted = parts.filter((part) => results.get(part)?.ok === true);
+  const wanted = accepted.flatMap(({ run, effects = [] }) => effects.map((effect) => ({ ...effect, run })));
+  const holdings = await takeEffects(tx, wanted);
+  let from = 0;
+  for (const part of accepted) {
+    const { effects = [] } = part;
+    const result = results.get(part);
+    if (effects.length === 0 || result?.ok !== true) continue;
+    results.set(part, { ...result, effects: holdings.slice(from, from + effects.length) });
+    from += effects.length;
+  }
 }
 
 async function writeExtras(

@@ -143,6 +143,21 @@ create table @.workers (
       `create index offers_worker on @.offers (worker)`,
     ],
   },
+  {
+    id: 2,
+    // Code that does not look here before it has an effect could have one a second time.
+    breaking: true,
+    sql: [
+      /* sql */ `
+create table @.effects (
+  line  text collate "C" not null, -- first run of a restart / fork line
+  place text collate "C" not null, -- digest of which step it is
+  input text collate "C" not null, -- digest of what with
+  run   text collate "C" not null, -- who has it
+  primary key (line, place, input)
+)`,
+    ],
+  },
 ];
 
 /**
@@ -169,7 +184,8 @@ export async function migrate(
       if (version === -1) await tx.query(createMigrations);
       for (const { id, breaking, sql } of known) {
         if (id <= version) continue;
-        for (const statement of sql) await tx.query(statement);
+        // All of a change goes at once: a schema is made in one question, however far away the server is.
+        await tx.query(sql.join(";\n"));
         await tx.query(recordMigration, [id, breaking]);
       }
     });

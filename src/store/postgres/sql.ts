@@ -328,6 +328,41 @@ export const reusableEvents: string = /* sql */ `
     ) f on true
    order by f.position nulls last, e.run, e.seq`;
 
+// Effects
+
+/** Takes effects over from the runs that have them, where those still do. */
+export const takeEffectsOver: string = /* sql */ `
+  with given as (
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as g (line, place, input, run, was)
+  ),
+  held as materialized (
+    select e.line, e.place, e.input, g.run
+      from @.effects e
+      join given g using (line, place, input)
+     where e.run = g.was
+     order by e.line, e.place, e.input
+       for no key update of e
+  )
+  update @.effects e
+     set run = h.run
+    from held h
+   where e.line = h.line and e.place = h.place and e.input = h.input`;
+
+/** Gives runs the effects that nobody has. Who else puts one there at this very moment is waited for, and has it. */
+export const insertEffects: string = /* sql */ `
+  insert into @.effects (line, place, input, run)
+  select line, place, input, run
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as g (line, place, input, run)
+   order by line, place, input
+  on conflict do nothing`;
+
+/** Who has the effects of these places. */
+export const effectsOf: string = /* sql */ `
+  select e.line, e.place, e.input, e.run
+    from (select distinct line, place from unnest($1::text[], $2::text[]) as g (line, place)) g
+    join @.effects e using (line, place)
+   order by e.line, e.place, e.input`;
+
 // Inbox
 
 /**
