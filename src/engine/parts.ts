@@ -120,6 +120,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     signals,
     children,
     reuse,
+    missed: surroundings.missed,
     waits,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });

@@ -21,10 +21,11 @@ import type { CompareOptions, Comparison } from "./compare.ts";
 import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
+import type { DryRunParts } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
-import { planByHistory } from "./history-plan.ts";
+import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
@@ -134,12 +135,15 @@ export class Stemma {
   readonly store: Store;
   readonly #workflows: ReadonlyMap<string, Workflow>;
   readonly #clock: Clock;
+  readonly #dryRun: Omit<DryRunParts, "store" | "workflow">;
   readonly #worker: Worker;
   readonly #ends: Ends;
   readonly #requests: Requests;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.#clock = options.clock ?? systemClock;
+    const patience = { lingerMs: seams.lingerMs ?? 250, recallGraceMs: seams.recallGraceMs ?? 10_000 };
+    this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };
     const store = storeOf(options.store);
     this.store = this.#clock.attach?.(store) ?? store;
     const workflows = options.workflows ?? [];
@@ -160,8 +164,7 @@ export class Stemma {
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
       warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
-      lingerMs: seams.lingerMs ?? 250,
-      recallGraceMs: seams.recallGraceMs ?? 10_000,
+      ...patience,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
@@ -246,7 +249,8 @@ export class Stemma {
   /**
    * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
    * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
-   * yet is called so.
+   * yet is called so. With `dryRun` the code that is here is asked: the body runs, and what is not reused is noted instead
+   * of begun. That is exact up to the first step of each branch that runs. No function of a step is entered.
    *
    * @throws as restart and fork
    * @example
@@ -254,7 +258,11 @@ export class Stemma {
    * console.log(totals.runs, totals.saves.cost);
    */
   async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
-    return planByHistory(this.#making(), checkRunId(id), change, options.kind);
+    const { kind, dryRun = false } = options;
+    if (!dryRun) return planByHistory(this.#making(), checkRunId(id), change, kind);
+    const row = await this.row(id);
+    const parts = { ...this.#dryRun, store: this.store, workflow: this.workflow(row.state.workflow) };
+    return planByDryRun(parts, this.#making(), id, change, kind);
   }
 
   #making(): Making {

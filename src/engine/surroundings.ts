@@ -1,6 +1,7 @@
 /** What a worker gives to the activations of its runs. */
 import type { RunId } from "../core/event.ts";
 import type { Message, Store } from "../store/store.ts";
+import type { Ask } from "./ask.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
@@ -26,6 +27,8 @@ export type Surroundings = {
   poisonAfter: number;
   /** A promise while the worker's lease is too old to begin anything new; undefined when it is fresh. */
   hold(): Promise<void> | undefined;
+  /** Where nothing is to happen: told of what would be begun, which is not. */
+  missed?: (ask: Ask) => void;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
   /** Ends a run that nobody holds and that no worker may come to; without a request, if somebody has asked for it. */

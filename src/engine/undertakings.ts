@@ -23,6 +23,8 @@ export type UndertakingsParts = {
   signals: Signals;
   children: Children;
   reuse: { takes(ask: Ask): boolean };
+  /** Told of what would be begun, where nothing is. */
+  missed: ((ask: Ask) => void) | undefined;
   waits: WaitSurroundings;
   /** Whether the run takes on anything: recall is over, and it is not being handed back. */
   isOpen(): boolean;
@@ -57,6 +59,7 @@ export class Undertakings {
     if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
     if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
     if (this.#with.reuse.takes(ask)) return;
+    if (this.#with.missed !== undefined) return this.#with.missed(ask);
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);
