@@ -43,12 +43,12 @@ describe("a dry run", () => {
     expect(plan.grade).toBe("dry run");
     expect(verdicts(plan)).toEqual([
       "greet/ada reuse",
+      "greet/cy run",
       "greet/bob depends",
       "write depends",
       "seal depends",
       "approve depends",
-      "send decide",
-      "greet/cy run",
+      "send depends",
     ]);
     expect(entered).toEqual([]);
     expect((await stemma.list()).runs).toHaveLength(1);

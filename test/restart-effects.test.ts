@@ -114,19 +114,19 @@ test("two forks at once of a run that had not charged: one charges, and both hav
   one.before = () => {
     throw notDone(new Error("no connection"));
   };
-  const run = await stemma.run(one.pay, { amount: 5 });
-  expect((await errorOf(run.result())).code).toBe("run.failed");
+  const source = await stemma.run(one.pay, { amount: 5 });
+  expect((await errorOf(source.result())).code).toBe("run.failed");
   const gate = Promise.withResolvers<void>();
   one.before = () => gate.promise;
-  const [a, b] = [await stemma.restart<string>(run.id), await stemma.restart<string>(run.id)];
+  const [a, b] = [await stemma.restart<string>(source.id), await stemma.restart<string>(source.id)];
   await until(async () => {
-    const doubts = await Promise.all([a, b].map((one) => events(one, "step.in_doubt")));
+    const doubts = await Promise.all([a, b].map((run) => events(run, "step.in_doubt")));
     return doubts.flat().length === 1;
   });
   gate.resolve();
   expect(await Promise.all([a.result(), b.result()])).toEqual(["charged 5", "charged 5"]);
   expect(one.charges).toHaveLength(1);
-  const reused = (await Promise.all([a, b].map((one) => events(one, "step.reused")))).flat();
+  const reused = (await Promise.all([a, b].map((run) => events(run, "step.reused")))).flat();
   expect(reused).toHaveLength(1);
 });
 

@@ -419,11 +419,8 @@ export class Activation {
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
-    if (this.#with.dry !== undefined) {
-      // A body that ends may have something made up for, and nothing is done in a dry run.
-      this.#with.dry.bodyEnded();
-      return this.drain();
-    }
+    // A body that ends may have something made up for, and where nothing is begun, nothing is made up for.
+    if (this.#with.missed !== undefined) return this.drain();
     this.#course.end = recordable(end);
     this.#wake();
   }

@@ -1,148 +1,211 @@
 /**
- * The plan of a restart or fork with the code at hand: the body runs in this process, is given what it would reuse, and
- * nothing is begun, nothing is written. So it is exact up to the first step of each branch that is not reused; what comes
- * behind that is known by history only.
+ * The plan of a restart or fork with the code that would carry it out: the body runs under the rules of reuse, in a run
+ * that is nowhere, and whatever is not reused is noted and not begun. What is asked before anything is missed is sure.
+ * What other branches ask later is not, for by then what was missed may have come to an end, and they may know of it.
+ * Nothing is written, and no function of a step is entered; what the body itself does between its steps, it does.
  */
 import { unseal } from "../core/chain.ts";
-import type { RunId } from "../core/event.ts";
-import type { Plan, PlannedStep } from "../core/plan.ts";
-import { totalsOf } from "../core/plan.ts";
-import { stepsOf } from "../core/recorded-step.ts";
-import type { RecordedStep, RecordedSteps } from "../core/recorded-step.ts";
-import { isUnsettled, unsettledBy } from "../core/unsettled.ts";
-import type { NewRun, Store } from "../store/store.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Event, RunId, Seq, StepRef } from "../core/event.ts";
+import { pathOf } from "../core/identity.ts";
+import type { PlannedStep } from "../core/plan.ts";
+import type { CommitResult, NewRun, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Ask } from "./ask.ts";
 import type { Log, Workflow } from "./body.ts";
-import { systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
-import { storeWith } from "./dry-store.ts";
-import { load } from "./load.ts";
+import { standingOf } from "./effect-standing.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { load } from "./load.ts";
+import { latest } from "./recall.ts";
 
-export type DryRun = {
+export type DryRunParts = {
   store: Store;
-  workflow: Workflow;
+  clock: Clock;
   delivery: Delivery;
-  /** How long the body must have been quiet before nothing more is waited for. */
+  workflow: Workflow;
+  /** How long the body must have asked for nothing new, when something was missed; and when nothing was. */
   lingerMs: number;
+  recallGraceMs: number;
 };
+
+/** What a dry run came to. `ended`: the body came to its end, so it asks for nothing more. */
+export type DryRun = { steps: readonly PlannedStep[]; ended: boolean };
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** @param run the new run, which is not created, @param plan what its history alone says */
-export async function planDry(run: NewRun, plan: Plan, { store: real, ...parts }: DryRun): Promise<Plan> {
-  const { store, row, events } = storeWith(real, run);
-  const begun = new Map<string, Ask>();
-  let ended = false;
-  const clock = systemClock;
-  const committer = new Committer(store, clock, silent);
-  const loaded = await load(store, { ...row }, () => clock.now(), clock.turn);
-  const activation = new Activation({ ...row }, parts.workflow, loaded, {
+/** @param run as it would be created, @param offered the runs whose successes it is offered */
+export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly RunId[]): Promise<DryRun> {
+  const missed: Ask[] = [];
+  /** The last outcome that the body had been given when it asked for what was missed first. */
+  let firstMissAfter: Seq | undefined;
+  const nowhere = new Nowhere(parts.store, run);
+  const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
+  const now = (): number => clock.now();
+  const loaded = await load(store, nowhere.row, now, clock.turn);
+  const activation = new Activation(nowhere.row, workflow, loaded, {
     store,
     clock,
-    committer,
-    delivery: parts.delivery,
+    committer: new Committer(store, clock, silent),
+    delivery,
     log: silent,
     worker: "dry run",
-    fingerprint: fingerprintOf(parts.workflow),
-    lingerMs: parts.lingerMs,
-    recallGraceMs: parts.lingerMs,
+    fingerprint: fingerprintOf(workflow),
+    // It waits for nothing, and is over when nothing new is asked for.
+    lingerMs: foreverMs,
+    recallGraceMs,
     abortGraceMs: 0,
     poisonAfter: Infinity,
+    missed(ask) {
+      nowhere.activity += 1;
+      firstMissAfter ??= ask.after;
+      missed.push(ask);
+    },
     hold: () => undefined,
     sent() {},
-    cancelUnheld: async () => undefined,
-    dry: {
-      wouldBegin(ask) {
-        begun.set(ask.ref.key, ask);
-      },
-      bodyEnded() {
-        ended = true;
-      },
-    },
+    cancelUnheld: () => Promise.resolve(),
   });
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  void activation.over.then(() => resolve(true));
   activation.start();
-  await activation.over;
-  const steps = planned(plan, stepsOf(events.map(unseal)), begun, ended);
-  return { grade: "dry run", steps, totals: totalsOf(steps) };
+  const stop = whenQuiet(
+    clock,
+    nowhere,
+    () => (missed.length > 0 ? lingerMs : recallGraceMs),
+    () => resolve(false),
+  );
+  const ended = await promise;
+  stop();
+  activation.drop();
+  const isSure = (after: Seq): boolean => firstMissAfter === undefined || after <= firstMissAfter;
+  const steps: PlannedStep[] = [];
+  for (const event of nowhere.events) {
+    const step = reusedStep(event);
+    if (step !== undefined) steps.push(isSure(askedAfter(event)) ? step : { ...step, ...unsure });
+  }
+  const allowed = loaded.created.data.allowEffects ?? [];
+  for (const ask of missed) {
+    if (ask.withdrawn === "lost race") continue;
+    const step = await missedStep(parts.store, ask, offered, allowed);
+    steps.push(isSure(ask.after) ? step : { ...step, ...unsure });
+  }
+  return { steps, ended };
 }
 
-function planned(plan: Plan, given: RecordedSteps, begun: ReadonlyMap<string, Ask>, ended: boolean): PlannedStep[] {
-  const known = new Map(plan.steps.map((step) => [step.key, step]));
-  const missed = [...begun.values()].map(asStep);
-  const unsettled = unsettledBy([...given.list, ...missed], missed);
-  const { unsure, changed } = unsureOf(given, (step) => isUnsettled(step, unsettled));
-  const found = new Map<string, PlannedStep>();
-  for (const step of given.list) {
-    if (!begun.has(step.key)) found.set(step.key, givenStep(step, known.get(step.key), unsure.has(step)));
-  }
-  for (const ask of begun.values()) {
-    const isUnsure = isUnsettled(asStep(ask), unsettled) || ask.causes.some((cause) => changed[cause] === true);
-    found.set(ask.ref.key, begunStep(ask, known.get(ask.ref.key), isUnsure));
-  }
-  // In the order of the history as far as it goes. What a body that has ended did not ask for is not asked for any more.
-  const rows = plan.steps.flatMap((step) => found.get(step.key) ?? (ended ? [] : [step]));
-  return [...rows, ...[...found.values()].filter(({ key }) => !known.has(key))];
+const unsure = { verdict: "depends", reason: "beside what runs" } as const;
+
+/** The last outcome that the body had been given when it asked for what this is the outcome of. */
+function askedAfter({ data, causes }: Event): Seq {
+  const { after } = data as StepRef;
+  return after ?? ("same" in causes ? causes.same : latest(causes));
 }
 
-/** Steps that may be given something else than in the dry run, and all that is behind them; by seq, what they make unsure. */
-function unsureOf(
-  { causes, stepAt, list }: RecordedSteps,
-  isUnsure: (step: RecordedStep) => boolean,
-): { unsure: ReadonlySet<RecordedStep>; changed: readonly boolean[] } {
-  const unsure = new Set<RecordedStep>(list.filter(isUnsure));
-  const changed: boolean[] = [];
-  for (const [seq, own] of causes.entries()) {
-    const step = stepAt[seq];
-    const behind = own.some((cause) => changed[cause] === true);
-    if (behind && step?.first === seq) unsure.add(step);
-    changed[seq] = step === undefined ? behind : unsure.has(step);
-  }
-  return { unsure, changed };
-}
+const foreverMs = 2 ** 31 - 1;
+const lookMs = 5;
 
-/** @param unsettled whether what runs beside it may come first, so that its key may be another one then */
-function givenStep(step: RecordedStep, before: PlannedStep | undefined, unsettled: boolean): PlannedStep {
-  const { key, status, ms = 0, cost = 0 } = step;
-  const from: { run?: RunId } = before?.run === undefined ? {} : { run: before.run };
-  const saves = before?.verdict === "run" || before === undefined ? { ms, cost } : before.saves;
-  if (unsettled) return { key, verdict: "depends", reason: "beside something that runs", saves, ...from };
-  const reason =
-    status === "overridden" ? "output given" : step.ending === "error" ? "a failure that the run survived" : "found";
-  return { key, verdict: "reuse", reason, saves, ...from };
-}
-
-function begunStep({ ref, why, work }: Ask, before: PlannedStep | undefined, unsettled: boolean): PlannedStep {
-  const saves = { ms: 0, cost: 0 };
-  const isOnce = work.kind === "step" && work.ask.effect === "once";
-  if (isOnce && before !== undefined && before.verdict !== "run") {
-    return { key: ref.key, verdict: "decide", reason: `effect once, ${why ?? "in doubt"}`, saves };
-  }
-  const reason = why ?? "not recorded";
-  if (!unsettled) return { key: ref.key, verdict: "run", reason, saves };
-  return {
-    key: ref.key,
-    verdict: "depends",
-    reason: `${reason}, beside something that runs`,
-    saves: before?.saves ?? saves,
+/** Calls back when nothing has happened for a while. */
+function whenQuiet(clock: Clock, watched: { activity: number }, quietMs: () => number, call: () => void): () => void {
+  let [seen, since] = [watched.activity, clock.monotonic()];
+  let stop = (): void => undefined;
+  const look = (): void => {
+    if (watched.activity !== seen) [seen, since] = [watched.activity, clock.monotonic()];
+    if (clock.monotonic() - since >= quietMs()) call();
+    else stop = clock.after(lookMs, look, { kind: "grace" });
   };
+  look();
+  return () => stop();
 }
 
-function asStep({ ref, identity, after }: Ask): RecordedStep {
-  const { scope, name, input, n } = identity;
-  return {
-    key: ref.key,
-    kind: "step",
-    scope,
-    name,
-    input,
-    n,
-    k: 0,
-    first: after + 1,
-    after,
-    ending: "open",
-    status: "running",
-  };
+function reusedStep({ type, data }: Event): PlannedStep | undefined {
+  if (type === "step.overridden") return { key: data.key, verdict: "reuse", reason: "output given", saves: nothing };
+  if (type === "step.failed" && data.from !== undefined) {
+    return { key: data.key, verdict: "reuse", reason: "failed, and was survived", saves: nothing };
+  }
+  if (type !== "step.reused") return undefined;
+  const { ms = 0, cost = 0 } = data.saved ?? {};
+  return { key: data.key, verdict: "reuse", reason: "the same", saves: { ms, cost }, run: data.from.run };
+}
+
+const nothing = { ms: 0, cost: 0 };
+
+async function missedStep(
+  store: Store,
+  ask: Ask,
+  offered: readonly RunId[],
+  allowed: readonly string[],
+): Promise<PlannedStep> {
+  const { key } = ask.ref;
+  const row = { key, verdict: "run" as const, reason: ask.why ?? "not recorded", saves: nothing };
+  if (ask.work.kind !== "step" || ask.work.ask.effect !== "once") return row;
+  const { scope, name } = ask.identity;
+  if ([key, name, pathOf(scope, name)].some((named) => allowed.includes(named))) return row;
+  for (const run of offered) {
+    const standing = await standingOf(store, run, key, ask.reuse ?? "");
+    if (standing.is === "not done") continue;
+    if (standing.is === "succeeded") return { ...row, verdict: "reuse", reason: "done once in this line", run };
+    return { ...row, verdict: "decide", reason: "effect needs a decision", run };
+  }
+  return row;
+}
+
+/** A store in which one run is, besides all that are in another one, and to which nothing is written. */
+class Nowhere {
+  readonly store: Store;
+  readonly row: RunRow;
+  readonly events: Event[] = [];
+  /** Rises whenever something happens. */
+  activity = 0;
+
+  constructor(store: Store, run: NewRun) {
+    const [first] = run.events;
+    if (first === undefined) throw new StemmaError("engine.bug", "A new run has a first event.");
+    const { id, state, payloads } = run;
+    const place = { epoch: 1, worker: "dry run", dueAt: null, queue: "default", priority: 0, inbox: 0, inboxDone: 0 };
+    this.row = { id, state, hash: first.hash, ...place, claims: 1, offered: true };
+    const texts = new Map(payloads.map(({ digest, text }) => [digest, text]));
+    const row = this.row;
+    const busy = async <T>(call: () => Promise<T>): Promise<T> => {
+      this.activity += 1;
+      const found = await call();
+      this.activity += 1;
+      return found;
+    };
+    const refuse = (): never => {
+      throw new StemmaError("engine.bug", "A dry run does nothing to a store.");
+    };
+    this.store = {
+      name: store.name,
+      create: refuse,
+      claim: refuse,
+      heartbeat: refuse,
+      send: refuse,
+      prune: refuse,
+      close: refuse,
+      commit: (parts) =>
+        busy(() => {
+          for (const part of parts) this.events.push(...part.events.map(unseal));
+          return Promise.resolve(parts.map((part): CommitResult => ({ run: part.run, ok: true, inbox: 0 })));
+        }),
+      history: (asked, page) =>
+        busy(() => {
+          if (asked !== id) return store.history(asked, page);
+          return Promise.resolve({ row, events: page.after < 0 ? [first] : [], more: false, inbox: [] });
+        }),
+      payloads: (digests) =>
+        busy(async () => {
+          const missing = digests.filter((digest) => !texts.has(digest));
+          const found = new Map(missing.length === 0 ? [] : await store.payloads(missing));
+          for (const digest of digests) {
+            const text = texts.get(digest);
+            if (text !== undefined) found.set(digest, text);
+          }
+          return found;
+        }),
+      list: (query) => busy(() => store.list(query)),
+      reusable: (family, keys) => busy(() => store.reusable(family, keys)),
+      feed: (query) => store.feed(query),
+    };
+  }
 }

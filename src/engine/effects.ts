@@ -83,14 +83,14 @@ export class Effects {
   /** True if the step may be entered. */
   async #judge(ask: Ask): Promise<boolean> {
     const { run } = this.#with;
-    let wanted = this.#effectOf(ask);
-    for (;;) {
-      const holdings = await this.#with.journal.reserve(wanted);
+    const wanted = this.#effectOf(ask);
+    for (let from: RunId | undefined; ;) {
+      const holdings = await this.#with.journal.reserve(from === undefined ? wanted : { ...wanted, from });
       const holder = holdings.find(({ input }) => input === wanted.input)?.run ?? run;
       if (holder !== run) {
         const standing = await this.#look(holder, ask, wanted.input);
         if (this.#isTakenOver(ask, standing)) {
-          wanted = { ...wanted, from: holder };
+          from = holder;
           continue;
         }
         return this.#settle(ask, holder, standing);

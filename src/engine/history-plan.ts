@@ -6,19 +6,70 @@ import type { Digest, EventData, OfferedRun, RunId, Seq, Value } from "../core/e
 import { unseal } from "../core/chain.ts";
 import { sameValue, valueDifferences } from "../core/compare.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Plan, PlanSource } from "../core/plan.ts";
-import { planOf } from "../core/plan.ts";
+import type { Plan, PlannedStep, PlanSource } from "../core/plan.ts";
+import { planOf, totalsOf } from "../core/plan.ts";
 import { addToSteps, newSteps } from "../core/recorded-step.ts";
 import type { RecordedSteps } from "../core/recorded-step.ts";
 import { isTerminal } from "../core/run.ts";
 import type { NewRun, Payload, Store } from "../store/store.ts";
 import type { Change } from "./change.ts";
 import { isFork } from "./change.ts";
+import { dryRun } from "./dry-run.ts";
+import type { DryRunParts } from "./dry-run.ts";
 import { readTexts } from "./history-pages.ts";
 import type { Making } from "./restart.ts";
 import { makeRun } from "./restart.ts";
 import { endedBy, eventsOf, readSource } from "./source.ts";
 import { readList } from "./stored-list.ts";
+
+/**
+ * What the new run would reuse and what it would run, found out with its code.
+ *
+ * @throws as restart and fork, and workflow.not_found where its code is not here
+ */
+export async function planByDryRun(
+  parts: DryRunParts,
+  making: Making,
+  source: RunId,
+  change: Change,
+  kind?: "restart" | "fork",
+): Promise<Plan> {
+  const { plan: known, run } = await planByHistory(making, source, change, kind);
+  const { value } = await readList<OfferedRun[]>(
+    withPayloads(making.store, run.payloads),
+    run.id,
+    createdOf(run).offers,
+    [],
+  );
+  const found = await dryRun(parts, run, value.length === 0 ? [source] : value.map((offered) => offered.run));
+  const seen = new Set(found.steps.map(({ key }) => key));
+  const before = new Map(known.steps.map((step) => [step.key, step]));
+  // What is asked for behind what runs is known only when that has run; what a body that ended did not ask for, never is.
+  const behind = found.ended ? [] : known.steps.filter(({ key }) => !seen.has(key));
+  const steps = [
+    ...found.steps.map((step): PlannedStep =>
+      step.verdict === "decide" ? { ...step, saves: savesOf(before.get(step.key)) } : step,
+    ),
+    ...behind.map((step): PlannedStep => ({ ...step, verdict: "depends", reason: "behind what runs" })),
+  ];
+  return { grade: "dry run", steps, totals: totalsOf(steps) };
+}
+
+function savesOf(step: PlannedStep | undefined): PlannedStep["saves"] {
+  return step?.saves ?? { ms: 0, cost: 0 };
+}
+
+async function kindOf(
+  making: Making,
+  source: RunId,
+  change: Change,
+  kind: "restart" | "fork" | undefined,
+): Promise<"restart" | "fork"> {
+  if (kind !== undefined) return kind;
+  const { row } = await readSource(making.store, source);
+  const changes = isFork(change) || change.from !== undefined || change.after !== undefined;
+  return changes || !isTerminal(row.state.status) ? "fork" : "restart";
+}
 
 /**
  * What the new run would reuse and what it would run, and that run.
@@ -33,13 +84,7 @@ export async function planByHistory(
   kind?: "restart" | "fork",
 ): Promise<{ plan: Plan; run: NewRun }> {
   const { row, created: before } = await readSource(making.store, source);
-  const changes = isFork(change) || change.from !== undefined || change.after !== undefined;
-  const run = await makeRun(
-    making,
-    kind ?? (changes || !isTerminal(row.state.status) ? "fork" : "restart"),
-    source,
-    change,
-  );
+  const run = await makeRun(making, await kindOf(making, source, change, kind), source, change);
   const created = createdOf(run);
   const store = withPayloads(making.store, run.payloads);
   const texts = (values: readonly (Value | undefined)[]): Promise<ReadonlyMap<Digest, string>> =>

@@ -120,8 +120,8 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     signals,
     children,
     reuse,
+    missed: surroundings.missed,
     waits,
-    dry: surroundings.dry,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });
   const checkpoints = new Checkpoints(

@@ -21,12 +21,11 @@ import type { CompareOptions, Comparison } from "./compare.ts";
 import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
-import type { DryRun } from "./dry-run.ts";
-import { planDry } from "./dry-run.ts";
+import type { DryRunParts } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
-import { planByHistory } from "./history-plan.ts";
+import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
@@ -136,13 +135,15 @@ export class Stemma {
   readonly store: Store;
   readonly #workflows: ReadonlyMap<string, Workflow>;
   readonly #clock: Clock;
+  readonly #dryRun: Omit<DryRunParts, "store" | "workflow">;
   readonly #worker: Worker;
   readonly #ends: Ends;
   readonly #requests: Requests;
-  readonly #dry: Pick<DryRun, "delivery" | "lingerMs">;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.#clock = options.clock ?? systemClock;
+    const patience = { lingerMs: seams.lingerMs ?? 250, recallGraceMs: seams.recallGraceMs ?? 10_000 };
+    this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };
     const store = storeOf(options.store);
     this.store = this.#clock.attach?.(store) ?? store;
     const workflows = options.workflows ?? [];
@@ -150,7 +151,6 @@ export class Stemma {
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
-    this.#dry = { delivery: seams.delivery ?? delivery, lingerMs: seams.lingerMs ?? 250 };
     this.#ends = new Ends(this.store, this.#clock, pollMs);
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
@@ -159,12 +159,12 @@ export class Stemma {
       name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
-      ...this.#dry,
+      delivery: seams.delivery ?? delivery,
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
       warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
-      recallGraceMs: seams.recallGraceMs ?? 10_000,
+      ...patience,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
@@ -249,8 +249,8 @@ export class Stemma {
   /**
    * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
    * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
-   * yet is called so. With `dryRun` the code at hand is asked too: its body runs here, nothing is begun, and the answer
-   * is exact up to the first step of each branch that would be entered.
+   * yet is called so. With `dryRun` the code that is here is asked: the body runs, and what is not reused is noted instead
+   * of begun. That is exact up to the first step of each branch that runs. No function of a step is entered.
    *
    * @throws as restart and fork; workflow.not_found where a dry run has no code
    * @example
@@ -258,9 +258,11 @@ export class Stemma {
    * console.log(totals.runs, totals.saves.cost);
    */
   async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
-    const { plan, run } = await planByHistory(this.#making(), checkRunId(id), change, options.kind);
-    if (options.dryRun !== true) return plan;
-    return planDry(run, plan, { store: this.store, workflow: this.workflow(run.state.workflow), ...this.#dry });
+    const { kind, dryRun = false } = options;
+    if (!dryRun) return (await planByHistory(this.#making(), checkRunId(id), change, kind)).plan;
+    const row = await this.row(id);
+    const parts = { ...this.#dryRun, store: this.store, workflow: this.workflow(row.state.workflow) };
+    return planByDryRun(parts, this.#making(), id, change, kind);
   }
 
   #making(): Making {

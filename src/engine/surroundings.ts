@@ -27,10 +27,10 @@ export type Surroundings = {
   poisonAfter: number;
   /** A promise while the worker's lease is too old to begin anything new; undefined when it is fresh. */
   hold(): Promise<void> | undefined;
+  /** Where nothing is to happen: told of what would be begun, which is not. */
+  missed?: (ask: Ask) => void;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
   /** Ends a run that nobody holds and that no worker may come to; without a request, if somebody has asked for it. */
   cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
-  /** Only in a dry run, which begins nothing: told of each ask that would be begun, and of the end of the body. */
-  dry?: { wouldBegin(ask: Ask): void; bodyEnded(): void };
 };

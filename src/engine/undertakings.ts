@@ -11,7 +11,6 @@ import type { Journal } from "./journal.ts";
 import type { Recall } from "./recall.ts";
 import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
-import type { Surroundings } from "./surroundings.ts";
 import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { beginWait, rearmWait } from "./waits.ts";
@@ -24,8 +23,9 @@ export type UndertakingsParts = {
   signals: Signals;
   children: Children;
   reuse: { takes(ask: Ask): boolean };
+  /** Told of what would be begun, where nothing is. */
+  missed: ((ask: Ask) => void) | undefined;
   waits: WaitSurroundings;
-  dry: Surroundings["dry"];
   /** Whether the run takes on anything: recall is over, and it is not being handed back. */
   isOpen(): boolean;
 };
@@ -59,11 +59,7 @@ export class Undertakings {
     if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
     if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
     if (this.#with.reuse.takes(ask)) return;
-    if (this.#with.dry !== undefined) {
-      // The body goes on as far as it can without it, and no farther.
-      ask.doubtful = true;
-      return this.#with.dry.wouldBegin(ask);
-    }
+    if (this.#with.missed !== undefined) return this.#with.missed(ask);
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);

@@ -3,6 +3,7 @@
  * times, with crashes in between; and what must be true of all of that.
  */
 import type { Change, Context, Event, Log, Store, Workflow } from "../../src/index.ts";
+import type { Plan } from "../../src/core/plan.ts";
 import { Stemma, workflow } from "../../src/index.ts";
 import { components, trace } from "../../src/core/trace.ts";
 import type { TracedRun } from "../../src/core/trace.ts";
@@ -42,6 +43,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
   const entries: Entry[] = [];
   let broken = true;
   let frozen = false;
+  let isPlanning = false;
   /** Outputs that were given from outside: they are right by definition. */
   const overridden = new Set<string>();
   const world: World = {
@@ -49,6 +51,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     code: () => code,
     broken: () => broken,
     enter(run, step, args) {
+      if (isPlanning) wrong.push(`${step} was entered while it was planned`);
       if (!frozen) entries.push({ run, step, args });
     },
     given(run, step, args, value, right) {
@@ -127,8 +130,15 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     }
     if (move.change === "checkpoint" && events.some(({ type }) => type === "checkpoint")) change.checkpoint = "last";
     const before = entries.length;
-    const next = await carry((stemma) => stemma[move.how](source, change), move.crash);
+    let plan: Plan | undefined;
+    const next = await carry(async (stemma) => {
+      isPlanning = true;
+      plan = await stemma.plan(source, change, { dryRun: true, kind: move.how });
+      isPlanning = false;
+      return stemma[move.how](source, change);
+    }, move.crash);
     const after = await readAll(store, next);
+    wrong.push(...contradictions(plan, after));
     if (move.change === "from" && key !== undefined) {
       const again = after.filter(({ type, data }) => "key" in data && data.key === key && type === "step.reused");
       if (again.length > 0) wrong.push(`${key} was to run again, and was reused`);
@@ -157,6 +167,20 @@ export async function live({ store, clock, name, program, moves, lies = false }:
   const all = await Promise.all(runs.map((run) => readAll(store, run)));
   const reused = all.flat().filter(({ type }) => type === "step.reused").length;
   return { faults: wrong, reused, entered: entries.length, runs: runs.length, crashes };
+}
+
+/** A step that the plan calls reused is not entered, and one that it says will run is not reused. */
+function contradictions(plan: Plan | undefined, events: readonly Event[]): string[] {
+  const wrong: string[] = [];
+  const verdicts = new Map(plan?.steps.map(({ key, verdict }) => [key, verdict]));
+  for (const { type, data } of events) {
+    if (!("key" in data)) continue;
+    const verdict = verdicts.get(data.key);
+    const isReused = type === "step.reused" || type === "step.overridden" || "from" in data;
+    if (verdict === "run" && isReused) wrong.push(`${data.key} was to run, says the plan, and was reused`);
+    if (verdict === "reuse" && !isReused) wrong.push(`${data.key} was to be reused, says the plan: ${type}`);
+  }
+  return wrong;
 }
 
 /** A step with declared input whose success was on record under its key is not entered again. */

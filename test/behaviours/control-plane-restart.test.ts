@@ -1,0 +1,505 @@
+/**
+ * Restart, fork and replay as users of other systems know them, with the outcomes of this one: A is what a step is
+ * reused by, B what a restart or fork is. Where a better outcome was asked for than those systems have, that is tested.
+ */
+import { describe, expect, test } from "vitest";
+import { parse } from "../../src/core/json.ts";
+import { components, workflow } from "../../src/index.ts";
+import type { Change, Event, RunHandle, Stemma } from "../../src/index.ts";
+import { errorOf, stage, until } from "../stage.ts";
+
+/** Notes each step that is entered, and fails those that it is told to. */
+class World {
+  entered: string[] = [];
+  broken: Set<string> = new Set();
+
+  enter<T>(name: string, value: T): T {
+    this.entered.push(name);
+    if (this.broken.has(name)) throw new Error(`${name} is broken`);
+    return value;
+  }
+
+  /** What was entered since this was asked last. */
+  since(): string[] {
+    const entered = this.entered.toSorted();
+    this.entered = [];
+    return entered;
+  }
+}
+
+async function reusedKeys(run: RunHandle): Promise<string[]> {
+  const events = await run.history();
+  return events.flatMap(({ type, data }) => (type === "step.reused" ? [data.key] : []));
+}
+
+async function reusedOf(run: RunHandle, key: string): Promise<(Event & { type: "step.reused" })["data"] | undefined> {
+  const event = (await run.history()).find(({ type, data }) => type === "step.reused" && data.key === key);
+  return event?.type === "step.reused" ? event.data : undefined;
+}
+
+async function ended(run: RunHandle): Promise<void> {
+  await run.result().catch(() => {});
+}
+
+describe("A: what is reused", () => {
+  test("A1: the same step with the same input is not entered; its output is equal, and says where it comes from", async () => {
+    const world = new World();
+    const wf = workflow({ name: "one" }, (ctx, input: number) =>
+      ctx.step("plan", { input }, (n) => world.enter("plan", { n })),
+    );
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, 1);
+    await run.result();
+    world.since();
+    const again = await stemma.restart(run.id);
+    expect(await again.result()).toEqual({ n: 1 });
+    expect(world.since()).toEqual([]);
+    const reused = await reusedOf(again, "plan");
+    expect(reused).toMatchObject({ from: { run: run.id, key: "plan" }, origin: { run: run.id, key: "plan" } });
+    expect((await again.history()).find(({ type }) => type === "step.reused")?.data).not.toHaveProperty("ms");
+  });
+
+  test("A2, A3, B8: what a sibling did is reused, also where it began after the step that is restarted from", async () => {
+    const world = new World();
+    const gate = Promise.withResolvers<void>();
+    let waits = true;
+    const wf = workflow({ name: "fan" }, async (ctx) => {
+      const a = ctx.step("a", { input: 1 }, () => world.enter("a", "a"));
+      const b = ctx.step("b", { input: 2 }, async () => {
+        if (waits) await gate.promise;
+        return world.enter("b", "b");
+      });
+      await a;
+      const c = ctx.step("c", { input: 3 }, () => world.enter("c", "c"));
+      await c;
+      gate.resolve();
+      return [await a, await b, await c];
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    world.broken.add("b");
+    const run = await stemma.run(wf, undefined);
+    await ended(run);
+    world.broken.clear();
+    waits = false;
+    world.since();
+    const again = await stemma.restart(run.id, { from: "b" });
+    expect(await again.result()).toEqual(["a", "b", "c"]);
+    expect(world.since()).toEqual(["b"]);
+    expect((await reusedKeys(again)).toSorted()).toEqual(["a", "c"]);
+  });
+
+  test("A4, B3: with reuse none everything runs, and no step names a source; that is on record", async () => {
+    const world = new World();
+    const wf = workflow({ name: "two" }, async (ctx) => {
+      await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+      await ctx.step("b", { input: 2 }, () => world.enter("b", 2));
+    });
+    await using place = await stage([wf]);
+    const run = await place.stemma.run(wf, undefined);
+    await run.result();
+    world.since();
+    const again = await place.stemma.restart(run.id, { reuse: "none" });
+    await again.result();
+    expect(world.since()).toEqual(["a", "b"]);
+    expect(await reusedKeys(again)).toEqual([]);
+    expect((await again.history())[0]?.data).toMatchObject({ reuse: "none", origin: { kind: "restart", run: run.id } });
+  });
+
+  test("A7: the order of keys does not matter; the order of a list, null or nothing, and the context that is read do", async () => {
+    const world = new World();
+    const wf = workflow({ name: "keys" }, async (ctx, input: unknown) => {
+      await ctx.step("plan", { input }, () => world.enter("plan", 1));
+      await ctx.step("tune", { input: 1, context: ["model"] }, () => world.enter("tune", 1));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, { a: 1, b: [1, 2] }, { context: { model: "x", tenant: 1 } });
+    await run.result();
+    const entered = async (change: Change): Promise<string[]> => {
+      world.since();
+      await (await stemma.fork(run.id, change)).result();
+      return world.since();
+    };
+    expect(await entered({ input: { b: [1, 2], a: 1 } })).toEqual([]);
+    expect(await entered({ input: { a: 1, b: [2, 1] } })).toEqual(["plan"]);
+    expect(await entered({ input: { a: 1, b: [1, 2], c: null } })).toEqual(["plan"]);
+    expect(await entered({ context: { model: "x", tenant: 2 } })).toEqual([]);
+    expect(await entered({ context: { model: "y", tenant: 1 } })).toEqual(["tune"]);
+  });
+
+  test("A8, A9: what failed or was cancelled is not reused, nor what another step did with the same input", async () => {
+    const world = new World();
+    let name = "a";
+    const wf = workflow({ name: "names" }, async (ctx) => {
+      await ctx.step(name, { input: 1 }, () => world.enter(name, 1));
+      await ctx.step("last", { input: 1 }, () => world.enter("last", 1));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    world.broken.add("last");
+    const run = await stemma.run(wf, undefined);
+    await ended(run);
+    world.since();
+    world.broken.clear();
+    await (await stemma.restart(run.id)).result();
+    expect(world.since()).toEqual(["last"]);
+    name = "b";
+    await (await stemma.restart(run.id)).result();
+    expect(world.since()).toEqual(["b", "last"]);
+  });
+
+  test("A12, A13: the n-th of equal calls gets the n-th outcome, and a call more than there were runs", async () => {
+    let count = 0;
+    let times = 3;
+    const wf = workflow({ name: "equal" }, async (ctx) => {
+      const found: number[] = [];
+      for (let i = 0; i < times; i += 1) found.push(await ctx.step("poll", { input: "x" }, () => (count += 1)));
+      return found;
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    expect(await run.result()).toEqual([1, 2, 3]);
+    expect(await (await stemma.restart(run.id)).result()).toEqual([1, 2, 3]);
+    times = 4;
+    const more = await stemma.restart(run.id);
+    expect(await more.result()).toEqual([1, 2, 3, 4]);
+    times = 2;
+    expect(await (await stemma.restart(more.id)).result()).toEqual([1, 2]);
+  });
+
+  test("A14: through three levels of called runs: what succeeded is reused, what failed runs, and its successes are", async () => {
+    const world = new World();
+    const leaf = workflow({ name: "leaf" }, async (ctx, n: number) => {
+      const a = await ctx.step("read", { input: n }, (n) => world.enter(`read ${n}`, n));
+      return ctx.step("write", { input: a }, (n) => world.enter(`write ${n}`, n * 10));
+    });
+    const branch = workflow({ name: "branch" }, async (ctx, n: number) => {
+      const planned = await ctx.step("plan", { input: n }, (n) => world.enter(`plan ${n}`, n));
+      return ctx.call(leaf, planned);
+    });
+    const root = workflow({ name: "root" }, async (ctx) => [await ctx.call(branch, 1), await ctx.call(branch, 2)]);
+    await using place = await stage([root, branch, leaf]);
+    const { stemma } = place;
+    world.broken.add("write 2");
+    const run = await stemma.run(root, undefined);
+    await ended(run);
+    world.broken.clear();
+    world.since();
+    const again = await stemma.restart(run.id);
+    expect(await again.result()).toEqual([10, 20]);
+    expect(world.since()).toEqual(["write 2"]);
+    expect(components(await stemma.trace(again.id, { family: true }))).toBe(1);
+    const { runs } = await stemma.list({ family: run.id });
+    const remade = runs.filter(({ state }) => state.origin.kind === "restart" && state.workflow !== "root");
+    expect(remade.map(({ state }) => state.workflow).toSorted()).toEqual(["branch", "leaf"]);
+  });
+
+  test("A15: a restart of a restart reuses what was reused, and names both where it found it and who really made it", async () => {
+    const world = new World();
+    const wf = workflow({ name: "three" }, async (ctx) => {
+      await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+      return ctx.step("b", { input: 2 }, () => world.enter("b", 2));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    world.broken.add("b");
+    const first = await stemma.run(wf, undefined);
+    await ended(first);
+    const second = await stemma.restart(first.id);
+    await ended(second);
+    world.broken.clear();
+    world.since();
+    const third = await stemma.restart(second.id);
+    await third.result();
+    expect(world.since()).toEqual(["b"]);
+    expect(await reusedOf(third, "a")).toMatchObject({ from: { run: second.id }, origin: { run: first.id } });
+  });
+
+  test("A16: a whole number that a JSON number cannot hold is refused as text, so two of them are never one", async () => {
+    const [a, b] = ["9007199254740993", "9007199254740992"];
+    expect(() => parse(`{"amount":${a}}`)).toThrow(/9007199254740993/);
+    const wf = workflow({ name: "big" }, (ctx, n: string) => ctx.step("pay", { input: n }, (n) => n));
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, a);
+    await run.result();
+    const other = await stemma.fork(run.id, { input: b });
+    expect(await other.result()).toBe(b);
+    expect(await reusedKeys(other)).toEqual([]);
+  });
+
+  test.each([[null], [undefined], [{}], [0], [""], [false]])("A17: %j is an output like any other", async (output) => {
+    let entered = 0;
+    const wf = workflow({ name: "empty" }, async (ctx) => {
+      const value = await ctx.step("a", { input: 1 }, () => {
+        entered += 1;
+        return output;
+      });
+      const bare = await ctx.step("b", () => {
+        entered += 1;
+        return output;
+      });
+      return [value === undefined ? "undefined" : value, bare === undefined ? "undefined" : bare];
+    });
+    await using place = await stage([wf]);
+    const run = await place.stemma.run(wf, undefined);
+    const result = await run.result();
+    expect(await (await place.stemma.restart(run.id)).result()).toEqual(result);
+    expect(entered).toBe(2);
+  });
+
+  test("A18: whoever follows a run that has everything already gets its result", async () => {
+    const wf = workflow({ name: "quick" }, (ctx) => ctx.step("a", { input: 1 }, () => "done"));
+    await using place = await stage([wf]);
+    const run = await place.stemma.run(wf, undefined);
+    await run.result();
+    const again = await place.stemma.restart(run.id);
+    await until(async () => (await again.status()) === "succeeded");
+    expect(await (await place.stemma.get(again.id)).result()).toBe("done");
+  });
+});
+
+describe("B: restart and fork", () => {
+  test("B1, B7: a run whose body failed is restarted by naming it: what succeeded before is reused, its input is there", async () => {
+    const world = new World();
+    const wf = workflow({ name: "body" }, async (ctx, input: { n: number }) => {
+      const a = await ctx.step("a", { input: input.n }, (n) => world.enter("a", n));
+      await ctx.step("b", () => world.enter("b", 1));
+      if (world.broken.has("body")) throw new Error("a bug behind all steps");
+      return a;
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    world.broken.add("body");
+    const run = await stemma.run(wf, { n: 7 }, { tags: ["eu"], context: { tenant: 3 } });
+    await ended(run);
+    world.broken.clear();
+    world.since();
+    const again = await stemma.restart(run.id, { reason: "fixed", by: "ada" });
+    expect(await again.result()).toBe(7);
+    expect(world.since()).toEqual([]);
+    // B9: what was given with the source is given with it, and B14: it says where it comes from, and why.
+    expect((await again.history())[0]?.data).toMatchObject({
+      origin: { kind: "restart", run: run.id },
+      input: { inline: { n: 7 } },
+      context: { inline: { tenant: 3 } },
+      tags: ["eu"],
+      reason: "fixed",
+      by: "ada",
+    });
+    expect((await stemma.list({ tag: "eu" })).runs).toHaveLength(2);
+  });
+
+  test("B4: what cannot be meant is refused with a code, and leaves no run behind", async () => {
+    const wf = workflow({ name: "strict" }, (ctx) => ctx.step("a", { input: 1 }, () => 1));
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    await run.result();
+    const code = async (change: object): Promise<string | undefined> =>
+      (await errorOf(stemma.fork(run.id, change as Change))).code;
+    expect(await code({ reuse: "some" })).toBe("usage.invalid");
+    expect(await code({ form: "a" })).toBe("usage.invalid");
+    expect(await code({ from: "a", after: "a" })).toBe("usage.invalid");
+    expect(await code({ input: 1, patch: {} })).toBe("usage.invalid");
+    expect(await code({ from: "b" })).toBe("step.not_found");
+    expect(await code({ after: "b" })).toBe("step.not_found");
+    expect(await code({ checkpoint: "last" })).toBe("checkpoint.not_found");
+    expect(await code({ checkpoint: 1 })).toBe("checkpoint.not_found");
+    expect(await code({ outputs: { b: 1 } })).toBe("override.unused");
+    expect(await code({ outputs: { a: 1n } })).toBe("json.not_serializable");
+    const stranger = `run_${"0".repeat(26)}`;
+    expect((await errorOf(stemma.restart(stranger))).code).toBe("run.not_found");
+    expect((await stemma.list()).runs.map(({ id }) => id)).toEqual([run.id]);
+  });
+
+  test("B5, B6: another input makes a fork; what it does not reach is reused, and what it does runs", async () => {
+    const world = new World();
+    const wf = workflow({ name: "inputs" }, async (ctx, input: { a: number; b: number }) => {
+      const one = await ctx.step("one", { input: input.a }, (n) => world.enter("one", n));
+      const two = await ctx.step("two", { input: input.b }, (n) => world.enter("two", n));
+      return ctx.step("sum", { input: [one, two] }, ([x = 0, y = 0]) => world.enter("sum", x + y));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, { a: 1, b: 2 });
+    await run.result();
+    world.since();
+    const fork = await stemma.restart(run.id, { patch: { b: 5 } });
+    expect(await fork.result()).toBe(6);
+    expect(world.since()).toEqual(["sum", "two"]);
+    expect((await fork.history())[0]?.data).toMatchObject({
+      origin: { kind: "fork" },
+      input: { inline: { a: 1, b: 5 } },
+    });
+    const why = (await fork.history()).flatMap(({ data }) => ("why" in data ? [`${data.key}: ${data.why}`] : []));
+    expect(why).toEqual(["two: input changed at $", "sum: input changed at $[1]"]);
+  });
+
+  test("B10: a run that goes on is not restarted; a fork of it has what it had done, and no more", async () => {
+    const world = new World();
+    const wf = workflow({ name: "going" }, async (ctx) => {
+      await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+      await ctx.wait("ok", { prompt: "ok?" });
+      return ctx.step("b", { input: 1 }, () => world.enter("b", 2));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    await until(async () => (await stemma.waits()).waits.length === 1);
+    expect((await errorOf(stemma.restart(run.id))).code).toBe("run.not_terminal");
+    const fork = await stemma.fork(run.id);
+    await stemma.resume(run.id, "ok", true);
+    await run.result();
+    await until(async () => (await stemma.waits()).waits.length === 1);
+    world.since();
+    await stemma.resume(fork.id, "ok", true);
+    await fork.result();
+    // What the source did since is not what this was made from.
+    expect(world.since()).toEqual(["b"]);
+  });
+
+  test("B11: asked for twice at once with one key, it is one run; with the same key for something else, it is refused", async () => {
+    const wf = workflow({ name: "keyed" }, (ctx, n: number) => ctx.step("a", { input: n }, (n) => n));
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, 1);
+    await run.result();
+    const same = await Promise.all(
+      Array.from({ length: 8 }, () => stemma.restart(run.id, { idempotencyKey: "ticket 1" })),
+    );
+    expect(new Set(same.map(({ id }) => id)).size).toBe(1);
+    expect((await stemma.list()).runs).toHaveLength(2);
+    const other = stemma.fork(run.id, { input: 2, idempotencyKey: "ticket 1" });
+    expect((await errorOf(other)).code).toBe("run.conflict");
+  });
+
+  test("B12: an input that the workflow refuses leaves no run behind", async () => {
+    const schema = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value: unknown) =>
+          typeof value === "number" ? { value } : { issues: [{ message: "not a number" }] },
+      },
+    } as const;
+    const wf = workflow({ name: "schema", input: schema }, (ctx, n: number) => ctx.step("a", { input: n }, (n) => n));
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, 1);
+    await run.result();
+    expect((await errorOf(stemma.fork(run.id, { input: "one" }))).code).toBe("workflow.invalid_input");
+    expect((await stemma.list()).runs).toHaveLength(1);
+  });
+
+  test("B13: plan, two assessments, a synthesis that fails once, a check: calls are exactly those that are needed", async () => {
+    const world = new World();
+    const wf = workflow({ name: "root" }, async (ctx) => {
+      world.enter("root", 0);
+      const plan = await ctx.step("plan", { input: "q" }, () => world.enter("plan", ["x", "y"]));
+      const found = await Promise.all(
+        plan.map((part) => ctx.step(`assess-${part}`, { input: part }, (p) => world.enter(`assess ${p}`, p))),
+      );
+      const text = await ctx.step("synthesize", { input: found }, (all) => world.enter("synthesize", all.join()));
+      return ctx.step("verify", { input: text }, (t) => world.enter("verify", `${t}!`));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    world.broken.add("synthesize");
+    const run = await stemma.run(wf, undefined);
+    await ended(run);
+    world.broken.clear();
+    const again = await stemma.restart(run.id, { from: "synthesize" });
+    expect(await again.result()).toBe("x,y!");
+    const calls = Object.entries(Object.groupBy(world.since(), (name) => name)).map(
+      ([name, all]) => `${name} ${all?.length}`,
+    );
+    expect(calls.toSorted()).toEqual(["assess x 1", "assess y 1", "plan 1", "root 2", "synthesize 2", "verify 1"]);
+    expect((await reusedKeys(again)).toSorted()).toEqual(["assess-x", "assess-y", "plan"]);
+  });
+
+  test("B15: with the output of one step replaced, what is before and beside it is reused, and what is behind it runs", async () => {
+    const world = new World();
+    const wf = workflow({ name: "deep" }, async (ctx) => {
+      const { left, right } = await ctx.all({
+        left: async () => {
+          const a = await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+          return ctx.step("b", { input: a }, (n) => world.enter("b", n + 1));
+        },
+        right: () => ctx.step("c", { input: 3 }, () => world.enter("c", 3)),
+      });
+      return ctx.step("d", { input: left + right }, (n) => world.enter("d", n));
+    });
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    expect(await run.result()).toBe(5);
+    world.since();
+    const fork = await stemma.fork(run.id, { outputs: { "left/b": 10 }, by: "ada", reason: "what if" });
+    expect(await fork.result()).toBe(13);
+    expect(world.since()).toEqual(["d"]);
+    expect((await fork.history()).find(({ type }) => type === "step.overridden")?.data).toMatchObject({
+      key: "left/b",
+      by: "ada",
+      reason: "what if",
+      output: { inline: 10 },
+    });
+    // What was given stands in what is made from it.
+    const third = await stemma.restart(fork.id);
+    expect(await third.result()).toBe(13);
+    expect(world.since()).toEqual([]);
+  });
+
+  test("B17: a run that another was made from is not removed before that one", async () => {
+    const wf = workflow({ name: "kept" }, (ctx) => ctx.step("a", { input: 1 }, () => "a".repeat(3000)));
+    await using place = await stage([wf]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    await run.result();
+    const again = await stemma.restart<string>(run.id);
+    await again.result();
+    const pruned = await stemma.store.prune({ endedBefore: Date.now() + 60_000, limit: 1 });
+    expect(pruned.runs).toEqual([again.id]);
+    expect(await (await stemma.restart<string>(run.id)).result()).toHaveLength(3000);
+  });
+
+  test("B18: steps in the same process and called runs are reused alike", async () => {
+    const world = new World();
+    const child = workflow({ name: "child" }, (ctx, n: number) =>
+      ctx.step("work", { input: n }, (n) => world.enter(`work ${n}`, n)),
+    );
+    const wf = workflow({ name: "mixed" }, async (ctx) => [
+      await ctx.step("local", { input: 1 }, () => world.enter("local", 1)),
+      await ctx.call(child, 2),
+    ]);
+    await using place = await stage([wf, child]);
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    await run.result();
+    world.since();
+    const again = await stemma.restart(run.id);
+    expect(await again.result()).toEqual([1, 2]);
+    expect(world.since()).toEqual([]);
+    expect(await reusedKeys(again)).toEqual(["local", "child"]);
+    expect(components(await stemma.trace(again.id, { family: true }))).toBe(1);
+  });
+});
+
+/** Runs a workflow whose outputs were given for something that it does not ask for. */
+async function unasked(stemma: Stemma, run: string): Promise<Event[]> {
+  const fork = await stemma.fork(run, { outputs: { nowhere: 1 }, allowUnused: true });
+  await fork.result();
+  return fork.history();
+}
+
+test("an output that nobody asks for is a warning on record", async () => {
+  const wf = workflow({ name: "warned" }, (ctx) => ctx.step("a", { input: 1 }, () => 1));
+  await using place = await stage([wf]);
+  const run = await place.stemma.run(wf, undefined);
+  await run.result();
+  const warned = (await unasked(place.stemma, run.id)).find(({ type }) => type === "run.warned");
+  expect(warned?.data).toMatchObject({ code: "override.unused", data: { keys: ["nowhere"] } });
+});
