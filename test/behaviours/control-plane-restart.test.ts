@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { components, workflow } from "../../src/index.ts";
-import type { Change, Event, Stemma } from "../../src/index.ts";
+import type { Event, Stemma } from "../../src/index.ts";
 import { errorOf, stage, until } from "../stage.ts";
 import { World, ended, reusedKeys } from "./restart-world.ts";
 
