@@ -11,6 +11,7 @@ import { claim, claimFloor, claimFloorWorker, claimWorker } from "./program/clai
 import { floor, floorAlone, floorLong } from "./program/floor.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
+import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
 import { million, tasks } from "./program/tasks.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
@@ -18,6 +19,9 @@ import { alone, blocked, cost, load } from "./program/stemma.ts";
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
   alone,
   blocked,
+  chain,
+  forkCheckpoint,
+  restart,
   claim,
   claimFloor,
   claimFloorWorker,

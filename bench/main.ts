@@ -15,6 +15,7 @@ import { latency } from "./measure/latency.ts";
 import { postgresLatency } from "./measure/postgres-latency.ts";
 import { postgresThroughput } from "./measure/postgres-throughput.ts";
 import { resume } from "./measure/resume.ts";
+import { reuse } from "./measure/reuse.ts";
 import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
 import { postgresWaits, waits } from "./measure/waits.ts";
@@ -22,7 +23,7 @@ import { BenchServer } from "./server.ts";
 import { markdown, surroundings } from "./table.ts";
 import type { Section } from "./table.ts";
 
-const onSqlite: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, waits, tasks];
+const onSqlite: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, waits, tasks, reuse];
 const onPostgres: readonly Measurement[] = [postgresThroughput, postgresLatency, postgresWaits, claim];
 const measurements = [...onSqlite, ...onPostgres];
 

@@ -63,8 +63,8 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     },
   };
   const body = (ctx: Context, input: Input): Promise<unknown> => play(ctx, input, world);
-  const child: Workflow<Input, unknown> = workflow({ name: `${name}-child` }, body);
-  const parent: Workflow<Input, unknown> = workflow({ name }, body);
+  const child: Workflow<Input> = workflow({ name: `${name}-child` }, body);
+  const parent: Workflow<Input> = workflow({ name }, body);
   let code = 0;
   let crashes = 0;
   const runs: string[] = [];
@@ -80,7 +80,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     frozen = false;
     const workflows = [parent, child].map((one) => ({ ...one, source: `code ${code}` }));
     const stemma = new Stemma(
-      { store: faulty, workflows: workflows as Workflow[], log: silent, lease: 1000, abortGrace: 60, clock },
+      { store: faulty, workflows, log: silent, lease: 1000, abortGrace: 60, clock },
       { lingerMs: 20, recallGraceMs: 400, pollMs: 20 },
     );
     const run = id ?? (await make(stemma)).id;
@@ -116,7 +116,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     const keys = keysOf(events);
     const key = keys[move.pick % Math.max(keys.length, 1)];
     const change: Change = {};
-    if (move.change === "input") input = { ...input, n: input.n + 1 };
+    if (move.change === "input") input = changedInput(input);
     if (move.change === "input") change.patch = { n: input.n };
     if (move.change === "context") change.context = { model: `m${i}`, other: move.pick };
     if (move.change === "code") code += 1;
@@ -167,6 +167,10 @@ export async function live({ store, clock, name, program, moves, lies = false }:
   const all = await Promise.all(runs.map((run) => readAll(store, run)));
   const reused = all.flat().filter(({ type }) => type === "step.reused").length;
   return { faults: wrong, reused, entered: entries.length, runs: runs.length, crashes };
+}
+
+function changedInput(input: Input): Input {
+  return { ...input, n: input.n + 1 };
 }
 
 /** A step that the plan calls reused is not entered, and one that it says will run is not reused. */

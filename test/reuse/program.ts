@@ -28,14 +28,14 @@ export type Part =
   | { do: "call"; part: Part }
   | { do: "checkpoint" };
 
-const name = fc.constantFrom("a", "b", "c");
+const names = fc.constantFrom("a", "b", "c");
 const turns = fc.integer({ min: 0, max: 3 });
 
 const { part: anyPart } = fc.letrec<{ part: Part }>((tie) => {
   const parts = fc.array(tie("part"), { minLength: 1, maxLength: 4 });
-  const step = fc.record({
+  const someStep = fc.record({
     do: fc.constant("step" as const),
-    name,
+    name: names,
     uses: fc.constantFrom("constant" as const, "last" as const, "context" as const, "all" as const, "all" as const),
     salt: fc.nat(1),
     turns,
@@ -44,7 +44,7 @@ const { part: anyPart } = fc.letrec<{ part: Part }>((tie) => {
   return {
     part: fc.oneof(
       { depthSize: "large", maxDepth: 5, withCrossShrink: true },
-      { weight: 8, arbitrary: step },
+      { weight: 8, arbitrary: someStep },
       { weight: 5, arbitrary: fc.record({ do: fc.constant("sequence" as const), parts }) },
       {
         weight: 3,
@@ -73,7 +73,7 @@ const { part: anyPart } = fc.letrec<{ part: Part }>((tie) => {
           turns,
         }),
       },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant("scope" as const), name, part: tie("part") }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("scope" as const), name: names, part: tie("part") }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("caught" as const), part: tie("part") }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("if" as const), part: tie("part"), other: tie("part") }) },
       {
@@ -84,7 +84,7 @@ const { part: anyPart } = fc.letrec<{ part: Part }>((tie) => {
           part: tie("part"),
         }),
       },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), name, declared: fc.boolean() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), name: names, declared: fc.boolean() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("call" as const), part: tie("part") }) },
     ),
   };
@@ -117,7 +117,7 @@ export type World = {
   enter(run: string, step: string, args: string): void;
   /** What the body was given, and what would be right. */
   given(run: string, step: string, args: string, value: unknown, right: string): void;
-  call: Workflow<Input, unknown>;
+  call: Workflow<Input>;
 };
 
 /** What a body knows: everything that it was given, in order. */
@@ -171,7 +171,7 @@ async function perform(ctx: Context, part: Part, mind: Mind, world: World): Prom
       });
       for (const [i, value] of values.entries()) {
         world.given(ctx.runId, name, JSON.stringify(items[i]), value, valueOf(name, items[i]));
-        mind.seen.push(String(value));
+        mind.seen.push(value);
       }
       return;
     }
