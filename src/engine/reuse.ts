@@ -162,11 +162,17 @@ export class Reuse {
   recalled(ask: Ask): void {
     if (this.#isIdle) return;
     this.#unasked.delete(ask.ref.key);
-    const key = this.#with.keys.of(ask);
+    this.#hadItsTurn(ask, this.#with.keys.of(ask));
+  }
+
+  /** The nth of equal asks is the one for the nth success, whatever it was given. */
+  #hadItsTurn({ ref }: Ask, key: ReuseKey | undefined): void {
     if (key === undefined) return;
+    const places = this.#places.get(key);
     const past = this.#past.get(key);
-    if (past === undefined) this.#past.set(key, [ask.ref.key]);
-    else past.push(ask.ref.key);
+    if (places !== undefined) this.#passOne(places, ref.key);
+    else if (past === undefined) this.#past.set(key, [ref.key]);
+    else past.push(ref.key);
   }
 
   /** An outcome that is on record was delivered again. */
@@ -250,6 +256,7 @@ export class Reuse {
       const places = key === undefined ? undefined : this.#places.get(key);
       if (this.#overrides.has(ask.ref.key)) {
         this.#unasked.delete(ask.ref.key);
+        this.#hadItsTurn(ask, key);
         this.#hit(ask, undefined);
       } else if (key === undefined) this.#with.begin(ask);
       else if (!this.#atHand(ask, key)) {
