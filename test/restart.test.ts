@@ -1,8 +1,9 @@
 /** Restart and fork, as a user sees them: what runs again, what is reused, what is on record of it. */
 import { expect, test } from "vitest";
-import { workflow } from "../src/index.ts";
+import { StemmaError, workflow } from "../src/index.ts";
 import type { Context, RunHandle } from "../src/index.ts";
-import { errorOf, outline, stage, until } from "./stage.ts";
+import { around } from "../src/testing/around.ts";
+import { errorOf, fresh, outline, stage, until } from "./stage.ts";
 
 /** A workflow that counts how often each of its steps was entered. */
 function counted(): { entered: string[]; enter<T>(name: string, value: T): T } {
@@ -213,4 +214,35 @@ test("a failure that the body survived is that failure again, and the way behind
   const again = await stemma.restart(run.id);
   expect(await again.result()).toBe("second");
   expect(world.entered).toEqual(["last"]);
+});
+
+test("a store that is away for a moment while a restart looks things up holds it up, and does not set it aside", async () => {
+  const world = counted();
+  let broken = true;
+  const wf = workflow({ name: "away" }, async (ctx) => {
+    await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+    return ctx.step("b", { input: 2 }, () => {
+      if (broken) throw new Error("no");
+      return world.enter("b", 2);
+    });
+  });
+  await using inner = fresh();
+  let outages = 0;
+  const store = around(
+    inner,
+    async ({ method, make }) => {
+      if (method === "reusable" && (outages += 1) <= 2) throw new StemmaError("store.unavailable", "Away.");
+      return make();
+    },
+    {},
+  );
+  await using place = await stage([wf], { store });
+  const { stemma } = place;
+  const run = await stemma.run(wf, undefined);
+  await errorOf(run.result());
+  broken = false;
+  const again = await stemma.restart(run.id);
+  expect(await again.result()).toBe(2);
+  expect(world.entered).toEqual(["a", "b"]);
+  expect(outages).toBeGreaterThan(2);
 });

@@ -15,6 +15,7 @@ import { standingOf } from "./effect-standing.ts";
 import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
+import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
 
@@ -30,6 +31,7 @@ export type EffectsParts = {
   keyOf(ask: Ask): ReuseKey | undefined;
   /** Enters a step that was admitted. */
   begin(ask: Ask): void;
+  patiently: Patiently;
   isOver(): boolean;
   changed(): void;
   fault(error: unknown): void;
@@ -151,7 +153,7 @@ export class Effects {
   }
 
   #look(run: RunId, { ref }: Ask, input: string): Promise<Standing> {
-    return standingOf(this.#with.store, run, ref.key, input);
+    return this.#with.patiently(() => standingOf(this.#with.store, run, ref.key, input));
   }
 
   /** The line has done it: that is the outcome. */

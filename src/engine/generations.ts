@@ -9,6 +9,7 @@ import { identityOf, identityText } from "../core/identity.ts";
 import type { Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import { sha256 } from "./hash.ts";
+import type { Patiently } from "./patience.ts";
 import { eventsOf, readEvent } from "./source.ts";
 import { readList } from "./stored-list.ts";
 
@@ -74,9 +75,12 @@ export class Generations {
   #counts: Counts | undefined;
   #reading: Promise<void> | undefined;
 
-  constructor(store: Store, created: EventOf<"run.created">) {
+  readonly #patiently: Patiently;
+
+  constructor(store: Store, created: EventOf<"run.created">, patiently: Patiently) {
     this.#store = store;
     this.#created = created;
+    this.#patiently = patiently;
     const { generations, discards } = created.data;
     if (generations === undefined && discards === undefined) this.#counts = {};
   }
@@ -84,7 +88,7 @@ export class Generations {
   /** Undefined when the counts are there; else what to wait for before any step is entered. */
   ready(): Promise<void> | undefined {
     if (this.#counts !== undefined) return undefined;
-    this.#reading ??= this.#read();
+    this.#reading ??= this.#patiently(() => this.#read());
     return this.#reading;
   }
 

@@ -26,6 +26,7 @@ import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
 import type { PauseKind } from "./pausing.ts";
+import { patience } from "./patience.ts";
 import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
@@ -225,10 +226,13 @@ function reuseOf(
   const { created } = loaded;
   const line = lineOf(row.id, created);
   const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const clock = guarded(surroundings.clock, life.fault);
+  const patiently = patience(clock, life.fault);
   const effects = new Effects({
     run: row.id,
     store,
-    clock: guarded(surroundings.clock, life.fault),
+    clock,
+    patiently,
     now: loaded.now,
     line,
     allowed: created.data.allowEffects ?? [],
@@ -248,14 +252,14 @@ function reuseOf(
     fingerprint,
     begin,
     effects,
-    next: surroundings.clock.turn,
+    patiently,
+    next: clock.turn,
     remakeChild(ask, child) {
       const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
       return remakeChild({ store, workflow: () => workflow }, child, calledFrom(ask));
     },
     lineOf: calledFrom,
     changed: life.wake,
-    fault: life.fault,
   });
   return reuse;
 }

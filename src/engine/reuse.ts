@@ -17,6 +17,7 @@ import type { Loaded } from "./load.ts";
 import type { Effects } from "./effects.ts";
 import { Generations } from "./generations.ts";
 import { whyNot } from "./not-reused.ts";
+import type { Patiently } from "./patience.ts";
 import type { Position } from "./positions.ts";
 import { Places, offeredUnder } from "./positions.ts";
 import { Ready } from "./ready.ts";
@@ -46,8 +47,8 @@ export type ReuseParts = {
   /** What makes the run of a call from one that did not come to its end. */
   remakeChild(ask: Ask, child: RunId): Promise<NonNullable<Ask["remake"]>>;
   lineOf(ask: Ask): ReturnType<typeof calledLine>;
+  patiently: Patiently;
   changed(): void;
-  fault(error: unknown): void;
 };
 
 /** Turns in which nothing is reused, after which nothing more is taken to follow: the body needs one to ask again. */
@@ -92,7 +93,7 @@ export class Reuse {
   constructor(parts: ReuseParts) {
     this.#with = parts;
     this.#undone = new Undone(parts.store);
-    this.#generations = new Generations(parts.store, parts.loaded.created);
+    this.#generations = new Generations(parts.store, parts.loaded.created, parts.patiently);
     const { offers, overrides = {} } = parts.loaded.created.data;
     if (offers === undefined) this.#offers = [];
     this.#overrides = new Map(Object.entries(overrides));
@@ -223,13 +224,10 @@ export class Reuse {
   /** Does something that takes a while; nothing else happens here meanwhile. */
   #read(call: () => Promise<void>): false {
     this.#reading = true;
-    call().then(
-      () => {
-        this.#reading = false;
-        this.#with.changed();
-      },
-      (error: unknown) => this.#with.fault(error),
-    );
+    void this.#with.patiently(call).then(() => {
+      this.#reading = false;
+      this.#with.changed();
+    });
     return false;
   }
 
@@ -316,6 +314,7 @@ export class Reuse {
     let first = Infinity;
     const found = await store.reusable(loaded.created.data.family, keys);
     for (const key of keys) {
+      if (this.#places.has(key)) continue;
       const producers = found.get(key) ?? [];
       const positions = offeredUnder(this.#offers ?? [], producers);
       if (positions.length > 1) for (const position of positions) await this.#name(position);
@@ -405,9 +404,9 @@ export class Reuse {
       if (isSame) break;
     }
     if (found !== undefined) {
-      this.#used[found.position.entry]?.add(found.position.seq);
       if (found.position.cut) ask.why = "cut";
       else ask.remake = await remakeChild(ask, found.run);
+      this.#used[found.position.entry]?.add(found.position.seq);
     }
     begin(ask);
   }

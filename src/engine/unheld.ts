@@ -11,7 +11,7 @@ import { isTerminal } from "../core/run.ts";
 import type { Message, Received, RunRow, Store } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import type { Log } from "./body.ts";
-import { cancelMessage, endMessage, unwantedBy } from "./children.ts";
+import { callerOf, cancelMessage, endMessage, unwantedBy } from "./children.ts";
 import { cancelled, endOf } from "./ending.ts";
 import { readHistory } from "./history-pages.ts";
 import type { CancelMessage, ChildMessage } from "./messages.ts";
@@ -48,7 +48,8 @@ export async function cancelUnheld(id: RunId, request: CancelMessage | undefined
   const [row] = (await parts.store.list({ ids: [id] })).runs;
   const origin = row?.state.origin;
   // Its caller may have waited for this and be as alone as it was.
-  if (origin?.kind === "child") await cancelUnheld(origin.run, undefined, parts);
+  const caller = origin === undefined ? undefined : callerOf(origin);
+  if (caller !== undefined) await cancelUnheld(caller.run, undefined, parts);
   return done;
 }
 
