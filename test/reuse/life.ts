@@ -190,9 +190,13 @@ function contradictions(plan: Plan | undefined, events: readonly Event[]): strin
 /** A step with declared input whose success was on record under its key is not entered again. */
 function paidTwice(source: readonly Event[], next: readonly Event[], entered: readonly Entry[], run: string): string[] {
   const offered = new Map<string, number>();
+  const mentioned = new Set(next.map(({ data }) => ("key" in data ? data.key : "")));
+  const isCutShort = next.at(-1)?.type !== "run.succeeded";
   for (const event of source) {
-    const { reuse } = event.data as { reuse?: string };
+    const { reuse, key = "" } = event.data as { reuse?: string; key?: string };
     if (reuse === undefined || (event.type !== "step.succeeded" && event.type !== "step.reused")) continue;
+    // A run that fails takes back what it asked for and was not given yet, and of that nothing is on record.
+    if (isCutShort && !mentioned.has(key)) continue;
     offered.set(reuse, (offered.get(reuse) ?? 0) + 1);
   }
   const wrong: string[] = [];
