@@ -258,7 +258,10 @@ describe("limits of time of a task", () => {
       await new TaskRunner({}).execute([step("quick", [], undefined, { timeout: 1000 })], { timeout: 1000 });
       expect(vi.getTimerCount()).toBe(0);
       const controller = new AbortController();
-      const aborting = step("aborting", [], (_, signal) => (controller.abort(), untilAborted(signal)));
+      const aborting = step("aborting", [], (_, signal) => {
+        controller.abort();
+        return untilAborted(signal);
+      });
       await new TaskRunner({}).execute([aborting], { signal: controller.signal });
       expect(vi.getTimerCount()).toBe(0);
     } finally {
