@@ -348,7 +348,8 @@ export class Stemma {
 
   /**
    * Ends a run and the runs that it called, the called ones first. Steps in flight are aborted; what they return within
-   * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing.
+   * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing. It
+   * takes no worker where nobody has the run and nobody offers its workflow, unless its body has to make up for what it did.
    */
   async cancel(id: RunId, by: By = {}): Promise<{ accepted: boolean; status: Status }> {
     return this.#requests.cancel(await this.row(id), by);
@@ -359,7 +360,7 @@ export class Stemma {
     await this.#requests.pause(await this.row(id), "pause", by);
   }
 
-  /** Lets a paused run go on. */
+  /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
   async unpause(id: RunId, by: By = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "unpause", by);
   }
