@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /** What is promised of runs holds on every store: these files run a second time, on PostgreSQL. */
@@ -5,7 +7,7 @@ const onEveryStore = [
   "test/{life-of-a-run,operations,retries,poison,streams,context,time-limits,versions,invariants}.test.ts",
   "test/{waits,children,cancel,cancel-bad-times,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{checkpoints,feed,resume-trace,bad-input,long-history,family.property}.test.ts",
-  "test/{recall/recall,lives/found,behaviours/*}.test.ts",
+  "test/{recall/recall,lives/found,behaviours/trace-*}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({
@@ -15,6 +17,8 @@ const config: ViteUserConfig = defineConfig({
     // A slow machine is not a bug: a test that hangs fails, one that merely waits for its turn does not.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Processes that tests start load this package as it stands; what Node makes of a file is kept for the next of them.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), "stemma-test-code") },
     globalSetup: ["test/postgres/server.ts"],
     reporters: ["default", "./scripts/totals.ts"],
     projects: [

@@ -3,25 +3,41 @@
  *
  *     node bench/child.ts PROGRAM 'JSON of its arguments'
  *
+ * BENCH_DATABASE is the argument `postgres`, as JSON, where it is measured on PostgreSQL.
  * It prints its figures as one line of JSON. Whatever else it has to say goes to stderr.
  */
 import { rememberConnections } from "./connections.ts";
+import { claim, claimFloor, claimFloorWorker, claimWorker } from "./program/claim.ts";
 import { floor, floorAlone, floorLong } from "./program/floor.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
+import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
+import { idle, signals, suspend } from "./program/waits.ts";
+import { million, tasks } from "./program/tasks.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
   alone,
   blocked,
+  claim,
+  claimFloor,
+  claimFloorWorker,
+  claimWorker,
   cost,
   dying,
   floor,
   floorAlone,
   floorLong,
+  idle,
   load,
   long,
+  postgresFloor,
+  postgresFloorAlone,
   readRows,
   resume,
+  signals,
+  suspend,
+  million,
+  tasks,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {
@@ -31,7 +47,9 @@ async function main(name = "", args = "{}"): Promise<void> {
   process.once("disconnect", () => process.exit());
   process.channel?.unref();
   rememberConnections();
-  const figures = await program(JSON.parse(args) as never);
+  const database = process.env["BENCH_DATABASE"];
+  const postgres = database === undefined ? {} : { postgres: JSON.parse(database) as unknown };
+  const figures = await program({ ...(JSON.parse(args) as object), ...postgres } as never);
   console.log(JSON.stringify(figures));
   process.exit();
 }

@@ -20,9 +20,11 @@ export type Line = {
   /** Figure over floor. */
   ratio?: Spread;
   target?: string;
+  /** The best that was measured of others. */
+  peer?: string;
 };
 
-type Words = Pick<Line, "what" | "unit" | "target">;
+type Words = Pick<Line, "what" | "unit" | "target" | "peer">;
 
 /** A figure by itself. */
 export function plain(found: Found, words: Words, which: Which): Line {
@@ -35,6 +37,13 @@ export function against(found: Found, words: Words, which: Which, floor: Which):
   const figures = values(found, which);
   const ratios = figures.map((value, round) => value / (floors[round] ?? Number.NaN));
   return { ...words, figure: spreadOf(figures), floor: spreadOf(floors), ratio: spreadOf(ratios) };
+}
+
+/** How much a figure is above another, in the same unit. */
+export function above(found: Found, words: Words, which: Which, floor: Which): Line {
+  const floors = values(found, floor);
+  const figures = values(found, which).map((value, round) => value - (floors[round] ?? Number.NaN));
+  return { ...words, figure: spreadOf(figures), floor: spreadOf(floors) };
 }
 
 function values(found: Found, [id, name]: Which): number[] {

@@ -5,12 +5,15 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { expectOnDisk } from "./disk.ts";
 import type { Figures, Found, Line } from "./found.ts";
+import type { Database } from "./place.ts";
+import type { BenchServer } from "./server.ts";
 
 export type Case = {
   /** What the lines call it. */
@@ -19,8 +22,12 @@ export type Case = {
   program: string;
   /** What it is given besides a fresh folder. */
   args: object;
+  /** A folder that was made before the rounds, in place of a fresh one. */
+  folder?: string;
   /** Puts files into the fresh folder. */
   before?: (folder: string) => void;
+  /** On PostgreSQL, in a fresh schema, or in one that was made before the rounds. */
+  postgres?: "fresh" | Database;
 };
 
 export type Measurement = {
@@ -32,21 +39,16 @@ export type Measurement = {
   lines(found: Found, bench: Bench): readonly Line[];
 };
 
-export type Bench = { quick: boolean; folder: string };
+export type Bench = { quick: boolean; folder: string; server: BenchServer };
 
 const child = fileURLToPath(new URL("child.ts", import.meta.url));
-
-/** Types of `statfs` that are memory: what is synced there is not synced to anything. */
-const memoryTypes: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
 /** A folder for all files of one run of the bench, on a disk; removed at the end of this process. */
 export function benchFolder(parent: string): string {
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, "bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  if (memoryTypes.has(statfsSync(folder).type)) {
-    throw new Error(`Expected a folder on a disk, ${parent} is in memory. Choose another with --dir.`);
-  }
+  expectOnDisk(folder);
   return folder;
 }
 
@@ -65,20 +67,32 @@ export async function measure(measurement: Measurement, bench: Bench): Promise<r
   return measurement.lines(found, bench);
 }
 
-async function measureCase({ program, args, before }: Case, bench: Bench): Promise<Figures> {
-  const folder = mkdtempSync(join(bench.folder, `${program}-`));
+async function measureCase(
+  { program, args, before, ...where }: Case,
+  { folder: parent, server }: Bench,
+): Promise<Figures> {
+  const { folder = mkdtempSync(join(parent, `${program}-`)), postgres } = where;
+  const fresh = postgres === "fresh" ? await server.fresh() : undefined;
+  const database = postgres === "fresh" ? fresh : postgres;
   try {
     before?.(folder);
-    return await runChild(program, { ...args, folder });
+    return await runChild(program, { ...args, folder }, { database });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    if (where.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    if (fresh !== undefined) await server.drop(fresh);
   }
 }
 
 /** Runs one program to its first line, and to its end, or kills it there. */
-export async function runChild(program: string, args: object, kill = false): Promise<Figures> {
-  const one = spawn(process.execPath, [child, program, JSON.stringify(args)], {
+export async function runChild(
+  program: string,
+  args: object,
+  { database, kill = false }: { database?: Database | undefined; kill?: boolean } = {},
+): Promise<Figures> {
+  const one = spawn(process.execPath, ["--expose-gc", child, program, JSON.stringify(args)], {
     stdio: ["ignore", "pipe", "inherit", "ipc"],
+    // Every user of a machine sees the arguments of all processes, and a URL holds a password.
+    env: { ...process.env, ...(database === undefined ? {} : { BENCH_DATABASE: JSON.stringify(database) }) },
   });
   if (one.stdout === null) throw new Error("Expected a pipe from the child.");
   const lines = createInterface({ input: one.stdout });

@@ -7,16 +7,24 @@ import { parseArgs } from "node:util";
 
 import { benchFolder, measure, say } from "./harness.ts";
 import type { Measurement } from "./harness.ts";
+import { claim } from "./measure/claim.ts";
 import { cost } from "./measure/cost.ts";
 import { eventLoop } from "./measure/event-loop.ts";
 import { growth } from "./measure/growth.ts";
 import { latency } from "./measure/latency.ts";
+import { postgresLatency } from "./measure/postgres-latency.ts";
+import { postgresThroughput } from "./measure/postgres-throughput.ts";
 import { resume } from "./measure/resume.ts";
+import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
+import { postgresWaits, waits } from "./measure/waits.ts";
+import { BenchServer } from "./server.ts";
 import { markdown, surroundings } from "./table.ts";
 import type { Section } from "./table.ts";
 
-const measurements: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop];
+const onSqlite: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, waits, tasks];
+const onPostgres: readonly Measurement[] = [postgresThroughput, postgresLatency, postgresWaits, claim];
+const measurements = [...onSqlite, ...onPostgres];
 
 const names = measurements.map(({ name }) => name).join(", ");
 
@@ -61,7 +69,9 @@ async function main(): Promise<void> {
   }
   const { quick } = values;
   const wanted = chosen();
-  const bench = { quick, folder: benchFolder(values.dir) };
+  const folder = benchFolder(values.dir);
+  await using server = new BenchServer(folder);
+  const bench = { quick, folder, server };
   const sections: Section[] = [];
   for (const measurement of wanted) {
     const start = performance.now();
@@ -71,7 +81,7 @@ async function main(): Promise<void> {
     const { name, title, rounds } = measurement;
     sections.push({ name, title, rounds: rounds[quick ? "quick" : "full"], seconds, lines });
   }
-  const on = surroundings();
+  const on = surroundings(await server.version());
   if (values.json) process.stdout.write(`${JSON.stringify({ on, quick, sections })}\n`);
   else process.stdout.write(`${on}${quick ? " (--quick)" : ""}\n\n${markdown(sections)}\n`);
 }

@@ -17,14 +17,16 @@ export function markdown(sections: readonly Section[]): string {
 }
 
 function table(lines: readonly Line[]): string {
-  const rows = [["what", "figure", "floor", "figure / floor", "target"]];
-  for (const { what, unit, figure, floor, ratio, target = "" } of lines) {
+  const peers = lines.some(({ peer }) => peer !== undefined);
+  const rows = [["what", "figure", "floor", "figure / floor", "target", ...(peers ? ["best peer"] : [])]];
+  for (const { what, unit, figure, floor, ratio, target = "", peer = "" } of lines) {
     const cells = [what, `${spreadText(figure)} ${unit}`.trim()];
     rows.push([
       ...cells,
       floor === undefined ? "" : spreadText(floor),
       ratio === undefined ? "" : spreadText(ratio, 2),
       target,
+      ...(peers ? [peer] : []),
     ]);
   }
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length)));
@@ -32,13 +34,17 @@ function table(lines: readonly Line[]): string {
   return [lined[0], `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...lined.slice(1)].join("\n");
 }
 
-/** Machine and versions, in one line. */
-export function surroundings(): string {
+/** Machine and versions, in one line; that of PostgreSQL if something was measured on it. */
+export function surroundings(postgres?: string): string {
   const [first] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
   const machine = `${cpus().length} × ${first?.model.trim() ?? "unknown"}, ${memory} GB, ${system()} ${release()}`;
-  return `${machine}; Node ${process.versions.node}, SQLite ${process.versions["sqlite"]}, Stemma ${version}`;
+  const databases = [
+    `SQLite ${process.versions["sqlite"]}`,
+    ...(postgres === undefined ? [] : [`PostgreSQL ${postgres}`]),
+  ];
+  return `${machine}; Node ${process.versions.node}, ${databases.join(", ")}, Stemma ${version}`;
 }

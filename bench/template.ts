@@ -30,10 +30,13 @@ export async function templateIn(folder: string): Promise<Template> {
   }
   const database = new DatabaseSync(file, { readOnly: true });
   const schema = database.prepare("select sql from sqlite_schema where sql is not null and name not like 'sqlite_%'");
+  const events = database.prepare("select * from events order by seq");
+  // Among its columns is a number that takes more than 53 bits.
+  events.setReadBigInts(true);
   const template = {
     schema: schema.all().map((row) => String(row["sql"])),
     run: database.prepare("select * from runs").get() as Row,
-    events: database.prepare("select * from events order by seq").all() as Row[],
+    events: events.all() as Row[],
   };
   database.close();
   if (template.events.length !== shortSteps + 3) {

@@ -3,8 +3,9 @@
  * 200 bytes. What is left of the time is the engine and the store.
  */
 import { Stemma, workflow } from "../src/index.ts";
-import type { Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
+import type { StemmaOptions, Workflow } from "../src/index.ts";
+import { expectDurableAt, storeAt } from "./place.ts";
+import type { Place } from "./place.ts";
 
 export type WorkInput = { steps: number };
 
@@ -38,16 +39,21 @@ export const work: Workflow<WorkInput, number> = workflow({ name: "work" }, asyn
   return steps;
 });
 
-/** A working Stemma on a file; `await using` stops it and closes the file. */
-export async function open(
-  file: string,
-  lease: string = "15s",
-): Promise<{ stemma: Stemma; start(): Promise<unknown>; [Symbol.asyncDispose](): Promise<void> }> {
-  const store = sqlite(file);
-  const stemma = new Stemma({ store, workflows: [work], lease });
+export type Engine = AsyncDisposable & {
+  readonly stemma: Stemma;
+  start(): Promise<unknown>;
+  /** Throws unless what it committed survives a power cut. */
+  expectDurable(): Promise<void>;
+};
+
+/** A working Stemma on a file or a schema; `await using` stops it and closes the store. */
+export async function open(place: Place, options: Partial<StemmaOptions> = {}): Promise<Engine> {
+  const store = storeAt(place);
+  const stemma = new Stemma({ workflows: [work], ...options, store });
   return {
     stemma,
     start: () => stemma.start(),
+    expectDurable: () => expectDurableAt(place),
     async [Symbol.asyncDispose]() {
       await stemma.stop();
       await store.close();

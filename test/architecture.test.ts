@@ -12,15 +12,38 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "store/postgres/": ["core/", "store/store.ts", "node:", "pg"],
   "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec", "@cfworker/json-schema"],
   "authoring/workflow/": ["core/", "engine/", "node:async_hooks", "@standard-schema/spec"],
+  "authoring/tasks/": ["core/", "engine/", "node:"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
   "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "postgres.ts": ["store/postgres/", "store/store.ts"],
+  "tasks.ts": ["authoring/tasks/"],
   "testing.ts": ["testing/", "engine/"],
 };
-const tests = ["core/", "store/", "engine/", "authoring/", "testing/", "cli/", "index.ts", "sqlite.ts", "testing.ts"];
-const testPackages = ["vitest", "fast-check", "canonicalize", "zod", "pg", "node:", "postgres.ts", "../test/"];
+const tests = [
+  "core/",
+  "store/",
+  "engine/",
+  "authoring/",
+  "testing/",
+  "cli/",
+  "index.ts",
+  "sqlite.ts",
+  "tasks.ts",
+  "testing.ts",
+];
+const testPackages = [
+  "vitest",
+  "commander",
+  "fast-check",
+  "canonicalize",
+  "zod",
+  "pg",
+  "node:",
+  "postgres.ts",
+  "../test/",
+];
 
 const imports = /^(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*["'`]([^"'`]+)/gmu;
 const stringsAndComments = /"(?:[^"\\\n]|\\.)*"|\/\*[\s\S]*?\*\/|\/\/.*$/gmu;

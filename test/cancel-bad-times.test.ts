@@ -145,6 +145,61 @@ describe("a cancel that comes at a bad time", () => {
     expect(begun).toEqual(["work", "compensate"]);
   });
 
+  it.each(["returned", "failed", "run out of time"])(
+    "when the body has %s and what it left behind takes its time, counts: the run ends cancelled, and makes up for what it did",
+    async (how) => {
+      const clock = fakeClock();
+      for (const when of ["in hand", "at rest"]) {
+        const made: string[] = [];
+        const gate = Promise.withResolvers<void>();
+        // The called run holds up its caller until it gives in.
+        const stubborn = body("stubborn", (ctx) => ctx.step("work", () => gate.promise));
+        const parent = body(
+          "parent",
+          async (ctx) => {
+            await ctx.step("book", { compensate: () => void made.push("freed") }, () => "12A");
+            const left = ctx.call(stubborn, undefined);
+            await ctx.sleep("1s");
+            if (how === "run out of time") return left;
+            if (how === "failed") throw new Error("no");
+            return "done";
+          },
+          how === "run out of time" ? "1s" : "1h",
+        );
+        await using theatre = await stage([parent, stubborn], { clock, abortGrace: "2h" });
+        const run = await theatre.stemma.run(parent, undefined);
+        await clock.advance(when === "in hand" ? 1010 : 1500);
+        expect((await theatre.stemma.row(run.id)).worker === undefined).toBe(when === "at rest");
+        expect(await run.cancel({ by: "ada", reason: "enough" })).toMatchObject({ accepted: true });
+        // While it is in hand, what it waits for comes to an end before it was given back.
+        await clock.advance(when === "in hand" ? 5 : 60_000);
+        gate.resolve();
+        await clock.advance("1m");
+        const row = await theatre.stemma.row(run.id);
+        expect([when, row.state.status]).toEqual([when, "cancelled"]);
+        expect((await run.history()).at(-1)).toMatchObject({ data: { by: "ada", reason: "enough" } });
+        expect((await endsOf(theatre.stemma, run.id)).at(-1)).toBe("parent run.cancelled");
+        expect(made).toEqual(["freed"]);
+        expect(await faultsOf(theatre.stemma, run.id)).toEqual([]);
+      }
+    },
+  );
+
+  it("counts although the time of the run is up before it has ended", async () => {
+    const clock = fakeClock();
+    const gate = Promise.withResolvers<void>();
+    const stubborn = body("stubborn", (ctx) => ctx.step("work", () => gate.promise));
+    const parent = body("parent", (ctx) => ctx.call(stubborn, undefined), "1m");
+    await using theatre = await stage([parent, stubborn], { clock, abortGrace: "2h" });
+    const run = await theatre.stemma.run(parent, undefined);
+    await clock.advance("50s");
+    await run.cancel({ by: "ada" });
+    await clock.advance("1h");
+    gate.resolve();
+    await clock.advance("1m");
+    expect(await endsOf(theatre.stemma, run.id)).toEqual(["stubborn run.cancelled", "parent run.cancelled"]);
+  });
+
   it("and crashes at any commit ends all of them, once, the leaf first", async () => {
     const leaf = body("leaf", (ctx) => ctx.step("work", obedient));
     const parent = body("parent", (ctx) => Promise.all([ctx.call(leaf, undefined), ctx.call(waits, undefined)]));

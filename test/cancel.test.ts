@@ -1,7 +1,10 @@
 /** Cancelling: who asked and why is on record, what is in flight gets its grace, and the end comes from the leaves on. */
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, StepTools, Workflow } from "../src/index.ts";
+import { around } from "../src/testing/around.ts";
+import type { Commit } from "../src/store/store.ts";
 import { fakeClock } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { childrenOf, endsOf, familyOf, faultsOf, statusesOf } from "./family.ts";
@@ -32,9 +35,9 @@ describe("cancel", () => {
     expect(await run.cancel(by)).toMatchObject({ accepted: true });
     expect(await stemma.cancel(run.id, { by: "bob", reason: "nor wanted" })).toMatchObject({ accepted: true });
     await clock.settle();
-    const events = (await run.history()).slice(-2);
-    expect(events).toMatchObject([
+    expect((await run.history()).slice(-3)).toMatchObject([
       { type: "cancel.requested", data: by },
+      { type: "wait.withdrawn", data: { key: "ever" } },
       { type: "run.cancelled", data: by },
     ]);
     expect(await errorOf(run.result())).toMatchObject({
@@ -126,9 +129,60 @@ describe("cancel", () => {
       "wait.opened ever",
       "run.suspended",
       "cancel.requested",
+      "wait.withdrawn ever",
       "run.cancelled",
     ]);
   });
+
+  it.each(["cancelled", "timed_out"] as const)(
+    "closes what is open on record in a run that is %s, whether somebody holds it or nobody does",
+    async (how) => {
+      for (const when of ["in hand", "at rest", "after a crash"]) {
+        const clock = fakeClock();
+        const log = listening();
+        await using store = fresh();
+        let pays = 0;
+        const pay = (): Promise<never> => {
+          pays += 1;
+          return deaf();
+        };
+        const definition = body(
+          "busy",
+          (ctx) =>
+            Promise.all([
+              ctx.wait("approval"),
+              ctx.sleep("1d"),
+              ctx.signal("news", { schema: z.object({ n: z.number() }) }),
+              ctx.step("slow", { retry: { attempts: 9, delay: "1d", jitter: 0 } }, () =>
+                Promise.reject(new Error("busy")),
+              ),
+              when === "after a crash" ? ctx.step("pay", { effect: "once" }, pay) : undefined,
+              when === "after a crash" ? ctx.step("work", deaf) : undefined,
+            ]),
+          how === "timed_out" ? "1h" : "2d",
+        );
+        const first = await stage([definition], { store, clock, log, abortGrace: "1s" }, { lingerMs: 30_000 });
+        const run = await first.stemma.run(definition, undefined);
+        await clock.advance(when === "at rest" ? "2m" : "5s");
+        if (when === "after a crash") first.stemma.abandon();
+        await using second = when === "after a crash" ? await stage([definition], { store, clock, log }) : first;
+        if (how === "cancelled") await second.stemma.cancel(run.id);
+        await clock.advance("2h");
+        const row = await second.stemma.row(run.id);
+        expect([when, row.state.status, row.state.waits]).toEqual([when, how, undefined]);
+        const last = new Map((await outline(run)).map((line) => line.split(" ").toReversed() as [string, string]));
+        const withdrawn = ["approval", "sleep", "news"].map((key) => last.get(key));
+        expect([when, ...withdrawn]).toEqual([when, "wait.withdrawn", "wait.withdrawn", "wait.withdrawn"]);
+        expect([when, last.get("slow")]).toEqual([when, "step.cancelled"]);
+        if (when === "after a crash") {
+          // It was begun, and nobody knows what came of it; what may be done twice is merely over.
+          expect([last.get("pay"), last.get("work"), pays]).toEqual(["step.in_doubt", "step.cancelled", 1]);
+        }
+        expect(await faultsOf(second.stemma, run.id)).toEqual([]);
+        expect(log.lines.filter((line) => line.startsWith("error"))).toEqual([]);
+      }
+    },
+  );
 
   it("does not let the body begin anything, although it listens to ctx.abort", async () => {
     let cleaned = 0;
@@ -263,18 +317,33 @@ describe("a step that runs when its run is cancelled", () => {
 
   it("and has its intent on its way to the store is not entered any more, and is not in doubt", async () => {
     let entered = 0;
+    const onItsWay = Promise.withResolvers<void>();
+    await using origin = fresh();
     const definition = body("races", async (ctx) => {
       await ctx.race({
         once: () =>
           ctx.step("charge", { effect: "once" }, () => {
             entered += 1;
           }),
-        // Wins in the turn in which the other's intent is asked for.
-        other: async () => 1,
+        other: () => onItsWay.promise,
       });
       return "won";
     });
-    await using theatre = await stage([definition]);
+    const store = around(
+      origin,
+      async ({ method, args, make }) => {
+        const commits = method === "commit" ? (args[0] as Commit[]) : [];
+        const isIntent = commits.some(({ events }) => events.some(({ type }) => type === "step.started"));
+        if (isIntent) {
+          onItsWay.resolve();
+          // The other branch wins before the intent is durable.
+          for (let turns = 0; turns < 5; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+        }
+        return make();
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store });
     const run = await theatre.stemma.run(definition, undefined);
     expect(await run.result()).toBe("won");
     expect(entered).toBe(0);

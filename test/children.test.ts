@@ -374,7 +374,7 @@ describe("a race with a call", () => {
       await ctx.sleep("1h");
       return won;
     });
-    await using theatre = await stage([parent, square], { clock });
+    await using theatre = await stage([parent, square], { clock, warm: 0 });
     const run = await theatre.stemma.run(parent, undefined);
     await clock.advance("2h");
     expect(await run.result()).toEqual({ key: "call", value: 9 });

@@ -29,7 +29,7 @@ export async function play(
   if (fault !== undefined) store.crash(fault.point, fault.at);
   let id: string | undefined;
   for (let lives = 1; lives <= 2; lives += 1) {
-    const stemma = new Stemma({ store, workflows: [definition], clock, log: silent }, { lingerMs: 30 });
+    const stemma = new Stemma({ store, workflows: [definition], clock, log: silent, warm: 0 }, { lingerMs: 30 });
     const life = async (): Promise<readonly Event[]> => {
       await stemma.start();
       id ??= (await stemma.run(definition, undefined)).id;

@@ -9,7 +9,7 @@ import type { Faults } from "../src/testing.ts";
 import { faults } from "../src/testing.ts";
 import { fresh, outline, silent, until } from "./stage.ts";
 
-export const lives = ["never stops", "rests", "moves", "crashes behind", "crashes before"] as const;
+export const lives = ["never stops", "rests", "rests warm", "moves", "crashes behind", "crashes before"] as const;
 export type Life = (typeof lives)[number];
 
 /** Something done from outside, when all of `open` wait, and what it becomes in the history. */
@@ -68,7 +68,8 @@ export async function live(
 
 function begin(store: Store, workflows: readonly Workflow[], life: Life): Promise<Stemma> {
   const lingerMs = life === "never stops" ? 600_000 : 1;
-  return new Stemma({ store, workflows, log: silent, lease: 200 }, { lingerMs }).start();
+  const warm = life === "rests warm" ? 100 : 0;
+  return new Stemma({ store, workflows, log: silent, lease: 200, warm }, { lingerMs }).start();
 }
 
 /** A run that never stops is asked while it runs; any other when it rests. */

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { components, notDone, workflow } from "../src/index.ts";
-import type { Context, Decision } from "../src/index.ts";
+import type { Context, Decision, Stemma } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import { asks, lastAbout, playEveryCrash } from "./crashes.ts";
 import { decidedRun, doubtful, entriesOf, inDoubt } from "./doubt.ts";
@@ -220,6 +220,80 @@ describe("a decision about a step in doubt", () => {
     const before = await outline(run);
     expect(await refused("charge")).toBe("step.not_in_doubt");
     expect(await outline(run)).toEqual(before);
+  });
+
+  it("about one that nobody waits for any more is refused and says why, also after a crash", async () => {
+    const clock = fakeClock();
+    const log = listening();
+    await using store = fresh();
+    const leaf = workflow({ name: "leaf" }, (ctx) => ctx.step("work", () => new Promise(() => {})));
+    const definition = workflow({ name: "unwanted" }, async (ctx) => {
+      const charge = (): Promise<unknown> =>
+        ctx.step("charge", { effect: "once" }, () => Promise.reject(new Error("connection lost")));
+      const word = await ctx.signal("word");
+      if (word === "not awaited" || word === "cancelled") {
+        void ctx.call(leaf, undefined);
+        void charge();
+        await ctx.sleep("1m");
+        return word === "cancelled" ? ctx.wait("more") : word;
+      }
+      await ctx.race({ charge, time: () => ctx.sleep("1m") });
+      return ctx.wait("more");
+    });
+    const first = await stage([definition, leaf], { store, clock, log, abortGrace: "1h" });
+    const charged: string[] = [];
+    for (const word of ["lost race", "not awaited", "cancelled"]) {
+      const run = await first.stemma.run(definition, undefined);
+      await first.stemma.signal(run.id, "word", word);
+      await clock.advance("90s");
+      if (word === "cancelled") await first.stemma.cancel(run.id);
+      await clock.advance("1s");
+      charged.push(run.id);
+    }
+    const refusals = async (stemma: Stemma): Promise<unknown> =>
+      Promise.all(
+        charged.map(async (run, i) => {
+          const key = i === 0 ? "charge/charge" : "charge";
+          const { code, message, data } = await errorOf(stemma.decide(run, key, "run"));
+          return [code, /nobody waits for it any more \((.*)\)/u.exec(message)?.[1], data?.["inDoubt"]];
+        }),
+      );
+    const expected = ["lost race", "not awaited", "run ended"].map((why) => ["step.not_in_doubt", why, []]);
+    expect(await refusals(first.stemma)).toEqual(expected);
+    first.stemma.abandon();
+    await using second = await stage([definition, leaf], { store, clock, log });
+    await clock.advance("10m");
+    await second.stemma.resume(charged[0] ?? "", "more", 1).catch(() => undefined);
+    await clock.advance("10m");
+    expect(await refusals(second.stemma)).toEqual(expected);
+    for (const run of charged) {
+      const said = (await second.stemma.history(run)).filter(({ type }) => type === "step.in_doubt");
+      expect(said.map(({ data }) => "unwanted" in data)).toEqual([false, true]);
+    }
+    expect(log.lines.filter((line) => line.includes("decision"))).toEqual([]);
+  });
+
+  it("is one, the first: who decides otherwise at the same time is told what was decided, and by whom", async () => {
+    const { definition } = doubtful();
+    await using theatre = await stage([definition]);
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await inDoubt(stemma, run, "charge");
+    const told = await Promise.allSettled([
+      stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
+      stemma.decide(run.id, "charge", { fail: new Error("no") }, { by: "bob" }),
+      stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
+    ]);
+    expect(told).toMatchObject([
+      { status: "fulfilled" },
+      {
+        status: "rejected",
+        reason: { code: "step.not_in_doubt", data: { step: "charge", decision: "record", by: "ada" } },
+      },
+      { status: "fulfilled" },
+    ]);
+    expect(await run.result()).toBe("right");
+    expect((await outline(run)).filter((line) => line === "step.decided charge")).toHaveLength(1);
   });
 
   it.each([{}, "again", undefined, { record: 1, fail: new Error("no") }, { recorded: 1 }])(

@@ -14,6 +14,13 @@ function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: s
 const count = async (run: RunHandle, type: string): Promise<number> =>
   (await run.history()).filter((event) => event.type === type).length;
 
+/** The statuses of a run and of those that it called, itself first. */
+async function statusesBelow(stemma: Stemma, run: string): Promise<string[]> {
+  const { state } = await stemma.row(run);
+  const below = await childrenOf(stemma, run);
+  return [state, ...below.map((row) => row.state)].map(({ workflow: name, status }) => `${name} ${status}`);
+}
+
 /** A paused run that nobody holds. */
 async function expectAtRest(stemma: Stemma, run: RunHandle): Promise<void> {
   const { state, worker } = await stemma.row(run.id);
@@ -49,7 +56,7 @@ describe("the runs that a paused run called", () => {
     expect(entered).toEqual([]);
     const [child] = await childrenOf(stemma, run.id);
     const paused = (await stemma.history(child?.id ?? "")).find(({ type }) => type === "run.paused");
-    expect(paused?.data).toEqual({ by: "ada", reason: "look" });
+    expect(paused?.data).toEqual({ by: "ada", reason: "look", caller: run.id });
     await stemma.unpause(run.id);
     await clock.advance("1m");
     expect((await statusesOf(stemma, run.id)).toSorted()).toEqual(names.map((name) => `${name} succeeded`).toSorted());
@@ -78,6 +85,75 @@ describe("the runs that a paused run called", () => {
     }
     expect(new Set(await statusesOf(stemma, run.id))).toEqual(new Set(["root paused", "middle paused", "leaf paused"]));
     await stemma.unpause(run.id);
+    await clock.advance("2m");
+    expect(await run.status()).toBe("succeeded");
+    await stemma.stop();
+  });
+
+  it("stay paused when it is unpaused if somebody paused them as well, before or meanwhile; in any order of messages", async () => {
+    const clock = fakeClock();
+    await using store = fresh();
+    const caller = await stage([root, middle, leaf], { store, clock });
+    const { stemma } = caller;
+    const run = await stemma.run(root, undefined);
+    await clock.advance("10s");
+    const [first, second] = await childrenOf(stemma, run.id);
+    const of = (row: { id: string } | undefined): Promise<string[]> => statusesBelow(stemma, row?.id ?? "");
+    await stemma.pause(first?.id ?? "", { by: "ada" });
+    await clock.advance("1s");
+    await stemma.pause(run.id, { by: "bob" });
+    await clock.advance("1s");
+    await stemma.pause(second?.id ?? "", { by: "ada" });
+    await clock.advance("1s");
+    await stemma.unpause(run.id, { by: "bob" });
+    await clock.advance("1h");
+    expect([await of(first), await of(second)]).toEqual([["middle paused", "leaf paused"], ["leaf paused"]]);
+    expect(await run.status()).toBe("suspended");
+    // Who looks at a run that is held twice sees both, and who let go of it is on record only where it went on.
+    const said = (await stemma.history(second?.id ?? "")).filter(({ type }) => type.endsWith("paused"));
+    expect(said.map(({ type, data }) => [type, data])).toEqual([
+      ["run.paused", { by: "bob", caller: run.id }],
+      ["run.paused", { by: "ada" }],
+    ]);
+    await stemma.stop();
+    // All of it again, while nobody has the runs: the messages come together.
+    await stemma.pause(run.id);
+    await stemma.unpause(first?.id ?? "");
+    await stemma.pause(first?.id ?? "");
+    await stemma.unpause(run.id);
+    await using _other = await stage([root, middle, leaf], { store, clock });
+    await clock.advance("1h");
+    expect([await of(first), await of(second)]).toEqual([["middle paused", "leaf paused"], ["leaf paused"]]);
+    for (const row of [first, second]) await stemma.unpause(row?.id ?? "");
+    await clock.advance("2m");
+    expect(await run.status()).toBe("succeeded");
+    expect(await faultsOf(stemma, run.id)).toEqual([]);
+  });
+
+  it("begin nothing when they were paused before they began, and their caller was paused and unpaused meanwhile", async () => {
+    const clock = fakeClock();
+    entered.length = 0;
+    await using store = fresh();
+    const caller = await stage([root], { store, clock });
+    const { stemma } = caller;
+    const run = await stemma.run(root, undefined);
+    await clock.advance("1s");
+    const [, second] = await childrenOf(stemma, run.id);
+    await stemma.pause(second?.id ?? "");
+    await stemma.pause(run.id);
+    await clock.advance("1s");
+    await stemma.unpause(run.id);
+    await clock.advance("1s");
+    await using _other = await stage([leaf, middle], { store, clock });
+    await clock.advance("1h");
+    expect((await stemma.row(second?.id ?? "")).state.status).toBe("paused");
+    // Nothing of it began before it heard that it is to be paused.
+    expect((await stemma.history(second?.id ?? "")).map(({ type }) => type)).toEqual([
+      "run.created",
+      "run.started",
+      "run.paused",
+    ]);
+    await stemma.unpause(second?.id ?? "");
     await clock.advance("2m");
     expect(await run.status()).toBe("succeeded");
     await stemma.stop();

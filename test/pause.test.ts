@@ -4,7 +4,7 @@ import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import { endsOf, faultsOf } from "./family.ts";
-import { errorOf, fresh, outline, silent, stage } from "./stage.ts";
+import { errorOf, fresh, listening, outline, silent, stage } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
   return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
@@ -308,6 +308,37 @@ describe("pause", () => {
       expect((await outline(run)).filter((line) => line.includes("not awaited"))).toEqual([]);
       expect(await faultsOf(stemma, run.id)).toEqual([]);
     }
+  });
+
+  it("that comes when a run is on its way to its end comes too late, and that is said", async () => {
+    const clock = fakeClock();
+    const log = listening();
+    const gate = Promise.withResolvers<void>();
+    const definition = body("ends", async (ctx) => {
+      void ctx.step("not awaited", () => gate.promise);
+      await ctx.step("one", () => 1);
+      if ((await ctx.signal("go")) !== "on") return "done";
+      return ctx.wait("never");
+    });
+    await using theatre = await stage([definition], { clock, log, abortGrace: "1h" });
+    const { stemma } = theatre;
+    const returns = await stemma.run(definition, undefined);
+    const cancelled = await stemma.run(definition, undefined);
+    await clock.settle();
+    await stemma.signal(returns.id, "go");
+    await stemma.cancel(cancelled.id);
+    await clock.settle();
+    for (const run of [returns, cancelled]) {
+      await stemma.pause(run.id);
+      await clock.settle();
+      expect(await run.status()).toBe("running");
+      expect(await count(run, "run.paused")).toBe(0);
+      const said = log.lines.filter((line) => line.includes("asked to pause when it was on its way to its end"));
+      expect(said.filter((line) => line.includes(run.id))).toHaveLength(1);
+    }
+    gate.resolve();
+    await clock.settle();
+    expect([await returns.status(), await cancelled.status()]).toEqual(["succeeded", "cancelled"]);
   });
 
   it("holds back the end of a run whose answer came while it was paused, however often it is told again", async () => {

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
+import type { HistoryPage } from "../src/store/store.ts";
+import { around } from "../src/testing/around.ts";
 import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
@@ -174,6 +176,59 @@ describe("a wait", () => {
     expect(await run.result()).toBe("done");
   });
 
+  it("takes no answer to a question that is not asked any more, whatever key it has; it is refused on record", async () => {
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
+    await using theatre = await stage([definition]);
+    const { stemma } = theatre;
+    const key = { idempotencyKey: "mine" };
+    const answers: Record<string, (run: string) => Promise<unknown>> = {
+      value: (run) => stemma.resume(run, "gate", "yes", key),
+      error: (run) => stemma.fail(run, "gate", new Error("no"), key),
+      "to wait on": (run) => stemma.resuspend(run, "gate", { prompt: "pay 5?", ...key }),
+    };
+    for (const send of Object.values(answers)) {
+      const run = await stemma.run(definition, undefined);
+      await suspended(run);
+      const [again, answer] = await Promise.allSettled([
+        stemma.resuspend(run.id, "gate", { prompt: "pay 1000?", idempotencyKey: "theirs" }),
+        send(run.id),
+      ]);
+      expect(again).toMatchObject({ status: "fulfilled", value: { state: "recorded" } });
+      expect(answer).toMatchObject({ status: "rejected", reason: { code: "wait.not_open", data: { wait: "gate" } } });
+      expect((await stemma.waits({ run: run.id })).waits).toMatchObject([{ key: "gate", prompt: "pay 1000?" }]);
+      expect((await run.history()).filter(({ type }) => type === "wait.refused")).toMatchObject([
+        { data: { key: "gate", error: { code: "wait.not_open" }, message: "mine" } },
+      ]);
+      await stemma.resume(run.id, "gate", "to that: no");
+      expect(await run.result()).toBe("to that: no");
+    }
+  });
+
+  it("that was told to wait on, or refused, under a key of its own says so as often as it is sent", async () => {
+    await using store = fresh();
+    const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
+    const first = await stage([definition], { store });
+    const run = await first.stemma.run(definition, undefined);
+    await suspended(run);
+    await first.stemma.stop();
+    const client = new Stemma({ store, log: silent });
+    const again = (): Promise<unknown> =>
+      client.resuspend(run.id, "gate", { prompt: "pay 1000?", idempotencyKey: "theirs" });
+    const late = (): Promise<unknown> => client.resume(run.id, "gate", "yes", { idempotencyKey: "mine" });
+    expect(await again()).toEqual({ state: "sent" });
+    expect(await late()).toEqual({ state: "sent" });
+    await using second = await stage([definition], { store });
+    await until(async () => (await outline(run)).includes("wait.refused gate"));
+    for (let i = 0; i < 2; i += 1) {
+      expect(await again()).toMatchObject({ state: "recorded", seq: 5 });
+      expect(await errorOf(late())).toMatchObject({ code: "wait.not_open" });
+    }
+    expect((await run.history()).filter(({ type }) => type === "wait.opened")).toHaveLength(2);
+    await second.stemma.resume(run.id, "gate", "no", { idempotencyKey: "other" });
+    expect(await run.result()).toBe("no");
+    expect(await client.resume(run.id, "gate", "no", { idempotencyKey: "other" })).toMatchObject({ value: "no" });
+  });
+
   it("expires with its default, or as an error", async () => {
     const definition = body(async (ctx) => {
       const first = await ctx.wait("first", { expires: 5, default: "nobody" });
@@ -196,6 +251,34 @@ describe("a wait", () => {
     expect((await theatre.stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
     for (const name of names.toReversed()) await theatre.stemma.resume(run.id, name, `${name}!`);
     expect(await run.result()).toEqual(names.map((name) => `${name}!`));
+  });
+
+  it("is found among thousands without reading the run again for each answer", async () => {
+    const names = Array.from({ length: 400 }, (_, i) => `w${i}`);
+    const definition = body((ctx) => Promise.all(names.map((name) => ctx.wait(name))));
+    let read = 0;
+    await using store = around(
+      fresh(),
+      async ({ method, make }) => {
+        const answer = await make();
+        if (method === "history") read += (answer as HistoryPage).events.length;
+        return answer;
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store }, { lingerMs: 60_000 });
+    const { stemma } = theatre;
+    const run = await stemma.run(definition, undefined);
+    await until(async () => (await stemma.row(run.id)).state.waits?.more === true);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names);
+    read = 0;
+    for (const name of names.toReversed().slice(0, 50)) await stemma.resume(run.id, name, name);
+    // An answer is looked for until it is on record; that there are hundreds of waits costs nothing more.
+    expect(read / 50).toBeLessThan(20);
+    expect((await stemma.waits()).waits.map(({ key }) => key)).toEqual(names.slice(0, 350));
+    await Promise.all(names.slice(0, 350).map((name) => stemma.resume(run.id, name, name)));
+    expect(await run.result()).toEqual(names);
+    expect((await stemma.row(run.id)).state.waits).toBeUndefined();
   });
 
   it("is answered while no worker runs: the answer is kept until one does", async () => {

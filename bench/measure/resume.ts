@@ -27,7 +27,7 @@ export const resume: Measurement = {
     for (const { steps, at } of deaths(bench)) {
       const file = join(folder, `${steps}.db`);
       say(`resume: a run of ${steps} steps is killed at step ${at}`);
-      await runChild("dying", { file, steps, at }, true);
+      await runChild("dying", { file, steps, at }, { kill: true });
       // Every round begins with the files as the killed process left them, log included.
       const before = (to: string): void => {
         for (const suffix of ["", "-wal"]) {

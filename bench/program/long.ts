@@ -39,7 +39,7 @@ export async function long({ folder, steps }: { folder: string; steps: number })
 
 /** Runs up to a step that never ends, says so in one line, and waits for its end. */
 export async function dying({ file, steps, at }: { file: string; steps: number; at: number }): Promise<never> {
-  const engine = await open(file, lease);
+  const engine = await open(file, { lease });
   await engine.start();
   const here = Promise.withResolvers<undefined>();
   whenEntered((step) => {
@@ -57,7 +57,7 @@ export async function dying({ file, steps, at }: { file: string; steps: number; 
 
 /** Milliseconds from `start()` to the first step that is entered anew. */
 export async function resume({ folder, at }: { folder: string; at: number }): Promise<Record<string, number>> {
-  const engine = await open(join(folder, killed), lease);
+  const engine = await open(join(folder, killed), { lease });
   const first = Promise.withResolvers<number>();
   whenEntered((step) => {
     first.resolve(step);

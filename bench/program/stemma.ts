@@ -1,44 +1,46 @@
 /** Measurements of Stemma under the short workflow. Each runs in a process of its own and gives figures back. */
 import { join } from "node:path";
 
-import { countStatements, expectDurable } from "../connections.ts";
+import { countStatements } from "../connections.ts";
 import { watchEventLoop } from "../event-loop.ts";
 import { fileBytes } from "../file-bytes.ts";
 import { openFloor } from "../floor.ts";
+import type { Where } from "../place.ts";
+import { placeOf } from "../place.ts";
 import { quantile } from "../spread.ts";
 import { stopwatch } from "../stopwatch.ts";
 import { drive, open, shortSteps, work } from "../work.ts";
 
-type Load = { folder: string; concurrency: number; runs: number; warmUp: number };
+type Load = Where & { concurrency: number; runs: number; warmUp: number };
 
 /** Steps per second with `concurrency` runs going on at any time, each from its start to its result. */
-export async function load({ folder, concurrency, runs, warmUp }: Load): Promise<Record<string, number>> {
-  await using engine = await open(join(folder, "stemma.db"));
+export async function load({ concurrency, runs, warmUp, ...where }: Load): Promise<Record<string, number>> {
+  await using engine = await open(placeOf(where));
   await engine.start();
   await drive(engine.stemma, warmUp, concurrency);
   const read = stopwatch();
   await drive(engine.stemma, runs, concurrency);
   const { ms, cpuMs } = read();
-  expectDurable();
+  await engine.expectDurable();
   const steps = runs * shortSteps;
   return { stepsPerSecond: (steps / ms) * 1000, cpuMsPerStep: cpuMs / steps };
 }
 
 /** How long the event loop is blocked under the same load. */
-export async function blocked({ folder, concurrency, runs, warmUp }: Load): Promise<Record<string, number>> {
-  await using engine = await open(join(folder, "stemma.db"));
+export async function blocked({ concurrency, runs, warmUp, ...where }: Load): Promise<Record<string, number>> {
+  await using engine = await open(placeOf(where));
   await engine.start();
   await drive(engine.stemma, warmUp, concurrency);
   const stop = watchEventLoop();
   await drive(engine.stemma, runs, concurrency);
   const found = stop();
-  expectDurable();
+  await engine.expectDurable();
   return found;
 }
 
 /** How long one run takes, from its start to its result, while there is no other. */
-export async function alone(args: { folder: string; runs: number; warmUp: number }): Promise<Record<string, number>> {
-  await using engine = await open(join(args.folder, "stemma.db"));
+export async function alone(args: Where & { runs: number; warmUp: number }): Promise<Record<string, number>> {
+  await using engine = await open(placeOf(args));
   await engine.start();
   await drive(engine.stemma, args.warmUp, 1);
   const times: number[] = [];
@@ -48,7 +50,7 @@ export async function alone(args: { folder: string; runs: number; warmUp: number
     await run.result();
     times.push(performance.now() - start);
   }
-  expectDurable();
+  await engine.expectDurable();
   return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
 }
 
@@ -75,7 +77,7 @@ export async function cost({ folder, concurrency, runs, warmUp }: Load): Promise
         if (n > 0) console.error(`${n.toFixed(2).padStart(9)}  ${text.slice(0, 110)}`);
       }
     }
-    expectDurable();
+    await engine.expectDurable();
   }
   return { ...counted, bytesPerRun: bytesAdded(folder, file) / (warmUp + runs) };
 }

@@ -8,9 +8,11 @@
 import { z } from "zod";
 import { workflow } from "../../src/index.ts";
 import type { StepOptions, Workflow } from "../../src/index.ts";
-import { listPackages, readPackage } from "./packages.ts";
+import { readPackage } from "./packages.ts";
 import type { InstalledPackage } from "./packages.ts";
 import { askService, patience } from "./paid-client.ts";
+import { firstPrompts, listFamilies, promptFor } from "./prompts.ts";
+import type { ListedPackage, Prompts } from "./prompts.ts";
 import { lookUp, publish } from "./publish.ts";
 import type { Publication } from "./publish.ts";
 import { summarise, writeReport } from "./report.ts";
@@ -26,6 +28,8 @@ export type AuditInput = {
   service: string;
   /** Folder for the reports. */
   out: string;
+  /** What is asked about a package, by the family of its licence. Default: one question for all. */
+  prompts?: Prompts | undefined;
 };
 export type AuditOutput = Summary & {
   files: ReportFiles;
@@ -37,16 +41,22 @@ export type AuditOutput = Summary & {
 /** What a person answers. */
 const approval: z.ZodType<{ approve: boolean }> = z.strictObject({ approve: z.boolean() });
 
-const input = z.object({ dir: z.string().min(1), service: z.url(), out: z.string().min(1) });
+const input = z.object({
+  dir: z.string().min(1),
+  service: z.url(),
+  out: z.string().min(1),
+  prompts: z.record(z.string(), z.string()).optional(),
+});
 
-export const audit: Workflow<AuditInput, AuditOutput> = workflow(
-  { name: "audit", version: 1, input },
-  async (ctx, { dir, service, out }) => {
-    const packages = await ctx.step("list", { input: dir }, (from) => listPackages(from));
-    const findings = await ctx.map("classify", packages, { ...patience, concurrency, key: label }, (one, step) =>
+/** The audit with this code for its summary. */
+export function auditWith(summarising: typeof summarise): Workflow<AuditInput, AuditOutput> {
+  return workflow({ name: "audit", version: 1, input }, async (ctx, { dir, service, out, prompts = firstPrompts }) => {
+    const packages = await ctx.step("list", { input: dir }, (from) => listFamilies(from));
+    const questions = packages.map((one) => questionOf(one, prompts));
+    const findings = await ctx.map("classify", questions, { ...patience, concurrency, key: label }, (one, step) =>
       classifyPackage(dir, service, one, { key: step.idempotencyKey, abort: step.abort }),
     );
-    const summary = await ctx.step("summarise", { input: findings, effect: "pure" }, (all) => summarise(all));
+    const summary = await ctx.step("summarise", { input: findings, effect: "pure" }, (all) => summarising(all));
     const report = { out, summary, findings };
     const files = await ctx.step("write report", { input: report }, (what) =>
       writeReport(what.out, what.summary, what.findings),
@@ -63,8 +73,17 @@ export const audit: Workflow<AuditInput, AuditOutput> = workflow(
       publish(service, what, { key: step.idempotencyKey, abort: step.abort }),
     );
     return { ...summary, files, approved: true, publication };
-  },
-);
+  });
+}
+
+export const audit: Workflow<AuditInput, AuditOutput> = auditWith(summarise);
+
+/** A package, and what is asked about it. */
+type Question = InstalledPackage & { prompt: string };
+
+function questionOf({ name, version, path, family }: ListedPackage, prompts: Prompts): Question {
+  return { name, version, path, prompt: promptFor(family, prompts) };
+}
 
 /** Published once; if nobody knows whether it was, the service does. */
 function publishing(service: string): Pick<StepOptions<string, Publication>, "effect" | "timeout" | "reconcile"> {
@@ -78,11 +97,11 @@ function publishing(service: string): Pick<StepOptions<string, Publication>, "ef
 async function classifyPackage(
   dir: string,
   service: string,
-  { name, version, path }: InstalledPackage,
+  { name, version, path, prompt }: Question,
   options: { key: string; abort: AbortSignal },
 ): Promise<Finding> {
   const { licenceField, licenceText, readme } = await readPackage(dir, path);
-  const answer = await askService(service, { name, version, licenceField, licenceText, readme }, options);
+  const answer = await askService(service, { name, version, prompt, licenceField, licenceText, readme }, options);
   return { name, version, path, declared: licenceField, ...answer };
 }
 

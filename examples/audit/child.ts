@@ -28,10 +28,17 @@ const complaintCharsMax = 4_000;
 const readyMsMax = 30_000;
 const stopMsMax = 10_000;
 
-/** Starts a TypeScript program with the Node that runs this one, and waits until it is ready. */
-export async function startChild(program: URL, args: readonly string[]): Promise<Child> {
+/** Starts a TypeScript program with the Node that runs this one, and waits until it is ready. `env` is added to ours. */
+export async function startChild(
+  program: URL,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Child> {
   const name = fileURLToPath(program);
-  const process_ = spawn(process.execPath, [name, ...args], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+  const process_ = spawn(process.execPath, [name, ...args], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: { ...process.env, ...env },
+  });
   const exit = exitOf(process_);
   let complaints = "";
   process_.stderr?.setEncoding("utf8").on("data", (text: string) => {

@@ -10,6 +10,8 @@ import type { LicencePattern } from "./licences.ts";
 export type Subject = {
   name: string;
   version: string;
+  /** What is asked. Default: the usual. */
+  prompt?: string | undefined;
   licenceField: string | null;
   licenceText: string;
   readme: string;
@@ -56,7 +58,8 @@ export function classify(subject: Subject): Classification {
 
   const own = found.length > 0 ? found : recognise(subject.readme).slice(0, 1);
   if (own.length === 0) {
-    if (declared.ids.length === 0) return { licence: "unknown", confidence: 0, conflict: false, bundled: [], facts };
+    const unknown = { licence: "unknown", confidence: 0, conflict: false, bundled: [], facts };
+    if (declared.ids.length === 0 || asksForTextOnly(subject)) return unknown;
     const confidence = subject.licenceText.trim() === "" ? declaredConfidence : unrecognisedConfidence;
     return { licence: joined(declared), confidence, conflict: false, bundled: [], facts };
   }
@@ -71,6 +74,10 @@ export function classify(subject: Subject): Classification {
     bundled: rest.map((match) => match.id).sort(),
     facts,
   };
+}
+
+function asksForTextOnly({ prompt = "" }: Subject): boolean {
+  return /\btext only\b/i.test(prompt);
 }
 
 type Match = { id: string; at: number; confidence: number };

@@ -4,6 +4,7 @@ import { broken, components, figures } from "./figures.ts";
 import type { Figures, Graph } from "./figures.ts";
 
 const good: Figures = {
+  store: "sqlite",
   packages: 100,
   charged: 100,
   chargedTwice: 0,
@@ -17,6 +18,9 @@ const good: Figures = {
   components: 1,
   approved: true,
   publications: 1,
+  restartRequests: 0,
+  forkPlanned: 7,
+  forkRequests: 7,
 };
 
 describe("connected components", () => {
@@ -99,8 +103,15 @@ describe("the figures", () => {
     const ledger = { ...charges, publications: 1, publishRequests: 1 };
     const trace = { nodes: [{ id: "a" }, { id: "b" }], edges: [{ from: "a", to: "b" }] };
     const ledgerAtCrash = { ...ledger, charged: 43 };
+    const afterFork = { ...ledger, requests: 120, byStatus: { "429": 2, "500": 1 } };
+    const bill = {
+      first: { before: ledger, after: ledger },
+      restart: { before: ledger, after: ledger },
+      fork: { before: ledger, after: afterFork },
+    };
     expect(
       figures({
+        store: "sqlite",
         packages: 100,
         ledger,
         ledgerAtCrash,
@@ -109,6 +120,8 @@ describe("the figures", () => {
         status: "succeeded",
         trace,
         approved: true,
+        bill,
+        forkPlanned: 7,
       }),
     ).toEqual(good);
   });
@@ -127,6 +140,9 @@ describe("the figures", () => {
     { chargedBeforeCrash: 19 },
     { chargedBeforeCrash: 81 },
     { connected: false, components: 2 },
+    { restartRequests: 1 },
+    { forkRequests: 8 },
+    { forkPlanned: 0, forkRequests: 0 },
   ])("%j is a broken promise, and the only one", (worse) => {
     expect(broken({ ...good, ...worse }, 8)).toHaveLength(1);
   });

@@ -1,41 +1,64 @@
 /**
  * The program behind `npm start`: reads its options, tells the story of `demonstrate.ts`, and prints what came of it.
- * Its exit code is 1 if the run failed or if the figures are not what they should be.
+ * Its exit code is 1 if the run failed or if the figures are not what they should be, 2 for options that make no sense,
+ * else what the code of the error stands for.
  */
 import { mkdir, mkdtemp, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { isStemmaError, StemmaError } from "../../src/index.ts";
+import { errorCodes } from "../../src/core/error.ts";
 import { concurrency } from "./audit.ts";
 import { demonstrate } from "./demonstrate.ts";
 import type { Story } from "./demonstrate.ts";
 import { broken } from "./figures.ts";
 import { Progress } from "./progress.ts";
 import { figureLines, heading, nextCommands, summaryLines } from "./show.ts";
+import { billLines, comparisonLines, familyCommands, planLines } from "./show-repair.ts";
+import { storeChoice } from "./store.ts";
+import type { StoreChoice } from "./store.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
-const usage = `usage: npm start -- [--once] [--json] [--dir FOLDER] [--keep FOLDER]
+const usage = `usage: npm start -- [--once] [--json] [--dir FOLDER] [--keep FOLDER] [--store STORE]
 
   --once         run once and exit
   --json         print one JSON object on stdout, everything else on stderr
   --dir FOLDER   what to audit (default: node_modules of this repository)
   --keep FOLDER  a new or empty folder for stores and report (default: a new one under .stemma/)
+  --store STORE  where the run is kept:
+                   sqlite           a file in that folder (default)
+                   postgres         a PostgreSQL server that is started for it and removed at the end
+                   postgres://…     a database of yours, in a new schema stemma_audit_…, which stays there
 `;
 
-type Options = { json: boolean; dir: string; keep: string | undefined; help: boolean };
+type Options = { json: boolean; dir: string; keep: string | undefined; store: StoreChoice; help: boolean };
 
 function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      once: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      dir: { type: "string", default: join(repository, "node_modules") },
-      keep: { type: "string" },
-      help: { type: "boolean", default: false },
-    },
-  });
-  return { json: values.json, dir: resolve(values.dir), keep: values.keep, help: values.help };
+  const { values } = parsed();
+  const { json, dir, keep, store, help } = values;
+  return { json, dir: resolve(dir), keep, store: storeChoice(store), help };
+}
+
+type Given = { once: boolean; json: boolean; dir: string; keep?: string; store: string; help: boolean };
+
+function parsed(): { values: Given } {
+  try {
+    return parseArgs({
+      options: {
+        once: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        dir: { type: "string", default: join(repository, "node_modules") },
+        keep: { type: "string" },
+        store: { type: "string", default: "sqlite" },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new StemmaError("usage.invalid", `${what.replace(/\.?$/, ".")} npm start -- --help shows what there is.`);
+  }
 }
 
 /** A folder with nothing in it: an old ledger would be counted with the new one. */
@@ -55,23 +78,36 @@ async function freshFolder(keep: string | undefined): Promise<string> {
 
 async function tell(options: Options, open: AsyncDisposableStack): Promise<void> {
   const folder = await freshFolder(options.keep);
-  const store = join(folder, "stemma.db");
   const out = new Progress(options.json ? process.stderr : process.stdout);
-  const story = await demonstrate({ dir: options.dir, folder, store, out, open });
-  show(story, store, out);
+  const story = await demonstrate({ dir: options.dir, folder, store: options.store, out, open });
+  show(story, out);
   const complaints = broken(story.figures, concurrency);
   if (options.json) process.stdout.write(`${JSON.stringify(story.figures)}\n`);
   if (complaints.length > 0) throw new Error(complaints.join("; "));
 }
 
-function show({ figures, output, tree }: Story, store: string, out: Progress): void {
+function show({ figures, output, tree, store, repaired }: Story, out: Progress): void {
+  const { family, forkPlan, bill, comparison, failed, forked } = repaired;
   const parts: [string, string[]][] = [
     ["Licences", summaryLines(output)],
-    ["Trace", tree.map((line) => `  ${line}`)],
+    ["Trace of the restart", tree.map((line) => `  ${line}`)],
+    [`Plan of the fork with another prompt for ${family}, before anything ran`, planLines(forkPlan)],
+    ["Bill, from the ledger of the paid service", billLines(bill)],
+    ["The restart and the fork, side by side", comparisonLines(comparison)],
     ["Figures, from the ledger of the paid service and from the store", figureLines(figures)],
     ["Look at the run", nextCommands(figures.run, store, [output.files.markdown])],
+    ["Look at its family", familyCommands({ failed: failed.id, restarted: figures.run, forked: forked.id }, store)],
   ];
-  for (const [title, lines] of parts) for (const line of [heading(title), ...lines]) out.line(line);
+  for (const [title, lines] of parts.filter(([, text]) => text.length > 0))
+    for (const line of [heading(title), ...lines]) out.line(line);
+}
+
+/** Says what went wrong, and sets the exit code that it stands for. */
+function fail(error: unknown): void {
+  const code = isStemmaError(error) ? error.code : undefined;
+  const what = error instanceof Error ? error.message : String(error);
+  console.error(`\nthe audit failed: ${code === undefined ? "" : `${code}: `}${what}`);
+  process.exitCode = code === undefined ? 1 : errorCodes[code].exit;
 }
 
 async function main(): Promise<void> {
@@ -95,9 +131,12 @@ async function main(): Promise<void> {
   } catch (error) {
     // What breaks while everything is being stopped is no news.
     if (interrupted) return;
-    console.error(`\nthe audit failed: ${error instanceof Error ? error.message : String(error)}`);
-    process.exitCode = 1;
+    fail(error);
   }
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  fail(error);
+}

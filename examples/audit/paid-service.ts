@@ -32,6 +32,7 @@ const report = z.strictObject({ title: z.string().min(1) });
 const subject = z.strictObject({
   name: z.string().min(1),
   version: z.string(),
+  prompt: z.string().optional(),
   licenceField: z.string().nullable(),
   licenceText: z.string(),
   readme: z.string(),

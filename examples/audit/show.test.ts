@@ -96,15 +96,28 @@ describe("progress", () => {
 
 describe("the end of the demonstration", () => {
   test("commands name the run and the store, quoted for a shell", () => {
-    expect(nextCommands("run_x", `${process.cwd()}/.stemma/a b/it's.db`, [])[0]).toBe(
+    expect(nextCommands("run_x", { file: `${process.cwd()}/.stemma/a b/it's.db` }, [])[0]).toBe(
       String.raw`  npx stemma show run_x --store '.stemma/a b/it'\''s.db'`,
     );
   });
 
   test("so does the command that answers the question of a run", () => {
-    expect(answerCommand("run_x", "approval", { approve: true }, `${process.cwd()}/s.db`)).toBe(
+    expect(answerCommand("run_x", "approval", { approve: true }, { file: `${process.cwd()}/s.db` })).toBe(
       `  npx stemma resume run_x approval --value '{"approve":true}' --by you --store s.db`,
     );
+  });
+
+  test("of a run in a database it is calls, without its password, and only where the database is still there", () => {
+    const place = { url: "postgres://me:secret@h/d", schema: "s_1", lasts: true };
+    const lines = [
+      ...nextCommands("run_x", place, []),
+      answerCommand("run_x", "approval", { approve: true }, { ...place, lasts: false }),
+    ];
+    expect(lines).toEqual([
+      '  new Stemma({ store: postgres({ url, schema: "s_1" }) }).trace("run_x")',
+      '  await stemma.resume("run_x", "approval", {"approve":true}, { by: "you" })',
+    ]);
+    expect(nextCommands("run_x", { ...place, lasts: false }, [])).toEqual([]);
   });
 
   test("no more than five flagged packages are named, and the rest are counted", () => {

@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import { styleText } from "node:util";
 import type { Figures } from "./figures.ts";
 import type { Flag, Summary } from "./report.ts";
+import type { StorePlace } from "./store.ts";
 import { table } from "./table.ts";
 
 const flagsShownMax = 5;
@@ -45,21 +46,39 @@ export function figureLines(found: Figures): string[] {
       ["workers killed with SIGKILL", found.crashes],
       ["connected components of the trace", found.components],
       ["reports published", found.publications],
+      ["requests for the restart", found.restartRequests],
+      ["packages that the fork was to ask about", found.forkPlanned],
+      ["packages that it asked about", found.forkRequests],
     ],
   );
 }
 
-/** Commands to look at the run, to be typed where the demonstration was started. */
-export function nextCommands(run: string, store: string, reports: readonly string[]): string[] {
+/** How to look at the run: commands to be typed where the demonstration was started, or calls, and the reports. */
+export function nextCommands(run: string, place: StorePlace, reports: readonly string[]): string[] {
+  return [...lookAt(run, place), ...reports.map((report) => `  less ${here(report)}`)];
+}
+
+/** The command line takes a file only; a program takes any store. */
+function lookAt(run: string, place: StorePlace): string[] {
+  if ("file" in place) return ["show", "trace"].flatMap((command) => commandFor([command, run], place));
+  if (!place.lasts) return [];
   return [
-    ...["show", "trace"].map((command) => `  npx stemma ${command} ${run} --store ${here(store)}`),
-    ...reports.map((report) => `  less ${here(report)}`),
+    `  new Stemma({ store: postgres({ url, schema: ${JSON.stringify(place.schema)} }) }).trace(${JSON.stringify(run)})`,
   ];
 }
 
-/** The command with which a person answers the question of a run. */
-export function answerCommand(run: string, wait: string, answer: unknown, store: string): string {
-  return `  npx stemma resume ${run} ${wait} --value '${JSON.stringify(answer)}' --by you --store ${here(store)}`;
+/** What a person who answers the question of a run would type, or a program call. */
+export function answerCommand(run: string, wait: string, answer: unknown, place: StorePlace): string {
+  const value = JSON.stringify(answer);
+  if ("file" in place) {
+    return `  npx stemma resume ${run} ${wait} --value '${value}' --by you --store ${here(place.file)}`;
+  }
+  return `  await stemma.resume(${JSON.stringify(run)}, ${JSON.stringify(wait)}, ${value}, { by: "you" })`;
+}
+
+/** A command on a store in a file, as one types it; none for another store, which the command line does not open. */
+export function commandFor(words: readonly string[], place: StorePlace): string[] {
+  return "file" in place ? [`  npx stemma ${words.join(" ")} --store ${here(place.file)}`] : [];
 }
 
 /** A path as one types it here: short if it is below, and quoted for a shell where it has to be. */

@@ -2,21 +2,35 @@
  * A process that works on audits until it is told to stop:
  *
  *     node examples/audit/worker.ts --store stemma.db
+ *     STEMMA_STORE=postgres://… node examples/audit/worker.ts --schema stemma
  *
+ * With `--summary first` its code still has the bug of `summary-bug.ts`.
  * It prints one line of JSON when it works. SIGTERM drains it: steps in flight are finished and recorded first.
  */
 import { parseArgs } from "node:util";
 import { Stemma } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
-import { audit } from "./audit.ts";
+import { audit, auditWith } from "./audit.ts";
+import { openStore, placeTold } from "./store.ts";
+import { summariseAtFirst } from "./summary-bug.ts";
 
 const { values } = parseArgs({
-  options: { store: { type: "string" }, lease: { type: "string", default: "2s" } },
+  options: {
+    store: { type: "string" },
+    schema: { type: "string" },
+    lease: { type: "string", default: "2s" },
+    summary: { type: "string" },
+  },
 });
-if (values.store === undefined) throw new Error("expected --store FILE: where the runs are kept");
+const place = placeTold(values.store, values.schema);
+if (place === undefined)
+  throw new Error("expected --store FILE, or $STEMMA_STORE and --schema: where the runs are kept");
 
-const store = sqlite(values.store);
-const stemma = new Stemma({ store, workflows: [audit], lease: values.lease });
+const store = openStore(place);
+const stemma = new Stemma({
+  store,
+  workflows: [values.summary === "first" ? auditWith(summariseAtFirst) : audit],
+  lease: values.lease,
+});
 await stemma.start();
 
 let stopping = false;

@@ -7,7 +7,10 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { typed } from "../../test/command-line.ts";
-import { until } from "../../test/stage.ts";
+import { stage, until } from "../../test/stage.ts";
+import { workflow } from "../index.ts";
+import type { Workflow } from "../index.ts";
+import { sqlite } from "../sqlite.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -383,17 +386,16 @@ describe("stemma", () => {
   });
 
   test("doctor names the runs that were set aside, with the remedy", async () => {
-    writeFileSync(join(folder, "older.ts"), code.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
-    const first = await worker("--lease", "500ms");
-    const id = (await inside(["start", "demo", "demo.ts", "--input", '{"hang":true}'])).out.trim();
-    await until(async () => (await inside(["show", id])).out.includes("▶ hang"));
-    first.child.kill("SIGKILL");
-    await first.ended;
-    const second = spawn(process.execPath, [main, "worker", "older.ts", "--lease", "500ms"], {
-      cwd: folder,
-      env: environment,
-    });
-    workers.push(second);
+    const demo = (name: string): Workflow<undefined> =>
+      workflow({ name: "demo", version: 3 }, (ctx) => ctx.step(name, () => 1).then(() => ctx.wait("ever")));
+    await using store = sqlite(join(folder, "stemma.db"));
+    const first = await stage([demo("one")], { store });
+    const { id } = await first.stemma.run(demo("one"), undefined);
+    await until(async () => (await inside(["show", id])).out.includes("(waiting)"));
+    await first.stemma.stop();
+    // A body that asks for nothing more is waited for before it is said not to fit; ten seconds, where nobody says else.
+    await using second = await stage([demo("two")], { store }, { recallGraceMs: 20 });
+    await second.stemma.resume(id, "ever", 1);
     await until(async () => (await inside(["show", id])).out.includes("(divergence)"));
     const { status, out } = await inside(["doctor"]);
     expect(status).toBe(1);

@@ -5,13 +5,27 @@ export function fishScript({ name, commands, options }: ProgramWords): string {
   const lines = commands.flatMap((command) => commandLines(name, command));
   return `# Completion of ${name} for fish: ${name} completion fish | source
 
+function __${name}_store
+    set -l words (commandline -opc)
+    if set -l at (contains -i -- --store $words)
+        printf '%s\\n' --store $words[(math $at + 1)]
+    end
+end
+
 function __${name}_runs
     set -l words (commandline -opc)
-    set -l store
-    if set -l at (contains -i -- --store $words)
-        set store --store $words[(math $at + 1)]
+    $words[1] runs --json --limit 50 (__${name}_store) 2>/dev/null </dev/null |
+        string match -rag '"id":"(run_[0-9a-z]*)"'
+end
+
+# fish does not count arguments either: the run is the word that is the id of one.
+function __${name}_waits
+    set -l words (commandline -opc)
+    set -l runs (string match -r '^run_[0-9a-z]+$' -- $words)
+    if set -q runs[1]
+        $words[1] waits --json --run $runs[1] (__${name}_store) 2>/dev/null </dev/null |
+            string match -rag '"key":"([A-Za-z0-9_./#-]*)"'
     end
-    $words[1] runs --json --limit 50 $store 2>/dev/null </dev/null | string match -rag '"id":"(run_[0-9a-z]*)"'
 end
 
 complete -c ${name} -f
@@ -24,7 +38,7 @@ function commandLines(program: string, { name, description, options, arguments: 
   const there = `__fish_seen_subcommand_from ${name}`;
   // fish does not count arguments: what any of them may be is offered.
   const places = wanted
-    .filter(({ kind }) => kind !== "text" && kind !== "wait")
+    .filter(({ kind }) => kind !== "text")
     .map((each) => `complete -c ${program} -n ${quoted(there)} ${valueOf(program, each)}`);
   return [
     `complete -c ${program} -n __fish_use_subcommand -a ${name} -d ${quoted(description)}`,
@@ -42,7 +56,7 @@ function optionLine(program: string, condition: string, { flags, description, va
 }
 
 function valueOf(program: string, wanted: Wanted): string {
-  if (wanted.kind === "run") return `-k -a ${quoted(`(__${program}_runs)`)}`;
+  if (wanted.kind === "run" || wanted.kind === "wait") return `-k -a ${quoted(`(__${program}_${wanted.kind}s)`)}`;
   if (wanted.kind === "file") return "-F";
   return wanted.kind === "choice" ? `-a ${quoted(wanted.choices.join(" "))}` : "";
 }

@@ -61,6 +61,8 @@ function optionWords(option: Option): OptionWords {
 }
 
 function wantedKind(name: string): "run" | "wait" | "file" | "text" {
+  // The runs of a comparison.
+  if (name === "a" || name === "b") return "run";
   if (name === "run" || name === "wait") return name;
   return ["files", "file", "path"].includes(name) ? "file" : "text";
 }

@@ -14,6 +14,14 @@ _${name}_runs() {
   compadd -V runs -a ids
 }
 
+_${name}_waits() {
+  local -a store keys
+  if (( \${+opt_args[--store]} )); then store=(--store "\${(Q)opt_args[--store]}"); fi
+  keys=(\${(f)"$("\${_${name}_program}" waits --json --run "\${(Q)line[1]}" $store 2>/dev/null </dev/null |
+    grep -o '"key":"[A-Za-z0-9_./#-]*"' | cut -d '"' -f 4)"})
+  compadd -V waits -a keys
+}
+
 _${name}() {
   local _${name}_program="$words[1]" state line curcontext="$curcontext"
   local -A opt_args
@@ -39,7 +47,7 @@ if [[ "$funcstack[1]" == "_${name}" ]]; then _${name} "$@"; else compdef _${name
 function commandCase(program: string, { name, options, arguments: wanted, repeats }: CommandWords): string {
   const places = wanted.map((each, i) => {
     const place = repeats && i === wanted.length - 1 ? "*" : String(i + 1);
-    return `${place}:${each.kind === "run" ? "run" : each.kind}:${actionOf(program, each)}`;
+    return `${place}:${each.kind}:${actionOf(program, each)}`;
   });
   const specs = [...options.flatMap((option) => optionSpecs(option, program)), ...places].map(quoted);
   return `        ${name}) _arguments ${specs.join(" \\\n          ")} ;;`;
@@ -55,7 +63,7 @@ function optionSpecs({ flags, description, value, many }: OptionWords, program: 
 }
 
 function actionOf(program: string, wanted: Wanted): string {
-  if (wanted.kind === "run") return `_${program}_runs`;
+  if (wanted.kind === "run" || wanted.kind === "wait") return `_${program}_${wanted.kind}s`;
   if (wanted.kind === "file") return "_files";
   return wanted.kind === "choice" ? `(${wanted.choices.join(" ")})` : "";
 }

@@ -1,7 +1,6 @@
 /** The run that somebody means: by its id, or by any part of it that no other run has. */
 import { Argument } from "commander";
 import { StemmaError } from "../core/error.ts";
-import { limits } from "../core/limits.ts";
 import type { Stemma } from "../engine/stemma.ts";
 import type { RunRow } from "../store/store.ts";
 import { relativeText, wordsOf } from "./look.ts";
@@ -13,8 +12,8 @@ const shownMax = 5;
 const part = /^(?:run_)?[0-9a-hjkmnp-tv-z]*$/;
 
 /** The argument by which every command takes a run. */
-export function runArgument(): Argument {
-  return new Argument("<run>", `id of the run, or at least ${partCharsMin} characters of it that no other run has`);
+export function runArgument(name: string = "run"): Argument {
+  return new Argument(`<${name}>`, `id of the run, or at least ${partCharsMin} characters of it that no other run has`);
 }
 
 /**
@@ -63,14 +62,8 @@ function ambiguous(given: string, found: readonly RunRow[]): StemmaError {
   );
 }
 
-/** Reads the whole list, because a run that was given its id by its maker may stand anywhere in it. */
-async function having(stemma: Stemma, given: string): Promise<RunRow[]> {
-  const found: RunRow[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await stemma.list({ limit: limits.pageRunsMax, ...(cursor === undefined ? {} : { cursor }) });
-    found.push(...page.runs.filter(({ id }) => id.includes(given)));
-    cursor = page.cursor;
-  } while (cursor !== undefined && found.length <= shownMax);
-  return found;
+/** The newest of the runs whose ids fit, and one more than is shown. */
+async function having(stemma: Stemma, given: string): Promise<readonly RunRow[]> {
+  const { runs } = await stemma.list({ idPart: given, limit: shownMax + 1 });
+  return runs;
 }

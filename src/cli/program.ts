@@ -5,10 +5,14 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addCancel } from "./commands/cancel.ts";
+import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
+import { addPlan } from "./commands/plan.ts";
+import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
 import { addShow } from "./commands/show.ts";
@@ -28,12 +32,17 @@ const commands = [
   addShow,
   addWatch,
   addTrace,
+  addLineage,
+  addCompare,
   addWaits,
   addResume,
   addSignal,
   addDecide,
   addPause,
   addCancel,
+  addPlan,
+  addRestart,
+  addFork,
   addDoctor,
   addCompletion,
 ];

@@ -118,7 +118,13 @@ export function adviceLines(run: Omit<ShownRun, "tree">, entries: readonly Entry
   const { row } = run;
   const { state } = row;
   if (isTerminal(state.status)) return [];
-  return [...cancelLines(row), ...standingLines(run, entries, now)];
+  return [...cancelLines(row), ...endingLines(run), ...standingLines(run, entries, now)];
+}
+
+/** Its body is done, whatever became of it. */
+function endingLines({ row: { state }, suspension }: Omit<ShownRun, "tree">): string[] {
+  if (state.cancel !== undefined || state.status !== "suspended" || suspension?.ending !== true) return [];
+  return ["Its own code is done; it ends when what it left behind has."];
 }
 
 /** Somebody wants its end: from then on that is what it is about. */
@@ -159,6 +165,13 @@ function isWaitingForCode({ state, worker }: RunRow): boolean {
 
 function pausedLines({ row, pause, store }: Omit<ShownRun, "tree">, now: number): string[] {
   const when = pause === undefined ? "" : ` ${relativeText(pause.at, now)}${byText(pause)}`;
+  const { pausedWith } = row.state;
+  if (pausedWith !== undefined) {
+    return [
+      `It was paused${when}, because the run that called it was: nothing begins until that one is unpaused.`,
+      commandText(["unpause", pausedWith], { store }),
+    ];
+  }
   return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], { store })];
 }
 
@@ -174,7 +187,9 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
         ...divergenceLines(data.detail),
       ];
     case "in_doubt": {
-      const doubtful = entries.filter(({ status }) => status === "in_doubt").map(({ key }) => key);
+      const doubtful = entries
+        .filter(({ status, reason }) => status === "in_doubt" && reason === undefined)
+        .map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
       return [
         `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,

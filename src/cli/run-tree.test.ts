@@ -43,6 +43,18 @@ describe("treeOf", () => {
     );
   });
 
+  test("a signal that was kept is the answer of a wait for a signal, though that was never open", () => {
+    const [news] = entriesOf(
+      runTree(
+        history(
+          ["signal.received", { name: "news", payload: output }],
+          ["wait.answered", { key: "news", value: output, signal: 1 }, [0, 1]],
+        ),
+      ),
+    );
+    expect(news).toMatchObject({ kind: "wait", status: "answered", waitsFor: "signal" });
+  });
+
   test("items of a map without keys of their own become its branch when it is closed, and no step beside it does", () => {
     const closed = history(done("size"), done("size#2"), done("size#3"), [
       "scope.closed",

@@ -42,7 +42,7 @@ export type Entry = {
   given?: Value;
   output?: Value;
   error?: ErrorRecord;
-  /** Why it was cancelled or withdrawn. */
+  /** Why it was cancelled or withdrawn, or why it may stay in doubt. */
   reason?: string;
   /** The step of another run that it was reused from, or the run that it owns. */
   from?: { run: string; key?: string };
@@ -189,6 +189,9 @@ function take(entry: Entry, event: KeyedEvent): void {
     case "step.failed":
       entry.ms = event.data.ms ?? 0;
       break;
+    case "step.in_doubt":
+      if (event.data.unwanted !== undefined) entry.reason = event.data.unwanted;
+      break;
     case "step.cancelled":
     case "wait.withdrawn":
       entry.reason = event.data.reason;
@@ -213,7 +216,7 @@ function take(entry: Entry, event: KeyedEvent): void {
       // So is that of an answer that was refused.
       delete entry.error;
       if (event.data.value !== undefined) entry.output = event.data.value;
-      if (event.type === "wait.answered" && event.data.by !== undefined) entry.by = event.data.by;
+      if (event.type === "wait.answered") answered(entry, event.data);
       break;
     case "child.started":
     case "child.ended":
@@ -221,6 +224,12 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     default:
   }
+}
+
+function answered(entry: Entry, { by, signal }: EventOf<"wait.answered">["data"]): void {
+  if (by !== undefined) entry.by = by;
+  // One that was kept answers a wait that never was open, so nothing else says what it waited for.
+  if (signal !== undefined) entry.waitsFor ??= "signal";
 }
 
 function decisionOf({ decision, by, reason }: EventOf<"step.decided">["data"]): NonNullable<Entry["decision"]> {

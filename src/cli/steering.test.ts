@@ -61,6 +61,22 @@ describe("stemma cancel", () => {
     expect(late.err).toContain("The request is kept, but no worker has taken it in yet");
   });
 
+  test("a run whose own code is done says what it waits for before its end", async () => {
+    const hangs = workflow({ name: "hangs" }, (ctx) => ctx.step("hang", () => new Promise(() => {})));
+    const done = workflow({ name: "done" }, async (ctx) => {
+      void ctx.call(hangs, undefined, { name: "left" });
+      return ctx.step("one", () => 1);
+    });
+    await using shop = await workshop([hangs, done], { abortGrace: "1h" });
+    const run = await shop.stemma.run(done, undefined);
+    await inStatus(run, "suspended");
+    const { out } = await typed("show", run.id, "--store", shop.path);
+    expect(out).toContain("Its own code is done; it ends when what it left behind has.");
+    expect(out).toMatch(/It waits for the end of left \(run_\w+, running\)/);
+    expect(out).not.toContain("asked to end");
+    shop.stemma.abandon();
+  });
+
   test("what made up for a success is shown as that", async () => {
     await using shop = await workshop([booking]);
     const run = await shop.stemma.run(booking, undefined);
@@ -95,6 +111,29 @@ describe("stemma pause", () => {
       status: 4,
       value: { code: "run.ended" },
     });
+  });
+
+  test("of a run that called others is shown of those as what it is, with the run to unpause", async () => {
+    await using shop = await workshop([gate, caller]);
+    const run = await shop.stemma.run(caller, undefined);
+    await until(async () => (await shop.stemma.waits()).waits.length === 1);
+    const [open] = (await shop.stemma.waits()).waits;
+    const called = await shop.stemma.get(open?.run ?? "");
+    await inStatus(called, "suspended");
+    await typed("pause", run.id, "--by", "ada", "--store", shop.path);
+    await inStatus(called, "paused");
+    const shown = async (): Promise<string> => (await typed("show", called.id, "--store", shop.path)).out;
+    expect(await shown()).toMatch(/It was paused now by ada, because the run that called it was/);
+    expect(await shown()).toContain(`stemma unpause ${run.id} --store`);
+    const answer = await typed("resume", called.id, "open", "--value", "7", "--store", shop.path);
+    expect(answer.err).toContain(`it goes on after stemma unpause ${run.id}`);
+    // Paused by somebody besides, it needs a word of its own to go on.
+    await typed("pause", called.id, "--by", "bob", "--store", shop.path);
+    expect(await shown()).toMatch(/It was paused now by bob: nothing begins until it is unpaused/);
+    await typed("unpause", run.id, "--store", shop.path);
+    await inStatus(run, "suspended");
+    expect(await called.status()).toBe("paused");
+    expect(await shown()).toContain(`stemma unpause ${called.id} --store`);
   });
 });
 

@@ -19,8 +19,16 @@ export type TreeLine = {
   loose?: boolean;
 };
 
-/** A line, text that belongs to it and stands below it, and what branches off. */
-export type TreeNode = { line: TreeLine; below?: readonly Below[]; children?: readonly TreeNode[] };
+/**
+ * A line, text that belongs to it and stands below it, and what branches off. `chain` goes on from it one by one, in one
+ * column, so that a long line of descent does not wander off to the right.
+ */
+export type TreeNode = {
+  line: TreeLine;
+  below?: readonly Below[];
+  children?: readonly TreeNode[];
+  chain?: readonly TreeNode[];
+};
 /** Text is wrapped. `whole`: it keeps its form, as a line of JSON does. `brief`: it is cut to one line. */
 export type Below = Cell & { form?: "whole" | "brief" };
 
@@ -51,14 +59,20 @@ export function drawTree(nodes: readonly TreeNode[], width: number): string[] {
   ]);
 }
 
-/** As deep as scopes are within scopes, which is bounded when they are opened. */
+/** As deep as scopes are within scopes, which is bounded when they are opened, or as whoever made the nodes cut them. */
 function collect(siblings: readonly TreeNode[], indent: string, rows: Row[]): void {
-  for (const [at, { line, below = [], children = [] }] of siblings.entries()) {
+  for (const [at, { line, below = [], children = [], chain = [] }] of siblings.entries()) {
     const last = at === siblings.length - 1;
     const inner = `${indent}${last ? "   " : "│  "}`;
     const front = `${indent}${last ? "└─" : "├─"} `;
     rows.push({ line, below, front, inner: `${inner}${children.length > 0 ? "│  " : "   "}` });
     collect(children, inner, rows);
+    for (const next of chain) {
+      const more = next.children ?? [];
+      const under = `${inner}${more.length > 0 ? "│  " : "   "}`;
+      rows.push({ line: next.line, below: next.below ?? [], front: `${inner}↳ `, inner: under });
+      collect(more, inner, rows);
+    }
   }
 }
 

@@ -16,6 +16,7 @@ export const errorCodes = {
 
   "run.not_found": { status: 404, exit: 3, retryable: false },
   "run.invalid_id": { status: 400, exit: 2, retryable: false },
+  "run.not_terminal": { status: 409, exit: 4, retryable: false },
   "run.ended": { status: 409, exit: 4, retryable: false },
   "run.conflict": { status: 409, exit: 4, retryable: false },
   "run.failed": { status: 409, exit: 1, retryable: false },
@@ -29,6 +30,7 @@ export const errorCodes = {
   "step.failed": { status: 409, exit: 1, retryable: false },
   "step.timed_out": { status: 504, exit: 1, retryable: false },
   "step.invalid": { status: 400, exit: 2, retryable: false },
+  "step.not_found": { status: 404, exit: 3, retryable: false },
   "step.not_in_doubt": { status: 409, exit: 4, retryable: false },
   "step.in_doubt": { status: 409, exit: 4, retryable: false },
 
@@ -36,7 +38,13 @@ export const errorCodes = {
   "wait.invalid_answer": { status: 422, exit: 2, retryable: false },
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
+  "override.unused": { status: 409, exit: 4, retryable: false },
+
+  "snapshot.invalid": { status: 400, exit: 2, retryable: false },
+  "snapshot.mismatch": { status: 409, exit: 4, retryable: false },
+
   "event.invalid": { status: 500, exit: 1, retryable: false },
+  "checkpoint.not_found": { status: 404, exit: 3, retryable: false },
   "checkpoint.not_quiescent": { status: 409, exit: 1, retryable: false },
 
   "json.not_serializable": { status: 422, exit: 2, retryable: false },

@@ -36,21 +36,69 @@ export type ErrorRecord = {
 };
 
 /**
+ * What finds the recorded success of an ask again, in any run of its family: 40 hexadecimal digits of a digest. Equal
+ * keys mean equal work, so a success may be given to whoever asks under its key.
+ */
+export type ReuseKey = string;
+
+/** Where a value comes from: the event of a run that has it. */
+export type Produced = { run: RunId; key: string; seq: Seq };
+
+/**
+ * A run whose successes a restart or fork may reuse: those up to `head` that are in no range of `cut` (first and last
+ * seq). Failures that its body survived are replayed as failures; `ended` names the steps whose failure ended it, which
+ * are not, and where it is left out no failure is.
+ */
+export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[] };
+
+/** First and last seq of a stretch of a history. */
+export type SeqRange = [from: Seq, to: Seq];
+
+/** The checkpoint of its source that a restart or fork goes on from, the `count`-th of its run, and the state there. */
+export type StartedFrom = {
+  run: RunId;
+  seq: Seq;
+  count: number;
+  state: Value | StateTree;
+  /** What stands for all that the body had been given before it. */
+  prefix?: ReuseKey;
+};
+
+/**
+ * Why a step ran although its run had successes to reuse. `input changed` may say where: "input changed at $.order".
+ */
+export type NotReused =
+  | "cut"
+  | "input changed"
+  | `input changed at ${string}`
+  | "context changed"
+  | "version changed"
+  | "code changed"
+  | "not recorded"
+  | "no declared input"
+  | "compensated"
+  | "effect needs a decision";
+
+/**
  * Which step an event is about. `key` is the label, unique in its run: scope path, name and, if needed, `#k`. `input`
  * is the digest of the declared input. `n` is the step's place among asks equal in scope, name and input; it is left
  * out where it is the label's own `k - 1`. `after` is the seq of the last outcome that the body had been given when it
  * asked, and `given` the declared input itself; both stand only on the first event of a step, and `after` is left out
- * where it is the latest cause.
+ * where it is the latest cause. `why` stands there too, in a restart or fork: why the step was not reused.
  */
-export type StepRef = { key: string; input?: Digest; n?: number; after?: Seq; given?: Value };
+export type StepRef = { key: string; input?: Digest; n?: number; after?: Seq; given?: Value; why?: NotReused };
 
-/** Where a run comes from. Everything but `new` and `schedule` connects it to the family of another run. */
+/**
+ * Where a run comes from. Everything but `new` and `schedule` connects it to the family of another run. `seq` is the
+ * event of that run that it left from, `hash` the hash there. A called run that is restarted inside the restart of the
+ * run that called it has that run, its call and the event that says so as its `caller`.
+ */
 export type Origin =
   | { kind: "new" }
   | { kind: "schedule"; schedule: string }
   | { kind: "child"; run: RunId; key: string; seq: Seq }
-  | { kind: "restart"; run: RunId; seq: Seq; hash: Digest }
-  | { kind: "fork"; run: RunId; seq: Seq; hash: Digest };
+  | { kind: "restart"; run: RunId; seq: Seq; hash: Digest; caller?: Produced }
+  | { kind: "fork"; run: RunId; seq: Seq; hash: Digest; caller?: Produced };
 
 /** May it run again? `pure`: at any time. `idempotent`: at least once, with one key. `once`: never without a decision. */
 export type Effect = "pure" | "idempotent" | "once";
@@ -60,6 +108,9 @@ export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "
 
 /** What is being waited for. */
 export type WaitKind = "timer" | "approval" | "signal" | "external";
+
+/** Why nobody waits for the outcome of a step any more. */
+export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
 
 type By = { by?: string; reason?: string };
 type Saved = { ms?: number; cost?: number };
@@ -77,11 +128,36 @@ export type EventData = {
     seed: string;
     tags?: string[];
     timeoutMs?: number;
+
+    /** First run of the restart / fork line; the run itself if left out. Idempotency keys and the ledger of effects use it. */
+    line?: RunId;
+    /** Keys of the calls that lead from the line's first run down to this one; none if left out. */
+    calls?: string[];
+    /** What may be reused: a list of `OfferedRun`, the nearest first. */
+    offers?: Value | StateTree;
+    /** What the change that made this run discards on purpose, as ranges of runs. */
+    discards?: Value | StateTree;
+    /** How often runs before this one discarded the success of an identity: counts by its short digest. */
+    generations?: Value | StateTree;
+    start?: StartedFrom;
+    /** Outputs given in the place of what steps would return, by key; who gave them, and why the run was made. */
+    overrides?: { [key: string]: Value };
+    by?: string;
+    reason?: string;
+    /** Asked for with the change, where it was. */
+    reuse?: "all" | "none";
+    /** `once` steps that may be entered again although their input changed or they were cut. */
+    allowEffects?: string[];
+    /** What `ctx.patched` said before the checkpoint that the run starts from. */
+    patches?: string[];
+    unpatched?: string[];
   };
   "run.started": { worker: string; epoch: number; fingerprint: Digest };
-  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest };
-  "run.paused": By;
-  "run.unpaused": By;
+  /** `ending`: the body is done or is not wanted any more; the run waits for what it has to settle before its end. */
+  "run.suspended": { reason: SuspendReason; until?: Timestamp; detail?: Json; fingerprint?: Digest; ending?: true };
+  /** `caller`: the run that called this one was paused, and this one with it. */
+  "run.paused": By & { caller?: RunId };
+  "run.unpaused": By & { caller?: RunId };
   "run.succeeded": { output: Value };
   "run.failed": { error: ErrorRecord; frontier: string[] };
   "run.cancelled": By;
@@ -90,6 +166,8 @@ export type EventData = {
   "run.set": { tags: string[] };
   /** Whether the run takes the new code behind a name; `old` where it had passed that place with older code. */
   "run.patched": { name: string; old?: true };
+  /** Something that its owner should know and that changes nothing, for example an override that was never asked for. */
+  "run.warned": { code: string; message: string; data?: Json };
 
   "step.started": StepRef & { attempt: number; effect?: Effect };
   /** `attempts`: how many there may be in all, for people who look. */
@@ -100,21 +178,44 @@ export type EventData = {
     attempt?: number;
     ms?: number;
     cost?: number;
-    reuse?: Digest;
+    reuse?: ReuseKey;
     compensate?: true;
   };
-  /** `kept`: what the function returned where that could not be recorded as its output. */
-  "step.failed": StepRef & { error: ErrorRecord; attempt?: number; ms?: number; kept?: Value };
-  "step.cancelled": StepRef & { reason: "not awaited" | "lost race" | "run ended" | "abandoned" };
+  /**
+   * `kept`: what the function returned where that could not be recorded as its output. `from`, `origin`: the failure is
+   * replayed, because the body of the source survived it.
+   */
+  "step.failed": StepRef & {
+    error: ErrorRecord;
+    attempt?: number;
+    ms?: number;
+    kept?: Value;
+    reuse?: ReuseKey;
+    from?: Produced;
+    origin?: Produced;
+  };
+  "step.cancelled": StepRef & { reason: Unwanted };
+  /** Of steps, waits and calls. `from`: where it was found; `origin`: the run and step that really executed. */
   "step.reused": StepRef & {
     output: Value;
-    from: { run: RunId; key: string; seq: Seq };
-    origin: { run: RunId; key: string; seq: Seq };
+    from: Produced;
+    origin: Produced;
     saved?: Saved;
-    reuse?: Digest;
+    reuse?: ReuseKey;
+    compensate?: true;
   };
-  "step.overridden": StepRef & By & { output: Value };
-  "step.in_doubt": StepRef & { attempt: number; error?: ErrorRecord; kept?: Value };
+  "step.overridden": StepRef & By & { output: Value; reuse?: ReuseKey };
+  /**
+   * `unwanted`: nobody waits for it any more, so nobody has to decide; said again where it came to that later. `held`:
+   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it.
+   */
+  "step.in_doubt": StepRef & {
+    attempt: number;
+    error?: ErrorRecord;
+    kept?: Value;
+    unwanted?: Unwanted;
+    held?: { run: RunId; why: "in flight" | "in doubt" | "done with another input" | "cut" };
+  };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
 
   /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
@@ -132,7 +233,7 @@ export type EventData = {
     message?: string;
   };
   /** `signal`: the kept signal that answered it. */
-  "wait.answered": StepRef & By & { value: Value; message?: string; signal?: Seq };
+  "wait.answered": StepRef & By & { value: Value; message?: string; signal?: Seq; reuse?: ReuseKey };
   "wait.failed": StepRef & By & { error: ErrorRecord; message?: string };
   "wait.refused": StepRef & By & { error: ErrorRecord; message?: string; signal?: Seq };
   "wait.expired": StepRef & { value?: Value };
@@ -140,11 +241,11 @@ export type EventData = {
 
   "signal.received": By & { name: string; payload: Value; message?: string };
   "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
-  /** `signals`: those that came early and are still kept. */
-  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[] };
+  /** `signals`: those that came early and are still kept. `prefix`: digest of all that the body had been given; `count`: its place among the run's, from 1. */
+  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[]; prefix?: ReuseKey; count?: number };
   "cancel.requested": By & { message?: string };
-  "child.started": StepRef & { run: RunId };
-  "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string };
+  "child.started": StepRef & { run: RunId; reuse?: ReuseKey };
+  "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string; reuse?: ReuseKey };
 };
 
 export type EventType = keyof EventData;
@@ -181,6 +282,7 @@ export const outcomeOf: Readonly<Record<EventType, "value" | "error" | "none" | 
   "run.timed_out": null,
   "run.set": null,
   "run.patched": null,
+  "run.warned": null,
   "step.started": null,
   "step.attempt_failed": null,
   "step.succeeded": "value",

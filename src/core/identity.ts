@@ -3,7 +3,7 @@
  * and when a service is asked not to charge twice. An identity never depends on seq, attempt or how branches
  * interleave; the key that people see is only a label made from it.
  */
-import type { Digest, RunId, StepRef } from "./event.ts";
+import type { Digest, ReuseKey, RunId, StepRef } from "./event.ts";
 import { canonical } from "./json.ts";
 import type { Json } from "./json.ts";
 
@@ -12,6 +12,9 @@ export type Hash = (text: string) => Digest;
 
 /** Scope path, name, digest of the declared input (or null), and the place among asks equal in these three. */
 export type Identity = { scope: string; name: string; input: Digest | null; n: number };
+
+/** Scope of the steps that make up for others: `compensate/<key>`. */
+export const compensationScope = "compensate";
 
 /** Scope path of a name: `items/3` and `resize` make `items/3/resize`. The root scope is the empty path. */
 export function pathOf(scope: string, name: string): string {
@@ -90,9 +93,13 @@ export function idempotencyKey(
 export function reuseKey(
   hash: Hash,
   step: { scope: string; name: string; version: number; input: Digest; context: Json },
-): Digest {
-  return hash(canonical([scopeWithoutIndices(step.scope), step.name, step.version, step.input, step.context]));
+): ReuseKey {
+  const parts = [scopeWithoutIndices(step.scope), step.name, step.version, step.input, step.context];
+  return hash(canonical(parts)).slice(0, reuseKeyDigits);
 }
+
+/** 160 bits: as many as nobody finds two equal ones of, and less to store with each success than a whole digest. */
+export const reuseKeyDigits = 40;
 
 /** `items/3/x#2` → `items/x`: what is left of a scope path when places in loops are taken out. */
 export function scopeWithoutIndices(scope: string): string {

@@ -18,7 +18,7 @@ export function differ(a: Json | undefined, b: Json | undefined, place: (string 
   return undefined;
 }
 
-function isContainer(value: Json | undefined): value is Json[] | { [key: string]: Json } {
+export function isContainer(value: Json | undefined): value is Json[] | { [key: string]: Json } {
   return typeof value === "object" && value !== null;
 }
 
@@ -26,11 +26,11 @@ export function longer(a: Json[], b: Json[]): Json[] {
   return a.length > b.length ? a : b;
 }
 
-function keysOfBoth(a: object, b: object): string[] {
+export function keysOfBoth(a: object, b: object): string[] {
   return sorted([...new Set([...Object.keys(a), ...Object.keys(b)])]);
 }
 
 /** An own property only: a key such as `toString` or `__proto__` must not find what every object inherits. */
-function ownValue(container: object, key: string | number): Json | undefined {
+export function ownValue(container: object, key: string | number): Json | undefined {
   return Object.hasOwn(container, key) ? (container as Record<string | number, Json>)[key] : undefined;
 }

@@ -5,6 +5,7 @@
  */
 import { StemmaError } from "./error.ts";
 import type { Event, EventType, Origin, RunId, Seq, SuspendReason, Timestamp, ErrorRecord } from "./event.ts";
+import { compensationScope } from "./identity.ts";
 import type { Status } from "./run.ts";
 import { isTerminal, nextStatus } from "./run.ts";
 
@@ -24,15 +25,23 @@ export type RunState = {
   endedAt?: Timestamp;
   /** When it wants to be looked at again although nobody asks: the earliest open timer of a suspended run. */
   until?: Timestamp;
+  /** Since when it has been waiting for what it has to settle before its end, once it had to rest for that. */
+  endingSince?: Timestamp;
   /** The code that could not recall this run; another may. */
   refused?: string;
   error?: ErrorRecord;
   /** Open questions (timers are none): the events that opened them, up to a hundred. `more`: there were more at once. */
   waits?: { open: Seq[]; more?: true };
+  /** The run that called this one, where this one is paused only because that one was. */
+  pausedWith?: RunId;
   /** Who asked for the run to be cancelled, and why. */
   cancel?: { by?: string; reason?: string };
   /** The last state checkpoint: its event, and how many there have been. */
   checkpoint?: { seq: Seq; count: number };
+  /** How many checkpoints lie before the one of its source that it started from, that one included. */
+  startCount?: number;
+  /** The first event of making up for its successes. */
+  undoing?: Seq;
   tags: string[];
   /** Names for which `ctx.patched` says true in this run. */
   patches?: string[];
@@ -53,9 +62,14 @@ export function reduce(state: RunState | undefined, event: Event): RunState {
     delete next.until;
     delete next.refused;
   }
-  if (isTerminal(status)) next.endedAt = event.at;
+  if (status !== "paused") delete next.pausedWith;
   count(next, state, event.type);
   apply(next, event);
+  if (isTerminal(status)) {
+    next.endedAt = event.at;
+    // Nothing waits in a run that is over.
+    delete next.waits;
+  }
   return next;
 }
 
@@ -95,7 +109,7 @@ function checkCause(event: Event, cause: Seq, first: Seq): void {
 
 function created(event: Event, status: Status): RunState {
   if (event.type !== "run.created") throw new StemmaError("engine.bug", "run.created is the first event.");
-  const { workflow, version, family, origin, tags } = event.data;
+  const { workflow, version, family, origin, tags, start, patches, unpatched } = event.data;
   return {
     workflow,
     version,
@@ -106,6 +120,9 @@ function created(event: Event, status: Status): RunState {
     createdAt: event.at,
     tags: tags ?? [],
     seq: event.seq,
+    ...(start === undefined ? {} : { startCount: start.count }),
+    ...(patches === undefined ? {} : { patches }),
+    ...(unpatched === undefined ? {} : { unpatched }),
   };
 }
 
@@ -129,10 +146,15 @@ function apply(next: RunState, event: Event): void {
       break;
     case "run.suspended":
       next.reason = event.data.reason;
+      if (event.data.ending === true) next.endingSince ??= event.at;
       if (event.data.until === undefined) delete next.until;
       else next.until = event.data.until;
       if (event.data.fingerprint === undefined) delete next.refused;
       else next.refused = event.data.fingerprint;
+      break;
+    case "run.paused":
+      if (event.data.caller === undefined) delete next.pausedWith;
+      else next.pausedWith = event.data.caller;
       break;
     case "run.failed":
       next.error = event.data.error;
@@ -152,7 +174,10 @@ function apply(next: RunState, event: Event): void {
       delete next.refused;
       break;
     case "checkpoint":
-      next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? 0) + 1 };
+      next.checkpoint = { seq: event.seq, count: (next.checkpoint?.count ?? next.startCount ?? 0) + 1 };
+      break;
+    case "step.started":
+      if (next.undoing === undefined && event.data.key.startsWith(`${compensationScope}/`)) next.undoing = event.seq;
       break;
     case "run.set":
       next.tags = event.data.tags;

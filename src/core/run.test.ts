@@ -19,6 +19,7 @@ const table: Readonly<Record<EventType, string>> = {
   "run.timed_out": "timed_out timed_out timed_out timed_out",
   "run.set": "queued running suspended paused",
   "run.patched": "queued running suspended paused",
+  "run.warned": "queued running suspended paused",
   "step.started": "queued running suspended paused",
   "step.attempt_failed": "queued running suspended paused",
   "step.succeeded": "queued running suspended paused",

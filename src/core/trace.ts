@@ -114,7 +114,7 @@ function draw(run: RunId, events: readonly Event[]): Drawing {
   return drawing;
 }
 
-/** What a step is whose run ended while it was open: a run that is cancelled while it rests says so once, for all. */
+/** What a step is whose run ended while it was open; a history that does not say so of each means the same. */
 const over: Readonly<Record<string, string>> = { waiting: "withdrawn", running: "cancelled", retrying: "cancelled" };
 
 function closeOpen({ nodes }: Drawing): void {
@@ -231,13 +231,17 @@ function between(drawing: Drawing, drawings: ReadonlyMap<RunId, Drawing>): Trace
   const to = id.runNode(run);
   const first = drawing.events[0];
   if (first?.type === "run.created" && "run" in first.data.origin) {
-    const { kind, run: source, seq } = first.data.origin;
-    const from = drawings.get(source)?.nodeAt[seq];
-    const edge = kind === "child" ? "child_run" : kind === "restart" ? "restarted_from" : "forked_from";
-    if (from !== undefined) edges.push({ id: id.plainEdge(edge, run, from, to), kind: edge, from, to });
+    const { origin } = first.data;
+    const edge = origin.kind === "child" ? "child_run" : origin.kind === "restart" ? "restarted_from" : "forked_from";
+    const comes: [EdgeKind, { run: RunId; seq: Seq }][] = [[edge, origin]];
+    if (origin.kind !== "child" && origin.caller !== undefined) comes.push(["child_run", origin.caller]);
+    for (const [kind, { run: source, seq }] of comes) {
+      const from = drawings.get(source)?.nodeAt[seq];
+      if (from !== undefined) edges.push({ id: id.plainEdge(kind, run, from, to), kind, from, to });
+    }
   }
   for (const event of drawing.events) {
-    if (event.type !== "step.reused") continue;
+    if ((event.type !== "step.reused" && event.type !== "step.failed") || event.data.from === undefined) continue;
     const from = drawings.get(event.data.from.run)?.nodeAt[event.data.from.seq];
     const node = drawing.nodeAt[event.seq];
     if (from === undefined || node === undefined) continue;

@@ -3,7 +3,7 @@
  *
  *     recall ──▶ live ──▶ ending ──▶ over
  *        │         └────▶ suspending ──▶ over   (only waits are left)
- *        └──▶ over                               (divergence: the code does not fit what is recorded)
+ *        └──▶ over          resting ──▶ live     (kept in memory, and claimed again before anything else happened)
  *
  * In *recall* the body runs from its start; what the history knows is delivered to it in order, and nothing is
  * executed: asks that are not on record are held back. When everything recorded has been asked for, the run goes
@@ -11,30 +11,33 @@
  * aborted and settled (*ending*), and then the run's end is recorded. An activation that loses its run is dropped: its
  * promises never settle, so no `catch` or `finally` of the body runs on its behalf.
  */
-import type { Digest, EventOf, Seq } from "../core/event.ts";
+import type { Digest, Seq } from "../core/event.ts";
 import { isStemmaError } from "../core/error.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
-import { endMessage } from "./children.ts";
-import { describeDivergence } from "./divergence.ts";
-import { cancelled, endOf, recordable, timedOut } from "./ending.ts";
-import type { End, Stopped } from "./ending.ts";
+import type { Course } from "./course.ts";
+import { isStopped } from "./course.ts";
+import { Departure } from "./departure.ts";
+import { cancelled, isCancel, recordable, timedOut } from "./ending.ts";
+import type { Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
-import { holdsBack } from "./inbox.ts";
 import { runInfo } from "./load.ts";
 import type { Loaded } from "./load.ts";
 import type { PauseMessage } from "./messages.ts";
 import { operationsOf } from "./operations.ts";
-import type { Parts, Phase } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import { assemble } from "./parts.ts";
+import type { PauseKind } from "./pausing.ts";
+import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import { inFlight, restful, suspension, suspensionBeforeEnd } from "./rest.ts";
+import { Recalling } from "./recalling.ts";
+import { inFlight } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
 import { atTime } from "./timer.ts";
@@ -45,63 +48,73 @@ const unreadMs = 1000;
 
 export class Activation {
   readonly run: string;
-  readonly over: Promise<Over>;
-  readonly #resolveOver: (over: Over) => void;
+  #over: PromiseWithResolvers<Over> = Promise.withResolvers<Over>();
   readonly #with: Surroundings;
   readonly #parts: Parts;
   readonly #workflow: Workflow;
   readonly #loaded: Loaded;
   readonly #abort = new AbortController();
   readonly operations: Operations;
-  #phase: Phase = "recall";
+  readonly #course: Course;
+  readonly #recalling: Recalling;
+  readonly #departure: Departure;
   #body: RunningBody | undefined;
-  #end: End | undefined;
   #ignored = false;
   /** Committed outcomes on their way to the body. */
   #queue: { ask: Ask; event: OutcomeEvent; texts: ReadonlyMap<Digest, string> }[] = [];
   #turnDue = false;
-  #quietTimer: (() => void) | undefined;
-  #stallTimer: (() => void) | undefined;
-  #draining = false;
-  #lastDelivered: { seq: Seq; at: number };
   /** Messages that came before the run was live. */
   #mail: Mail;
-  /** When the run's own time is up. */
-  #deadline: number | undefined;
-  #deadlineTimer: (() => void) | undefined;
+  #stopDeadline: (() => void) | undefined;
 
   constructor(row: RunRow, workflow: Workflow, loaded: Loaded, surroundings: Surroundings) {
-    const { promise, resolve } = Promise.withResolvers<Over>();
-    [this.over, this.#resolveOver] = [promise, resolve];
     this.run = row.id;
     this.#workflow = workflow;
     this.#loaded = loaded;
-    this.#lastDelivered = { seq: loaded.start.seq, at: loaded.start.at };
+    const delivered = { seq: loaded.start.seq, at: loaded.start.at };
+    this.#course = { phase: "recall", end: undefined, draining: false, deadline: undefined, warm: false, delivered };
     this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
     const parts = assemble(row, workflow.name, loaded, surroundings, {
-      phase: () => this.#phase,
-      draining: () => this.#draining,
+      phase: () => this.#course.phase,
+      draining: () => this.#course.draining,
       outcome: (ask, event, texts) => void this.#queue.push({ ask, event, texts }),
       wake: () => this.#wake(),
       finish: (over) => this.#finish(over),
       fault: (error) => this.fault(error),
       stop: (stopped) => this.#stopRun(stopped),
-      pause: (request, paused) => this.#pause(request, paused),
+      pause: (kind, request) => this.#pause(kind, request),
     });
     this.#with = { ...surroundings, clock: parts.clock, log: parts.log };
     this.#parts = parts;
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
-      ask: (place, input, work, resolveAsk) => this.#ask(place, input, work, resolveAsk),
-      open: (scope, name) => this.#parts.asks.openScope(scope, name),
+      ask: (place, input, work, resolve) => this.#ask(place, input, work, resolve),
+      open: (scope, name) => parts.asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
-      withdraw: (scope) => this.#parts.undertakings.withdrawScope(scope),
+      withdraw: (scope) => parts.undertakings.withdrawScope(scope),
       emit: parts.emit,
-      set: (tags, causes) => this.#parts.marks.set(tags, causes),
-      patched: (name, causes) => this.#parts.marks.patched(name, causes),
+      set: (tags, causes) => parts.marks.set(tags, causes),
+      patched: (name, causes) => parts.marks.patched(name, causes),
       checkpoint: (causes, state) => this.#checkpoint(causes, state),
-      now: () => this.#lastDelivered.at,
-      live: () => this.#phase !== "recall",
+      now: () => this.#course.delivered.at,
+      live: () => this.#course.phase !== "recall",
+      turn: surroundings.clock.turn,
+      said: () => this.#leave(),
+    });
+    const wake = (): void => this.#wake();
+    const now = (): number => loaded.now();
+    const causes = (): readonly Seq[] => this.#body?.causes() ?? [];
+    this.#departure = new Departure(parts, this.#course, { ...this.#with, run: row.id, now, causes, wake });
+    this.#recalling = new Recalling(loaded, parts, this.#course, {
+      ...this.#with,
+      wake,
+      deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
+      goLive: () => this.#goLive(),
+      diverged: (detail) => {
+        const { fingerprint } = surroundings;
+        this.#departure.setAside({ reason: "divergence", detail, fingerprint }, now(), "divergence");
+      },
+      fault: (error) => this.fault(error),
     });
   }
 
@@ -122,62 +135,91 @@ export class Activation {
     this.#wake();
   }
 
+  /**
+   * Takes up the run where it came to rest, which needs no recall; false where that is not where it stands, because
+   * somebody else held it since, or because its body went on: then it is over here.
+   */
+  resume(row: RunRow, mail: Mail): boolean {
+    const { journal, inbox, asks, undertakings } = this.#parts;
+    if (this.#course.phase !== "resting" || !journal.reopen(row)) {
+      this.drop();
+      return false;
+    }
+    this.#over = Promise.withResolvers<Over>();
+    this.#mail = mail;
+    inbox.reopen();
+    if (this.#isForCancelOnly()) this.#takeOver();
+    else this.#goLive();
+    for (const ask of asks.open()) undertakings.takeUp(ask);
+    this.#watchDeadline();
+    return true;
+  }
+
+  /** Resolves when the run is not in the hands of this activation any more. */
+  get over(): Promise<Over> {
+    return this.#over.promise;
+  }
+
+  /** Whether it is over, and could be taken up again. */
+  get isResting(): boolean {
+    return this.#course.phase === "resting";
+  }
+
   /** Sees to it that the run ends when its time is up; true when that is so already. */
   #watchDeadline(): boolean {
     const { now, created } = this.#loaded;
     const { timeoutMs } = created.data;
-    if (timeoutMs === undefined) return false;
-    this.#deadline = (this.#parts.journal.state.startedAt ?? now()) + timeoutMs;
+    if (timeoutMs === undefined || this.#parts.journal.state.cancel !== undefined) return false;
+    this.#course.deadline = (this.#parts.journal.state.startedAt ?? now()) + timeoutMs;
     const end = (): void => this.#stopRun(timedOut(this.run, timeoutMs));
-    if (now() < this.#deadline) this.#deadlineTimer = atTime(this.#with.clock, now, this.#deadline, end);
+    if (now() < this.#course.deadline) this.#stopDeadline = atTime(this.#with.clock, now, this.#course.deadline, end);
     else end();
-    return this.#isStopped && this.#phase !== "recall";
+    return isStopped(this.#course) && this.#course.phase !== "recall";
   }
 
   /** Whether somebody asked for the end of the run before it was claimed; then its body is not run for it. */
   #wasCancelled(): boolean {
     const { cancel } = this.#parts.journal.state;
-    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
     if (cancel !== undefined) this.#stopRun(cancelled(this.run, cancel));
-    // What somebody decides may be a success that has to be made up for.
-    else if (asked("cancel") && !asked("decide") && !this.#loaded.recall.compensable) this.#takeOver();
-    return this.#isStopped && this.#phase !== "recall";
+    else if (this.#isForCancelOnly()) this.#takeOver();
+    return isStopped(this.#course) && this.#course.phase !== "recall";
+  }
+
+  /** Whether all there is to do is to cancel the run: what somebody decides may be a success that has to be made up for. */
+  #isForCancelOnly(): boolean {
+    const asked = (kind: string): boolean => this.#mail.messages.some((message) => message.kind === kind);
+    const compensable = this.#loaded.recall.compensable || this.#parts.compensation.isDue;
+    return asked("cancel") && !asked("decide") && !compensable;
   }
 
   /**
    * Ends the run whatever its body is at: what is open is taken back, and the body is not heard any more. Where
-   * something has to be made up for, the body is recalled first, for it is the body that says how.
+   * something has to be made up for, the body is recalled first, for it is the body that says how. That somebody wants
+   * it to end is on record, so it counts until the end is: also when the body is done, or the run's time is up.
    */
   #stopRun(stopped: Stopped): void {
-    if ((this.#phase !== "recall" && this.#phase !== "live") || this.#parts.journal.releasing) return;
-    if (this.#isStopped) return;
-    this.#end = { ok: false, stopped };
-    if (this.#phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
-    if (this.#phase === "live") this.#abort.abort(stopped.error);
+    if (this.#course.phase === "releasing" || this.#isOut || this.#parts.journal.releasing) return;
+    if ((this.#course.phase === "ending" || isStopped(this.#course)) && !isCancel(stopped)) return;
+    this.#course.end = { ok: false, stopped };
+    if (this.#course.phase === "recall" && !this.#loaded.recall.compensable) this.#takeOver();
+    if (this.#course.phase !== "recall") this.#abort.abort(stopped.error);
     this.#wake();
-  }
-
-  /** Whether the run was ended from outside, whatever its body is at. */
-  get #isStopped(): boolean {
-    return this.#end !== undefined && "stopped" in this.#end;
   }
 
   /** Goes on from the record without the body. */
   #takeOver(): void {
-    this.#parts.journal.rollBack();
+    if (this.#course.phase === "recall") this.#parts.journal.rollBack();
     this.#parts.journal.startFlushing();
-    this.#phase = "live";
+    this.#course.phase = "live";
     this.#parts.inbox.take(this.#mail);
     this.#wake();
   }
 
-  #pause(request: PauseMessage, paused: boolean): void {
-    if (this.#phase !== "live" || this.#parts.undertakings.paused === paused) return;
-    const type = paused ? "run.paused" : "run.unpaused";
-    const { seq } = this.#parts.journal.append({ type, data: request, causes: [this.#parts.journal.head] });
+  #pause(kind: PauseKind, request: PauseMessage): void {
+    if (this.#course.phase !== "live" || isStopped(this.#course)) return saidTooLate(kind, this.run, this.#with.log);
+    const paused = takePause(kind, request, this.#parts);
     this.#parts.undertakings.paused = paused;
-    this.#parts.children.pauseAll(paused ? "pause" : "unpause", seq, request);
-    if (!paused && this.#end === undefined) this.#parts.undertakings.release();
+    if (!paused && this.#course.end === undefined) this.#parts.undertakings.release();
     this.#wake();
   }
 
@@ -193,7 +235,7 @@ export class Activation {
 
   /** Messages have come; those that answer an open ask become its outcome. */
   receive(messages: readonly Received[], texts: ReadonlyMap<Digest, string>): void {
-    if (this.#phase !== "recall") return this.#parts.inbox.take({ messages, texts });
+    if (this.#course.phase !== "recall") return this.#parts.inbox.take({ messages, texts });
     this.#mail = { messages, texts };
     this.#wasCancelled();
   }
@@ -205,7 +247,7 @@ export class Activation {
 
   /** Lets go of the run without recording anything more: somebody else has it, or nobody will. */
   drop(): void {
-    if (this.#phase === "over") return;
+    if (this.#course.phase === "over") return;
     this.#finish("lost");
   }
 
@@ -214,25 +256,23 @@ export class Activation {
    * `over`. After `cut()` running attempts are aborted and not waited for.
    */
   drain(): void {
-    this.#draining = true;
+    this.#course.draining = true;
     this.#wake();
   }
 
   cut(pauseMs = 0): void {
-    if (this.#phase === "over" || this.#parts.journal.releasing) return;
-    if (this.#phase === "recall") this.#parts.journal.rollBack();
-    this.#parts.steps.abortAll();
-    this.#giveBack({ dueAt: this.#loaded.now() + pauseMs, force: true }, "drained");
+    this.#departure.cut(pauseMs);
   }
 
   /** The history cannot be read or continued: the run is suspended and says why, instead of being tried for ever. */
   fault(error: unknown): void {
-    if (this.#phase === "over" || this.#parts.journal.releasing) return;
+    if (this.#isOut) return this.drop();
+    if (this.#parts.journal.releasing) return;
     this.#with.log.error("A run cannot go on", { run: this.run, error: String(error) });
     // What is on record could not be read for now.
-    if (this.#phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
+    if (this.#course.phase === "recall" && isStemmaError(error) && error.retryable) return this.cut(unreadMs);
     const detail = toRecord(error) as unknown as Json;
-    this.#setAside({ reason: "corrupt", detail }, null, "suspended");
+    this.#departure.setAside({ reason: "corrupt", detail }, null, "suspended");
   }
 
   // ---- asks ----------------------------------------------------------------------------------------------------
@@ -244,14 +284,17 @@ export class Activation {
     resolve: (outcome: Outcome) => void,
   ): void {
     // A run that is stopped recalls what it did, if it has to, and takes nothing on.
-    if (this.#phase !== "recall" && (this.#phase !== "live" || this.#isStopped)) return this.#ignore(place);
+    if (this.#course.phase !== "recall" && (this.#course.phase !== "live" || isStopped(this.#course)))
+      return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
-    const ask = this.#parts.asks.make(place, input, this.#lastDelivered.seq, work, resolve);
+    const ask = this.#parts.asks.make(place, input, this.#course.delivered.seq, work, resolve);
+    ask.prefix = this.#parts.prefix.current;
     const { recorded } = ask;
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
+      this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else this.#parts.undertakings.begin(ask);
@@ -275,37 +318,41 @@ export class Activation {
     closed.delete(scope);
     if (known !== undefined) return known;
     // Code that nobody awaited may still be on its way when the run has ended; it adds nothing to the record.
-    if (this.#phase !== "recall" && this.#phase !== "live") return this.#parts.journal.head;
+    if (this.#course.phase !== "recall" && this.#course.phase !== "live") return this.#parts.journal.head;
     return this.#parts.journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
   async #checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment> {
-    const recorded = this.#parts.checkpoints.ask(causes, state, this.#phase === "live");
+    const recorded = this.#parts.checkpoints.ask(causes, state, this.#course.phase === "live");
     this.#wake();
     const { segment, at } = await recorded;
     for (const part of [this.#parts.asks, this.#parts.marks, this.#parts.compensation]) part.newSegment();
-    this.#lastDelivered = { seq: segment.seq, at };
+    this.#course.delivered = { seq: segment.seq, at };
     return segment;
   }
 
   // ---- turns ---------------------------------------------------------------------------------------------------
 
+  /** Whether the run is not in the hands of this activation. */
+  get #isOut(): boolean {
+    return this.#course.phase === "over" || this.#course.phase === "resting";
+  }
+
   /** Something changed: look again in the next turn, when the microtasks of this one have run. */
   #wake(): void {
-    this.#quietTimer?.();
-    this.#quietTimer = undefined;
-    if (this.#turnDue || this.#phase === "over") return;
+    this.#departure.stir();
+    if (this.#turnDue || this.#isOut) return;
     this.#turnDue = true;
     this.#with.clock.turn(() => {
       this.#turnDue = false;
-      if (this.#phase !== "over") this.#turn();
+      if (!this.#isOut) this.#turn();
     });
   }
 
   #turn(): void {
     try {
-      if (this.#phase !== "recall") this.#liveTurn();
-      else if (!this.#draining) this.#recallTurn();
+      if (this.#course.phase !== "recall") this.#liveTurn();
+      else if (!this.#course.draining) this.#recalling.turn();
       else this.cut();
     } catch (error) {
       this.fault(error);
@@ -314,41 +361,24 @@ export class Activation {
 
   #liveTurn(): void {
     // A run that was ended from outside gives its body nothing more.
-    if (this.#isStopped) return this.#rest();
+    if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
     if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
-    this.#rest();
+    if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
+    this.#departure.look();
+  }
+
+  #mayReuse(): boolean {
+    return this.#mayDeliver() && this.#course.end === undefined && !this.#course.draining;
   }
 
   #mayDeliver(): boolean {
-    return this.#phase === "live" && !this.#parts.undertakings.paused;
-  }
-
-  #recallTurn(): void {
-    this.#stallTimer?.();
-    this.#stallTimer = undefined;
-    const { cursor, asks, compensation } = this.#parts;
-    const next = cursor.next();
-    if (next === "nothing") return this.#goLive();
-    if (next === "reading") return void cursor.arrived().then(() => this.#wake());
-    if (next === "not yet") {
-      // A body that has ended asks for nothing more, except through branches that it left behind.
-      const hasEnded = this.#end !== undefined && !this.#isStopped;
-      const grace = hasEnded ? Math.min(this.#with.recallGraceMs, 1000) : this.#with.recallGraceMs;
-      const diverged = (): void => void this.#diverged().catch((error: unknown) => this.fault(error));
-      this.#stallTimer = this.#with.clock.after(grace, diverged, { kind: "grace" });
-      return;
-    }
-    const ask = asks.get(next.event.data.key);
-    if (ask !== undefined) {
-      compensation.note(ask, next.event, next.texts);
-      this.#deliver(ask, next.event, next.texts, true);
-    }
-    this.#wake();
+    return this.#course.phase === "live" && !this.#parts.undertakings.paused;
   }
 
   #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
@@ -356,137 +386,70 @@ export class Activation {
     this.#parts.asks.forget(ask);
     const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
-    this.#lastDelivered = { seq: event.seq, at: event.at };
+    this.#parts.prefix.given(ask, event);
+    this.#course.delivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
   }
 
   #goLive(): void {
-    this.#phase = "live";
+    this.#course.phase = "live";
     this.#parts.journal.startFlushing();
     const { worker, fingerprint } = this.#with;
-    const started = { worker, epoch: this.#loaded.row.epoch, fingerprint };
+    const started = { worker, epoch: this.#parts.journal.epoch, fingerprint };
     if (!this.#parts.undertakings.paused)
       this.#parts.journal.append({ type: "run.started", data: started, causes: [this.#parts.journal.head] });
     // Whether it is to be paused or cancelled is heard before anything new begins.
-    this.#parts.undertakings.paused ||= holdsBack(this.#mail.messages);
-    if (this.#end === undefined) this.#parts.undertakings.release();
+    this.#parts.undertakings.paused ||= holdsBack(this.#parts.journal.state, this.#mail.messages);
+    if (this.#course.end === undefined) this.#parts.undertakings.release();
     this.#parts.undertakings.paused = this.#parts.journal.state.status === "paused";
     this.#parts.inbox.take(this.#mail);
-    if (this.#end === undefined) this.#parts.undertakings.release();
+    if (this.#course.end === undefined) this.#parts.undertakings.release();
     this.#wake();
-  }
-
-  async #diverged(): Promise<void> {
-    const detail = await describeDivergence(this.#loaded, this.#parts.undertakings.held, this.#end !== undefined);
-    if (this.#phase !== "recall") return;
-    this.#with.log.warn("A run does not fit the code that should continue it", { run: this.run, detail });
-    const { fingerprint } = this.#with;
-    this.#setAside({ reason: "divergence", detail, fingerprint }, this.#loaded.now(), "divergence");
   }
 
   /** Nobody could hold the run and live; it waits for somebody who looks into it. */
   #setPoisonAside(claims: number): void {
     const detail = { claims, steps: inFlight(this.#loaded.recall) };
     this.#with.log.error("A run is set aside: each worker that claimed it died of it", { run: this.run, detail });
-    this.#setAside({ reason: "poison", detail }, null, "suspended");
-  }
-
-  /** Suspends a run that this process cannot continue, with the reason, over whatever is committed. */
-  #setAside(data: EventOf<"run.suspended">["data"], dueAt: number | null, over: Over): void {
-    if (this.#phase === "recall") this.#parts.journal.rollBack();
-    this.#parts.steps.abortAll();
-    this.#phase = "releasing";
-    this.#parts.journal.append({ type: "run.suspended", data, causes: [this.#parts.journal.head] });
-    this.#giveBack({ dueAt, force: true }, over);
+    this.#departure.setAside({ reason: "poison", detail }, null, "suspended");
   }
 
   // ---- rest, end, release --------------------------------------------------------------------------------------
 
-  /** Nothing to deliver: the run may be at its end, or have only waits left. */
-  #rest(): void {
-    if (this.#parts.journal.releasing) return;
-    if (this.#draining) {
-      if (this.#parts.steps.running === 0 && this.#parts.journal.idle) this.cut();
-      return;
-    }
-    // A body that ends while its run is paused is heard again, and ends, when it is not.
-    if (this.#end !== undefined && (this.#isStopped || this.#phase === "ending" || !this.#parts.undertakings.paused))
-      return this.#ending(this.#end);
-    this.#parts.checkpoints.record();
-    const waits = restful(this.#parts);
-    if (this.#parts.undertakings.paused && waits !== undefined)
-      return this.#giveBack({ dueAt: this.#deadline ?? null }, "suspended");
-    if (waits === undefined) return;
-    this.#quietTimer = this.#with.clock.after(this.#with.lingerMs, () => this.#suspend());
-  }
-
-  #suspend(): void {
-    this.#quietTimer = undefined;
-    // Since the run fell quiet, an attempt may have come due, or an answer may be on its way to the record.
-    const waits = restful(this.#parts);
-    if (waits === undefined) return this.#wake();
-    const draft = suspension(waits, this.#deadline, this.#loaded.now(), this.#with.lingerMs, this.#parts.journal.head);
-    if (draft?.type !== "run.suspended") return;
-    this.#phase = "releasing";
-    this.#parts.journal.append(draft);
-    this.#giveBack({ dueAt: draft.data.until ?? null }, "suspended");
-  }
-
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
-    if (this.#phase === "over" || this.#phase === "releasing" || this.#end !== undefined) return;
-    this.#end = recordable(end);
+    this.#leave();
+    if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
+    if (this.#with.dry !== undefined) {
+      // A body that ends may have something made up for, and nothing is done in a dry run.
+      this.#with.dry.bodyEnded();
+      return this.drain();
+    }
+    this.#course.end = recordable(end);
     this.#wake();
   }
 
-  /** The body is done: settles what nobody awaits, makes up for what has to be, then records how the run ended. */
-  #ending(end: End): void {
-    if (this.#phase === "live") {
-      this.#phase = "ending";
-      this.#parts.undertakings.withdrawAll(end.ok ? "not awaited" : "run ended");
-      this.#parts.children.cancelAll("it ends");
-    }
-    if (this.#parts.steps.running > 0 || this.#parts.inbox.busy || this.#parts.journal.releasing) return;
-    if (this.#parts.children.open > 0) return this.#parts.children.busy ? undefined : this.#restBeforeEnd();
-    const { compensation, journal } = this.#parts;
-    // What succeeds while the run ends is made up for too, once it is on record.
-    if (!end.ok && !journal.idle) return;
-    if (!end.ok && compensation.next(journal.head)) return this.#restBeforeEnd(compensation.until);
-    const { draft, payloads, told } = endOf(end, this.#body?.causes() ?? [], journal.head);
-    const message = endMessage(this.run, journal.state, told);
-    journal.append(draft, { payloads, ...(message === undefined ? {} : { send: [message] }) });
-    // Not by force: what was sent before the end is taken in first, and whoever sent it learns what became of it.
-    this.#giveBack({ dueAt: null }, "terminal");
-  }
-
   /**
-   * Children that were told to end may take their time, and what makes up for a step may back off before it is tried
-   * again (`until`); meanwhile the run does not hold a process.
+   * Code of the body went on. If its run is at rest, or on its way there, it is not where its record says any more: it
+   * will have to be recalled.
    */
-  #restBeforeEnd(until?: number): void {
-    const { journal, steps, children } = this.#parts;
-    const { clock, lingerMs } = this.#with;
-    if (children.open === 0 && (until === undefined || until - this.#loaded.now() <= lingerMs)) return;
-    this.#quietTimer = clock.after(lingerMs, () => {
-      if (!journal.idle || journal.releasing || steps.running > 0) return;
-      journal.append(suspensionBeforeEnd(until, journal.head));
-      this.#giveBack({ dueAt: until ?? null }, "suspended");
-    });
-  }
-
-  #giveBack(release: NonNullable<Commit["release"]>, over: Over): void {
-    if (this.#phase !== "ending") this.#phase = "releasing";
-    this.#parts.journal.release(release, over);
+  #leave(): void {
+    if (this.#course.phase === "releasing") this.#course.warm = false;
+    if (this.#course.phase === "resting") this.drop();
   }
 
   #finish(over: Over): void {
-    if (this.#phase === "over") return;
-    this.#phase = "over";
-    this.#quietTimer?.();
-    this.#stallTimer?.();
-    this.#deadlineTimer?.();
-    this.#abort.abort();
-    this.#parts.steps.abortAll();
+    if (this.#course.phase === "over") return;
+    const rests = this.#course.warm && (over === "suspended" || over === "drained");
+    this.#course.warm = false;
+    this.#course.phase = rests ? "resting" : "over";
+    this.#departure.stir();
+    this.#recalling.stop();
+    this.#stopDeadline?.();
     for (const ask of this.#parts.asks.open()) ask.stop?.();
-    this.#resolveOver(over);
+    if (!rests) {
+      this.#abort.abort();
+      this.#parts.steps.abortAll();
+    }
+    this.#over.resolve(over);
   }
 }

@@ -23,6 +23,14 @@ export type AnswersParts = {
   rearm(ask: Ask, until: number | undefined): void;
 };
 
+/** Whoever was asked first said that it has to wait on, so this is to a question that is not asked now. */
+function notAsked(key: string): StemmaError {
+  return new StemmaError(
+    "wait.not_open",
+    `The wait ${key} was asked anew before this answer came. Look at what it asks now, and answer that.`,
+  );
+}
+
 export class Answers {
   readonly #with: AnswersParts;
 
@@ -34,6 +42,7 @@ export class Answers {
   take(ask: Ask, answer: AnswerMessage, message: string, late: () => void): Promise<void> | void {
     const { key } = ask.ref;
     const source: Source = { message, ...(answer.by === undefined ? {} : { by: answer.by }) };
+    if (answer.to !== undefined && answer.to !== ask.begunAt) return this.#refuse(ask, notAsked(key), source);
     if (answer.again !== undefined) return this.#openAgain(ask, answer, source);
     if (answer.error !== undefined) {
       const data = { key, error: answer.error, ...source };

@@ -291,11 +291,12 @@ describe("an event is refused, and leaves everything as it was,", () => {
     for (const draft of [step("x"), tags, patched]) {
       expect(() => appender.append(draft)).toThrow(expect.objectContaining({ code: "limit.exceeded" }));
     }
-    const ended: Draft = {
-      type: "run.failed",
-      data: { error: { name: "Error", message: "full" }, frontier: [] },
-      causes: [1],
-    };
-    expect(appender.append(ended).seq).toBe(limits.historyEventsMax);
+    const closing: Draft[] = [
+      { type: "cancel.requested", data: {}, causes: [1] },
+      { type: "wait.withdrawn", data: { key: "w", reason: "run ended" }, causes: [1] },
+      { type: "step.cancelled", data: { key: "s", reason: "run ended" }, causes: [1] },
+      { type: "run.failed", data: { error: { name: "Error", message: "full" }, frontier: [] }, causes: [1] },
+    ];
+    for (const [i, draft] of closing.entries()) expect(appender.append(draft).seq).toBe(limits.historyEventsMax + i);
   });
 });

@@ -2,7 +2,7 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { Digest, EventOf, Seq, StepRef } from "../core/event.ts";
+import type { Digest, EventOf, NotReused, Produced, ReuseKey, RunId, Seq, StepRef, Unwanted } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
@@ -10,6 +10,7 @@ import { limits } from "../core/limits.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import { kindKey } from "./identity-key.ts";
 import { compensationScope } from "./compensation-scope.ts";
+import type { NewRun } from "../store/store.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf } from "./value.ts";
@@ -25,14 +26,27 @@ export type Ask = {
   readonly work: { kind: "step"; ask: StepAsk } | { kind: "wait"; ask: WaitAsk } | { kind: "call"; ask: CallAsk };
   readonly recorded: Recorded | undefined;
   readonly resolve: (outcome: Outcome) => void;
+  /** What stands for all that the body had been given when it asked. */
+  prefix?: ReuseKey;
+  /** The key under which its success can be found again, once it is known. */
+  reuse?: ReuseKey;
+  /** Whether it was looked up among what its run may reuse, and why nothing was found. */
+  looked?: true;
+  why?: NotReused;
+  /** Makes the run of a call from one that an earlier run of the line had called, which did not come to its end. */
+  remake?: (call: { id: RunId; at: number; caller: Produced }) => NewRun;
   /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
   stage: "asked" | "begun" | "recorded" | "delivered";
   /** Taken back: it lost a race, or nobody waited for it any more. Its outcome, if one comes, is not delivered. */
-  withdrawn?: EventOf<"step.cancelled">["data"]["reason"];
+  withdrawn?: Unwanted;
   /** In doubt: it may have happened, and only a decision can tell. */
   doubtful?: boolean;
   /** It was decided what is to become of it. */
   cleared?: boolean;
+  /** Whether no other run of the line has what it is about to do; whether that is being found out; and who has. */
+  admitted?: boolean;
+  judged?: boolean;
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */

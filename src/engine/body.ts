@@ -70,6 +70,14 @@ export type StepAsk = Place & {
   intent?: boolean;
   /** Finds out what became of a `once` step in doubt; undefined where it cannot tell. */
   reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
+  /** Names of the parts of the run's context that it reads: they count for whether it may be reused. */
+  context?: readonly string[];
+  /** Its author says that its success may be reused whatever is before it. */
+  reuse?: "always";
+  /** What an output has cost, in whatever unit the author counts in. */
+  cost?: (output: unknown) => number;
+  /** It is one of those that the body is given together: the `at`-th of `of` that have the same `key`. */
+  together?: { key: object; at: number; of: number };
   /** Makes up for a success when the run fails or is cancelled; it is given the output. */
   compensate?: (output: unknown, tools: StepTools) => unknown;
   run: (input: unknown, tools: StepTools) => unknown;
@@ -107,6 +115,8 @@ export type CallAsk = Place & {
 export type Operations = {
   /** Recalls the step, or runs it and records its outcome. */
   step(ask: StepAsk): Promise<Outcome>;
+  /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */
+  steps(count: number, askOf: (index: number) => StepAsk): Promise<readonly Outcome[]>;
   /** Opens a question and settles with its answer; a run that has only waits left holds no process. */
   wait(ask: WaitAsk): Promise<Outcome>;
   /** Settles when the time has come: a wait that the clock answers. */

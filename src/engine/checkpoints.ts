@@ -5,6 +5,7 @@ import { segmentRoot } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import type { Segment } from "./body.ts";
 import type { Journal } from "./journal.ts";
+import type { Prefix } from "./prefix.ts";
 import type { EncodedState } from "./state.ts";
 import { storeState } from "./state.ts";
 
@@ -22,17 +23,25 @@ export class Checkpoints {
   readonly #journal: Journal;
   readonly #open: () => Iterable<Ask>;
   readonly #signals: () => Seq[];
+  readonly #prefix: Prefix;
   /** Digests of the payloads of the last state. */
   #pieces: ReadonlySet<Digest>;
   /** One that is asked for in recall is not on record; it waits until the run is live and what was taken back is settled. */
   #held: (() => void) | undefined;
 
   /** @param signals those that are kept: what is before a checkpoint is not read again, so it names them */
-  constructor(journal: Journal, pieces: ReadonlySet<Digest>, open: () => Iterable<Ask>, signals: () => Seq[]) {
+  constructor(
+    journal: Journal,
+    pieces: ReadonlySet<Digest>,
+    open: () => Iterable<Ask>,
+    signals: () => Seq[],
+    prefix: Prefix,
+  ) {
     this.#journal = journal;
     this.#pieces = pieces;
     this.#open = open;
     this.#signals = signals;
+    this.#prefix = prefix;
   }
 
   /** Appends the checkpoint; resolves when it is durable, with the segment that it opens and its time. */
@@ -63,8 +72,11 @@ export class Checkpoints {
     // Nothing is built on these pieces before they are durable: until then no other checkpoint is taken.
     this.#pieces = pieces;
     const signals = this.#signals();
-    const data = { state: value, parent: last?.seq ?? null, ...(signals.length === 0 ? {} : { signals }) };
+    const prefix = this.#prefix.checkpoint(value);
+    const count = (last?.count ?? journal.state.startCount ?? 0) + 1;
+    const parent = last?.seq ?? null;
+    const data = { state: value, parent, prefix, count, ...(signals.length === 0 ? {} : { signals }) };
     const { seq, at } = journal.append({ type: "checkpoint", data, causes }, { payloads });
-    journal.afterCommit(seq, () => durable({ root: segmentRoot((last?.count ?? 0) + 1), seq }, at));
+    journal.afterCommit(seq, () => durable({ root: segmentRoot(count), seq }, at));
   }
 }

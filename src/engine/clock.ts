@@ -33,6 +33,36 @@ export type Clock = {
 /** Node's timers overflow beyond this and fire at once. */
 const timerMsMax = 2 ** 31 - 1;
 
+/**
+ * Calls made in one turn of the event loop; the others wait for the next. All that is due at once would be called in one
+ * turn, and with hundreds of runs in hand timers and sockets would wait for all of them.
+ */
+const callsOfTurn = 32;
+let under = 0;
+let waiting: (() => void)[] = [];
+let first = 0;
+
+function turn(call: () => void): void {
+  if (under === callsOfTurn) {
+    waiting.push(call);
+    return;
+  }
+  under += 1;
+  setImmediate(take, call);
+}
+
+/** Each call has an immediate of its own, behind which microtasks run. */
+function take(call: () => void): void {
+  const next = waiting[first];
+  if (next === undefined) under -= 1;
+  else {
+    first += 1;
+    setImmediate(take, next);
+    if (first === waiting.length) [waiting, first] = [[], 0];
+  }
+  call();
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -41,7 +71,7 @@ export const systemClock: Clock = {
     if (background) timer.unref();
     return () => clearTimeout(timer);
   },
-  turn: (call) => void setImmediate(call),
+  turn,
 };
 
 /** The same clock, whose calls cannot end the process: what they throw goes to `fault`. */

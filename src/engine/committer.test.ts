@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 
 import type { ErrorCode } from "../core/error.ts";
+import type { RunId } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
 import type { Commit, CommitResult, RunRow, Store } from "../store/store.ts";
@@ -224,15 +225,20 @@ describe("a flush", () => {
     expect(settled).toEqual(all);
   });
 
-  test("tells everybody who wants to know which runs came to their ends, after the runs themselves", async () => {
+  test("tells everybody who wants to know how runs came to their ends, after the runs themselves, and of no other", async () => {
     const it = await world();
-    const [going, over] = (await holders(it.bench, 2)) as [Holder, Holder];
-    const told: [number, readonly CommitResult[]][] = [];
-    it.committer.onEnded = (results) =>
-      void told.push([[going, over].filter((one) => one.settled.length > 0).length, results]);
+    const [going, over, refused] = (await holders(it.bench, 3)) as [Holder, Holder, Holder];
+    refused.row = { ...refused.row, epoch: refused.row.epoch - 1 };
+    const all = [going, over, refused];
+    const told: [number, RunId, string | undefined][] = [];
+    it.committer.onEnded = (commits) => {
+      const settled = all.filter((one) => one.settled.length > 0).length;
+      for (const { run, events } of commits) told.push([settled, run, events.at(-1)?.type]);
+    };
     over.steps.push(started, ended);
-    await flush(it, [going, over]);
-    expect(told).toEqual([[2, [{ run: over.row.id, ok: true, inbox: 0 }]]]);
+    refused.steps.push(started, ended);
+    await flush(it, all);
+    expect(told).toEqual([[3, over.row.id, ended.type]]);
   });
 });
 

@@ -40,8 +40,8 @@ export class Committer {
   #flushing = false;
   #ended = false;
   #endPause: (() => void) | undefined;
-  /** Called after each flush in which runs came to their ends, with what became of those. */
-  onEnded: ((results: readonly CommitResult[]) => void) | undefined;
+  /** Called after each flush with which runs came to their ends, with what was committed of those. */
+  onEnded: ((commits: readonly Commit[]) => void) | undefined;
 
   constructor(store: Store, clock: Clock, log: Log) {
     this.#store = store;
@@ -128,7 +128,9 @@ export class Committer {
         source.lose(error);
       }
     }
-    const ended = results.filter((_, i) => isTerminal((parts[i] as Part).commit.state.status));
+    const ended = parts.flatMap(({ commit }, i) =>
+      results[i]?.ok === true && isTerminal(commit.state.status) ? [commit] : [],
+    );
     if (ended.length > 0) this.onEnded?.(ended);
   }
 

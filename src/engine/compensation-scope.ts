@@ -1,2 +1,2 @@
-/** Scope of the steps that make up for others: `compensate/<key>`. No body asks for them, so recall passes them by. */
-export const compensationScope = "compensate";
+/** Scope of the steps that make up for others. No body asks for them, so recall passes them by. */
+export { compensationScope } from "../core/identity.ts";

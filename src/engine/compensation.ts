@@ -35,6 +35,11 @@ export class Compensation {
     this.#successes.push({ ask, seq: event.seq, output, step: ask.work.ask });
   }
 
+  /** Whether a success is kept in mind. */
+  get isDue(): boolean {
+    return this.#successes.length > 0;
+  }
+
   /** A checkpoint: what is before it is not made up for any more, for nobody would know how after a crash. */
   newSegment(): void {
     this.#successes = [];

@@ -29,6 +29,11 @@ export function cancelled(run: RunId, request: EventData["run.cancelled"]): Stop
   return { draft: { type: "run.cancelled", data: request }, error };
 }
 
+/** Whether it is somebody who wants the run to end, and not the run's own limit of time. */
+export function isCancel({ draft }: Stopped): boolean {
+  return draft.type === "run.cancelled";
+}
+
 /** A run takes longer than it may. */
 export function timedOut(run: RunId, limitMs: number): Stopped {
   const error = new StemmaError("run.timed_out", `Expected run ${run} to end within ${limitMs} ms.`, {

@@ -1,20 +1,33 @@
 /**
- * Who waits for runs to end. A run that ends in this process is seen at its commit; one that ends elsewhere is found by
- * one question for all that are waited for, a few dozen times a second.
+ * Who waits for runs to end. One that ends in this process is known by its commit, and nobody is asked; one that ends
+ * elsewhere is found by one question for all that are waited for, a few dozen times a second.
  */
+import type { StoredEvent } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
-import { isTerminal } from "../core/run.ts";
-import type { CommitResult, RunRow, Store } from "../store/store.ts";
+import type { RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
+import type { RunState } from "../core/reduce.ts";
+import { isTerminal } from "../core/run.ts";
+import type { Commit, RunRow, Store } from "../store/store.ts";
 import type { Clock } from "./clock.ts";
 
-type Waiting = { resolve: (row: RunRow) => void; reject: (error: unknown) => void };
+/** How a run ended. */
+export type End = {
+  readonly id: RunId;
+  readonly state: RunState;
+  /** Its last event, where it was committed here. */
+  readonly last?: StoredEvent;
+};
+
+type Waiting = { resolve: (end: End) => void; reject: (error: unknown) => void };
 
 export class Ends {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #pollMs: number;
   readonly #waiting = new Map<string, Waiting[]>();
+  /** Runs that somebody has begun to wait for in this turn of the event loop. */
+  #asked: RunId[] = [];
   #stopPoll: (() => void) | undefined;
   #stopped = false;
 
@@ -24,21 +37,22 @@ export class Ends {
     this.#pollMs = pollMs;
   }
 
-  /** The row of a run when it has ended. */
-  of(run: string): Promise<RunRow> {
+  /** How a run ended, when it has. */
+  of(run: RunId): Promise<End> {
     return new Promise((resolve, reject) => {
       const others = this.#waiting.get(run);
       if (others === undefined) this.#waiting.set(run, [{ resolve, reject }]);
       else others.push({ resolve, reject });
-      void this.#check([run]);
+      this.#ask(run);
     });
   }
 
-  /** Runs that were just committed may have ended. */
-  look(results: readonly CommitResult[]): void {
-    if (this.#waiting.size === 0) return;
-    const runs = results.flatMap((result) => (result.ok && this.#waiting.has(result.run) ? [result.run] : []));
-    if (runs.length > 0) void this.#check(runs);
+  /** These commits went through, and with them their runs ended. */
+  ended(commits: readonly Commit[]): void {
+    for (const { run, state, events } of commits) {
+      const last = events.at(-1);
+      this.#tell({ id: run, state, ...(last === undefined ? {} : { last }) });
+    }
   }
 
   /** Until it is worth looking again at a run that somebody watches. */
@@ -61,12 +75,23 @@ export class Ends {
     this.#waiting.clear();
   }
 
+  /** It may have ended before: one question for all that are asked for in one turn. */
+  #ask(run: RunId): void {
+    this.#asked.push(run);
+    if (this.#asked.length > 1) return;
+    this.#clock.turn(() => {
+      const asked = this.#asked;
+      this.#asked = [];
+      void this.#check(asked);
+    });
+  }
+
   async #check(ids: readonly string[]): Promise<void> {
     try {
       for (let at = 0; at < ids.length; at += limits.pageRunsMax) {
         const some = ids.slice(at, at + limits.pageRunsMax);
         const { runs } = await this.#store.list({ ids: some, limit: limits.pageRunsMax });
-        for (const row of runs) if (isTerminal(row.state.status)) this.#tell(row);
+        for (const row of runs) if (isTerminal(row.state.status)) this.#tell({ id: row.id, state: row.state });
         if (runs.length < some.length) this.#missing(some, runs);
       }
     } catch (error) {
@@ -79,9 +104,9 @@ export class Ends {
     else this.#pollLater();
   }
 
-  #tell(row: RunRow): void {
-    for (const { resolve } of this.#waiting.get(row.id) ?? []) resolve(row);
-    this.#waiting.delete(row.id);
+  #tell(end: End): void {
+    for (const { resolve } of this.#waiting.get(end.id) ?? []) resolve(end);
+    this.#waiting.delete(end.id);
   }
 
   #missing(asked: readonly string[], found: readonly RunRow[]): void {

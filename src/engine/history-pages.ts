@@ -82,7 +82,7 @@ function referencesOf(stored: StoredEvent): Reference[] {
 
 /** The texts of payloads, each of them what its digest says. */
 export async function readTexts(
-  store: Store,
+  store: Pick<Store, "payloads">,
   run: RunId,
   digests: readonly Digest[],
 ): Promise<ReadonlyMap<Digest, string>> {

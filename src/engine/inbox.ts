@@ -19,6 +19,7 @@ import type {
   PauseMessage,
   SignalMessage,
 } from "./messages.ts";
+import type { PauseKind } from "./pausing.ts";
 import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
 import { toValue } from "./value.ts";
@@ -26,8 +27,8 @@ import { toValue } from "./value.ts";
 /** Messages that wait, with the texts of what they refer to. */
 export type Mail = { messages: readonly Received[]; texts: ReadonlyMap<Digest, string> };
 
+/** Where messages go. */
 export type InboxParts = {
-  run: RunId;
   log: Log;
   journal: Journal;
   asks: Asks;
@@ -35,23 +36,27 @@ export type InboxParts = {
   signals: Signals;
   children: Children;
   steps: StepRunner;
+};
+
+export type InboxLife = {
+  run: RunId;
   /** Whether the run can still be given anything. */
   isOpen(): boolean;
   cancel(request: CancelMessage): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
   changed(): void;
   fault(error: unknown): void;
 };
 
 export class Inbox {
-  readonly #with: InboxParts;
+  readonly #with: InboxParts & InboxLife;
   #waiting: { message: Received; texts: Mail["texts"] }[] = [];
   /** Number of the last message that is taken in or waits here. */
   #seen: number;
   /** How many values are being looked at. */
   #busy = 0;
 
-  constructor(parts: InboxParts) {
+  constructor(parts: InboxParts & InboxLife) {
     this.#with = parts;
     this.#seen = parts.journal.inbox;
   }
@@ -59,6 +64,12 @@ export class Inbox {
   /** Whether a message is being looked at. */
   get busy(): boolean {
     return this.#busy > 0;
+  }
+
+  /** The run is taken up again: what came is looked at from where its record stands. */
+  reopen(): void {
+    this.#waiting = [];
+    this.#seen = this.#with.journal.inbox;
   }
 
   /** Something else looks at a value; what comes next waits for it. */
@@ -114,7 +125,7 @@ export class Inbox {
         return this.#cancelled(message, body as CancelMessage);
       case "pause":
       case "unpause":
-        return this.#with.pause(body as PauseMessage, message.kind === "pause");
+        return this.#with.pause(message.kind, body as PauseMessage);
       case "decide":
         return this.#decided(body as unknown as DecideMessage);
       default:
@@ -185,12 +196,6 @@ export class Inbox {
   #unanswered({ kind, key }: Received): undefined {
     this.#with.log.warn("A message answers nothing that is open", { run: this.#with.run, kind, key });
   }
-}
-
-/** Whether what came while nobody held the run keeps it from beginning anything: it is to be paused, or cancelled. */
-export function holdsBack(messages: readonly Received[]): boolean {
-  const pause = messages.findLast(({ kind }) => kind === "pause" || kind === "unpause");
-  return pause?.kind === "pause" || messages.some(({ kind }) => kind === "cancel");
 }
 
 function known(output: ChildMessage["output"], texts: Mail["texts"]): { digest: Digest; text: string }[] {

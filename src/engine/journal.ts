@@ -3,9 +3,10 @@
  * waited for them is told in their order. In recall nothing is flushed, so if the code turns out not to fit, nothing
  * was written.
  */
-import type { Digest, Draft, Event, EventOf, Seq, StepRef } from "../core/event.ts";
+import { isStemmaError } from "../core/error.ts";
+import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
-import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
+import type { Commit, CommitResult, Effect, Emitted, Holding, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import type { Batch, Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -26,6 +27,8 @@ export type JournalSurroundings = {
   committer: Committer;
   delivery: Delivery;
   log: Log;
+  /** Under which key the outcome of an ask can be found again. */
+  reuseKey(ask: Ask): ReuseKey | undefined;
   /** An outcome may go to the body, with the texts of what it holds by reference. */
   outcome(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
   /** A flush is through. */
@@ -36,6 +39,9 @@ export type JournalSurroundings = {
   over(over: Over): void;
 };
 
+/** As many reused outcomes go to the store at a time. */
+const reusedInFlush = 1000;
+
 /** A run that the store would not take is not tried again at once. */
 const handBackMs = 1000;
 
@@ -45,13 +51,20 @@ export class Journal implements Source {
   readonly #with: JournalSurroundings;
   readonly #appender: Appender;
   /** Appended outcomes that nobody was told of yet, and what waits for an event to be committed; both by seq. */
-  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[] }[] = [];
+  #untold: { seq: Seq; event: OutcomeEvent; ask: Ask; payloads: readonly Payload[]; isReused: boolean }[] = [];
+  /** Seq of the last outcome that was reused, and of the last event that is committed. */
+  #reused: Seq = 0;
+  #durable: Seq = 0;
   #whenCommitted: { seq: Seq; call: () => void }[] = [];
   #flight: { batch: Batch; over: Over | undefined } | undefined;
   #release: { release: NonNullable<Commit["release"]>; over: Over } | undefined;
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Effects on their way into the ledger. */
+  #reserving: { effect: Effect; resolve: (holdings: readonly Holding[]) => void }[] = [];
+  /** Whether nothing was written since the run began to be given back: what was may have been dropped. */
+  #intact = false;
   /** Whether an event that counts as progress is on record since the claim. */
   movedOn = false;
   /** When the run was lost although this worker still holds it: what gives it back. */
@@ -62,6 +75,11 @@ export class Journal implements Source {
     this.#loaded = loaded;
     this.#with = surroundings;
     this.#appender = new Appender(row, loaded.lastAt, loaded.now);
+  }
+
+  /** Who holds a run is told by its epoch. */
+  get epoch(): number {
+    return this.#appender.epoch;
   }
 
   /** Seq of the last event. */
@@ -94,18 +112,77 @@ export class Journal implements Source {
     return this.#release !== undefined;
   }
 
+  /** The run was given out anew: false if its row does not say what this journal ends with. */
+  reopen(row: RunRow): boolean {
+    if (!this.#intact || !this.idle || !this.#appender.reopen(row)) return false;
+    this.#release = undefined;
+    this.movedOn = false;
+    return true;
+  }
+
   /** Recall is over: from now on what is appended is flushed. */
   startFlushing(): void {
     this.#flushing = true;
     if (this.#appender.waiting) this.#with.committer.request(this);
   }
 
-  append(draft: Draft, extra: Extra = {}): Event {
+  /** Puts an effect into the line's ledger, unless it is there; gives all who have it, with which input. */
+  reserve(effect: Effect): Promise<readonly Holding[]> {
+    return new Promise((resolve) => {
+      this.#reserving.push({ effect, resolve });
+      this.#appender.reserve(effect);
+      if (this.#flushing) this.#with.committer.request(this);
+    });
+  }
+
+  #reserved(wanted: readonly Effect[], found: readonly (readonly Holding[])[] | undefined): void {
+    for (const [i, effect] of wanted.entries()) {
+      const at = this.#reserving.findIndex((one) => one.effect === effect);
+      const [one] = at < 0 ? [] : this.#reserving.splice(at, 1);
+      const holdings = found?.[i];
+      if (one === undefined) continue;
+      if (holdings !== undefined) one.resolve(holdings);
+      else void this.reserve(effect).then(one.resolve);
+    }
+  }
+
+  /** Has what waits flushed. */
+  flush(): void {
+    if (this.#flushing && this.#appender.waiting) this.#with.committer.request(this);
+  }
+
+  append(draft: Draft, extra: Extra = {}, isHurried = true): Event {
     const payloads = [...(extra.payloads ?? []), ...this.#carried];
     this.#carried = [];
     const event = this.#appender.append(draft, payloads.length === 0 ? extra : { ...extra, payloads });
-    if (this.#flushing) this.#with.committer.request(this);
+    this.#intact = false;
+    if (this.#flushing && isHurried) this.#with.committer.request(this);
     return event;
+  }
+
+  /**
+   * Appends an outcome that is on record elsewhere. The body is given it at once, if it has been given all before it:
+   * should a crash take the record, it would be found again. It goes to the store with what comes next, or with many of
+   * its like; nothing is entered before (`unsettled`).
+   */
+  reuse(ask: Ask, draft: OutcomeDraft, extra: Extra): void {
+    const seq = this.#record(ask, draft, extra, undefined, true);
+    this.#reused = seq;
+    this.#tellReused();
+    if (seq % reusedInFlush === 0) this.flush();
+  }
+
+  /** What to wait for before anything is done in the world: that what the body was given of it is durable. */
+  unsettled(): Promise<void> | undefined {
+    if (this.#reused <= this.#durable) return undefined;
+    this.flush();
+    return new Promise((resolve) => this.afterCommit(this.#reused, resolve));
+  }
+
+  #tellReused(): void {
+    const first = this.#untold.findIndex(({ isReused }) => !isReused);
+    const last = this.#untold.at(first < 0 ? -1 : first - 1);
+    if (first !== 0 && last !== undefined) this.#tell(last.seq);
   }
 
   /**
@@ -114,14 +191,24 @@ export class Journal implements Source {
    * @param also another event that it is caused by
    */
   recordOutcome(ask: Ask, draft: OutcomeDraft, extra: Extra = {}, also?: Seq): Seq {
+    return this.#record(ask, draft, extra, also, false);
+  }
+
+  #record(ask: Ask, draft: OutcomeDraft, extra: Extra, also: Seq | undefined, isReused: boolean): Seq {
     const first = ask.begunAt === undefined;
     const begun = first ? ask.causes : [ask.begunAt as Seq];
     const causes = also === undefined ? begun : [...new Set([...begun, also])].toSorted((a, b) => a - b);
-    const data = first ? { ...draft.data, ...this.firstRef(ask) } : { ...draft.data, key: ask.ref.key };
+    const reuse = isReusable(draft) ? this.#with.reuseKey(ask) : undefined;
+    const data = {
+      ...draft.data,
+      ...(first ? this.firstRef(ask) : { key: ask.ref.key }),
+      ...(reuse === undefined ? {} : { reuse }),
+    };
     ask.stage = "recorded";
     ask.stop?.();
-    const event = this.append({ ...draft, data, causes } as Draft, extra) as OutcomeEvent;
-    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [] });
+    const found = reuse === undefined ? extra : { ...extra, reuse };
+    const event = this.append({ ...draft, data, causes } as Draft, found, !isReused) as OutcomeEvent;
+    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [], isReused });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
@@ -130,6 +217,7 @@ export class Journal implements Source {
   firstRef(ask: Ask): StepRef {
     const ref: StepRef = { ...ask.ref };
     if (ask.after !== latest(ask.causes)) ref.after = ask.after;
+    if (ask.why !== undefined) ref.why = ask.why;
     if (ask.input !== undefined) {
       ref.given = ask.input.value;
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);
@@ -140,6 +228,7 @@ export class Journal implements Source {
   /** Sends messages to other runs with the next flush; sent again, they are the same. */
   send(messages: readonly Message[]): void {
     this.#appender.send(messages);
+    this.#intact = false;
     if (this.#flushing) this.#with.committer.request(this);
   }
 
@@ -163,12 +252,15 @@ export class Journal implements Source {
   /** Forgets what is not committed. */
   rollBack(): void {
     this.#appender.rollBack();
+    this.#reused = 0;
     this.#untold = [];
     this.#whenCommitted = [];
   }
 
   /** Gives the run back with the next flush. */
   release(release: NonNullable<Commit["release"]>, over: Over): void {
+    // A second time it is the same giving back, by force.
+    this.#intact = this.#release === undefined || this.#intact;
     this.#flushing = true;
     this.#release = { release, over };
     this.#with.committer.request(this);
@@ -191,7 +283,8 @@ export class Journal implements Source {
     this.#appender.settled(flight.batch);
     this.movedOn ||= flight.batch.commit.progress === true;
     this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
-    const { send = [], create = [] } = flight.batch.commit;
+    const { send = [], create = [], effects = [] } = flight.batch.commit;
+    this.#reserved(effects, result.effects);
     if (send.length > 0 || create.length > 0) this.#with.sent(send);
     if (flight.over !== undefined) return this.#with.over(flight.over);
     if (this.#appender.waiting || this.#release !== undefined) this.#with.committer.request(this);
@@ -201,8 +294,14 @@ export class Journal implements Source {
   lose(error: unknown): void {
     this.#with.log.error("A run was let go because the store refused its events", {
       run: this.#row.id,
+      ...(isStemmaError(error) ? { code: error.code } : {}),
       error: String(error),
     });
+    this.#letGo();
+  }
+
+  /** Gives the run back as it is on record, whatever that is. */
+  #letGo(): void {
     this.rollBack();
     this.handBack = this.#appender.take({ dueAt: this.#loaded.now() + handBackMs, force: true }).commit;
     this.#with.over("lost");
@@ -215,12 +314,22 @@ export class Journal implements Source {
       this.release({ dueAt: this.#loaded.now(), force: true }, "drained");
       return;
     }
+    if (result.reason === "seq") {
+      // Nobody else has it: what was written before was called refused, and was not.
+      this.#with.log.warn("More of a run is on record than was heard of; it is taken up anew from there", {
+        run: this.#row.id,
+        seq: result.seq,
+      });
+      return this.#letGo();
+    }
     this.#with.log.warn("A run was lost to another worker", { run: this.#row.id, reason: result.reason });
     this.#with.over("lost");
   }
 
   #committed(last: Seq): void {
+    this.#durable = Math.max(this.#durable, last);
     this.#tell(last);
+    this.#tellReused();
     const due = upTo(this.#whenCommitted, last);
     this.#whenCommitted = this.#whenCommitted.slice(due.length);
     for (const { call } of due) call();
@@ -238,6 +347,22 @@ export class Journal implements Source {
 }
 
 const noTexts: ReadonlyMap<Digest, string> = new Map();
+
+/** Whether an outcome can be what another run is given: a success, or a failure that a body may survive. */
+function isReusable(draft: OutcomeDraft): boolean {
+  switch (draft.type) {
+    case "step.succeeded":
+    case "step.failed":
+    case "step.reused":
+    case "step.overridden":
+    case "wait.answered":
+      return true;
+    case "child.ended":
+      return draft.data.error === undefined;
+    default:
+      return false;
+  }
+}
 
 /** The first of a list that ascends by seq. */
 function upTo<T extends { seq: Seq }>(list: readonly T[], last: Seq): readonly T[] {

@@ -239,7 +239,11 @@ export function runInfo(workflow: Workflow, loaded: Loaded, abort: AbortSignal, 
 
 /** Where a body starts: at the start of the run, or at its last checkpoint with the state recorded there. */
 function startOf({ start, row, texts }: Loaded): { segment: Segment; restored: unknown } {
-  if (start.type !== "checkpoint") return { segment: { root: segmentRoot(0), seq: 0 }, restored: undefined };
+  if (start.type !== "checkpoint") {
+    const from = start.type === "run.created" ? start.data.start : undefined;
+    const restored = from === undefined ? undefined : fromValue(from.state, texts);
+    return { segment: { root: segmentRoot(from?.count ?? 0), seq: 0 }, restored };
+  }
   const root = segmentRoot(row.state.checkpoint?.count ?? 0);
   return { segment: { root, seq: start.seq }, restored: fromValue(start.data.state, texts) };
 }

@@ -8,11 +8,14 @@ import { StemmaError } from "../core/error.ts";
 import type { Draft, Seq } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
+import type { Phase } from "./parts.ts";
 import type { Recall } from "./recall.ts";
 
 type MarksSurroundings = {
   append(draft: Draft): void;
-  phase(): "recall" | "live" | "ending" | "releasing" | "over";
+  phase(): Phase;
+  /** The body was told something that what it does next may depend on. */
+  said(what: string, answer: string): void;
   /** Whether every recorded ask was made again, and every recorded outcome delivered. */
   allRecalled(): boolean;
 };
@@ -48,6 +51,12 @@ export class Marks {
    * @throws limit.exceeded
    */
   patched(name: string, causes: readonly Seq[]): boolean {
+    const answer = this.#answer(name, causes);
+    this.#with.said(`patched ${name}`, String(answer));
+    return answer;
+  }
+
+  #answer(name: string, causes: readonly Seq[]): boolean {
     const known = this.#answers.get(name);
     if (known !== undefined) return known;
     if (this.#answers.size >= limits.patchesMax) {

@@ -1,5 +1,5 @@
 /** What comes to a run from outside: the bodies of the messages in its inbox, by their kind. All of them are JSON. */
-import type { ErrorRecord, RunId, Value } from "../core/event.ts";
+import type { ErrorRecord, RunId, Seq, Value } from "../core/event.ts";
 
 type By = { by?: string; reason?: string };
 
@@ -8,10 +8,11 @@ export type ChildMessage = { run: RunId; key: string; status: string; output?: V
 
 /**
  * `answer`: what somebody said to an open wait: a value (`text` is JSON, absent for undefined), an error, or `again`:
- * that it has to wait on, with another prompt perhaps.
+ * that it has to wait on, with another prompt perhaps. `to` is the event that asked what it is the answer to.
  */
 export type AnswerMessage = {
   key: string;
+  to?: Seq;
   text?: string;
   error?: ErrorRecord;
   again?: { prompt?: string; reason?: string; until?: number };
@@ -21,9 +22,9 @@ export type AnswerMessage = {
 /** `signal`: a value for whoever waits for this name, now or later. */
 export type SignalMessage = { name: string; text?: string; by?: string };
 
-/** `cancel`, `pause`, `unpause`: who wants it, and why. */
+/** `cancel`, `pause`, `unpause`: who wants it, and why. `caller`: the run that called this one hands it on. */
 export type CancelMessage = By;
-export type PauseMessage = By;
+export type PauseMessage = By & { caller?: RunId };
 
 /** `decide`: what is to become of a step in doubt. */
 export type DecideMessage = By & {

@@ -2,7 +2,7 @@
 import { genesis, seal } from "../core/chain.ts";
 import type { EventData, Origin, RunId, Timestamp } from "../core/event.ts";
 import { reduce } from "../core/reduce.ts";
-import type { NewRun } from "../store/store.ts";
+import type { NewRun, Payload } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import type { Encoded } from "./value.ts";
@@ -18,6 +18,10 @@ export type RunSeed = {
   tags?: string[];
   /** How long it may take, in milliseconds; the workflow's own limit if left out. */
   timeoutMs?: number;
+  /** What a restart or fork has besides, and what is inherited of another run. */
+  more?: Partial<EventData["run.created"]>;
+  /** Payloads that `more` names. */
+  payloads?: readonly Payload[];
 };
 
 /** Seals `run.created`. Random values of the run derive from its id. */
@@ -34,12 +38,13 @@ export function buildRun(seed: RunSeed): NewRun {
   if (context !== undefined) data.context = context.value;
   if (tags !== undefined) data.tags = tags;
   if (timeoutMs !== undefined) data.timeoutMs = timeoutMs;
+  Object.assign(data, seed.more);
   const placed = { seq: 0, at, type: "run.created" as const, causes: [], data };
   const stored = seal(sha256, genesis(sha256, id), placed);
   return {
     id,
     events: [stored],
-    payloads: [input.payload, context?.payload].filter((payload) => payload !== undefined),
+    payloads: [input.payload, context?.payload, ...(seed.payloads ?? [])].filter((payload) => payload !== undefined),
     state: reduce(undefined, { ...placed, hash: stored.hash }),
   };
 }

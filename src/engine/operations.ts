@@ -4,8 +4,9 @@ import { checkName, checkTags } from "../core/name.ts";
 import type { Emitted } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import { notQuiescent } from "./checkpoints.ts";
-import type { Operations, Outcome, Place, Segment } from "./body.ts";
+import type { Operations, Outcome, Place, Segment, StepAsk } from "./body.ts";
 import { sha256 } from "./hash.ts";
+import { ManySteps } from "./many-steps.ts";
 import { validate } from "./schema.ts";
 import { emitter } from "./streams.ts";
 import type { EncodedState } from "./state.ts";
@@ -25,39 +26,40 @@ type Primitives = {
   patched(name: string, causes: readonly Seq[]): boolean;
   now(): Timestamp;
   live(): boolean;
+  /** Lets a turn of the event loop pass. */
+  turn(call: () => void): void;
+  /** The body says anything at all. */
+  said(): void;
 };
 
 export function operationsOf(primitives: Primitives): Operations {
-  const { seed, open, close, withdraw, now, live } = primitives;
-  const drawn = new Map<string, number>();
-  /** The next derived digest of a scope: a function of the seed, the scope and how many were drawn before. */
-  const draw = (kind: string, scope: string): Digest => {
-    const place = `${kind}|${scope}`;
-    const n = drawn.get(place) ?? 0;
-    drawn.set(place, n + 1);
-    return sha256(`${seed}|${place}|${n}`);
-  };
+  const { seed, close, withdraw, now, live, said } = primitives;
+  const draw = drawing(seed);
   let checkpointing = false;
   /** What is said while a checkpoint is on its way would come behind it on record, where no later activation says it. */
-  const checkNoCheckpoint = (said: string): void => {
+  const checkNoCheckpoint = (what: string): void => {
+    said();
     if (checkpointing)
-      throw notQuiescent(`Expected the checkpoint to be awaited before ${said}. Await it`, ["checkpoint"]);
+      throw notQuiescent(`Expected the checkpoint to be awaited before ${what}. Await it`, ["checkpoint"]);
   };
   const ask = (place: Place, input: Encoded | undefined, work: Ask["work"]): Promise<Outcome> =>
     new Promise((resolve) => {
       checkNoCheckpoint(place.name);
       primitives.ask(place, input, work, resolve);
     });
+  /** Not an async function: of these promises there may be a hundred thousand at a time. */
+  const step = (asked: StepAsk): Promise<Outcome> => {
+    try {
+      const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
+      return ask(asked, input, { kind: "step", ask: asked });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
+  const many = new ManySteps(step, primitives.turn);
   return {
-    step(asked) {
-      // Not an async function: of these promises there may be a hundred thousand at a time.
-      try {
-        const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
-        return ask(asked, input, { kind: "step", ask: asked });
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    },
+    step,
+    steps: (count, askOf) => many.ask(count, askOf),
     async wait(asked) {
       const input = asked.input && toValue(asked.input.value, `input of wait ${asked.name}`);
       return ask(asked, input, { kind: "wait", ask: asked });
@@ -79,6 +81,7 @@ export function operationsOf(primitives: Primitives): Operations {
       }
     },
     emit: emitter({ step: "", attempt: 1, again: false }, (value) => {
+      said();
       if (live()) primitives.emit(value);
     }),
     set(causes, tags) {
@@ -91,17 +94,36 @@ export function operationsOf(primitives: Primitives): Operations {
     },
     open(scope, name) {
       checkNoCheckpoint(name);
-      return open(scope, name);
+      return primitives.open(scope, name);
     },
-    close,
-    withdraw,
+    close(scope, kind, causes) {
+      said();
+      return close(scope, kind, causes);
+    },
+    withdraw(scope) {
+      said();
+      withdraw(scope);
+    },
     now,
     live,
     random: (scope) => Number.parseInt(draw("random", scope).slice(0, 13), 16) / 2 ** 52,
-    uuid(scope) {
-      const hex = draw("uuid", scope);
-      const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
-      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-    },
+    uuid: (scope) => uuidOf(draw("uuid", scope)),
   };
+}
+
+/** Gives the next derived digest of a scope: a function of the seed, the scope and how many were drawn before. */
+function drawing(seed: string): (kind: string, scope: string) => Digest {
+  const drawn = new Map<string, number>();
+  return (kind, scope) => {
+    const place = `${kind}|${scope}`;
+    const n = drawn.get(place) ?? 0;
+    drawn.set(place, n + 1);
+    return sha256(`${seed}|${place}|${n}`);
+  };
+}
+
+/** A digest in the form of a UUID of version 8, which is one's own (RFC 9562). */
+function uuidOf(hex: Digest): string {
+  const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -15,15 +15,23 @@ import { compensationScope } from "./compensation-scope.ts";
 import { decide, decisionOf } from "./decision.ts";
 import type { Stopped } from "./ending.ts";
 import { cancelled } from "./ending.ts";
+import { Effects } from "./effects.ts";
 import { Inbox } from "./inbox.ts";
+import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
+import { calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
+import type { PauseKind } from "./pausing.ts";
+import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
+import { remakeChild } from "./restart.ts";
+import { Reuse } from "./reuse.ts";
+import { ReuseKeys } from "./reuse-keys.ts";
 import { Signals } from "./signals.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -31,7 +39,7 @@ import { Undertakings } from "./undertakings.ts";
 import type { WaitSurroundings } from "./waits.ts";
 import { rearmWait } from "./waits.ts";
 
-export type Phase = "recall" | "live" | "ending" | "releasing" | "over";
+export type Phase = "recall" | "live" | "ending" | "releasing" | "resting" | "over";
 
 /** What the activation does for its parts. */
 export type Life = {
@@ -45,7 +53,7 @@ export type Life = {
   finish(over: Over): void;
   fault(error: unknown): void;
   stop(stopped: Stopped): void;
-  pause(request: PauseMessage, paused: boolean): void;
+  pause(kind: PauseKind, request: PauseMessage): void;
 };
 
 export type Parts = {
@@ -54,10 +62,12 @@ export type Parts = {
   asks: Asks;
   cursor: RecallCursor;
   journal: Journal;
+  prefix: Prefix;
   marks: Marks;
   steps: StepRunner;
   children: Children;
   undertakings: Undertakings;
+  reuse: Reuse;
   checkpoints: Checkpoints;
   compensation: Compensation;
   inbox: Inbox;
@@ -70,19 +80,29 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const { recall } = loaded;
   const asks = new Asks(recall);
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
-  const journal = journalOf(row, loaded, { ...surroundings, log }, life, () => ({ compensation, children }));
+  const prefix = new Prefix(loaded);
+  const keys = new ReuseKeys(loaded, surroundings.fingerprint);
+  const journal = journalOf(row, loaded, { ...surroundings, log, keys }, life, () => ({ compensation, children }));
   const emit = (value: Emitted): void => {
     if (life.phase() === "live" || life.phase() === "ending") journal.emit(value);
   };
   const waits = waitsOf(clock, loaded, journal, life);
-  const marks = new Marks(recall, row.state, {
-    append: waits.append,
-    phase: life.phase,
-    allRecalled: () => cursor.atEnd(),
-  });
-  const steps = stepsOf(row, { ...surroundings, log }, life, { journal, waits, emit }, () => undertakings);
+  const marks = marksOf(row, loaded, life, { waits, prefix, cursor });
+  const others = (): Pick<Parts, "undertakings" | "reuse"> => ({ undertakings, reuse });
+  const steps = stepsOf(row, loaded, { ...surroundings, log }, life, { journal, waits, emit }, others);
   const { cancelUnheld } = surroundings;
-  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake };
+  const reuse = reuseOf(
+    row,
+    loaded,
+    surroundings,
+    life,
+    { journal, keys },
+    {
+      begin: (ask) => undertakings.begin(ask),
+      enter: (ask) => steps.begin(ask),
+    },
+  );
+  const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, ...reuse.ofCalls };
   const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
   const answers = new Answers({
     journal,
@@ -93,12 +113,15 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     inbox.wait(answers.accept(ask, value, from, () => inbox.offer(late()))),
   );
   const undertakings: Undertakings = new Undertakings(row.state.status === "paused", {
+    recall,
     asks,
     journal,
     steps,
     signals,
     children,
+    reuse,
     waits,
+    dry: surroundings.dry,
     isOpen: () => life.phase() === "live" && !life.draining(),
   });
   const checkpoints = new Checkpoints(
@@ -106,33 +129,22 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     loaded.pieces,
     () => asks.open(),
     () => signals.kept,
+    prefix,
   );
   const compensation: Compensation = new Compensation(recall, asks, steps);
-  const inbox: Inbox = new Inbox({
-    run: row.id,
-    log,
-    journal,
-    asks,
-    answers,
-    signals,
-    children,
-    steps,
-    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !journal.releasing,
-    cancel: (request) => life.stop(cancelled(row.id, request)),
-    pause: life.pause,
-    changed: life.wake,
-    fault: life.fault,
-  });
+  const inbox: Inbox = inboxOf(row, life, { log, journal, asks, answers, signals, children, steps });
   return {
     clock,
     log,
     asks,
     cursor,
     journal,
+    prefix,
     marks,
     steps,
     children,
     undertakings,
+    reuse,
     checkpoints,
     compensation,
     inbox,
@@ -140,15 +152,42 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   };
 }
 
+function inboxOf(row: RunRow, life: Life, parts: InboxParts): Inbox {
+  return new Inbox({
+    ...parts,
+    run: row.id,
+    isOpen: () => (life.phase() === "live" || life.phase() === "ending") && !parts.journal.releasing,
+    cancel: (request) => life.stop(cancelled(row.id, request)),
+    pause: life.pause,
+    changed: life.wake,
+    fault: life.fault,
+  });
+}
+
+function marksOf(
+  row: RunRow,
+  { recall }: Loaded,
+  { phase }: Life,
+  { waits, prefix, cursor }: Pick<Parts, "prefix" | "cursor"> & { waits: WaitSurroundings },
+): Marks {
+  return new Marks(recall, row.state, {
+    append: waits.append,
+    phase,
+    said: (what, answer) => prefix.said(what, answer),
+    allRecalled: () => cursor.atEnd(),
+  });
+}
+
 function journalOf(
   row: RunRow,
   loaded: Loaded,
-  surroundings: Surroundings,
+  surroundings: Surroundings & { keys: ReuseKeys },
   life: Life,
   others: () => Pick<Parts, "compensation" | "children">,
 ): Journal {
   return new Journal(row, loaded, {
     ...surroundings,
+    reuseKey: (ask) => surroundings.keys.of(ask),
     outcome(ask, event, texts) {
       others().compensation.note(ask, event, texts);
       life.outcome(ask, event, texts);
@@ -174,25 +213,76 @@ function waitsOf(clock: Clock, loaded: Loaded, journal: Journal, life: Life): Wa
   };
 }
 
+function reuseOf(
+  row: RunRow,
+  loaded: Loaded,
+  surroundings: Surroundings,
+  life: Life,
+  { journal, keys }: { journal: Journal; keys: ReuseKeys },
+  { begin, enter }: { begin: (ask: Ask) => void; enter: (ask: Ask) => void },
+): Reuse {
+  const { store, fingerprint } = surroundings;
+  const { created } = loaded;
+  const line = lineOf(row.id, created);
+  const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const effects = new Effects({
+    run: row.id,
+    store,
+    clock: guarded(surroundings.clock, life.fault),
+    now: loaded.now,
+    line,
+    allowed: created.data.allowEffects ?? [],
+    journal,
+    keyOf: (ask) => keys.of(ask),
+    begin: enter,
+    isOver: () => life.phase() === "over",
+    changed: life.wake,
+    fault: life.fault,
+  });
+  const reuse: Reuse = new Reuse({
+    run: row.id,
+    store,
+    loaded,
+    journal,
+    keys,
+    fingerprint,
+    begin,
+    effects,
+    next: surroundings.clock.turn,
+    remakeChild(ask, child) {
+      const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
+      return remakeChild({ store, workflow: () => workflow }, child, calledFrom(ask));
+    },
+    lineOf: calledFrom,
+    changed: life.wake,
+    fault: life.fault,
+  });
+  return reuse;
+}
+
 function stepsOf(
   row: RunRow,
+  loaded: Loaded,
   { log, abortGraceMs, hold }: Surroundings,
   life: Life,
   { journal, waits, emit }: Pick<Parts, "journal" | "emit"> & { waits: WaitSurroundings },
-  undertakings: () => Undertakings,
+  others: () => Pick<Parts, "undertakings" | "reuse">,
 ): StepRunner {
   const steps: StepRunner = new StepRunner({
     ...waits,
     log,
     emit,
-    hold,
+    // What the body was given of what others did is durable before anything new is done.
+    hold: () => hold() ?? others().reuse.unready() ?? journal.unsettled(),
     abortGraceMs,
     resumed: row.state.startedAt !== undefined,
     run: row.id,
-    line: row.id,
+    ...lineOf(row.id, loaded.created),
+    generation: (ask) => others().reuse.generation(ask),
+    admits: (ask) => others().reuse.admits(ask),
     cautious: row.claims > 1,
-    mayBegin: (ask) => mayEnter(ask, life, undertakings().paused),
-    holdBack: (ask) => undertakings().hold(ask),
+    mayBegin: (ask) => mayEnter(ask, life, others().undertakings.paused),
+    holdBack: (ask) => others().undertakings.hold(ask),
     decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
     afterCommit: (seq, call) => journal.afterCommit(seq, call),
     changed: life.wake,

@@ -66,11 +66,12 @@ export class Requests {
     if (answer.error === undefined && answer.again === undefined && opened.data.schema !== undefined) {
       checkAnswer(opened.data.schema, answer.text === undefined ? undefined : decode(answer.text), row.id, wait);
     }
-    const message = withBy<AnswerMessage>(answer, by === undefined ? {} : { by });
+    const message = withBy<AnswerMessage>({ ...answer, to: opened.seq }, by === undefined ? {} : { by });
     let key = checkId(idempotencyKey ?? `answer ${wait} ${opened.seq}`, "idempotencyKey");
     const sent = await this.#send(row.id, key, "answer", message);
     if (sent.reason !== "repeated") return this.#taken(row.id, answer, key, row.state.seq);
-    const refused = idempotencyKey === undefined ? await this.#lastRefusal(row.id, wait, opened.seq) : undefined;
+    if (idempotencyKey !== undefined) return this.#takenBefore(row.id, answer, key);
+    const refused = await this.#lastRefusal(row.id, wait, opened.seq);
     // An answer that was refused is none, so the next one is not it again.
     if (refused !== undefined) await this.#send(row.id, (key = `${key} ${refused}`), "answer", message);
     return this.#taken(row.id, answer, key, refused ?? opened.seq);
@@ -123,6 +124,13 @@ export class Requests {
     }
   }
 
+  /** What became of an answer that was sent before under the same key, be it to an earlier question of the same wait. */
+  async #takenBefore(run: RunId, answer: AnswerMessage, message: string): Promise<Answered> {
+    const { row, events } = await readHistory(this.#store, run);
+    const about = events.find(({ data }) => "message" in data && data.message === message);
+    return (about && this.#settled(about, run, answer, message)) ?? this.#taken(run, answer, message, row.state.seq);
+  }
+
   #settled(event: Event, run: RunId, answer: AnswerMessage, message: string): Answered | Promise<Answered> | undefined {
     const { key: wait } = answer;
     if (!("key" in event.data) || event.data.key !== wait) return undefined;
@@ -138,6 +146,8 @@ export class Requests {
     }
     if (event.type === "wait.refused" && event.data.message === message) {
       const { error } = event.data;
+      if (error.code === "wait.not_open")
+        throw new StemmaError("wait.not_open", `${error.message} (${run})`, { data: { run, wait } });
       throw new StemmaError("wait.invalid_answer", `The answer to ${wait} of ${run} is refused: ${error.message}`, {
         data: { run, wait, ...(isObject(error.data) ? error.data : {}) },
       });
@@ -158,8 +168,10 @@ export class Requests {
   async decide(row: RunRow, key: string, decision: Decision, by: By): Promise<void> {
     const { events } = await readHistory(this.#store, row.id);
     const about = events.findLast((event) => "key" in event.data && event.data.key === key);
-    if (about?.type !== "step.in_doubt" || isTerminal(row.state.status)) {
-      const why = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+    const unwanted = about?.type === "step.in_doubt" ? about.data.unwanted : undefined;
+    if (about?.type !== "step.in_doubt" || unwanted !== undefined || isTerminal(row.state.status)) {
+      const last = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+      const why = unwanted === undefined ? last : `nobody waits for it any more (${unwanted})`;
       const doubtful = isTerminal(row.state.status) ? [] : inDoubt(events);
       throw new StemmaError(
         "step.not_in_doubt",
@@ -168,7 +180,21 @@ export class Requests {
       );
     }
     const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
-    await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+    const sent = await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+    // Somebody else was faster. That they said the same is fine.
+    if (sent.reason === "repeated") await this.#sameDecision(row.id, body, about.seq);
+  }
+
+  /** Waits for a decision to become an event. Throws step.not_in_doubt where it is another one. */
+  async #sameDecision(run: RunId, { key, decision }: DecideMessage, after: Seq): Promise<void> {
+    const until = this.#clock.monotonic() + takenInMs;
+    for (;;) {
+      const { events } = await readHistory(this.#store, run, after);
+      const made = events.find((event) => event.type === "step.decided" && event.data.key === key);
+      if (made?.type === "step.decided") return expectSame(run, made.data, decision);
+      if (this.#clock.monotonic() >= until) return;
+      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve, { kind: "grace" }));
+    }
   }
 
   /** Asks for the end of a run; gives its status and whether the request counts. */
@@ -228,14 +254,30 @@ function named(keys: readonly string[]): string {
   return keys.slice(0, namedMax).join(", ") + more;
 }
 
-/** Keys of the steps whose last event says so. */
+/** Keys of the steps whose last event says so, and that somebody waits for. */
 function inDoubt(events: readonly Event[]): string[] {
   const doubtful = new Set<string>();
   for (const { type, data } of events) {
-    if (type === "step.in_doubt") doubtful.add(data.key);
+    if (type === "step.in_doubt" && data.unwanted === undefined) doubtful.add(data.key);
     else if ("key" in data) doubtful.delete(data.key);
   }
   return [...doubtful];
+}
+
+/** Throws step.not_in_doubt where it was decided in another way. */
+export function expectSame(
+  run: RunId,
+  made: EventOf<"step.decided">["data"],
+  decision: DecideMessage["decision"],
+): void {
+  if (made.decision === decision) return;
+  const { key, by } = made;
+  const who = by === undefined ? "" : ` by ${by}`;
+  throw new StemmaError(
+    "step.not_in_doubt",
+    `Step ${key} of ${run} needs no decision: it was decided before${who}, as ${made.decision}.`,
+    { data: { run, step: key, decision: made.decision, ...(by === undefined ? {} : { by }) } },
+  );
 }
 
 function withBy<T extends object>(body: T, { by, reason }: By): T & By {

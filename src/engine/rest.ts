@@ -1,5 +1,6 @@
 /** When a run may rest: everything it still asks for is a wait, so no process needs to hold it. */
 import type { Draft, Seq, Timestamp } from "../core/event.ts";
+import type { RunState } from "../core/reduce.ts";
 import type { Ask } from "./ask.ts";
 import type { Recall } from "./recall.ts";
 
@@ -8,13 +9,15 @@ type UnderWay = {
   steps: { readonly running: number };
   journal: { readonly idle: boolean };
   inbox: { readonly busy: boolean };
+  reuse: { readonly busy: boolean };
   undertakings: { readonly paused: boolean };
   asks: { open(): Iterable<Ask> };
 };
 
 /** What the run waits for if nothing is under way, which may be nothing while it is paused; else undefined. */
-export function restful({ steps, journal, inbox, undertakings, asks }: UnderWay): readonly Ask[] | undefined {
+export function restful({ steps, journal, inbox, reuse, undertakings, asks }: UnderWay): readonly Ask[] | undefined {
   if (steps.running > 0 || !journal.idle || inbox.busy) return undefined;
+  if (reuse.busy && !undertakings.paused) return undefined;
   return onlyWaits(asks.open()) ?? (undertakings.paused ? [] : undefined);
 }
 
@@ -60,8 +63,20 @@ export function suspension(
 
 /** The event that suspends a run which is about to end, until its children have, or something is tried again. */
 export function suspensionBeforeEnd(until: Timestamp | undefined, last: Seq): Draft {
-  const data = { reason: "waiting" as const, ...(until === undefined ? {} : { until }) };
+  const data = { reason: "waiting" as const, ending: true as const, ...(until === undefined ? {} : { until }) };
   return { type: "run.suspended", data, causes: [last] };
+}
+
+const lookAgainMsMin = 30_000;
+const lookAgainMsMax = 86_400_000;
+
+/**
+ * When a run that waits for the ends of those that it called looks after them again. Their ends wake it; but a worker
+ * that had one of them may have died, and nobody else may come to it. The longer it has been waiting, the later, so that
+ * it costs next to nothing.
+ */
+export function lookAgainAt({ endingSince }: RunState, now: Timestamp): Timestamp {
+  return now + Math.min(Math.max(now - (endingSince ?? now), lookAgainMsMin), lookAgainMsMax);
 }
 
 /** Keys of the steps that were in flight when the last worker let go of the run: one of them may have killed it. */

@@ -6,9 +6,8 @@ import type { Event, RunId } from "../core/event.ts";
 import type { Status } from "../core/run.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
-import type { RunRow } from "../store/store.ts";
 import { limits } from "../core/limits.ts";
-import type { Ends } from "./ends.ts";
+import type { End, Ends } from "./ends.ts";
 import { StepError } from "./failure.ts";
 import type { By } from "./requests.ts";
 import type { Stemma } from "./stemma.ts";
@@ -44,15 +43,17 @@ export class RunHandle<O = unknown> {
    * @throws run.failed, run.cancelled, run.timed_out; `data` has the run id and the keys of the steps that ended it
    */
   async result(): Promise<O> {
-    const row = await this.#ends.of(this.id);
-    const events = await this.#stemma.history(this.id, { after: row.state.seq - 1 });
-    const last = events.at(-1);
+    const end = await this.#ends.of(this.id);
+    const last =
+      end.last === undefined
+        ? (await this.#stemma.history(this.id, { after: end.state.seq - 1 })).at(-1)
+        : unseal(end.last);
     if (last?.type === "run.succeeded") {
       const { output } = last.data;
       const texts = "digest" in output ? await this.#stemma.store.payloads([output.digest]) : new Map<string, string>();
       return fromValue(output, texts) as O;
     }
-    throw endError(row, last);
+    throw endError(end, last);
   }
 
   /** Ends it, and the runs that it called. As `Stemma.cancel`. */
@@ -105,14 +106,14 @@ export class RunHandle<O = unknown> {
   }
 }
 
-function endError(row: RunRow, last: Event | undefined): StemmaError {
-  const { status, error } = row.state;
+function endError({ id, state }: End, last: Event | undefined): StemmaError {
+  const { workflow, status, error, seq } = state;
   const code = endCodes[status] ?? "run.failed";
   const frontier = last?.type === "run.failed" ? last.data.frontier : [];
   const at = frontier.length === 0 ? "" : ` at ${frontier.join(", ")}`;
   const why = error === undefined ? "" : `: ${error.message}`;
-  return new StemmaError(code, `Run ${row.id} (${row.state.workflow}) ${status.replace("_", " ")}${at}${why}`, {
-    data: { run: row.id, status, steps: frontier, lastSeq: row.state.seq },
+  return new StemmaError(code, `Run ${id} (${workflow}) ${status.replace("_", " ")}${at}${why}`, {
+    data: { run: id, status, steps: frontier, lastSeq: seq },
     ...(error === undefined ? {} : { cause: new StepError(error) }),
   });
 }

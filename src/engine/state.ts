@@ -15,7 +15,7 @@ import { readTexts } from "./history-pages.ts";
 /** The canonical text of a state and its size; no text where it is `undefined`. */
 export type EncodedState = { text: string | undefined; bytes: number };
 
-/** What an event holds of a state, and what goes to the store with it. */
+/** What an event holds of a state, and what goes to the store with it. `pieces`: digests of all that it is made of. */
 export type StoredState = { value: Value | StateTree; payloads: readonly Payload[]; pieces: ReadonlySet<Digest> };
 
 const what = "state of a checkpoint";
@@ -57,8 +57,25 @@ export async function readState(
   start: Event,
   texts: Map<Digest, string>,
 ): Promise<ReadonlySet<Digest>> {
-  if (start.type !== "checkpoint" || !("tree" in start.data.state)) return none;
-  const tree = start.data.state;
+  const state = stateAt(start);
+  if (state === undefined || !("tree" in state)) return none;
+  const { text, pieces } = await readTree(store, run, state);
+  texts.set(state.digest, text);
+  return pieces;
+}
+
+/** The state that a run starts from: of its last checkpoint, or of the checkpoint of another run that it began with. */
+export function stateAt(start: Event): Value | StateTree | undefined {
+  if (start.type === "checkpoint") return start.data.state;
+  return start.type === "run.created" ? start.data.start?.state : undefined;
+}
+
+/** The text of a tree, and the digests of its pieces. Throws like `readState`. */
+export async function readTree(
+  store: Pick<Store, "payloads">,
+  run: RunId,
+  tree: StateTree,
+): Promise<{ text: string; pieces: ReadonlySet<Digest> }> {
   checkForm(tree);
   const found = new Map<Digest, string>();
   /** Digests of one level, and whether they are nodes. */
@@ -71,11 +88,7 @@ export async function readState(
     }
     level = below(level, found);
   }
-  texts.set(
-    tree.digest,
-    stateText(tree, (digest) => textIn(found, digest)),
-  );
-  return new Set(found.keys());
+  return { text: stateText(tree, (digest) => textIn(found, digest)), pieces: new Set(found.keys()) };
 }
 
 /** What the nodes of a level name that was not read yet. */

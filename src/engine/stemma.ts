@@ -6,6 +6,7 @@ import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
 import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
+import type { Plan } from "../core/plan.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
@@ -16,18 +17,28 @@ import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 import { Committer } from "./committer.ts";
+import type { CompareOptions, Comparison } from "./compare.ts";
+import { compareRuns } from "./compare.ts";
 import type { Delivery } from "./delivery.ts";
 import { delivery } from "./delivery.ts";
+import type { DryRun } from "./dry-run.ts";
+import { planDry } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
+import { planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
+import type { Lineage } from "./lineage.ts";
+import { lineageOf } from "./lineage.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun } from "./new-run.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Requests } from "./requests.ts";
+import type { Change } from "./change.ts";
+import type { Making } from "./restart.ts";
+import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
 import { tail } from "./tail.ts";
@@ -46,6 +57,8 @@ export type StemmaOptions = {
   lease?: Duration;
   /** How many runs are worked on at a time. Default 1000. */
   concurrency?: number;
+  /** How many runs at rest are kept in memory, so that they go on without being read again. Default 128; 0 for none. */
+  warm?: number;
   /** How long a step that was aborted may take to stop before it is given up. Default "5s". */
   abortGrace?: Duration;
   /** How many workers in a row may die with a run in hand that does not move on, before it is set aside. Default 10. */
@@ -63,6 +76,13 @@ export type Seams = {
   recallGraceMs: number;
   pollMs: number;
   pageEvents: number;
+};
+
+export type PlanOptions = {
+  /** Ask the code too, which has to be here: exact up to the first step of each branch that is not reused. */
+  dryRun?: boolean;
+  /** What is planned; by default a restart of a run that has ended, and a fork of another or with a change of values. */
+  kind?: "restart" | "fork";
 };
 
 export type RunOptions = {
@@ -119,6 +139,7 @@ export class Stemma {
   readonly #worker: Worker;
   readonly #ends: Ends;
   readonly #requests: Requests;
+  readonly #dry: Pick<DryRun, "delivery" | "lingerMs">;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
     this.#clock = options.clock ?? systemClock;
@@ -129,19 +150,20 @@ export class Stemma {
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
+    this.#dry = { delivery: seams.delivery ?? delivery, lingerMs: seams.lingerMs ?? 250 };
     this.#ends = new Ends(this.store, this.#clock, pollMs);
-    committer.onEnded = (results) => this.#ends.look(results);
+    committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
       workflows,
       name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
-      delivery: seams.delivery ?? delivery,
+      ...this.#dry,
       committer,
       leaseMs: leaseOf(options.lease ?? "15s"),
       runsMax: countOf(options.concurrency ?? 1000, "concurrency"),
-      lingerMs: seams.lingerMs ?? 250,
+      warmMax: options.warm === 0 ? 0 : countOf(options.warm ?? 128, "warm"),
       recallGraceMs: seams.recallGraceMs ?? 10_000,
       abortGraceMs: milliseconds(options.abortGrace ?? "5s", "abortGrace"),
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
@@ -190,6 +212,72 @@ export class Stemma {
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
     if (!created.created) await this.#checkSame(created, run);
+    this.#worker.poke();
+    return new RunHandle<O>(created.id, this, this.#ends);
+  }
+
+  /**
+   * Repairs a run that has ended: a new run of the same input, with the code that is here now, to which every success of
+   * the source is given where the same is asked for. What failed, was cancelled or never came to an end runs again; so
+   * does what lies behind it as far as its input is another, or may be. A success is nobody's twice: what the source
+   * reused itself is reused from there. The source stays as it is.
+   *
+   * With `input`, `patch`, `context` or `outputs` it is a fork, and is recorded as one.
+   *
+   * @throws run.not_found, run.not_terminal, usage.invalid, step.not_found, checkpoint.not_found, override.unused,
+   * workflow.invalid_input, run.conflict; after an error there is no new run
+   * @example
+   * const again = await stemma.restart(failed.id, { reason: "the summary was wrong", idempotencyKey: "ticket 12" });
+   * console.log(await again.result());
+   */
+  restart<O = unknown>(id: RunId, change: Change = {}): Promise<RunHandle<O>> {
+    return this.#remake("restart", id, change);
+  }
+
+  /**
+   * Explores: a new run from a run, ended or not, as it is now; from a step on (`from`, `after`), from a state
+   * checkpoint, or with another input, context or outputs of steps. Where nothing says from where, only what is changed
+   * decides what runs: a step is given its success of the source if what it uses is the same. Throws like `restart`.
+   *
+   * @example
+   * const cheaper = await stemma.fork(run.id, { patch: { model: "small" }, reason: "is it good enough?" });
+   */
+  fork<O = unknown>(id: RunId, change: Change = {}): Promise<RunHandle<O>> {
+    return this.#remake("fork", id, change);
+  }
+
+  /**
+   * What a restart or fork with this change would reuse and what it would run, and why. It writes nothing, and refuses
+   * what they would refuse. By the record alone it is of the grade `history`: what depends on outputs that are not there
+   * yet is called so. With `dryRun` the code at hand is asked too: its body runs here, nothing is begun, and the answer
+   * is exact up to the first step of each branch that would be entered.
+   *
+   * @throws as restart and fork; workflow.not_found where a dry run has no code
+   * @example
+   * const { totals } = await stemma.plan(run.id, { from: "summarise" });
+   * console.log(totals.runs, totals.saves.cost);
+   */
+  async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
+    const { plan, run } = await planByHistory(this.#making(), checkRunId(id), change, options.kind);
+    if (options.dryRun !== true) return plan;
+    return planDry(run, plan, { store: this.store, workflow: this.workflow(run.state.workflow), ...this.#dry });
+  }
+
+  #making(): Making {
+    const clock = this.#clock;
+    return {
+      store: this.store,
+      workflow: (name: string) => this.#workflows.get(name),
+      now: () => clock.now(),
+      id: newRunId(clock.now()),
+    };
+  }
+
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RunHandle<O>> {
+    const run = await makeRun(this.#making(), kind, checkRunId(id), change);
+    const [created] = await this.store.create([run]);
+    if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
+    if (!created.created) await checkSameChange(this.store, created.id, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -328,6 +416,21 @@ export class Stemma {
     } while (cursor !== undefined);
     // They are listed with the newest first; in a graph what comes from something stands behind it.
     return trace(runs.toReversed());
+  }
+
+  /** The family of a run: what it comes from, what came from it, and what else came from the same. Throws run.not_found. */
+  async lineage(id: RunId): Promise<Lineage> {
+    return lineageOf(this.store, await this.row(id));
+  }
+
+  /**
+   * Two runs side by side: their steps aligned by what they are, and where input, output, error, time and cost differ.
+   *
+   * @throws run.not_found
+   * @example const { same, steps, first } = await stemma.compare(before, after);
+   */
+  async compare(a: RunId, b: RunId, options: CompareOptions = {}): Promise<Comparison> {
+    return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
   /** The workflow of this name, at its highest version here. Throws workflow.not_found. */

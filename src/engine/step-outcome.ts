@@ -1,11 +1,10 @@
 /** What a step's function came to, as the event that puts it on record. */
 import type { EventOf } from "../core/event.ts";
-import { reuseKey } from "../core/identity.ts";
+import { decode } from "../core/json.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import type { StepAsk } from "./body.ts";
 import { toRecord } from "./failure.ts";
-import { sha256 } from "./hash.ts";
 import type { OutcomeDraft } from "./journal.ts";
 import type { Encoded } from "./value.ts";
 import { keepRefused, toValue } from "./value.ts";
@@ -27,19 +26,27 @@ export function returned(ask: Ask, step: StepAsk, value: unknown, ms: number): R
   } catch (error) {
     return { ok: false, error, kept: keepRefused(value) };
   }
-  const { scope, name, input } = ask.identity;
-  const reuse =
-    input === null ? undefined : reuseKey(sha256, { scope, name, version: step.version ?? 1, input, context: [] });
   const data: EventOf<"step.succeeded">["data"] = { key, output: encoded.value };
   const { attempt = 1 } = ask;
   if (attempt > 1) data.attempt = attempt;
   if (ms > 0) data.ms = ms;
-  if (reuse !== undefined) data.reuse = reuse;
+  const cost = costOf(step, encoded);
+  if (cost !== undefined) data.cost = cost;
   if (step.compensate !== undefined) data.compensate = true;
   const extra: Extra = {};
   if (encoded.payload !== undefined) extra.payloads = [encoded.payload];
-  if (reuse !== undefined) extra.reuse = reuse;
   return { ok: true, recording: { draft: { type: "step.succeeded", data }, extra } };
+}
+
+/** What the author says that an output has cost. It is for people to read: one that cannot be told is left out. */
+function costOf({ cost }: StepAsk, { text }: Encoded): number | undefined {
+  if (cost === undefined) return undefined;
+  try {
+    const found = cost(text === undefined ? undefined : decode(text));
+    return typeof found === "number" && Number.isFinite(found) ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The failure of a step, with the value that could not be its output if there is one. */
@@ -57,6 +64,7 @@ export function inDoubt(ask: Ask, attempt: number, error?: unknown, kept?: Encod
   const data: EventOf<"step.in_doubt">["data"] = { key: ask.ref.key, attempt };
   if (error !== undefined) data.error = toRecord(error);
   if (kept !== undefined) data.kept = kept.value;
+  if (ask.withdrawn !== undefined) data.unwanted = ask.withdrawn;
   return { draft: { type: "step.in_doubt", data }, extra: payloadsOf(kept) };
 }
 

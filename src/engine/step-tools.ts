@@ -12,8 +12,11 @@ import { emitter } from "./streams.ts";
 /** What the tools of a step are made with. */
 export type ToolSurroundings = {
   log: Log;
-  /** First run of the restart / fork line. */
+  /** First run of the restart / fork line, and the calls that lead from it to this run. */
   line: RunId;
+  calls: readonly string[];
+  /** How often a success of this step was discarded on purpose in the line. */
+  generation(ask: Ask): number;
   /** Whether this run was worked on before this activation. */
   resumed: boolean;
   emit(value: Emitted): void;
@@ -52,7 +55,13 @@ class Tools implements StepTools {
   }
 
   get idempotencyKey(): string {
-    return (this.#key ??= idempotencyKey(sha256, this.#with.line, [], this.#ask.identity));
+    return (this.#key ??= idempotencyKey(
+      sha256,
+      this.#with.line,
+      this.#with.calls,
+      this.#ask.identity,
+      this.#with.generation(this.#ask),
+    ));
   }
 
   get log(): Log {

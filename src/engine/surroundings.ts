@@ -1,6 +1,7 @@
 /** What a worker gives to the activations of its runs. */
 import type { RunId } from "../core/event.ts";
-import type { Message } from "../store/store.ts";
+import type { Message, Store } from "../store/store.ts";
+import type { Ask } from "./ask.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
@@ -9,6 +10,7 @@ import type { CancelMessage } from "./messages.ts";
 
 /** Durations are milliseconds. */
 export type Surroundings = {
+  store: Store;
   clock: Clock;
   committer: Committer;
   delivery: Delivery;
@@ -27,6 +29,8 @@ export type Surroundings = {
   hold(): Promise<void> | undefined;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
-  /** Ends a run that nobody holds and that no worker may come to. */
-  cancelUnheld(run: RunId, request: CancelMessage): Promise<unknown>;
+  /** Ends a run that nobody holds and that no worker may come to; without a request, if somebody has asked for it. */
+  cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
+  /** Only in a dry run, which begins nothing: told of each ask that would be begun, and of the end of the body. */
+  dry?: { wouldBegin(ask: Ask): void; bodyEnded(): void };
 };

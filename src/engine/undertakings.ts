@@ -2,26 +2,30 @@
  * What a run does on behalf of its body: asks are begun here, held back while the run recalls or is paused, and taken
  * back when nobody wants them any more. What began is settled on record; what never began leaves no trace.
  */
-import type { EventOf } from "../core/event.ts";
+import type { Unwanted } from "../core/event.ts";
 import type { Ask, Asks } from "./ask.ts";
 import { isWithin, isWithinAny } from "./ask.ts";
 import type { CallAsk } from "./body.ts";
 import type { Children } from "./children.ts";
 import type { Journal } from "./journal.ts";
+import type { Recall } from "./recall.ts";
 import type { Signals } from "./signals.ts";
 import type { StepRunner } from "./step-runner.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { closings } from "./unasked.ts";
 import type { WaitSurroundings } from "./waits.ts";
-import { beginWait } from "./waits.ts";
-
-export type CancelReason = EventOf<"step.cancelled">["data"]["reason"];
+import { beginWait, rearmWait } from "./waits.ts";
 
 export type UndertakingsParts = {
+  recall: Recall;
   asks: Asks;
   journal: Journal;
   steps: StepRunner;
   signals: Signals;
   children: Children;
+  reuse: { takes(ask: Ask): boolean };
   waits: WaitSurroundings;
+  dry: Surroundings["dry"];
   /** Whether the run takes on anything: recall is over, and it is not being handed back. */
   isOpen(): boolean;
 };
@@ -54,6 +58,12 @@ export class Undertakings {
     // While it was held, somebody may have decided what became of it.
     if (ask.withdrawn !== undefined || ask.stage === "recorded" || ask.stage === "delivered") return;
     if (!this.#with.isOpen() || (this.paused && !isOpenOnRecord(ask))) return this.hold(ask);
+    if (this.#with.reuse.takes(ask)) return;
+    if (this.#with.dry !== undefined) {
+      // The body goes on as far as it can without it, and no farther.
+      ask.doubtful = true;
+      return this.#with.dry.wouldBegin(ask);
+    }
     ask.stage = "begun";
     const { work } = ask;
     if (work.kind === "step") this.#with.steps.begin(ask);
@@ -73,6 +83,11 @@ export class Undertakings {
     for (const ask of held) this.begin(ask);
   }
 
+  /** The run was at rest and is taken up: an open wait has its clock set again. */
+  takeUp(ask: Ask): void {
+    if (ask.stage === "begun" && ask.until !== undefined) rearmWait(ask, ask.until, this.#with.waits);
+  }
+
   #call(ask: Ask, call: CallAsk): void {
     this.#with.children.begin(ask, call);
   }
@@ -83,15 +98,18 @@ export class Undertakings {
     for (const ask of this.#with.asks.open()) if (isWithin(ask.identity.scope, scope)) this.withdraw(ask, "lost race");
   }
 
-  withdrawAll(reason: CancelReason): void {
-    for (const ask of this.#with.asks.open()) this.withdraw(ask, reason);
+  withdrawAll(reason: Unwanted): void {
+    const { asks, journal, recall } = this.#with;
+    for (const ask of asks.open()) this.withdraw(ask, reason);
+    // Where the body was recalled, there is none of these.
+    for (const draft of closings(recall, reason)) journal.append(draft);
   }
 
-  withdraw(ask: Ask, reason: CancelReason): void {
+  withdraw(ask: Ask, reason: Unwanted): void {
     if (ask.withdrawn !== undefined) return;
     ask.withdrawn = reason;
     ask.stop?.();
-    if (ask.stage === "recorded" || ask.doubtful === true) return;
+    if (ask.stage === "recorded") return;
     const { asks, journal, steps, children } = this.#with;
     if (ask.work.kind === "step" && (steps.withdraw(ask) || steps.leaveInDoubt(ask))) return;
     if (ask.begunAt === undefined) return asks.forget(ask);

@@ -10,21 +10,20 @@
  * the lease had run out, all runs are dropped, because others may hold them. *Draining* lets steps that run finish.
  */
 import { StemmaError, isStemmaError } from "../core/error.ts";
-import type { Json } from "../core/json.ts";
 import type { Commit, Message, Offer, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
-import { Appender } from "./appender.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
-import { toRecord } from "./failure.ts";
-import { sha256 } from "./hash.ts";
+import { giveBack, unreadable, untried } from "./give-back.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { cancelUnheld } from "./unheld.ts";
 import { OfferWatch } from "./offer-watch.ts";
+import { Warm } from "./warm.ts";
 
 export type WorkerOptions = {
   store: Store;
@@ -35,8 +34,9 @@ export type WorkerOptions = {
   delivery: Delivery;
   committer: Committer;
   leaseMs: number;
-  /** How many runs it holds at a time. */
+  /** How many runs it holds at a time, and how many at rest it keeps in memory beside. */
   runsMax: number;
+  warmMax: number;
   lingerMs: number;
   recallGraceMs: number;
   abortGraceMs: number;
@@ -62,6 +62,7 @@ export class Worker {
   readonly #reading = new Map<string, boolean>();
   /** Runs that no activation holds, on their way back to the store. */
   readonly #givingBack = new Set<Promise<void>>();
+  readonly #warm: Warm;
   readonly #watch: OfferWatch;
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
@@ -71,6 +72,8 @@ export class Worker {
   #stopWake: (() => void) | undefined;
   #stopBeat: (() => void) | undefined;
   #renewedAt = 0;
+  /** The store's clock, as it was last said, and when that was on the monotonic one. */
+  #time = { now: 0, at: 0 };
   #fresh: PromiseWithResolvers<void> | undefined;
   /** The question to the store about what this worker holds that is under way: a claim or a heartbeat, never both. */
   #asking: Promise<unknown> = Promise.resolve();
@@ -86,6 +89,7 @@ export class Worker {
       workflows.set(`${workflow.name}@${workflow.version}`, { workflow, fingerprint: fingerprintOf(workflow) });
     }
     this.#workflows = workflows;
+    this.#warm = new Warm(options.warmMax);
     this.#offers = [...workflows.values()].map(({ workflow, fingerprint }) => ({
       workflow: workflow.name,
       version: workflow.version,
@@ -138,6 +142,7 @@ export class Worker {
     this.#stopPoll?.();
     this.#stopWake?.();
     const { clock, log } = this.#options;
+    this.#warm.dropAll();
     for (const activation of this.#held.values()) activation.drain();
     // A claim that is under way may still bring runs; they are given back like the others.
     while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
@@ -173,6 +178,7 @@ export class Worker {
     this.#stopPoll?.();
     this.#stopWake?.();
     this.#stopBeat?.();
+    this.#warm.dropAll();
     for (const activation of this.#held.values()) activation.drop();
   }
 
@@ -225,9 +231,8 @@ export class Worker {
         if (limit <= 0) return Infinity;
         const claimed = await this.#ask(() => store.claim({ worker: name, offers: this.#offers, limit, leaseMs }));
         const lapses = this.#lapses;
-        const at = this.#options.clock.monotonic();
-        const now = (): number => claimed.now + Math.floor(this.#options.clock.monotonic() - at);
-        await Promise.all(claimed.runs.map((row) => this.#activate(row, now, lapses)));
+        this.#time = { now: claimed.now, at: this.#options.clock.monotonic() };
+        await Promise.all(claimed.runs.map((row) => this.#activate(row, lapses)));
         if (claimed.runs.length === limit || this.#again) continue;
         return claimed.nextDueAt === undefined ? Infinity : claimed.nextDueAt - claimed.now;
       }
@@ -236,48 +241,74 @@ export class Worker {
     }
   }
 
-  async #activate(row: RunRow, now: () => number, lapses: number): Promise<void> {
-    const { store, log, pageEvents } = this.#options;
+  /** The store's clock, as learned at the last claim and carried on by the monotonic one. */
+  readonly #now = (): number => this.#time.now + Math.floor(this.#options.clock.monotonic() - this.#time.at);
+
+  async #activate(row: RunRow, lapses: number): Promise<void> {
+    // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
+    this.#held.get(row.id)?.drop();
+    if (this.#isOneTooMany(row)) return this.#handBack(untried(row, this.#now));
+    this.#reading.set(row.id, false);
+    try {
+      const isLost = (): boolean => lapses !== this.#lapses;
+      if (this.#phase !== "working" || !(await this.#takeUp(row, isLost))) await this.#read(row, isLost);
+      // The lease ran out meanwhile: the store has taken the run back.
+      if (isLost()) this.#isSuspectNoMore(row.id);
+      else if (this.#reading.get(row.id) === true) void this.#look(row.id);
+    } catch (error) {
+      this.#isSuspectNoMore(row.id);
+      if (lapses !== this.#lapses) return;
+      this.#options.log.error("A run cannot be read", { run: row.id, error: String(error) });
+      this.#handBack(unreadable(row, error, this.#now));
+    } finally {
+      this.#reading.delete(row.id);
+    }
+  }
+
+  async #read(row: RunRow, isLost: () => boolean): Promise<void> {
+    const { store, clock, pageEvents } = this.#options;
     const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
-    // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
-    this.#held.get(row.id)?.drop();
-    if (this.#isOneTooMany(row)) return this.#handBack(untried(row, now));
-    let activation: Activation;
-    this.#reading.set(row.id, false);
-    try {
-      const loaded = await load(store, row, now, this.#options.clock.turn, pageEvents);
-      // The lease ran out meanwhile: the store has taken the run back.
-      if (lapses !== this.#lapses) {
-        this.#reading.delete(row.id);
-        return this.#isSuspectNoMore(row.id);
-      }
-      activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
-    } catch (error) {
-      this.#reading.delete(row.id);
-      this.#isSuspectNoMore(row.id);
-      if (lapses !== this.#lapses) return;
-      log.error("A run cannot be read", { run: row.id, error: String(error) });
-      this.#handBack(unreadable(row, error, now));
-      return;
-    }
-    this.#held.set(row.id, activation);
-    if (this.#suspect?.run === row.id) this.#suspect.activation = activation;
-    void activation.over.then(() => {
-      if (this.#held.get(row.id) === activation) this.#held.delete(row.id);
-      this.#isSuspectNoMore(row.id);
-      if (activation.handBack !== undefined) this.#handBack(activation.handBack);
-      this.poke();
-    });
+    const loaded = await load(store, row, this.#now, clock.turn, pageEvents);
+    if (isLost()) return;
+    const activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
+    this.#take(activation);
     try {
       if (this.#phase === "working") activation.start();
       else activation.drain();
     } catch (error) {
       activation.fault(error);
     }
-    if (this.#reading.get(row.id) === true) void this.#look(row.id);
-    this.#reading.delete(row.id);
+  }
+
+  /** Takes up a run that is in memory as it came to rest; false where it has to be read. */
+  async #takeUp(row: RunRow, isLost: () => boolean): Promise<boolean> {
+    const { store } = this.#options;
+    const activation = this.#warm.take(row.id);
+    if (activation === undefined) return false;
+    const page = await store.history(row.id, { after: row.state.seq, limit: 1 });
+    const messages = page?.inbox ?? [];
+    const texts = await textsOfMessages(store, messages);
+    if (row.claims > 1 || isLost() || !activation.resume(row, { messages, texts })) {
+      activation.drop();
+      return isLost();
+    }
+    this.#take(activation);
+    return true;
+  }
+
+  #take(activation: Activation): void {
+    const { run, over } = activation;
+    this.#held.set(run, activation);
+    if (this.#suspect?.run === run) this.#suspect.activation = activation;
+    void over.then(() => {
+      if (this.#held.get(run) === activation) this.#held.delete(run);
+      if (this.#phase === "working") this.#warm.keep(activation);
+      this.#isSuspectNoMore(run);
+      if (activation.handBack !== undefined) this.#handBack(activation.handBack);
+      this.poke();
+    });
   }
 
   /**
@@ -298,23 +329,9 @@ export class Worker {
 
   /** Gives back a run that no activation holds, with the next flush that the store can take. */
   #handBack(commit: Commit): void {
-    const { committer, log } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#givingBack.add(promise);
-    void promise.then(() => this.#givingBack.delete(promise)).then(() => this.poke());
-    let waiting: Commit | undefined = commit;
-    committer.request({
-      take() {
-        const taken = waiting;
-        waiting = undefined;
-        return taken;
-      },
-      settle: () => resolve(),
-      lose(error) {
-        log.error("A run could not be given back", { run: commit.run, error: String(error) });
-        resolve();
-      },
-    });
+    const given = giveBack(commit, { ...this.#options, now: this.#now });
+    this.#givingBack.add(given);
+    void given.then(() => this.#givingBack.delete(given)).then(() => this.poke());
   }
 
   #surroundings(fingerprint: string): Surroundings {
@@ -323,9 +340,10 @@ export class Worker {
     const hold = (): Promise<void> | undefined => this.#hold();
     const sent = (messages: readonly Message[]): void => this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
-    const cancel = (run: string, request: CancelMessage): Promise<unknown> =>
+    const cancel = (run: string, request: CancelMessage | undefined): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
     return {
+      store,
       clock,
       committer,
       delivery,
@@ -422,32 +440,4 @@ export class Worker {
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
-}
-
-/** How long a suspect waits for another one. */
-const suspectMs = 1000;
-
-/** Gives back a run of which nothing was executed. */
-function untried(row: RunRow, now: () => number): Commit {
-  const appender = new Appender(row, row.state.createdAt, now);
-  return appender.take({ dueAt: now() + suspectMs, force: true, untried: true }).commit;
-}
-
-/** How long a run that could not be read for now is left alone, and one that a newer version wrote, to that version. */
-const unreadMs = 1000;
-const newerMs = 60_000;
-
-/** Gives back a run that cannot be read: to be tried again if that may help, else suspended with the reason. */
-function unreadable(row: RunRow, error: unknown, now: () => number): Commit {
-  const appender = new Appender(row, row.state.createdAt, now);
-  if (isStemmaError(error) && error.retryable) return appender.take({ dueAt: now() + unreadMs, force: true }).commit;
-  if (isStemmaError(error, "store.newer")) return appender.take({ dueAt: now() + newerMs, force: true }).commit;
-  const detail = toRecord(error) as unknown as Json;
-  appender.append({ type: "run.suspended", data: { reason: "corrupt", detail }, causes: [row.state.seq] });
-  return appender.take({ dueAt: null, force: true }).commit;
-}
-
-/** What tells one version of a workflow's code from another: 16 hexadecimal digits of the digest of its source. */
-export function fingerprintOf(workflow: Workflow): string {
-  return sha256(`${workflow.name}@${workflow.version}\n${workflow.source}`).slice(0, 16);
 }

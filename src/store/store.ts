@@ -9,7 +9,7 @@
  * with what is true.
  */
 import type { StoredEvent } from "../core/chain.ts";
-import type { Digest, RunId, Seq, Timestamp } from "../core/event.ts";
+import type { Digest, ReuseKey, RunId, Seq, Timestamp } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 
@@ -66,8 +66,8 @@ export interface Store {
   /** Runs by their rows, newest first, a page at a time. */
   list(query: ListQuery): Promise<{ runs: readonly RunRow[]; cursor?: string }>;
 
-  /** Recorded successes of a family by reuse key: for each key, in the order of the store's feed. */
-  reusable(family: RunId, keys: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly Producer[]>>;
+  /** Recorded outcomes of a family by reuse key: for each key, in the order of the store's feed. */
+  reusable(family: RunId, keys: readonly ReuseKey[]): Promise<ReadonlyMap<ReuseKey, readonly Producer[]>>;
 
   /**
    * Events of all runs (or of one run, family or workflow) behind a position, in the order of positions. Every event
@@ -171,8 +171,10 @@ export type Commit = {
   progress?: boolean;
   /** Messages up to this number have become events. */
   inbox: number;
-  /** Reuse keys of the successes among the events. */
-  reuse?: readonly { seq: Seq; key: Digest }[];
+  /** Reuse keys of the outcomes among the events. */
+  reuse?: readonly { seq: Seq; key: ReuseKey }[];
+  /** Effects that the run is about to have: of each line, only one run may have each. */
+  effects?: readonly Effect[];
   /**
    * Gives the run back. `dueAt` says when it wants to be claimed again (`null`: only when a message comes, or never).
    * `force` releases even if messages wait (the end of a run, or a drain). Who gives a run back is alive, so the count
@@ -187,12 +189,29 @@ export type Commit = {
 };
 
 /**
- * What became of a part. In a refusal `seq` is that of the last event that the store has.
+ * An effect on the world that must happen once in a restart / fork line, and that a run wants to have: put into the
+ * ledger if nobody has it. `from`: it is taken over from this run, if that is who has it.
+ */
+export type Effect = {
+  line: RunId;
+  /** Which step it is, as a digest; and with what, so that one step with two inputs is known as that. */
+  place: string;
+  input: string;
+  from?: RunId;
+};
+
+/** Who has an effect of a place, and with what. */
+export type Holding = { input: string; run: RunId };
+
+/**
+ * What became of a part. Of the effects that it wanted, `effects` has in their order all who hold them, whatever the
+ * input; left out where that cannot be told after an error, and then it is asked for again.
+ * In a refusal `seq` is that of the last event that the store has.
  *
  * `epoch`: another worker holds the run. `seq`: the history is not where the holder believes. `inbox`: messages wait.
  */
 export type CommitResult =
-  | { run: RunId; ok: true; inbox: number }
+  | { run: RunId; ok: true; inbox: number; effects?: readonly (readonly Holding[])[] }
   | { run: RunId; ok: false; reason: "epoch" | "seq" | "inbox" | "missing"; epoch: number; seq: Seq; inbox: number };
 
 export type HistoryPage = {
@@ -248,6 +267,8 @@ export type Emitted = { stream: string; step: string; attempt: number; text: str
 
 export type ListQuery = {
   ids?: readonly RunId[];
+  /** Runs whose ids have this in them, as it stands. */
+  idPart?: string;
   workflow?: string;
   status?: readonly Status[];
   tag?: string;

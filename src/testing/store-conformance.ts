@@ -7,6 +7,7 @@ import { claimGuarantees } from "./conformance/claim.ts";
 import { commitGuarantees } from "./conformance/commit.ts";
 import { contentGuarantees } from "./conformance/content.ts";
 import { createGuarantees } from "./conformance/create.ts";
+import { effectsGuarantees } from "./conformance/effects.ts";
 import { feedGuarantees } from "./conformance/feed.ts";
 import type { Check, CreateStore } from "./conformance/fixture.ts";
 import { openBench } from "./conformance/fixture.ts";
@@ -44,6 +45,7 @@ const subjects: Readonly<Record<string, (check: Check) => void>> = {
   list: listGuarantees,
   offered: offeredGuarantees,
   reuse: reuseGuarantees,
+  effects: effectsGuarantees,
   feed: feedGuarantees,
   stream: streamGuarantees,
   prune: pruneGuarantees,

@@ -3,10 +3,9 @@
  * are those of the list of behaviours of other systems of this kind.
  *
  * Not here: 16 and 17 (versions of stored forms) are in the tests of the store and of `core/state`; 22 and 23 (a new run
- * from a checkpoint of another) belong to forks; the tokens and joins of a graph (29, 30, 32, 35), its routes (36, 37;
- * the decisions of 41) and its validation (40) belong to graphs; 38 (a child made up by a step) has no counterpart, for
- * children are workflows that are known; 45 and 46 (queues and budgets) are about a scheduler; 7 is about the insides of
- * a store. 28 and 44 over HTTP belong to the server.
+ * from a checkpoint of another) belong to forks; joins (29, 30, 32, 35), routes (36, 37, 40; the decisions of 41), what a
+ * called run is given (38) and who comes first (45, 46) are in `trace-branches`; 7 is about the insides of a store. 28 and
+ * 44 over HTTP belong to the server.
  */
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";

@@ -43,6 +43,9 @@ export function judge(seen: readonly Seen[], families: readonly string[], ends: 
     if (state.seq === row.state.seq && !isDeepStrictEqual(plain(state), plain(row.state)))
       wrong.push(`${row.id}: the row says ${JSON.stringify(row.state)}, its events say ${JSON.stringify(state)}`);
     wrong.push(...ended(row.id, state, ends), ...ancestry(row.id, events), ...leavesFirst(row.id, events, seen));
+    if (isTerminal(state.status)) wrong.push(...leftOpen(row.id, events));
+    if (isTerminal(state.status) && state.cancel !== undefined && state.status !== "cancelled")
+      wrong.push(`${row.id} was asked to end, and ended as ${state.status}`);
     for (const stray of strayCauses(events)) wrong.push(`${row.id}: ${stray}`);
     const { reason } = state;
     if (reason !== undefined && reason !== "waiting" && reason !== "in_doubt")
@@ -101,6 +104,24 @@ function leavesFirst(run: string, events: readonly Event[], seen: readonly Seen[
   if (last !== undefined && open.size > 0 && /^run\.(succeeded|failed|cancelled|timed_out)$/u.test(last.type))
     wrong.push(`${run} has ended before its children ${[...open.values()].join(", ")}`);
   return wrong;
+}
+
+/** What is said last of a step or wait in a run that has ended: nothing goes on any more, but what is in doubt is so. */
+const unsettled: ReadonlySet<string> = new Set([
+  "step.started",
+  "step.attempt_failed",
+  "step.decided",
+  "wait.opened",
+  "wait.refused",
+  "child.started",
+]);
+
+function leftOpen(run: string, events: readonly Event[]): string[] {
+  const last = new Map<string, string>();
+  for (const { type, data } of events) if ("key" in data) last.set(data.key, type);
+  return [...last].flatMap(([key, type]) =>
+    unsettled.has(type) ? [`${run} has ended, and of ${key} there is ${type}`] : [],
+  );
 }
 
 export type Told = {

@@ -25,6 +25,8 @@ export type Plan = {
   beside: boolean;
   /** How much of a history is read at a time. */
   pageEvents: number;
+  /** How many runs at rest are kept in memory. */
+  warm: number;
   /** How long the first run may take. */
   timeout?: number;
 };
@@ -83,10 +85,11 @@ export const plans: fc.Arbitrary<Plan> = fc.record(
     crashes: fc.array(crash, { maxLength: 3 }),
     beside: fc.nat(3).map((n) => n === 0),
     pageEvents: fc.constantFrom(2, 1000),
+    warm: fc.constantFrom(0, 1, 100),
     timeout: fc.oneof(
       { weight: 3, arbitrary: fc.constant(60_000) },
       { weight: 1, arbitrary: fc.integer({ min: 20, max: 900 }) },
     ),
   },
-  { requiredKeys: ["acts", "crashes", "beside", "pageEvents"] },
+  { requiredKeys: ["acts", "crashes", "beside", "pageEvents", "warm"] },
 );

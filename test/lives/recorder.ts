@@ -7,6 +7,8 @@ import type { Event, StepRef } from "../../src/core/event.ts";
 import { idempotencyKey, identityOf } from "../../src/core/identity.ts";
 import { unseal } from "../../src/core/chain.ts";
 import { sha256 } from "../../src/engine/hash.ts";
+import { calledLine } from "../../src/engine/line.ts";
+import type { Line } from "../../src/engine/line.ts";
 import type { Claimed, Commit, CommitResult, Message, Sent, Store } from "../../src/store/store.ts";
 import { around } from "../../src/testing/around.ts";
 
@@ -31,6 +33,7 @@ export function recorded<S extends Store>(store: S): { store: S; recorder: Recor
   const parents = new Map<string, string>();
   const checkpoints = new Map<string, number>();
   const refs = new Map<string, StepRef>();
+  const lines = new Map<string, Line>();
   const settled = new Set<string>();
   const onceEntered = new Set<string>();
   let commits = 0;
@@ -42,7 +45,10 @@ export function recorded<S extends Store>(store: S): { store: S; recorder: Recor
     if (!("key" in data)) return;
     const place = `${run} ${data.key}`;
     if (!refs.has(place)) refs.set(place, data);
-    const key = idempotencyKey(sha256, run, [], identityOf(refs.get(place) ?? data));
+    const { line, calls } = lines.get(run) ?? { line: run, calls: [] };
+    const identity = identityOf(refs.get(place) ?? data);
+    if (type === "child.started") lines.set(data.run, calledLine({ line, calls }, { identity }, 0));
+    const key = idempotencyKey(sha256, line, calls, identity);
     if (type === "step.attempt_failed" || (type === "step.decided" && data.decision === "run")) onceEntered.delete(key);
     if (outcomeOf[type] === null) return;
     if (settled.has(key)) wrong.push(`${place} has two outcomes on record`);

@@ -66,7 +66,7 @@ const schema = "chaos";
 
 /** Lives through it, and judges what is left. */
 export async function chaos(options: ChaosOptions): Promise<Chaos> {
-  const server = await startPostgres(options.forgetfulServer === true ? ["wal_writer_delay=10s"] : []);
+  const server = await startPostgres(options.forgetfulServer === true ? { settings: ["wal_writer_delay=10s"] } : {});
   try {
     return await inWorld(server, options);
   } finally {

@@ -19,9 +19,9 @@ const pageEvents = 200;
 /** Starts to read. */
 export function tailOf(store: Store): Tail {
   const items: Item[] = [];
-  let over = false;
+  const over = new AbortController();
   const reading = (async (): Promise<void> => {
-    for (let after = 0; !over;) after = await readPage(store, after, items);
+    for (let after = 0; !over.signal.aborted;) after = await readPage(store, after, items);
   })();
   return {
     items,
@@ -31,7 +31,7 @@ export function tailOf(store: Store): Tail {
         await pause(10);
         if (items.length > had) [had, since] = [items.length, performance.now()];
       }
-      over = true;
+      over.abort();
       await reading;
     },
   };

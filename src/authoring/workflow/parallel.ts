@@ -41,15 +41,16 @@ export async function runMap<I, O>(
   const place = { path: options.key === undefined ? scope.path : path, causes: () => causes };
   const group = { key: {}, limit };
   const { concurrency: _, key: keyOf, ...step } = options;
-  const outcomes = await Promise.all(
-    list.map((item, index) => {
-      const label = keyOf === undefined ? name : checkName(keyOf(item, index), `key of an item of ${name}`);
-      const stepOptions = { ...step, input: item } as StepOptions<unknown>;
-      const ask = stepAsk(operations, place, label, stepOptions, run as StepFunction<unknown, unknown>);
-      if (limit !== Infinity) ask.group = group;
-      return operations.step(ask);
-    }),
-  );
+  const outcomes = await operations.steps(list.length, (index) => {
+    const item = list[index] as I;
+    const label = keyOf === undefined ? name : checkName(keyOf(item, index), `key of an item of ${name}`);
+    const stepOptions = { ...step, input: item } as StepOptions<unknown>;
+    const ask = stepAsk(operations, place, label, stepOptions, run as StepFunction<unknown, unknown>);
+    if (limit !== Infinity) ask.group = group;
+    // Nobody sees what comes of an item before all are there.
+    ask.together = { key: group, at: index, of: list.length };
+    return ask;
+  });
   if (outcomes.length > 0) closeInto(operations, scope, causes, path, "map", [endsOf(outcomes)]);
   throwFailures(name, outcomes);
   return outcomes.map((outcome) => outcome.value as Recorded<Awaited<O>>);
@@ -87,7 +88,8 @@ function checkItems(name: string, items: unknown): readonly unknown[] {
       `Expected at most ${limits.mapItemsMax} items for ctx.map ${JSON.stringify(name)}, got ${items.length}. Split the work into several runs.`,
     );
   }
-  return items;
+  // They are asked for over several turns; what the caller does to its array meanwhile is not heard.
+  return [...items];
 }
 
 function checkConcurrency(name: string, concurrency: number | undefined): number {

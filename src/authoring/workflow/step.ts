@@ -41,6 +41,18 @@ export type StepOptions<I, O = unknown> = {
    */
   timeout?: Duration | { attempt?: Duration; step?: Duration };
   /**
+   * Parts of the run's context that the step reads, by name. Its success is reused only where they are equal. Without
+   * it, a step with declared input is taken to read nothing of the context.
+   */
+  context?: readonly string[];
+  /**
+   * "always": the success of this step may be reused in a restart or fork whatever was before it, your word for it. For
+   * steps without declared input, which are otherwise reused only if nothing before them differs.
+   */
+  reuse?: "default" | "always";
+  /** What an output has cost, in a unit of your own: kept on record, and summed up as saved where it is reused. */
+  cost?: number | ((output: O) => number);
+  /**
    * Finds out what became of a `once` step in doubt: `{ record: output }`, `"run"` (it did not happen) or
    * `{ fail: error }`; undefined where it cannot tell, and then a person decides (`stemma.decide`).
    */
@@ -79,7 +91,10 @@ export function stepAsk(
   if (options.version !== undefined) ask.version = options.version;
   if (options.retry !== undefined) ask.retry = retryOf(options.retry, name);
   if (options.timeout !== undefined) ask.timeout = timeoutOf(options.timeout, name);
-  const { reconcile, compensate } = options;
+  if (options.context !== undefined) ask.context = checkContext(options.context, name);
+  if (checkReuse(options.reuse, name) === "always") ask.reuse = "always";
+  const { reconcile, compensate, cost } = options;
+  if (cost !== undefined) ask.cost = checkCost(cost, name);
   if (reconcile !== undefined)
     ask.reconcile = (input, tools) => inStep(operations, name, () => reconcile(input, tools));
   if (compensate !== undefined) {
@@ -106,6 +121,32 @@ function timeoutOf(
   if (given.attempt !== undefined) limit.attemptMs = timeLimit(given.attempt, `timeout of step ${name}`);
   if (given.step !== undefined) limit.stepMs = timeLimit(given.step, `timeout of step ${name} as a whole`);
   return limit;
+}
+
+function checkContext(context: unknown, name: string): readonly string[] {
+  if (Array.isArray(context) && context.every((part) => typeof part === "string")) return context;
+  throw new StemmaError(
+    "step.invalid",
+    `Expected the context of step ${name} to be a list of names such as ["model"], got ${JSON.stringify(context)}.`,
+  );
+}
+
+function checkReuse(reuse: unknown, name: string): "default" | "always" {
+  if (reuse === undefined || reuse === "default") return "default";
+  if (reuse === "always") return reuse;
+  throw new StemmaError(
+    "step.invalid",
+    `Expected reuse of step ${name} to be "default" or "always", got ${JSON.stringify(reuse)}.`,
+  );
+}
+
+function checkCost(cost: unknown, name: string): (output: unknown) => number {
+  if (typeof cost === "function") return cost as (output: unknown) => number;
+  if (typeof cost === "number" && Number.isFinite(cost)) return () => cost;
+  throw new StemmaError(
+    "step.invalid",
+    `Expected the cost of step ${name} to be a number or a function of its output, got ${JSON.stringify(cost)}.`,
+  );
 }
 
 const effects: ReadonlySet<unknown> = new Set(["pure", "idempotent", "once"]);

@@ -1,5 +1,6 @@
 /** `stemma pause` and `stemma unpause`: nothing more begins in a run, until it may. */
 import type { Command } from "commander";
+import { isTerminal } from "../../core/run.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import { commandText } from "../command-text.ts";
 import { findRun, runArgument } from "../find-run.ts";
@@ -36,5 +37,7 @@ async function ask(verb: Verb, given: string, options: CommonOptions & ByOptions
   if (options.json === true) return printJson({ run: id, status, state: taken ? "recorded" : "sent" });
   print(taken ? `${id} is ${wordsOf(status)}` : `${id} is asked to ${verb}; it is ${wordsOf(status)}`);
   if (!taken) noteNotTaken("The request", row);
+  else if (verb === "pause" && status !== "paused" && !isTerminal(status))
+    note(paintNote("It is on its way to its end; it goes on to it.", "dim"));
   else if (status === "paused") note(paintNote(`Let it go on: ${commandText(["unpause", id], options)}`, "dim"));
 }

@@ -110,7 +110,10 @@ function checkOptions({ value, fail, again = false, prompt, reason, expires }: R
 /** How the run stands: an answer may not be the last thing it needs. */
 async function noteState(stemma: Stemma, { id }: RunRow): Promise<void> {
   const { state } = await stemma.row(id);
-  if (state.status === "paused") note(paintNote(`The run is paused: it goes on after stemma unpause ${id}`, "yellow"));
+  if (state.status !== "paused") return;
+  const { pausedWith } = state;
+  const what = pausedWith === undefined ? "The run is paused" : "The run is paused with the one that called it";
+  note(paintNote(`${what}: it goes on after stemma unpause ${pausedWith ?? id}`, "yellow"));
 }
 
 function byText({ by }: { by?: string }): string {

@@ -31,6 +31,7 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
     values.push(...bound);
   };
   if (query.ids !== undefined) add(listConditions.ids, [...query.ids]);
+  if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
   if (query.status !== undefined) add(listConditions.status, [...query.status]);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);

@@ -143,6 +143,21 @@ create table @.workers (
       `create index offers_worker on @.offers (worker)`,
     ],
   },
+  {
+    id: 2,
+    // Code that does not look here before it has an effect could have one a second time.
+    breaking: true,
+    sql: [
+      /* sql */ `
+create table @.effects (
+  line  text collate "C" not null, -- first run of a restart / fork line
+  place text collate "C" not null, -- digest of which step it is
+  input text collate "C" not null, -- digest of what with
+  run   text collate "C" not null, -- who has it
+  primary key (line, place, input)
+)`,
+    ],
+  },
 ];
 
 /**

@@ -182,6 +182,7 @@ export const deleteRest: readonly string[] = [
   /* sql */ `delete from @.inbox where run = any($1::text[])`,
   /* sql */ `delete from @.emitted where run = any($1::text[])`,
   /* sql */ `delete from @.tags where run = any($1::text[])`,
+  /* sql */ `delete from @.effects where line = any($1::text[])`,
   /* sql */ `delete from @.runs where id = any($1::text[])`,
 ];
 

@@ -13,3 +13,17 @@ export const runJson = (r: string, offered: string): string => /* sql */ `
 export const isOffered = (r: string): string => /* sql */ `
   exists (select from @.offers o join @.workers w on w.id = o.worker
            where o.workflow = ${r}.workflow and o.version = ${r}.version and w.lease_until > ${clock})`;
+
+/**
+ * Arrays for `unnest`, one for each column, from parameter `from` on. They stand in queries of their own: else the
+ * planner sees how long they are, believes to know better than the plan that it keeps, and makes one anew each time,
+ * which takes longer than carrying it out.
+ */
+export const arrays = (from: number, ...types: readonly string[]): string =>
+  types.map((type, at) => `(select $${from + at}::${type}[])`).join(", ");
+
+/** So many rows whose values are parameters, one row after the other, from parameter `from` on. */
+export function rowsOf(rows: number, from: number, ...types: readonly string[]): string {
+  const row = (at: number): string => types.map((type, i) => `$${from + at * types.length + i}::${type}`).join(", ");
+  return `(values ${Array.from({ length: rows }, (_, at) => `(${row(at)})`).join(", ")})`;
+}

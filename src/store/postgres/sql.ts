@@ -8,7 +8,7 @@
  * for each other.
  */
 
-import { clock, isOffered, runJson } from "./sql-parts.ts";
+import { arrays, clock, isOffered, rowsOf, runJson } from "./sql-parts.ts";
 
 // Opening
 
@@ -37,16 +37,45 @@ export const unknownMigrations: string = /* sql */ `
 // Runs
 
 /**
+ * What a statement is for that appends to runs. What does not occur is left out of it, for every part of it has its
+ * price, whether there is anything to do for it or not.
+ */
+export type Shape = {
+  /** It is for one run, with so many events (at most two): its values are parameters. Else there are arrays of them. */
+  readonly alone: number | undefined;
+  /** Whether there are payloads and their uses; tags to be set; messages that became events; runs that others come from. */
+  readonly payloads: boolean;
+  readonly tags: boolean;
+  readonly inbox?: boolean;
+  readonly origins?: boolean;
+};
+
+/** More events than this of one run are sent as arrays too. */
+export const aloneMax = 2;
+
+/** Statements by their shapes: there are a few dozen, and each is made once. */
+function shaped(make: (shape: Shape) => string): (shape: Shape) => string {
+  const made = new Map<string, string>();
+  return (shape) => {
+    const { alone, payloads, tags, inbox, origins } = shape;
+    const key = [alone, payloads, tags, inbox, origins].join();
+    const known = made.get(key) ?? make(shape);
+    made.set(key, known);
+    return known;
+  };
+}
+
+/**
  * Of what was given for many runs, that of the runs which the guard let through. `is true` keeps the planner from making
  * a join of it, whose cost would grow with the square of a flush: so it looks each up in a table of hashes.
  */
 const letThrough = (guard: string): string => `(g.run in (select o.run from ${guard} o)) is true`;
 
-const givenPayloads = (from: number, guard: string): string => /* sql */ `,
+const givenPayloads = (from: number, guard: string): string => /* sql */ `
   payload as (
     insert into @.payloads (digest, text)
     select distinct on (1) decode(g.digest, 'hex'), g.text
-      from unnest($${from}::text[], $${from + 1}::text[], $${from + 2}::text[]) as g (run, digest, text)
+      from unnest(${arrays(from, "text", "text", "text")}) as g (run, digest, text)
      where ${letThrough(guard)}
      order by 1
     on conflict do nothing
@@ -54,7 +83,7 @@ const givenPayloads = (from: number, guard: string): string => /* sql */ `,
   use as (
     insert into @.payload_uses (run, digest)
     select g.run, decode(g.digest, 'hex')
-      from unnest($${from + 3}::text[], $${from + 4}::text[], $${from + 5}::boolean[]) as g (run, digest, brought)
+      from unnest(${arrays(from + 3, "text", "text", "boolean")}) as g (run, digest, brought)
      where ${letThrough(guard)}
        and (g.brought or exists (select from @.payloads p where p.digest = decode(g.digest, 'hex')))
      order by 1, 2
@@ -74,29 +103,52 @@ export const insertPayloadUses: string = /* sql */ `
    order by 1, 2
   on conflict do nothing`;
 
-const givenEvents = (from: number, guard: string): string => /* sql */ `
+const eventTypes = ["text", "bigint", "bigint", "text", "text", "text", "text", "uuid"] as const;
+
+const givenEvents = (from: number, guard: string, alone: number | undefined): string => /* sql */ `
   written as (
     insert into @.events (run, seq, at, type, causes, data, hash, reuse)
     select g.run, g.seq, g.at, g.type, g.causes, g.data, decode(g.hash, 'hex'), g.reuse
-      from unnest($${from}::text[], $${from + 1}::bigint[], $${from + 2}::bigint[], $${from + 3}::text[],
-                  $${from + 4}::text[], $${from + 5}::text[], $${from + 6}::text[], $${from + 7}::uuid[])
+      from ${alone === undefined ? `unnest(${arrays(from, ...eventTypes)})` : rowsOf(alone, from, ...eventTypes)}
            as g (run, seq, at, type, causes, data, hash, reuse)
      where ${letThrough(guard)}
   )`;
 
-const create = (payloads: string): string => /* sql */ `
+/** What follows the columns of runs (18 from $2 on): events, tags, payloads, as far as there are any. */
+function followers(
+  { alone, payloads, tags }: Shape,
+  guard: string,
+  tagging: (from: number) => string,
+): readonly string[] {
+  const tagsAt = 20 + eventTypes.length * (alone ?? 1);
+  return [
+    ...(alone === 0 ? [] : [givenEvents(20, guard, alone)]),
+    ...(tags ? [tagging(tagsAt)] : []),
+    ...(payloads ? [givenPayloads(tagsAt + (tags ? 2 : 0), guard)] : []),
+  ];
+}
+
+const runTypes =
+  "text text text text bigint text bigint bigint boolean text text text bigint text bigint text bigint text".split(" ");
+
+/** Creates runs with their events. Gives the ids of those that were not there. */
+export const createRuns: (shape: Shape) => string = shaped((shape) => {
+  const { alone, origins } = shape;
+  const tagging = (from: number): string => /* sql */ `
+  tagged as (
+    insert into @.tags (tag, run)
+    select g.tag, g.run from unnest(${arrays(from, "text", "text")}) as g (run, tag) where ${letThrough("made")}
+  )`;
+  return /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[],
-                  $10::boolean[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[],
-                  $17::text[], $18::bigint[], $19::text[])
-           with ordinality
+      from ${alone === undefined ? `unnest(${arrays(2, ...runTypes)}) with ordinality` : rowsOf(1, 2, ...runTypes)}
            as g (id, family, origin, workflow, version, status, created_at, ended_at, ended, state, tags, refused,
-                 seq, hash, due_at, queue, priority, key, ord)
+                 seq, hash, due_at, queue, priority, key${alone === undefined ? ", ord" : ""})
   ),
   source as materialized (
-    select r.id from @.runs r where r.id in (select origin from given) order by r.id for key share
+    ${origins === true ? "select r.id from @.runs r where r.id in (select origin from given) order by r.id for key share" : "select 1"}
   ),
   made as (
     insert into @.runs (id, family, origin, workflow, version, status, created_at, ended_at, state, tags, refused,
@@ -107,23 +159,16 @@ const create = (payloads: string): string => /* sql */ `
            g.queue, g.priority, g.key
       from given g, t
      where (select count(*) from source) >= 0
-     order by g.ord
+     ${alone === undefined ? "order by g.ord" : ""}
     on conflict do nothing
     returning id as run, seq
   ),
   unplaced as (
     insert into @.unplaced (run, seq, n, at) select m.run, 0, m.seq + 1, t.now from made m, t
   ),
-  tagged as (
-    insert into @.tags (tag, run)
-    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("made")}
-  ),
-  ${givenEvents(22, "made")}${payloads}
+  ${followers(shape, "made", tagging).join(",")}
   select run from made`;
-
-/** Creates runs with their events. Gives the ids of those that were not there. */
-export const createRuns: string = create("");
-export const createRunsWithPayloads: string = create(givenPayloads(30, "made"));
+});
 
 /** For each of these ids or (workflow, key) the run that is there, with the hash of its first event. */
 export const runsThere: string = /* sql */ `
@@ -142,18 +187,56 @@ export const runsThere: string = /* sql */ `
 export const firstEvents: string = /* sql */ `
   select run, seq, at, type, causes, data, encode(hash, 'hex') as hash from @.events where run = any($1::text[]) and seq = 0`;
 
-const commit = (payloads: string): string => /* sql */ `
+const partTypes =
+  "text bigint bigint bigint text text text bigint boolean text text bigint bigint boolean bigint boolean integer boolean".split(
+    " ",
+  );
+
+/**
+ * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
+ * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing. A run
+ * that is not there is not in the answer.
+ */
+export const commitParts: (shape: Shape) => string = shaped((shape) => {
+  const { alone, inbox } = shape;
+  const tagging = (from: number): string => /* sql */ `
+  untagged as (
+    delete from @.tags g
+     using held h
+     where h.retagged
+       and g.run = h.run
+       and not exists (
+         select from unnest(${arrays(from, "text", "text")}) as n (run, tag) where n.run = g.run and n.tag = g.tag)
+  ),
+  tagged as (
+    insert into @.tags (tag, run)
+    select g.tag, g.run from unnest(${arrays(from, "text", "text")}) as g (run, tag) where ${letThrough("held")}
+    on conflict do nothing
+  )`;
+  const takenIn = /* sql */ `
+  taken_in as (
+    update @.inbox i
+       set body = null
+      from held h
+     where h.inbox > 0
+       and i.run = h.run
+       and i.number <= h.inbox
+       and i.body is not null
+  )`;
+  const others = [...followers(shape, "held", tagging), ...(inbox === true ? [takenIn] : [])];
+  return /* sql */ `
   with t as materialized (select ${clock} as now),
   part as materialized (
     select *
-      from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-                  $9::bigint[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::boolean[],
-                  $16::bigint[], $17::boolean[], $18::integer[], $19::boolean[])
+      from ${alone === undefined ? `unnest(${arrays(2, ...partTypes)})` : rowsOf(1, 2, ...partTypes)}
            as g (run, epoch, seq, n, hash, state, status, ended_at, ended, refused, tags, inbox, inbox_max, release,
                  due_at, stopped, forget, retagged)
   ),
   there as materialized (
-    select r.id, r.epoch, r.seq, r.inbox_seq from @.runs r where r.id = any($2::text[]) order by r.id for no key update
+    select r.id, r.epoch, r.seq, r.inbox_seq
+      from @.runs r
+     where ${alone === undefined ? `r.id = any(${arrays(2, "text")}::text[]) order by r.id` : "r.id = $2"}
+       for no key update
   ),
   held as (
     update @.runs r
@@ -183,39 +266,10 @@ const commit = (payloads: string): string => /* sql */ `
   ),
   unplaced as (
     insert into @.unplaced (run, seq, n, at) select h.run, h.seq, h.n, t.now from held h, t where h.n > 0
-  ),
-  taken_in as (
-    update @.inbox i
-       set body = null
-      from held h
-     where h.inbox > 0
-       and i.run = h.run
-       and i.number <= h.inbox
-       and i.body is not null
-  ),
-  untagged as (
-    delete from @.tags g
-     using held h
-     where h.retagged
-       and g.run = h.run
-       and not exists (select from unnest($20::text[], $21::text[]) as n (run, tag) where n.run = g.run and n.tag = g.tag)
-  ),
-  tagged as (
-    insert into @.tags (tag, run)
-    select g.tag, g.run from unnest($20::text[], $21::text[]) as g (run, tag) where ${letThrough("held")}
-    on conflict do nothing
-  ),
-  ${givenEvents(22, "held")}${payloads}
+  )${others.map((part) => `,${part}`).join("")}
   select l.id as run, l.epoch, l.seq, l.inbox_seq as inbox, (l.id in (select h.run from held h)) is true as ok
     from there l`;
-
-/**
- * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
- * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing. A run
- * that is not there is not in the answer.
- */
-export const commitParts: string = commit("");
-export const commitPartsWithPayloads: string = commit(givenPayloads(30, "held"));
+});
 
 /** Locks runs in the order of their ids, before a transaction touches them in several statements. */
 export const lockRuns: string = /* sql */ `
@@ -228,27 +282,35 @@ export const eventsThere: string = /* sql */ `
     join @.events e on e.run = g.run and e.seq = g.seq and e.hash = decode(g.hash, 'hex')`;
 
 /**
- * One page of a run's events: a first row with the run's own, and the messages that wait if the page is the last one.
- * All of it is one statement, so it is one moment.
+ * Pages of runs' events ($2 runs, $3 behind which seq, $4 how many at most): of each a first row with the run's own, and
+ * the messages that wait if the page is the last one. All of it is one statement, so it is one moment.
  */
 export const history: string = /* sql */ `
-  with r as materialized (select * from @.runs where id = $2),
-  e as materialized (
-    select seq, at, type, causes, data, encode(hash, 'hex') as hash
-      from @.events where run = $2 and seq > $3 order by seq limit $4
-  ),
-  i as materialized (
-    select json_agg(json_build_array(i.number, i.key, i.kind, i.body, i.at) order by i.number)::text as inbox
-      from r
-      join @.inbox i on i.run = r.id
-     where i.body is not null
-       and coalesce((select max(seq) from e), $3) >= r.seq
+  with page as materialized (
+    select *
+      from unnest(${arrays(2, "text", "bigint", "bigint")}) with ordinality
+           as g (run, after, most, ord)
   )
-  select -1 as seq, null::bigint as at, null as type, i.inbox as causes, ${runJson("r", isOffered("r"))} as data, null as hash
-    from r, i
+  select g.ord - 1 as page, -1 as seq, null::bigint as at, null as type, i.inbox as causes,
+         ${runJson("r", isOffered("r"))} as data, null as hash
+    from page g
+    join @.runs r on r.id = g.run
+    left join lateral (
+      select json_agg(json_build_array(i.number, i.key, i.kind, i.body, i.at) order by i.number)::text as inbox
+        from @.inbox i
+       where i.run = r.id
+         and i.body is not null
+         and r.seq <= (select coalesce(max(e.seq), g.after)
+                         from (select seq from @.events where run = g.run and seq > g.after order by seq limit g.most) e)
+    ) i on r.inbox_seq > r.inbox_done
   union all
-  select * from e
-  order by seq`;
+  select g.ord - 1, e.*
+    from page g
+    cross join lateral (
+      select seq, at, type, causes, data, encode(hash, 'hex') as hash
+        from @.events where run = g.run and seq > g.after order by seq limit g.most
+    ) e
+   order by page, seq`;
 
 export const payloadTexts: string = /* sql */ `
   select encode(p.digest, 'hex') as digest, p.text
@@ -266,6 +328,41 @@ export const reusableEvents: string = /* sql */ `
     ) f on true
    order by f.position nulls last, e.run, e.seq`;
 
+// Effects
+
+/** Takes effects over from the runs that have them, where those still do. */
+export const takeEffectsOver: string = /* sql */ `
+  with given as (
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as g (line, place, input, run, was)
+  ),
+  held as materialized (
+    select e.line, e.place, e.input, g.run
+      from @.effects e
+      join given g using (line, place, input)
+     where e.run = g.was
+     order by e.line, e.place, e.input
+       for no key update of e
+  )
+  update @.effects e
+     set run = h.run
+    from held h
+   where e.line = h.line and e.place = h.place and e.input = h.input`;
+
+/** Gives runs the effects that nobody has. Who else puts one there at this very moment is waited for, and has it. */
+export const insertEffects: string = /* sql */ `
+  insert into @.effects (line, place, input, run)
+  select line, place, input, run
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as g (line, place, input, run)
+   order by line, place, input
+  on conflict do nothing`;
+
+/** Who has the effects of these places. */
+export const effectsOf: string = /* sql */ `
+  select e.line, e.place, e.input, e.run
+    from (select distinct line, place from unnest($1::text[], $2::text[]) as g (line, place)) g
+    join @.effects e using (line, place)
+   order by e.line, e.place, e.input`;
+
 // Inbox
 
 /**
@@ -276,12 +373,12 @@ export const sendMessages: string = /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality as g (run, key, kind, body, ord)
+      from unnest(${arrays(2, "text", "text", "text", "text")}) with ordinality as g (run, key, kind, body, ord)
   ),
   target as materialized (
     select r.id, r.inbox_seq, r.inbox_done, r.status in ('succeeded', 'failed', 'cancelled', 'timed_out') as ended
       from @.runs r
-     where r.id = any($2::text[])
+     where r.id = any(${arrays(2, "text")}::text[])
      order by r.id
        for no key update
   ),
@@ -336,6 +433,7 @@ export const messagesThere: string = /* sql */ `
 export const listConditions = {
   // In a query of its own, so that the planner keeps its plan whatever their number.
   ids: "r.id = any((select ?::text[])::text[])",
+  idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",

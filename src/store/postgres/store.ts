@@ -38,7 +38,7 @@ import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Gather } from "./gather.ts";
-import { readHistory, readPayloads } from "./history.ts";
+import { Histories, readPayloads } from "./history.ts";
 import { readList } from "./list.ts";
 import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
@@ -84,6 +84,7 @@ class PostgresSchema implements PostgresStore {
   readonly #claims: Claims;
   readonly #sequencer: Sequencer;
   readonly #gather: Gather;
+  readonly #histories: Histories;
   readonly #wake: Wake;
   /** Parts of commits of which nobody could tell whether they went through, by run, until they come again. */
   readonly #unsure = new Map<RunId, Commit>();
@@ -102,6 +103,7 @@ class PostgresSchema implements PostgresStore {
       () => (this.#wake.healthy ? idleMs : 0),
     );
     this.#sequencer = new Sequencer(db, self);
+    this.#histories = new Histories(db, () => this.#now);
     this.#gather = new Gather((creation) => this.#create(creation));
   }
 
@@ -147,7 +149,7 @@ class PostgresSchema implements PostgresStore {
   }
 
   history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
-    return this.#use(() => readHistory(this.#db, run, page, this.#now));
+    return this.#use(() => this.#histories.read(run, page));
   }
 
   payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {

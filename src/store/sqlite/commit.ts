@@ -12,6 +12,7 @@ import { append } from "./append.ts";
 import { createRuns, endOf } from "./create.ts";
 import { bytesOf, digestOf } from "./digest.ts";
 import type { Statements } from "./driver.ts";
+import { takeEffects } from "./effects.ts";
 import { writeEmitted } from "./emitted.ts";
 import { stateText } from "./row.ts";
 import { sendMessages } from "./send.ts";
@@ -88,7 +89,8 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
   if (part.emit !== undefined && part.emit.length > 0) writeEmitted(db, before.n, part.emit);
   if (part.create !== undefined) createRuns(db, part.create, now);
   if (part.send !== undefined) sendMessages(db, part.send, now);
-  return { run, ok: true, inbox: before.inbox_seq };
+  if (part.effects === undefined || part.effects.length === 0) return { run, ok: true, inbox: before.inbox_seq };
+  return { run, ok: true, inbox: before.inbox_seq, effects: takeEffects(db, run, part.effects) };
 }
 
 /** How many claims of a run no longer count after this part. */

@@ -38,6 +38,7 @@ const types = [
   "child.started",
   "child.ended",
   "run.patched",
+  "run.warned",
 ] as const satisfies readonly EventType[];
 
 const numbers: ReadonlyMap<string, number> = new Map(types.map((type, i) => [type, i]));

@@ -15,7 +15,7 @@ export type Write<T> = {
 type Waiting = { write: Write<unknown>; resolve: (result: unknown) => void; reject: (error: unknown) => void };
 
 /** Writes in one transaction; more than these would hold up the event loop for too long. */
-const writesMax = 256;
+const writesMax = 64;
 
 export class Group {
   readonly #driver: Driver;

@@ -53,6 +53,7 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
   // Most ask after one run, and taking a list apart in SQL costs several times as much as finding a run.
   if (query.ids?.length === 1 && only !== undefined) add(listConditions.id, only);
   else if (query.ids !== undefined) add(listConditions.ids, JSON.stringify(query.ids));
+  if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);
   if (query.family !== undefined) add(listConditions.family, query.family, query.family);

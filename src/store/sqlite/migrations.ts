@@ -126,6 +126,19 @@ create table workers (
     // What the worker offered with its last claim, as `Claims` writes it.
     sql: /* sql */ `alter table workers add column offers text not null default '[]'`,
   },
+  {
+    id: 3,
+    // Code that does not look here before it has an effect could have one a second time.
+    breaking: true,
+    sql: /* sql */ `
+create table effects (
+  line  text not null, -- first run of a restart / fork line
+  place text not null, -- digest of which step it is
+  input text not null, -- digest of what with
+  run   text not null, -- who has it
+  primary key (line, place, input)
+) without rowid`,
+  },
 ];
 
 /**

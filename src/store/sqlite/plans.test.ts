@@ -27,6 +27,13 @@ describe("no statement reads a table from end to end", () => {
   });
 });
 
+test("a part of an id is looked for in the index of ids alone", () => {
+  const plan = planOf(listRuns([conditions.idPart]));
+  expect(plan.filter((step) => step.includes("SCAN"))).toEqual([
+    expect.stringMatching(/^SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1$/),
+  ]);
+});
+
 test("a page of the list is read in its order, not sorted, whatever it is filtered by", () => {
   for (const used of [[], ["workflow"], ["status"], ["workflow", "status", "cursor"], ["since"]] as const) {
     const plan = planOf(listRuns(used.map((name) => conditions[name]))).join("; ");

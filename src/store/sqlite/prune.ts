@@ -5,6 +5,7 @@
 import type { Pruned, PruneRequest } from "../store.ts";
 import type { Statements } from "./driver.ts";
 import {
+  deleteEffects,
   deleteEmitted,
   deleteEvents,
   deleteMessages,
@@ -43,7 +44,7 @@ export function haveGone(db: Statements, { runs }: Pruned): boolean {
   return first === undefined || db.prepare(runHead).get(first) === undefined;
 }
 
-function remove(db: Statements, { n, tags }: Prunable): { events: number; payloadBytes: number } {
+function remove(db: Statements, { n, id, tags }: Prunable): { events: number; payloadBytes: number } {
   const events = Number(db.prepare(deleteEvents).run(n).changes);
   db.prepare(deleteMessages).run(n);
   db.prepare(deleteEmitted).run(n);
@@ -54,6 +55,7 @@ function remove(db: Statements, { n, tags }: Prunable): { events: number; payloa
   for (const { payload } of payloads) {
     payloadBytes += (db.prepare(deletePayload).get(payload, payload)?.["bytes"] as number | undefined) ?? 0;
   }
+  db.prepare(deleteEffects).run(id);
   db.prepare(deleteRun).run(n);
   return { events, payloadBytes };
 }

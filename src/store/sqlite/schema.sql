@@ -116,3 +116,11 @@ create table workers (
   id          text    primary key,
   lease_until integer not null
 , offers text not null default '[]');
+
+create table effects (
+  line  text not null, -- first run of a restart / fork line
+  place text not null, -- digest of which step it is
+  input text not null, -- digest of what with
+  run   text not null, -- who has it
+  primary key (line, place, input)
+) without rowid;

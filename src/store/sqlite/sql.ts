@@ -103,6 +103,17 @@ export const reusableEvents: string = /* sql */ `
      and ifnull(r.family, r.id) = ?
    order by e.position`;
 
+// Effects
+
+/** If it is there, it stays with who has it, unless it is taken over from that run. */
+export const insertEffect: string = /* sql */ `
+  insert into effects (line, place, input, run)
+  values (?, ?, ?, ?)
+  on conflict (line, place, input) do update set run = excluded.run where run = ?`;
+
+export const effectsOf: string = /* sql */ `select input, run from effects where line = ? and place = ? order by input`;
+export const deleteEffects: string = /* sql */ `delete from effects where line = ?`;
+
 // Inbox
 
 export const inboxTarget: string = /* sql */ `select n, status, worker, inbox_seq, inbox_done from runs where id = ?`;
@@ -221,6 +232,8 @@ export const holderOf: string = /* sql */ `select worker, epoch from runs where 
 export const listConditions = {
   id: "id = ?",
   ids: "id in (select value from json_each(?))",
+  // From the index of ids, which is a small part of the table.
+  idPart: "n in (select n from runs where instr(id, ?) > 0)",
   workflow: "workflow = ?",
   status: "status = ?",
   tag: "n in (select run from tags where tag = ?)",

@@ -1,6 +1,7 @@
 /** A run's events, in order and in pages, with its row and what waits for it. */
 import assert from "node:assert/strict";
 import { newRunId } from "../../engine/id.ts";
+import type { RunRow } from "../../store/store.ts";
 import type { Check, Step } from "./fixture.ts";
 import { accept, message, started, succeeded } from "./fixture.ts";
 import { pageOf, wholeFeed, wholeHistory } from "./read.ts";
@@ -50,6 +51,30 @@ export function historyGuarantees(check: Check): void {
     assert.deepEqual([last?.more, last?.inbox.length], [false, 1]);
     const behind = await store.history(row.id, { after: 1, limit: 1 });
     assert.deepEqual([behind?.more, behind?.inbox.length], [false, 1]);
+  });
+
+  check("pages that are asked for at the same moment are each what was asked for", async ({ store, held, part }) => {
+    const rows: RunRow[] = [];
+    for (let i = 0; i < 12; i += 1) {
+      const row = await held();
+      rows.push(row);
+      const steps = Array.from({ length: i }, (_, step) => succeeded(`s${step} of ${row.id}`));
+      await accept(store, row, part(row, [started, ...steps]));
+      if (i % 2 === 1) await store.send([message(row.id, `to ${i}`)]);
+    }
+    const asked = [
+      ...rows.flatMap(({ id }, i) => [
+        { run: id, page: { after: -1, limit: 1000 } },
+        { run: id, page: { after: i - 4, limit: 3 } },
+        { run: id, page: { after: i + 1, limit: 1 } },
+      ]),
+      { run: newRunId(1), page: { after: -1, limit: 10 } },
+    ];
+    const alone = [];
+    for (const { run, page } of asked) alone.push(await store.history(run, page));
+    const together = await Promise.all(asked.map(({ run, page }) => store.history(run, page)));
+    assert.deepEqual(together, alone);
+    assert.deepEqual([together.at(-1), together[33]?.events.length, together[33]?.inbox.length], [undefined, 13, 1]);
   });
 
   check("a history holds no events of another run", async ({ store, held, part }) => {

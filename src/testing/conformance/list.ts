@@ -85,6 +85,28 @@ export function listGuarantees(check: Check): void {
     assert.deepEqual(await listedIds(bench.store, { ids: [] }), []);
   });
 
+  check("runs are found by any part of their ids, as it stands", async (bench) => {
+    const ids = await several(bench, 4);
+    for (const id of ids) {
+      for (const part of [id, id.slice(-8), id.slice(10, 28), id.slice(0, 29)]) {
+        const fitting = ids.filter((each) => each.includes(part));
+        assert.deepEqual(await listedIds(bench.store, { idPart: part }), fitting, part);
+      }
+    }
+    assert.deepEqual(await listedIds(bench.store, { idPart: "run_" }), ids);
+    for (const part of ["run%", "r_n_", ids[0]?.toUpperCase() ?? "", "'", "\\"]) {
+      assert.deepEqual(await listedIds(bench.store, { idPart: part }), [], part);
+    }
+    const { runs, cursor } = await bench.store.list({ idPart: "run_", limit: 3 });
+    assert.equal(runs.length, 3);
+    assert.ok(cursor !== undefined);
+    const rest = await bench.store.list({ idPart: "run_", cursor });
+    assert.deepEqual(
+      rest.runs.map(({ id }) => id),
+      ids.slice(3),
+    );
+  });
+
   check("runs are found by workflow, exactly", async ({ store, created }) => {
     const { id } = await created({ workflow: "pay" });
     for (const workflow of ["pay2", "Pay", "p_y", "other"]) await created({ workflow });

@@ -1,0 +1,64 @@
+/** The first cycle of a graph, walked without recursion: half a million steps in a row are a graph like others. */
+import type { Graph } from "./graph.ts";
+
+const stretch = 4096;
+
+/** Names along the first cycle in the order of definition, the first one again at the end; undefined if there is none. */
+export function* firstCycle<C>({
+  steps,
+  index,
+  waiting,
+  first,
+  next,
+  target,
+}: Omit<Graph<C>, "prioritised">): Generator<void, string[] | undefined> {
+  const left = [...waiting];
+  const free = left.flatMap((count, i) => (count === 0 ? [i] : []));
+  // What can be taken away from its dependencies on is in no cycle.
+  for (let done = 0; done < free.length; done++) {
+    for (let edge = first[free[done] as number] as number; edge >= 0; edge = next[edge] as number) {
+      const dependent = target[edge] as number;
+      left[dependent] = (left[dependent] as number) - 1;
+      if (left[dependent] === 0) free.push(dependent);
+    }
+    if (done % stretch === 0) yield;
+  }
+  if (free.length >= steps.length) return undefined;
+  return yield* walk(steps, index, left);
+}
+
+const unseen = 0;
+const onPath = 1;
+const done = 2;
+
+/** Depth first along dependencies, from each step that is left, until one is met that is on the path already. */
+function* walk(
+  steps: Graph<unknown>["steps"],
+  index: ReadonlyMap<string, number>,
+  left: readonly number[],
+): Generator<void, string[] | undefined> {
+  const seen = new Uint8Array(steps.length);
+  const position = new Int32Array(steps.length);
+  let walked = 0;
+  for (let start = 0; start < steps.length; start++) {
+    if (left[start] === 0 || seen[start] !== unseen) continue;
+    const path = [start];
+    seen[start] = onPath;
+    for (let at: number | undefined = start; at !== undefined; at = path.at(-1)) {
+      if (walked++ % stretch === 0) yield;
+      const dependency: string | undefined = steps[at]?.dependencies?.[position[at] as number];
+      position[at] = (position[at] as number) + 1;
+      const to: number | undefined = dependency === undefined ? undefined : index.get(dependency);
+      if (dependency === undefined) {
+        seen[at] = done;
+        path.pop();
+      } else if (to !== undefined && seen[to] === onPath) {
+        return [...path.slice(path.indexOf(to)), to].map((step) => steps[step]?.name ?? "");
+      } else if (to !== undefined && seen[to] === unseen) {
+        seen[to] = onPath;
+        path.push(to);
+      }
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,56 @@
+/** Lines about a run on the console: for people, or as JSON for what collects logs. */
+import type { EventBus } from "./events.ts";
+import type { Plugin } from "./plugin.ts";
+import type { TaskStatus } from "./step.ts";
+
+export type LogFormat = "text" | "json";
+
+/** Writes a line for each event. */
+function logTo<C>(events: EventBus<C>, format: LogFormat, write: (line: string) => void): void {
+  const say = (text: string, record: Record<string, unknown>): void => {
+    write(format === "json" ? JSON.stringify({ ...record, timestamp: new Date().toISOString() }) : text);
+  };
+  events.on("workflowStart", ({ steps }) => {
+    const stepCount = steps.length;
+    say(`[WorkflowStart] Starting workflow with ${stepCount} steps.`, { event: "workflowStart", stepCount });
+  });
+  events.on("taskStart", ({ step: { name } }) => {
+    say(`[TaskStart] Task '${name}' started.`, { event: "taskStart", task: name });
+  });
+  events.on("taskEnd", ({ step: { name }, result }) => {
+    const { status } = result;
+    const duration = result.metrics?.duration ?? 0;
+    const shown = Math.round(duration * 100) / 100;
+    say(`[TaskEnd] Task '${name}' ended with status '${status}' in ${shown}ms.`, {
+      event: "taskEnd",
+      task: name,
+      status,
+      duration,
+    });
+  });
+  events.on("taskSkipped", ({ step: { name } }) => {
+    say(`[TaskSkipped] Task '${name}' skipped.`, { event: "taskSkipped", task: name, status: "skipped" });
+  });
+  events.on("workflowEnd", ({ results }) => {
+    const statusSummary = Object.fromEntries([...results].map(([name, { status }]) => [name, status]));
+    const counts: Partial<Record<TaskStatus, number>> = {};
+    for (const { status } of results.values()) counts[status] = (counts[status] ?? 0) + 1;
+    const { success = 0, failure = 0 } = counts;
+    say(`[WorkflowEnd] Workflow completed. Success: ${success}, Failed: ${failure}.`, {
+      event: "workflowEnd",
+      totalTasks: results.size,
+      statusSummary,
+    });
+  });
+}
+
+/** The console of whoever runs the tasks, looked up at each line, so that one that is replaced later is used. */
+function toConsole(line: string): void {
+  // oxlint-disable-next-line no-console
+  console.log(line);
+}
+
+/** The lines as a plugin. */
+export function loggerPlugin<C>(format: LogFormat): Plugin<C> {
+  return { name: "LoggerPlugin", version: "1.0.0", install: ({ events }) => logTo(events, format, toConsole) };
+}

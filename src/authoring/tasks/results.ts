@@ -1,0 +1,152 @@
+/**
+ * What became of the tasks of a run. While it runs, only what a task returned and two times are kept; results are made of
+ * them when somebody looks. A run of a hundred thousand tasks of which three are looked at makes three.
+ */
+import { inspect } from "node:util";
+import { filled } from "./filled.ts";
+import type { Plan } from "./plan.ts";
+import { statusOf } from "./plan.ts";
+import type { TaskResult } from "./step.ts";
+
+export class Results<C> {
+  readonly #plan: Plan<C>;
+  /** What the task returned, or, where `started` is no number, its result as it is given out. */
+  readonly #values: (TaskResult | undefined)[];
+  /** Milliseconds of `performance.now()`; NaN for tasks that were not entered. */
+  readonly started: number[];
+  readonly ended: number[];
+  /** Tasks in the order in which they ended. */
+  readonly order: number[] = [];
+
+  constructor(plan: Plan<C>) {
+    this.#plan = plan;
+    this.#values = filled<TaskResult | undefined>(plan.state.length, undefined);
+    this.started = filled(plan.state.length, Number.NaN);
+    this.ended = filled(plan.state.length, Number.NaN);
+  }
+
+  /** Makes room for further tasks. */
+  extend(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#values.push(undefined);
+      this.started.push(Number.NaN);
+      this.ended.push(Number.NaN);
+    }
+  }
+
+  add(task: number, value: TaskResult): void {
+    this.#values[task] = value;
+    this.order.push(task);
+  }
+
+  /** The result of a task that has ended; undefined for others. */
+  of(task: number): TaskResult | undefined {
+    const value = this.#values[task];
+    if (value === undefined) return undefined;
+    const startTime = this.started[task] as number;
+    if (Number.isNaN(startTime)) return value;
+    const endTime = this.ended[task] as number;
+    // The status is the one that counted, whatever the task did to its object since.
+    const status = statusOf(this.#plan.state[task] as number);
+    const result = { ...value, status, metrics: { startTime, endTime, duration: endTime - startTime } };
+    this.#values[task] = result;
+    this.started[task] = Number.NaN;
+    return result;
+  }
+
+  byName(name: string): TaskResult | undefined {
+    const task = this.#plan.graph.index.get(name);
+    return task === undefined ? undefined : this.of(task);
+  }
+
+  has(name: string): boolean {
+    const task = this.#plan.graph.index.get(name);
+    return task !== undefined && this.#values[task] !== undefined;
+  }
+
+  *entries(): Generator<[string, TaskResult]> {
+    for (const task of this.order) yield [this.#plan.graph.names[task] as string, this.of(task) as TaskResult];
+  }
+
+  /** Results by name, in the order in which the tasks ended. */
+  asMap(): Map<string, TaskResult> {
+    return new Unread(this);
+  }
+}
+
+/** A value that cannot be cloned: in the place of results that nobody has looked at yet. */
+const unread = Symbol("results of which nothing was read yet: clone new Map(results)");
+
+/**
+ * A Map that is filled when it is looked at as a whole. From then on it is a Map like others. Whatever looks into Maps
+ * without their methods (structuredClone does) meets a value that it must refuse, so nothing is lost in silence.
+ */
+class Unread extends Map<string, TaskResult> {
+  #results: Results<unknown> | undefined;
+
+  constructor(results: Results<unknown>) {
+    super();
+    super.set("", unread as never);
+    this.#results = results;
+  }
+
+  #fill(): this {
+    const results = this.#results;
+    if (results === undefined) return this;
+    this.#results = undefined;
+    super.clear();
+    for (const [name, result] of results.entries()) super.set(name, result);
+    return Object.setPrototypeOf(this, Map.prototype) as this;
+  }
+
+  override get(name: string): TaskResult | undefined {
+    return this.#results === undefined ? super.get(name) : this.#results.byName(name);
+  }
+
+  override has(name: string): boolean {
+    return this.#results === undefined ? super.has(name) : this.#results.has(name);
+  }
+
+  override get size(): number {
+    return this.#results === undefined ? super.size : this.#results.order.length;
+  }
+
+  override set(name: string, result: TaskResult): this {
+    return Map.prototype.set.call(this.#fill(), name, result) as this;
+  }
+
+  override delete(name: string): boolean {
+    return Map.prototype.delete.call(this.#fill(), name);
+  }
+
+  override clear(): void {
+    Map.prototype.clear.call(this.#fill());
+  }
+
+  override keys(): MapIterator<string> {
+    return Map.prototype.keys.call(this.#fill()) as MapIterator<string>;
+  }
+
+  override values(): MapIterator<TaskResult> {
+    return Map.prototype.values.call(this.#fill()) as MapIterator<TaskResult>;
+  }
+
+  override entries(): MapIterator<[string, TaskResult]> {
+    return Map.prototype.entries.call(this.#fill()) as MapIterator<[string, TaskResult]>;
+  }
+
+  override [Symbol.iterator](): MapIterator<[string, TaskResult]> {
+    return this.entries();
+  }
+
+  override forEach(...given: Parameters<Map<string, TaskResult>["forEach"]>): void {
+    Map.prototype.forEach.apply(this.#fill(), given as never);
+  }
+
+  [inspect.custom](): Map<string, TaskResult> {
+    return this.#fill();
+  }
+}
+
+// Who compares constructors must see a Map before it was looked at, too.
+Object.defineProperty(Unread.prototype, "constructor", { value: Map, writable: true, configurable: true });

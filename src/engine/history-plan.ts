@@ -1,0 +1,137 @@
+/**
+ * The plan of a restart or fork by history alone. The new run is made as it would be, with every refusal that there is,
+ * and is not created: so what the plan is about is exactly what would be offered. Nothing is written.
+ */
+import type { Digest, EventData, OfferedRun, RunId, Seq, Value } from "../core/event.ts";
+import { unseal } from "../core/chain.ts";
+import { sameValue, valueDifferences } from "../core/compare.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Plan, PlanSource } from "../core/plan.ts";
+import { planOf } from "../core/plan.ts";
+import { addToSteps, newSteps } from "../core/recorded-step.ts";
+import type { RecordedSteps } from "../core/recorded-step.ts";
+import { isTerminal } from "../core/run.ts";
+import type { NewRun, Payload, Store } from "../store/store.ts";
+import type { Change } from "./change.ts";
+import { isFork } from "./change.ts";
+import { readTexts } from "./history-pages.ts";
+import type { Making } from "./restart.ts";
+import { makeRun } from "./restart.ts";
+import { endedBy, eventsOf, readSource } from "./source.ts";
+import { readList } from "./stored-list.ts";
+
+/**
+ * What the new run would reuse and what it would run, and that run.
+ *
+ * @param kind whether a restart or a fork is planned; if left out, a restart where it can be meant so
+ * @throws as restart and fork
+ */
+export async function planByHistory(
+  making: Making,
+  source: RunId,
+  change: Change,
+  kind?: "restart" | "fork",
+): Promise<{ plan: Plan; run: NewRun }> {
+  const { row, created: before } = await readSource(making.store, source);
+  const changes = isFork(change) || change.from !== undefined || change.after !== undefined;
+  const run = await makeRun(
+    making,
+    kind ?? (changes || !isTerminal(row.state.status) ? "fork" : "restart"),
+    source,
+    change,
+  );
+  const created = createdOf(run);
+  const store = withPayloads(making.store, run.payloads);
+  const texts = (values: readonly (Value | undefined)[]): Promise<ReadonlyMap<Digest, string>> =>
+    textsOf(store, source, values);
+  const offers = await offersOf(store, run, created, change);
+  const nothing: OfferedRun = { run: source, head: row.state.seq };
+  const ended = await endedBy(making.store, row);
+  if (offers.length === 0) offers.push(ended === undefined ? nothing : { ...nothing, ended });
+  const sources: PlanSource[] = [];
+  for (const offered of offers) sources.push(await planSource(making.store, offered, created.start));
+  const wholes = [before.data.input, created.input, before.data.context, created.context];
+  const known = await texts(wholes);
+  const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
+    sameValue(a, b) ? undefined : (valueDifferences(a, b, known).places[0]?.path ?? "$");
+  const plan = planOf(sources, {
+    ...(change.reuse === undefined ? {} : { reuse: change.reuse }),
+    ...(created.allowEffects === undefined ? {} : { allowEffects: created.allowEffects }),
+    input: path(before.data.input, created.input),
+    context: path(before.data.context, created.context),
+    outputs: await outputsOf(created.overrides ?? {}, sources, texts),
+  });
+  return { plan, run };
+}
+
+function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {
+  const event = stored === undefined ? undefined : unseal(stored);
+  if (event?.type !== "run.created") throw new StemmaError("engine.bug", "A new run begins with run.created.");
+  return event.data;
+}
+
+/** What the new run is offered; with `reuse: "none"` that is nothing, and the source is planned as it is. */
+async function offersOf(
+  store: Pick<Store, "payloads">,
+  run: NewRun,
+  { offers }: EventData["run.created"],
+  { reuse }: Change,
+): Promise<OfferedRun[]> {
+  if (reuse === "none") return [];
+  return [...(await readList<OfferedRun[]>(store, run.id, offers, [])).value];
+}
+
+/** The payloads of the store, and those that would go to it with the run. */
+function withPayloads(store: Store, own: readonly Payload[]): Pick<Store, "payloads"> {
+  const texts = new Map(own.map(({ digest, text }) => [digest, text]));
+  return {
+    async payloads(digests) {
+      const found = new Map(
+        digests.flatMap((digest) => {
+          const text = texts.get(digest);
+          return text === undefined ? [] : [[digest, text] as const];
+        }),
+      );
+      const missing = digests.filter((digest) => !found.has(digest));
+      if (missing.length === 0) return found;
+      return new Map([...found, ...(await store.payloads(missing))]);
+    },
+  };
+}
+
+async function planSource(
+  store: Store,
+  { run, head, cut = [], ended }: OfferedRun,
+  start: EventData["run.created"]["start"],
+): Promise<PlanSource> {
+  const steps: RecordedSteps = newSteps();
+  for await (const event of eventsOf(store, run, 0, head)) addToSteps(steps, event);
+  const from: Seq | undefined = start?.run === run ? start.seq : undefined;
+  return { run, steps, cut, ended, ...(from === undefined ? {} : { start: from }) };
+}
+
+/** The outputs that are given, and where each differs from what the nearest run has on record. */
+async function outputsOf(
+  overrides: { [key: string]: Value },
+  sources: readonly PlanSource[],
+  texts: (values: readonly (Value | undefined)[]) => Promise<ReadonlyMap<Digest, string>>,
+): Promise<ReadonlyMap<string, { differs: string | undefined }>> {
+  const outputs = new Map<string, { differs: string | undefined }>();
+  for (const [key, value] of Object.entries(overrides)) {
+    const recorded = sources.map(({ steps }) => steps.byKey.get(key)).find((step) => step !== undefined);
+    const output = recorded?.ending === "value" ? recorded.output : undefined;
+    const same = recorded?.ending === "value" && sameValue(output, value);
+    const places = same ? [] : valueDifferences(output, value, await texts([output, value])).places;
+    outputs.set(key, { differs: same ? undefined : (places[0]?.path ?? "$") });
+  }
+  return outputs;
+}
+
+async function textsOf(
+  store: Pick<Store, "payloads">,
+  run: RunId,
+  values: readonly (Value | undefined)[],
+): Promise<ReadonlyMap<Digest, string>> {
+  const digests = values.flatMap((value) => (value !== undefined && "digest" in value ? [value.digest] : []));
+  return readTexts(store, run, [...new Set(digests)]);
+}

@@ -1,0 +1,26 @@
+/** Where a run stands in its restart / fork line: what services are sent so that they do not act twice depends on it. */
+import type { EventOf, RunId } from "../core/event.ts";
+import { pathOf } from "../core/identity.ts";
+import type { Ask } from "./ask.ts";
+
+export type Line = { line: RunId; calls: readonly string[] };
+
+export function lineOf(run: RunId, { data }: EventOf<"run.created">): Line {
+  return { line: data.line ?? run, calls: data.calls ?? [] };
+}
+
+const inputDigits = 16;
+
+/**
+ * The line of the run that a call makes. The call is told from others by its identity, like any step, and by how often
+ * its success was given up on purpose.
+ */
+export function calledLine(
+  { line, calls }: Line,
+  { identity }: Pick<Ask, "identity">,
+  generation: number,
+): { line: RunId; calls: string[] } {
+  const { scope, name, input, n } = identity;
+  const call = `${pathOf(scope, name)}#${input?.slice(0, inputDigits) ?? "-"}#${n}`;
+  return { line, calls: [...calls, generation === 0 ? call : `${call}~${generation}`] };
+}

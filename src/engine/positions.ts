@@ -1,0 +1,61 @@
+/**
+ * Which recorded success the n-th of equal asks gets: the n-th that is offered, and rather the one of the very same
+ * step. What a run offers under a key is what it has itself and, behind that, what it was offered. A success that is to
+ * be made anew keeps its place, so that the one behind it is not taken for it.
+ */
+import type { OfferedRun, RunId, Seq } from "../core/event.ts";
+import type { Producer } from "../store/store.ts";
+import { isIn } from "../core/cut.ts";
+
+/** A place in what is offered under one key. `key`: of the step there, where it had to be known. */
+export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string };
+
+/** What is offered under a key, from its recorded successes in the order of the feed. */
+export function offeredUnder(offers: readonly OfferedRun[], producers: readonly Producer[]): Position[] {
+  const byRun = new Map<RunId, Seq[]>();
+  for (const { run, seq } of producers) {
+    const seqs = byRun.get(run);
+    if (seqs === undefined) byRun.set(run, [seq]);
+    else seqs.push(seq);
+  }
+  let positions: Position[] = [];
+  for (let entry = offers.length - 1; entry >= 0; entry -= 1) {
+    const { run, head, cut } = offers[entry] as OfferedRun;
+    const seqs = byRun.get(run)?.filter((seq) => seq <= head) ?? [];
+    if (seqs.length === 0) continue;
+    const own = seqs.toSorted((a, b) => a - b).map((seq) => ({ entry, run, seq, cut: isIn(cut, seq) }));
+    positions = [...own, ...positions.slice(own.length)];
+  }
+  return positions;
+}
+
+/** The places under one key, of which each is given once. */
+export class Places {
+  readonly #positions: readonly Position[];
+  readonly #isUsed: (position: Position) => boolean;
+  readonly #byKey = new Map<string, Position>();
+  #from = 0;
+
+  /** @param isUsed whether a place was given already, under this key or otherwise */
+  constructor(positions: readonly Position[], isUsed: (position: Position) => boolean) {
+    this.#positions = positions;
+    this.#isUsed = isUsed;
+    for (const position of positions) if (position.key !== undefined) this.#byKey.set(position.key, position);
+  }
+
+  /** A place that was used is free again. */
+  freed(): void {
+    this.#from = 0;
+  }
+
+  /** The place for the ask with this key; the caller notes that it is used. */
+  next(key: string): Position | undefined {
+    const same = this.#byKey.get(key);
+    if (same !== undefined && !this.#isUsed(same)) return same;
+    for (; this.#from < this.#positions.length; this.#from += 1) {
+      const position = this.#positions[this.#from] as Position;
+      if (!this.#isUsed(position)) return position;
+    }
+    return undefined;
+  }
+}

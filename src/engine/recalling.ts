@@ -1,0 +1,79 @@
+/**
+ * The first half of an activation: what the history knows is given to the body again, in order, until everything
+ * recorded has been asked for. A body that does nothing more while records are unasked does not fit its history.
+ */
+import type { Digest } from "../core/event.ts";
+import type { Ask } from "./ask.ts";
+import type { Course } from "./course.ts";
+import { isStopped } from "./course.ts";
+import { describeDivergence } from "./divergence.ts";
+import type { Loaded } from "./load.ts";
+import type { Parts } from "./parts.ts";
+import type { OutcomeEvent } from "./recall.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** What the activation does for its recall. */
+export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recallGraceMs"> & {
+  deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
+  goLive(): void;
+  /** The body does not fit what is recorded; `detail` says where. */
+  diverged(detail: Awaited<ReturnType<typeof describeDivergence>>): void;
+  wake(): void;
+  fault(error: unknown): void;
+};
+
+/** A body that has ended asks for nothing more, except through branches that it left behind. */
+const endedGraceMs = 1000;
+
+export class Recalling {
+  readonly #loaded: Loaded;
+  readonly #parts: Parts;
+  readonly #course: Course;
+  readonly #with: RecallingSurroundings;
+  #stopStall: (() => void) | undefined;
+
+  constructor(loaded: Loaded, parts: Parts, course: Course, surroundings: RecallingSurroundings) {
+    this.#loaded = loaded;
+    this.#parts = parts;
+    this.#course = course;
+    this.#with = surroundings;
+  }
+
+  /** Gives the body the next outcome if it is due; goes live when there is none left. */
+  turn(): void {
+    this.stop();
+    const { cursor, asks, compensation, reuse } = this.#parts;
+    const next = cursor.next();
+    if (next === "nothing") return this.#with.goLive();
+    if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
+    if (next === "not yet") return this.#stall();
+    const ask = asks.get(next.event.data.key);
+    if (ask !== undefined) {
+      compensation.note(ask, next.event, next.texts);
+      reuse.redelivered(next.event);
+      this.#with.deliver(ask, next.event, next.texts);
+    }
+    this.#with.wake();
+  }
+
+  /** Takes back the clock on a body that does nothing. */
+  stop(): void {
+    this.#stopStall?.();
+    this.#stopStall = undefined;
+  }
+
+  #stall(): void {
+    const { clock, recallGraceMs, fault } = this.#with;
+    const hasEnded = this.#course.end !== undefined && !isStopped(this.#course);
+    const grace = hasEnded ? Math.min(recallGraceMs, endedGraceMs) : recallGraceMs;
+    this.#stopStall = clock.after(grace, () => void this.#diverged().catch(fault), { kind: "grace" });
+  }
+
+  async #diverged(): Promise<void> {
+    const { undertakings } = this.#parts;
+    const detail = await describeDivergence(this.#loaded, undertakings.held, this.#course.end !== undefined);
+    if (this.#course.phase !== "recall") return;
+    this.#with.log.warn("A run does not fit the code that should continue it", { run: this.#loaded.row.id, detail });
+    this.#with.diverged(detail);
+  }
+}
