@@ -9,7 +9,7 @@ import { fakeClock } from "../src/testing.ts";
 import { around } from "../src/testing/around.ts";
 import type { Call } from "../src/testing/around.ts";
 import { asks, hasEnded, lastAbout, playEveryCrash } from "./crashes.ts";
-import { errorOf, fresh, outline, stage, until } from "./stage.ts";
+import { crashStride, errorOf, fresh, outline, stage, until } from "./stage.ts";
 
 type Kit = {
   /** `book x`, `undo x` in the order in which functions were entered. */
@@ -361,7 +361,7 @@ describe("a crash at any commit", () => {
         }),
       "run.failed",
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run that fails after plain work of its own", async () => {
@@ -375,7 +375,7 @@ describe("a crash at any commit", () => {
         }),
       "run.failed",
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run that is cancelled while it waits: nothing new is entered", async () => {
@@ -392,7 +392,7 @@ describe("a crash at any commit", () => {
         if (history.at(-1)?.type === "run.suspended") await stemma.cancel(run.id, { by: "ada" });
       },
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run whose time is up while it waits", async () => {
@@ -406,7 +406,7 @@ describe("a crash at any commit", () => {
       "run.timed_out",
       ({ clock }) => clock.advance("1h"),
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 });
 

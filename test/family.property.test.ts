@@ -7,7 +7,7 @@ import { isTerminal } from "../src/core/run.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { endsOf, familyOf, faultsOf } from "./family.ts";
-import { fresh, listening } from "./stage.ts";
+import { fresh, listening, onPostgres } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
   return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
@@ -160,6 +160,6 @@ test("property: a family of runs that is paused, cancelled, answered, and dies a
       await play(list, fakeClock(), log);
       expect(log.lines.filter((line) => line.startsWith("error"))).toEqual([]);
     }),
-    { numRuns: 60 },
+    { numRuns: onPostgres ? 5 : 60 },
   );
 }, 120_000);

@@ -6,7 +6,7 @@ import { isTerminal } from "../src/core/run.ts";
 import type { RunRow } from "../src/store/store.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
-import { fresh, silent } from "./stage.ts";
+import { crashStride, fresh, silent } from "./stage.ts";
 
 /** The rows of a run and of all that it called, the oldest first. */
 export async function familyOf(stemma: Stemma, run: RunId): Promise<RunRow[]> {
@@ -85,7 +85,7 @@ export async function atEveryCommit(
 ): Promise<number> {
   let crashes = 0;
   for (const point of ["commit.before", "commit.after"] as const) {
-    for (let n = 1; ; n += 1) {
+    for (let n = 1; ; n += crashStride) {
       const clock = fakeClock();
       const store = faults(fresh());
       store.crash(point, n);

@@ -8,7 +8,7 @@ import type { Context, Decision, Stemma } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import { asks, lastAbout, playEveryCrash } from "./crashes.ts";
 import { decidedRun, doubtful, entriesOf, inDoubt } from "./doubt.ts";
-import { errorOf, fresh, listening, outline, stage, until } from "./stage.ts";
+import { crashStride, errorOf, fresh, listening, outline, stage, until } from "./stage.ts";
 
 describe("a decision about a step in doubt", () => {
   const decisions: [string, Decision, string[], unknown][] = [
@@ -86,7 +86,7 @@ describe("a decision about a step in doubt", () => {
           expect(history.at(-1), where).toMatchObject({ type: "run.succeeded", data: { output: { inline: end } } });
         },
       );
-      expect(crashes).toBeGreaterThan(8);
+      expect(crashes).toBeGreaterThan(8 / crashStride);
     },
   );
 

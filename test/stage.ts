@@ -23,6 +23,12 @@ const url = process.env["STEMMA_TEST_URL"];
 /** Whether this file runs on PostgreSQL (`npx vitest --project postgres`). */
 export const onPostgres: boolean = url !== undefined;
 
+/**
+ * At which commits a story is made to crash when it is told once for each: all of them, or every third on PostgreSQL,
+ * where each is told in a schema of its own and the engine has nothing of its own to show.
+ */
+export const crashStride: number = onPostgres ? 3 : 1;
+
 /** A place for runs that nobody else has, for `storeAt`: a schema of the test database, or a file in this folder. */
 export function newPlace(folder: string): string {
   return url === undefined ? join(folder, `${newSchema()}.db`) : schemaAt(url, newSchema());

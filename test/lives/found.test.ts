@@ -199,7 +199,7 @@ describe("a paused run", () => {
     const run = await first.run(fitting, undefined);
     await until(async () => (await outline(run)).includes("wait.opened w"));
     await first.pause(run.id);
-    await until(async () => (await first.row(run.id)).worker === undefined);
+    await until(async () => (await run.status()) === "paused" && (await first.row(run.id)).worker === undefined);
     await first.stop();
     const second = await new Stemma({ store, workflows: [other], log: silent }, { recallGraceMs: 20 }).start();
     await second.signal(run.id, "anything");
@@ -261,11 +261,8 @@ describe("a once step", () => {
       async ({ method, args, make }) => {
         if (stalled) await gate.promise;
         const answer = await make();
-        if (
-          method !== "commit" ||
-          !(args[0] as Commit[]).some(({ events }) => events.some(({ type }) => type === "step.started"))
-        )
-          return answer;
+        const isIntent = ({ events }: Commit): boolean => events.some(({ type }) => type === "step.started");
+        if (method !== "commit" || !(args[0] as Commit[]).some(isIntent)) return answer;
         stalled = true;
         written.resolve();
         await gate.promise;
