@@ -4,10 +4,9 @@
  */
 import { Stemma } from "../src/index.ts";
 import type { Event, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { fakeClock, faults } from "../src/testing.ts";
-import { silent } from "./stage.ts";
+import { fresh, silent } from "./stage.ts";
 
 /** What can be done to a run that has come to rest. */
 export type Scene = { stemma: Stemma; run: RunHandle; history: readonly Event[]; clock: FakeClock };
@@ -25,7 +24,7 @@ export async function play(
   fault?: Fault,
 ): Promise<Played> {
   const clock = fakeClock();
-  const file = sqlite(":memory:");
+  const file = fresh();
   let store = faults(file);
   if (fault !== undefined) store.crash(fault.point, fault.at);
   let id: string | undefined;

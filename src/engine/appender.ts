@@ -6,11 +6,11 @@
 import { seal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Causes, Digest, Draft, Event, Seq, Timestamp } from "../core/event.ts";
+import type { Causes, Digest, Draft, Event, ReuseKey, Seq, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
-import type { Commit, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
+import type { Commit, Effect, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { latestOf } from "./streams.ts";
 
@@ -22,7 +22,7 @@ export type Extra = {
   payloads?: readonly Payload[];
   /** Large values that the store has already. */
   known?: readonly Payload[];
-  reuse?: Digest;
+  reuse?: ReuseKey;
   create?: readonly NewRun[];
   send?: readonly Message[];
 };
@@ -35,7 +35,8 @@ type Gathered = {
   stored: StoredEvent[];
   events: Event[];
   payloads: Payload[];
-  reuse: { seq: Seq; key: Digest }[];
+  reuse: { seq: Seq; key: ReuseKey }[];
+  effects: Effect[];
   create: NewRun[];
   send: Message[];
   emit: Emitted[];
@@ -43,7 +44,17 @@ type Gathered = {
 };
 
 function nothing(): Gathered {
-  return { stored: [], events: [], payloads: [], reuse: [], create: [], send: [], emit: [], progress: false };
+  return {
+    stored: [],
+    events: [],
+    payloads: [],
+    reuse: [],
+    effects: [],
+    create: [],
+    send: [],
+    emit: [],
+    progress: false,
+  };
 }
 
 /** Causes up to this many are as short written out as they would be as a reference. */
@@ -93,8 +104,8 @@ export class Appender {
 
   /** Whether anything waits for a flush. */
   get waiting(): boolean {
-    const { events, emit, send } = this.#gathered;
-    return events.length > 0 || emit.length > 0 || send.length > 0;
+    const { events, effects, emit, send } = this.#gathered;
+    return events.length > 0 || effects.length > 0 || emit.length > 0 || send.length > 0;
   }
 
   /** The run was given out anew: false if its row does not say what this appender ends with. */
@@ -108,6 +119,11 @@ export class Appender {
   /** Has messages sent with the next events, or without any. */
   send(messages: readonly Message[]): void {
     this.#gathered.send.push(...messages);
+  }
+
+  /** Has an effect put into the ledger with the next events, or without any. */
+  reserve(effect: Effect): void {
+    this.#gathered.effects.push(effect);
   }
 
   /** Has a value of a stream flushed with the next events, or without any. */
@@ -172,7 +188,7 @@ export class Appender {
 
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
-    const { stored, events, payloads, reuse, create, send, emit, progress } = this.#gathered;
+    const { stored, events, payloads, reuse, effects, create, send, emit, progress } = this.#gathered;
     this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
@@ -187,6 +203,7 @@ export class Appender {
       send,
       emit,
       progress,
+      ...(effects.length === 0 ? {} : { effects }),
       ...(release === undefined ? {} : { release }),
     };
     return { commit, events };

@@ -2,7 +2,7 @@
  * What a body has asked for in this activation. Each ask is given its identity and its label here, by counting; the
  * counts depend only on the order of asks that are equal, so they come out the same in every recall.
  */
-import type { Digest, NotReused, Produced, ReuseKey, RunId, Seq, StepRef, Unwanted } from "../core/event.ts";
+import type { Digest, EventOf, NotReused, Produced, ReuseKey, RunId, Seq, StepRef, Unwanted } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
@@ -43,6 +43,10 @@ export type Ask = {
   doubtful?: boolean;
   /** It was decided what is to become of it. */
   cleared?: boolean;
+  /** Whether no other run of the line has what it is about to do; whether that is being found out; and who has. */
+  admitted?: boolean;
+  judged?: boolean;
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** Ends the running attempt. */

@@ -6,7 +6,7 @@
 import { isStemmaError } from "../core/error.ts";
 import type { Digest, Draft, Event, EventOf, ReuseKey, Seq, StepRef } from "../core/event.ts";
 import type { RunState } from "../core/reduce.ts";
-import type { Commit, CommitResult, Emitted, Message, Payload, RunRow } from "../store/store.ts";
+import type { Commit, CommitResult, Effect, Emitted, Holding, Message, Payload, RunRow } from "../store/store.ts";
 import { Appender } from "./appender.ts";
 import type { Batch, Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
@@ -61,6 +61,8 @@ export class Journal implements Source {
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Effects on their way into the ledger. */
+  #reserving: { effect: Effect; resolve: (holdings: readonly Holding[]) => void }[] = [];
   /** Whether nothing was written since the run began to be given back: what was may have been dropped. */
   #intact = false;
   /** Whether an event that counts as progress is on record since the claim. */
@@ -122,6 +124,26 @@ export class Journal implements Source {
   startFlushing(): void {
     this.#flushing = true;
     if (this.#appender.waiting) this.#with.committer.request(this);
+  }
+
+  /** Puts an effect into the line's ledger, unless it is there; gives all who have it, with which input. */
+  reserve(effect: Effect): Promise<readonly Holding[]> {
+    return new Promise((resolve) => {
+      this.#reserving.push({ effect, resolve });
+      this.#appender.reserve(effect);
+      if (this.#flushing) this.#with.committer.request(this);
+    });
+  }
+
+  #reserved(wanted: readonly Effect[], found: readonly (readonly Holding[])[] | undefined): void {
+    for (const [i, effect] of wanted.entries()) {
+      const at = this.#reserving.findIndex((one) => one.effect === effect);
+      const [one] = at < 0 ? [] : this.#reserving.splice(at, 1);
+      const holdings = found?.[i];
+      if (one === undefined) continue;
+      if (holdings !== undefined) one.resolve(holdings);
+      else void this.reserve(effect).then(one.resolve);
+    }
   }
 
   /** Has what waits flushed. */
@@ -261,7 +283,8 @@ export class Journal implements Source {
     this.#appender.settled(flight.batch);
     this.movedOn ||= flight.batch.commit.progress === true;
     this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
-    const { send = [], create = [] } = flight.batch.commit;
+    const { send = [], create = [], effects = [] } = flight.batch.commit;
+    this.#reserved(effects, result.effects);
     if (send.length > 0 || create.length > 0) this.#with.sent(send);
     if (flight.over !== undefined) return this.#with.over(flight.over);
     if (this.#appender.waiting || this.#release !== undefined) this.#with.committer.request(this);

@@ -15,6 +15,7 @@ import { compensationScope } from "./compensation-scope.ts";
 import { decide, decisionOf } from "./decision.ts";
 import type { Stopped } from "./ending.ts";
 import { cancelled } from "./ending.ts";
+import { Effects } from "./effects.ts";
 import { Inbox } from "./inbox.ts";
 import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
@@ -90,7 +91,17 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const others = (): Pick<Parts, "undertakings" | "reuse"> => ({ undertakings, reuse });
   const steps = stepsOf(row, loaded, { ...surroundings, log }, life, { journal, waits, emit }, others);
   const { cancelUnheld } = surroundings;
-  const reuse = reuseOf(row, loaded, surroundings, life, { journal, keys }, (ask) => undertakings.begin(ask));
+  const reuse = reuseOf(
+    row,
+    loaded,
+    surroundings,
+    life,
+    { journal, keys },
+    {
+      begin: (ask) => undertakings.begin(ask),
+      enter: (ask) => steps.begin(ask),
+    },
+  );
   const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, ...reuse.ofCalls };
   const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
   const answers = new Answers({
@@ -208,11 +219,26 @@ function reuseOf(
   surroundings: Surroundings,
   life: Life,
   { journal, keys }: { journal: Journal; keys: ReuseKeys },
-  begin: (ask: Ask) => void,
+  { begin, enter }: { begin: (ask: Ask) => void; enter: (ask: Ask) => void },
 ): Reuse {
   const { store, fingerprint } = surroundings;
-  const line = lineOf(row.id, loaded.created);
+  const { created } = loaded;
+  const line = lineOf(row.id, created);
   const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const effects = new Effects({
+    run: row.id,
+    store,
+    clock: guarded(surroundings.clock, life.fault),
+    now: loaded.now,
+    line,
+    allowed: created.data.allowEffects ?? [],
+    journal,
+    keyOf: (ask) => keys.of(ask),
+    begin: enter,
+    isOver: () => life.phase() === "over",
+    changed: life.wake,
+    fault: life.fault,
+  });
   const reuse: Reuse = new Reuse({
     run: row.id,
     store,
@@ -221,6 +247,7 @@ function reuseOf(
     keys,
     fingerprint,
     begin,
+    effects,
     next: surroundings.clock.turn,
     remakeChild(ask, child) {
       const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
@@ -252,6 +279,7 @@ function stepsOf(
     run: row.id,
     ...lineOf(row.id, loaded.created),
     generation: (ask) => others().reuse.generation(ask),
+    admits: (ask) => others().reuse.admits(ask),
     cautious: row.claims > 1,
     mayBegin: (ask) => mayEnter(ask, life, others().undertakings.paused),
     holdBack: (ask) => others().undertakings.hold(ask),

@@ -59,6 +59,9 @@ type Facts = {
   /** It may not be entered twice without a decision. */
   once?: true;
   doubtful?: boolean;
+  /** It is not entered because of another run of the line; or it was decided that it may be. */
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
+  decided?: boolean;
   /** It is in doubt, and nobody waits for it any more. */
   unwanted?: Unwanted;
   opened?: { seq: Seq; until: Timestamp | undefined };
@@ -284,14 +287,21 @@ function note(facts: Facts, event: Event): void {
     facts.entered = event.data.attempt;
     if (event.data.effect === "once") facts.once = true;
     delete facts.retryAt;
+    if (facts.held !== undefined) {
+      delete facts.held;
+      delete facts.doubtful;
+    }
   } else if (event.type === "step.attempt_failed") {
     facts.attempts = event.data.attempt;
     if (event.data.retryAt !== undefined) facts.retryAt = event.data.retryAt;
   } else if (event.type === "step.in_doubt") {
     facts.doubtful = true;
+    if (event.data.held !== undefined) facts.held = event.data.held;
     if (event.data.unwanted !== undefined) facts.unwanted = event.data.unwanted;
   } else if (event.type === "step.decided" && event.data.decision === "run") {
     delete facts.doubtful;
+    delete facts.held;
+    facts.decided = true;
     // It took however long somebody needed to decide; that is not the step's own time.
     facts.firstAt = event.at;
     if (facts.entered !== undefined) facts.attempts = facts.entered;

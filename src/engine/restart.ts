@@ -110,7 +110,8 @@ async function prepare(
     ...(change.by === undefined ? {} : { by: change.by }),
     ...(change.reason === undefined ? {} : { reason: change.reason }),
     ...(change.reuse === "all" || change.reuse === "none" ? { reuse: change.reuse } : {}),
-    ...allowOf(source, change),
+    // It was said of one change; the next one has to say it again.
+    ...(change.allowEffects === undefined ? {} : { allowEffects: [...change.allowEffects] }),
   };
   const tags = change.tags === undefined ? data.tags : checkTags([...change.tags]);
   const seed: Omit<RunSeed, "id" | "at"> = {
@@ -167,11 +168,6 @@ function overridesOf(
     if (payload !== undefined) payloads.push(payload);
   }
   return { values: Object.fromEntries(values), payloads };
-}
-
-function allowOf({ created }: Source, { allowEffects }: Change): { allowEffects?: string[] } {
-  const allowed = allowEffects ?? created.data.allowEffects;
-  return allowed === undefined ? {} : { allowEffects: [...allowed] };
 }
 
 type Start = {

@@ -14,6 +14,7 @@ import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
 import type { calledLine } from "./line.ts";
 import type { Loaded } from "./load.ts";
+import type { Effects } from "./effects.ts";
 import { Generations } from "./generations.ts";
 import { whyNot } from "./not-reused.ts";
 import type { Position } from "./positions.ts";
@@ -39,6 +40,7 @@ export type ReuseParts = {
   fingerprint: string;
   /** Begins an ask for which nothing is to be reused. */
   begin(ask: Ask): void;
+  effects: Effects;
   /** Calls back in the next turn of the event loop. */
   next(call: () => void): void;
   /** What makes the run of a call from one that did not come to its end. */
@@ -121,12 +123,21 @@ export class Reuse {
 
   /** Whether something is being looked up, or waits to be given. */
   get busy(): boolean {
+    return this.#isLooking || this.#with.effects.busy;
+  }
+
+  /** Whether a `once` step may be entered. */
+  admits(ask: Ask): boolean {
+    return this.#with.effects.admits(ask);
+  }
+
+  get #isLooking(): boolean {
     return this.#reading || this.#waiting.length > 0 || this.#missed.length > 0 || this.#ready.size > 0;
   }
 
   /** Whether there is something to do here that waits for nothing. */
   get due(): boolean {
-    return this.busy && !this.#reading;
+    return this.#isLooking && !this.#reading;
   }
 
   /** Overrides that nobody asked for, as far as this activation can tell. */
@@ -176,7 +187,7 @@ export class Reuse {
 
   /** Goes one step on when the body has nothing else to hear. True if there is more to do at once. */
   turn(): boolean {
-    if (this.#reading || !this.busy) return false;
+    if (this.#reading || !this.#isLooking) return false;
     if (this.#offers === undefined || this.#generations.ready() !== undefined)
       return this.#read(() => this.#readOffers());
     if (this.#waiting.length > 0) this.#lookUp();
@@ -193,7 +204,7 @@ export class Reuse {
     this.#settling = true;
     let [seen, quiet] = [this.#given, 0];
     const look = (): void => {
-      quiet = seen === this.#given && !this.busy ? quiet + 1 : 0;
+      quiet = seen === this.#given && !this.#isLooking ? quiet + 1 : 0;
       seen = this.#given;
       if (quiet < quietTurns) return this.#with.next(look);
       this.#settling = false;

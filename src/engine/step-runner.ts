@@ -55,6 +55,8 @@ export type StepSurroundings = {
   firstRef(ask: Ask): StepRef;
   afterCommit(seq: Seq, call: () => void): void;
   isOver(): boolean;
+  /** Whether a `once` step may be entered, for all that other runs of its line have done; if not, it is begun anew. */
+  admits(ask: Ask): boolean;
   /** Whether this may be entered now; if not, it is held until it may. */
   mayBegin(ask: Ask): boolean;
   holdBack(ask: Ask): void;
@@ -105,6 +107,7 @@ export class StepRunner {
     if (!this.#with.mayBegin(ask)) return this.#with.holdBack(ask);
     const { recorded } = ask;
     const step = ask.work.ask;
+    if (step.effect === "once" && !this.#with.admits(ask)) return;
     if (ask.attempt === undefined) {
       ask.attempt = recorded === undefined ? 0 : Math.max(recorded.attempts ?? 0, recorded.entered ?? 0);
       if (recorded?.retryAt !== undefined) ask.until = recorded.retryAt;
@@ -353,7 +356,7 @@ export class StepRunner {
 
   /** It was decided that a step in doubt may be entered again. Its own time begins anew. */
   tryAgain(ask: Ask): void {
-    ask.attempt ??= ask.recorded?.entered ?? 1;
+    ask.attempt ??= ask.recorded?.entered ?? (isHeld(ask) ? 0 : 1);
     ask.cleared = true;
     ask.doubtful = false;
     ask.enteredAt = this.#with.now();
@@ -432,6 +435,11 @@ function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): bo
   if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
   const { doubtful, entered = 0, attempts = 0 } = recorded;
   return doubtful === true || (entered > attempts && (ask.attempt ?? entered) === entered);
+}
+
+/** Whether a step in doubt was never entered in this run, because of what another run did with it. */
+function isHeld({ held, recorded }: Ask): boolean {
+  return held !== undefined || recorded?.held !== undefined;
 }
 
 /** Whether anybody still wants to know what became of a step. */

@@ -239,6 +239,15 @@ describe("resources", () => {
     );
   });
 
+  test("that were taken in fractions are whole again when they are given back", async () => {
+    // 1 - 0.1 - 0.1 - 0.3 + 0.1 + 0.3 + 0.1 is less than 1 in floating point.
+    const part = (name: string, amount: number, count: number): TaskStep =>
+      step(name, [], () => turns(count), { resources: { x: amount } });
+    const steps = [part("a", 0.1, 1), part("b", 0.1, 9), part("c", 0.3, 5), part("whole", 1, 1)];
+    const results = await new TaskRunner({}).execute(steps, { resourceLimits: { x: 1 } });
+    expect(Object.keys(statuses(results))).toEqual(["a", "c", "b", "whole"]);
+  }, 5000);
+
   test("that a task could never have are refused before anything runs", async () => {
     const greedy = step("greedy", [], undefined, { resources: { db: 3 } });
     const run = new TaskRunner({}).execute([greedy], { resourceLimits: { db: 2 } });
@@ -328,9 +337,10 @@ test("graphs may be changed between two runs of the same array", async () => {
   steps.push(step("C", ["B"]));
   expect((await runner.execute(steps)).size).toBe(3);
   (steps[2] as { name: string }).name = "D";
-  (steps[0] as { priority: number }).priority = 1;
+  (steps[2] as { priority: number }).priority = 1;
+  (steps[2] as { dependencies?: readonly string[] }).dependencies = [];
   (steps[0] as { dependencies?: readonly string[] }).dependencies = [];
-  expect(Object.keys(statuses(await runner.execute(steps, { concurrency: 1 })))).toEqual(["A", "B", "D"]);
+  expect(Object.keys(statuses(await runner.execute(steps, { concurrency: 1 })))).toEqual(["D", "A", "B"]);
 });
 
 test("limits of time of many tasks run out each in its time", async () => {

@@ -6,8 +6,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, components, workflow } from "../../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
-import { outline, silent, stage, until } from "../stage.ts";
+import { fresh, outline, silent, stage, until } from "../stage.ts";
 
 const body = (run: (ctx: Context) => Promise<unknown>): Workflow<undefined> => workflow({ name: "told" }, run);
 const rests = async (run: RunHandle): Promise<void> => until(async () => (await run.status()) === "suspended");
@@ -262,7 +261,7 @@ describe("two branches that wait", () => {
 
 // Defects 5 and 7, and of the tests to add "state with declared schema" and "a suspend between checkpoints".
 it("what was known before a rest is known after it: values, schemas, and the state of the last checkpoint", async () => {
-  await using store = sqlite(":memory:");
+  await using store = fresh();
   let entered = 0;
   const definition = workflow(
     { name: "kept", input: z.object({ n: z.number() }) },

@@ -6,10 +6,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Delivery } from "../../src/engine/delivery.ts";
 import { delivery } from "../../src/engine/delivery.ts";
-import { sqlite } from "../../src/sqlite.ts";
 import type { Crash, Life } from "./life.ts";
 import { changed, changes, guarded, guards } from "./change.ts";
 import { live, turnClock } from "./life.ts";
+import { fresh } from "../stage.ts";
 import type { Program } from "./program.ts";
 import { programs } from "./program.ts";
 
@@ -35,7 +35,7 @@ const pageSizes = fc.constantFrom(1, 2, 3, 1000);
 
 function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
   const clock = turnClock();
-  const store = sqlite({ path: ":memory:", now: () => clock.now() });
+  const store = fresh({ now: () => clock.now() });
   return {
     live: (cast) => live({ store, clock, name: `program-${(lives += 1)}`, ...cast }),
     async close() {

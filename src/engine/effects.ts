@@ -1,0 +1,199 @@
+/**
+ * Sees to it that a `once` step is entered once in a whole line of restarts and forks. Before its intent is recorded,
+ * the run puts the step into the line's ledger; where another run is there before it, what became of the step there
+ * decides: a success is reused, whatever the change says of it; one that is under way is waited for; one of which nobody
+ * knows, or that was done with another input, waits for a decision. Only what certainly did not happen is taken over.
+ */
+import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
+import { pathOf } from "../core/identity.ts";
+import { canonical } from "../core/json.ts";
+import type { Effect, Holding, Store } from "../store/store.ts";
+import type { Ask } from "./ask.ts";
+import type { Clock } from "./clock.ts";
+import type { Standing } from "./effect-standing.ts";
+import { standingOf } from "./effect-standing.ts";
+import { sha256 } from "./hash.ts";
+import type { Journal } from "./journal.ts";
+import type { Line } from "./line.ts";
+import { reusedOutcome } from "./reused-outcome.ts";
+import { atTime } from "./timer.ts";
+
+export type EffectsParts = {
+  run: RunId;
+  store: Store;
+  clock: Clock;
+  now(): number;
+  line: Line;
+  /** Keys or names of steps that may be entered again. */
+  allowed: readonly string[];
+  journal: Pick<Journal, "reserve" | "append" | "reuse" | "firstRef">;
+  keyOf(ask: Ask): ReuseKey | undefined;
+  /** Enters a step that was admitted. */
+  begin(ask: Ask): void;
+  isOver(): boolean;
+  changed(): void;
+  fault(error: unknown): void;
+};
+
+/** How soon a step is looked at again that another run is in the midst of, in milliseconds: at first, and at most. */
+const againMsFirst = 250;
+const againMsMax = 30_000;
+
+export class Effects {
+  readonly #with: EffectsParts;
+  #judging = 0;
+  readonly #looks = new WeakMap<Ask, number>();
+
+  constructor(parts: EffectsParts) {
+    this.#with = parts;
+  }
+
+  /** Whether it is being found out if a step may be entered. */
+  get busy(): boolean {
+    return this.#judging > 0;
+  }
+
+  /** Whether a `once` step may be entered; if not, it is begun again when it may, or given its outcome, or in doubt. */
+  admits(ask: Ask): boolean {
+    const { recorded } = ask;
+    if (ask.admitted === true) return true;
+    // Its intent is on record: what became of that is known here.
+    if (recorded?.entered !== undefined) return true;
+    if (ask.judged !== true) {
+      ask.judged = true;
+      this.#judging += 1;
+      this.#judge(ask)
+        .then(
+          (admitted) => {
+            ask.judged = false;
+            this.#judging -= 1;
+            if (admitted && this.#isOpen(ask)) {
+              ask.admitted = true;
+              ask.doubtful = false;
+              this.#with.begin(ask);
+            }
+          },
+          (error: unknown) => this.#with.fault(error),
+        )
+        .finally(this.#with.changed);
+    }
+    return false;
+  }
+
+  /** True if the step may be entered. */
+  async #judge(ask: Ask): Promise<boolean> {
+    const { run } = this.#with;
+    let wanted = this.#effectOf(ask);
+    for (;;) {
+      const holdings = await this.#with.journal.reserve(wanted);
+      const holder = holdings.find(({ input }) => input === wanted.input)?.run ?? run;
+      if (holder !== run) {
+        const standing = await this.#look(holder, ask, wanted.input);
+        if (this.#isTakenOver(ask, standing)) {
+          wanted = { ...wanted, from: holder };
+          continue;
+        }
+        return this.#settle(ask, holder, standing);
+      }
+      return this.#isFree(ask) || this.#others(ask, holdings, wanted.input);
+    }
+  }
+
+  /** Whether somebody said that it may be entered: for this run as it is, or, meanwhile perhaps, for this very step. */
+  #isFree(ask: Ask): boolean {
+    return ask.cleared === true || ask.recorded?.decided === true || this.#isAllowed(ask);
+  }
+
+  /** Whether it still waits: meanwhile it may have been taken back, or somebody have decided what became of it. */
+  #isOpen({ withdrawn, stage }: Ask): boolean {
+    return withdrawn === undefined && stage === "begun" && !this.#with.isOver();
+  }
+
+  #effectOf(ask: Ask): Effect {
+    const { line, calls } = this.#with.line;
+    const place = sha256(canonical([[...calls], ask.ref.key])).slice(0, 40);
+    return { line, place, input: this.#with.keyOf(ask) ?? "" };
+  }
+
+  #isAllowed({ ref, identity }: Ask): boolean {
+    const names = [ref.key, identity.name, pathOf(identity.scope, identity.name)];
+    return this.#with.allowed.some((allowed) => names.includes(allowed));
+  }
+
+  /** Whether what became of the same step in another run lets this one have it. */
+  #isTakenOver(ask: Ask, standing: Standing): boolean {
+    if (standing.is === "in flight") return false;
+    return standing.is === "not done" || this.#isFree(ask);
+  }
+
+  #settle(ask: Ask, holder: RunId, standing: Standing): false {
+    if (!this.#isOpen(ask)) return false;
+    if (standing.is === "in flight") this.#hold(ask, holder, "in flight", true);
+    else if (standing.is === "succeeded") this.#reuse(ask, holder, standing);
+    else this.#hold(ask, holder, "in doubt", standing.is === "in doubt" && standing.isOpen);
+    return false;
+  }
+
+  /** Whether what the line did in this place with other inputs leaves the step free to be entered. */
+  async #others(ask: Ask, holdings: readonly Holding[], own: string): Promise<boolean> {
+    for (const { input, run } of holdings) {
+      if (run === this.#with.run || input === own) continue;
+      const standing = await this.#look(run, ask, input);
+      if (standing.is === "not done" || !this.#isOpen(ask)) continue;
+      if (this.#isFree(ask)) return true;
+      // Of two that wait for each other, the earlier goes first.
+      if (standing.is === "in flight" && standing.isHeld && run > this.#with.run) continue;
+      const isUnderWay = standing.is === "in flight";
+      this.#hold(ask, run, isUnderWay ? "in flight" : "done with another input", isUnderWay);
+      return false;
+    }
+    return true;
+  }
+
+  #look(run: RunId, { ref }: Ask, input: string): Promise<Standing> {
+    return standingOf(this.#with.store, run, ref.key, input);
+  }
+
+  /** The line has done it: that is the outcome. */
+  #reuse(ask: Ask, run: RunId, { found }: Standing & { is: "succeeded" }): void {
+    const recording = reusedOutcome(ask, found, run);
+    if (recording === undefined) return this.#hold(ask, run, "in doubt", false);
+    delete ask.why;
+    ask.doubtful = false;
+    this.#with.journal.reuse(ask, recording.draft, recording.extra);
+  }
+
+  /**
+   * Puts on record that it is not entered because of another run, and which.
+   *
+   * @param again whether that may change by itself
+   */
+  #hold(ask: Ask, run: RunId, why: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>["why"], again: boolean): void {
+    const held = { run, why };
+    const known = ask.held ?? ask.recorded?.held;
+    ask.doubtful = true;
+    if (known?.run !== run || known.why !== why) {
+      ask.held = held;
+      ask.why ??= "effect needs a decision";
+      const isFirst = ask.begunAt === undefined;
+      const ref = isFirst ? this.#with.journal.firstRef(ask) : { key: ask.ref.key };
+      const data = { ...ref, attempt: ask.attempt ?? 0, held };
+      const causes: readonly Seq[] = ask.begunAt === undefined ? ask.causes : [ask.begunAt];
+      ask.begunAt = this.#with.journal.append({ type: "step.in_doubt", data, causes }).seq;
+    }
+    if (again) this.#lookAgain(ask);
+  }
+
+  #lookAgain(ask: Ask): void {
+    const { clock, now, begin, isOver } = this.#with;
+    const looks = this.#looks.get(ask) ?? 0;
+    this.#looks.set(ask, looks + 1);
+    const until = now() + Math.min(againMsFirst * 2 ** looks, againMsMax);
+    ask.until = until;
+    ask.stop = atTime(clock, now, until, () => {
+      if (isOver() || ask.doubtful !== true || ask.withdrawn !== undefined || ask.stage !== "begun") return;
+      delete ask.until;
+      begin(ask);
+    });
+  }
+}
