@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Context } from "../src/index.ts";
 import { Stemma, StepError, workflow } from "../src/index.ts";
-import { fingerprintOf } from "../src/engine/worker.ts";
+import { fingerprintOf } from "../src/engine/fingerprint.ts";
 import { errorOf, fresh, listening, outline, silent, stage } from "./stage.ts";
 
 /** A workflow that records one good step, and then does something bad in a second. */

@@ -55,18 +55,23 @@ export type Called = {
   name: string;
   workflow: string;
   version: number;
+  /** Its code; null where it does not matter. */
+  code: string | null;
   input: Digest;
   context: Digest | null;
 };
 
-/** The key of a call. A called run is a function of its workflow, its version, its input and its context. */
-export function callKey(hash: Hash, { scope, name, workflow, version, input, context }: Called): ReuseKey {
-  return short(hash, ["call", scopeWithoutIndices(scope), name, workflow, version, input, context]);
+/** The key of a call. A called run is a function of its workflow's code, its input and its context. */
+export function callKey(hash: Hash, { scope, name, workflow, version, code, input, context }: Called): ReuseKey {
+  return short(hash, ["call", scopeWithoutIndices(scope), name, workflow, version, code, input, context]);
 }
 
-/** The key under which a call's beginning is found, so that a run that failed can be restarted inside another one. */
-export function begunKey(hash: Hash, call: ReuseKey): ReuseKey {
-  return short(hash, ["begun", call]);
+/**
+ * The key under which a call's beginning is found, whatever code it was carried out by: a run that failed, or whose code
+ * is another by now, can be restarted inside the restart of its caller, and then it reuses what it can.
+ */
+export function begunKey(hash: Hash, called: Omit<Called, "code">): ReuseKey {
+  return short(hash, ["begun", callKey(hash, { ...called, code: null })]);
 }
 
 function short(hash: Hash, parts: Json): ReuseKey {

@@ -19,7 +19,7 @@ import { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { storeWith } from "./dry-store.ts";
 import { load } from "./load.ts";
-import { fingerprintOf } from "./worker.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 
 export type DryRun = {
   store: Store;

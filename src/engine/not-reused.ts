@@ -26,7 +26,8 @@ export function whyNot(
   }
   if (ref.input === undefined) return "no declared input";
   if (ref.input !== input) return inputChanged(ref.given, ask);
-  const reads = ask.work.kind === "call" || (ask.work.kind === "step" && ask.work.ask.context !== undefined);
+  if (ask.work.kind === "call") return changed ? "context changed" : "code changed";
+  const reads = ask.work.kind === "step" && ask.work.ask.context !== undefined;
   return changed && reads ? "context changed" : "version changed";
 }
 

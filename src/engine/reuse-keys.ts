@@ -1,14 +1,16 @@
 /** The keys under which the outcomes of one run's asks can be found again by other runs of its family. */
+import { StemmaError } from "../core/error.ts";
 import type { Digest, ReuseKey, Value } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { compensationScope, reuseKey } from "../core/identity.ts";
 import { canonical } from "../core/json.ts";
 import type { Json } from "../core/json.ts";
-import type { Placed } from "../core/reuse-key.ts";
+import type { Called, Placed } from "../core/reuse-key.ts";
 import { alwaysKey, begunKey, callKey, undeclaredKey, undeclaredWaitKey, waitKey } from "../core/reuse-key.ts";
 import type { Ask } from "./ask.ts";
 import { isWithin } from "./ask.ts";
 import type { CallAsk, StepAsk, WaitAsk } from "./body.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { sha256 } from "./hash.ts";
 import type { Loaded } from "./load.ts";
 import { digestOf, fromValue } from "./value.ts";
@@ -40,8 +42,9 @@ export class ReuseKeys {
   }
 
   /** The key under which a call's beginning is found. */
-  begun(ask: Ask): ReuseKey {
-    return begunKey(sha256, this.of(ask) ?? "");
+  begun({ work, identity }: Ask): ReuseKey {
+    if (work.kind !== "call") throw new StemmaError("engine.bug", `${identity.name} is no call.`);
+    return begunKey(sha256, this.#called(identity, work.ask));
   }
 
   /** Whether what is asked says what it uses, so that it can be known again wherever it is asked. */
@@ -73,10 +76,14 @@ export class ReuseKeys {
     return undeclaredWaitKey(sha256, this.#placed(ask), question);
   }
 
-  #ofCall({ scope, name, input }: Identity, { workflow, context }: CallAsk): ReuseKey {
+  #ofCall(identity: Identity, call: CallAsk): ReuseKey {
+    return callKey(sha256, { ...this.#called(identity, call), code: fingerprintOf(call.workflow) });
+  }
+
+  #called({ scope, name, input }: Identity, { workflow, context }: CallAsk): Omit<Called, "code"> {
     const { name: called, version } = workflow;
     const given = context === undefined ? this.#context.digest : digestOf(context);
-    return callKey(sha256, { scope, name, workflow: called, version, input: input ?? "", context: given });
+    return { scope, name, workflow: called, version, input: input ?? "", context: given };
   }
 
   #placed({ identity, prefix = "" }: Ask): Placed {

@@ -17,7 +17,7 @@ import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { giveBack, unreadable, untried } from "./give-back.ts";
-import { sha256 } from "./hash.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -440,9 +440,4 @@ export class Worker {
     this.#fresh ??= Promise.withResolvers<void>();
     return this.#fresh.promise;
   }
-}
-
-/** What tells one version of a workflow's code from another: 16 hexadecimal digits of the digest of its source. */
-export function fingerprintOf(workflow: Workflow): string {
-  return sha256(`${workflow.name}@${workflow.version}\n${workflow.source}`).slice(0, 16);
 }

@@ -56,7 +56,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
       wrong.push(`${run}: ${step} of ${args} was given ${String(value)}, right is ${right}`);
     },
     get call() {
-      return child;
+      return { ...child, source: `code ${code}` };
     },
   };
   const body = (ctx: Context, input: Input): Promise<unknown> => play(ctx, input, world);
