@@ -113,9 +113,9 @@ describe("stemma plan, restart and fork", () => {
     expect(out).toContain("An earlier run of its line has done send");
     expect(out).toContain(`done with another input in ${run.id}`);
     expect(out).not.toContain("It is not known");
-    const allowed = (await typed("fork", run.id, "--input", '"bye"', "--allow-effect", "send", "--store", shop.path))
+    const allowed = (await typed("fork", run.id, "--input", '"again"', "--allow-effect", "send", "--store", shop.path))
       .out;
-    expect(await (await shop.stemma.get(allowed.trim())).result()).toBe("sent bye");
+    expect(await (await shop.stemma.get(allowed.trim())).result()).toBe("sent again");
   });
 
   test("what cannot be is refused with a code, and leaves no run behind", async () => {
