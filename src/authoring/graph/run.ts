@@ -65,6 +65,7 @@ export class GraphRun {
   #hear: (event: WorkflowEvent) => void = () => undefined;
   status: GraphStatus = "idle";
   #saved = 0;
+  #notes: Json[] = [];
 
   constructor(parts: Running, signature: string, start: RunStart, saving: Saving) {
     this.#parts = parts;
@@ -90,6 +91,11 @@ export class GraphRun {
     this.#abort.abort(cancelledRun(this.id, reason));
   }
 
+  /** Something to be told of when it starts. */
+  note(what: Json): void {
+    this.#notes.push(what);
+  }
+
   /** Where checkpoints go from now on; those of a run that continues may go elsewhere. */
   saveTo(saving: Saving): void {
     this.#saving = saving;
@@ -106,6 +112,7 @@ export class GraphRun {
     const fresh = this.#log.events.length === 0;
     const started = this.#log.tell({ type: "started" });
     this.#become("running");
+    for (const data of this.#notes.splice(0)) this.#log.tell({ type: "warning", data });
     const rounds = {
       begin: (iteration: number) => void this.#log.tell({ type: "superstep_started", iteration }),
       end: (state: GraphState) => this.#endOfSuperstep(state),
@@ -129,7 +136,7 @@ export class GraphRun {
 
   /** The checkpoint before anything runs, or the one with answers on their way; what is open is told again. */
   async #enter(answers: readonly Answer[], fresh: boolean, started: string): Promise<void> {
-    const { causes } = { causes: [started] };
+    const causes = [started];
     if (fresh && this.#from !== undefined) await restoreExecutors(this.#parts, this.#state.executors);
     if (fresh && this.#from === undefined) {
       const messages = this.#state.messages.map((message) => ({ ...message, causes }));

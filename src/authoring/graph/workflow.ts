@@ -135,6 +135,9 @@ export class Workflow<I = unknown, Y = unknown> {
     if (signal.aborted) cancel();
     signal.addEventListener("abort", cancel);
     this.#waiting.delete(run);
+    if (request.kind === "message" && this.#waiting.size > 0) {
+      run.note({ what: "requests of earlier runs are still pending", count: this.#waiting.size });
+    }
     this.#last = run;
     try {
       const result = await run.proceed<Y>(answers, hear);
