@@ -22,6 +22,7 @@ export type { WorkflowRunResult } from "./authoring/graph/run.ts";
 export type { WorkflowStream } from "./authoring/graph/stream.ts";
 export type { GraphStatus, WorkflowEvent, WorkflowEventType } from "./authoring/graph/events.ts";
 export type { DurableGraph, DurableOptions } from "./authoring/graph/durable.ts";
+// oxlint-disable-next-line typescript/no-deprecated -- it is exported for those who still have the name
 export { Runner } from "./authoring/graph/runner.ts";
 
 // continue

@@ -178,7 +178,11 @@ class Asking extends Executor {
 }
 
 function asks(): DurableGraph<unknown, unknown> {
-  const start = step("start", (text, ctx) => [...String(text)].forEach((letter) => ctx.sendMessage(letter)));
+  const start = step("start", (text, ctx) =>
+    String(text)
+      .split("")
+      .forEach((letter) => ctx.sendMessage(letter)),
+  );
   const ask = new Asking("ask");
   return new WorkflowBuilder({ name: "asks", start }).addEdge(start, ask).addEdge(ask, ends("end")).build().durable();
 }

@@ -41,7 +41,7 @@ const pingPong = (maxSupersteps: number): ReturnType<WorkflowBuilder["build"]> =
 test("1: a loop runs until nothing is on its way", async () => {
   const { outputs, events } = await pingPong(100).run(1);
   expect(outputs).toEqual([10]);
-  expect(events.filter(({ type }) => type === "superstep_completed").at(-1)?.iteration).toBe(10);
+  expect(events.findLast(({ type }) => type === "superstep_completed")?.iteration).toBe(10);
 });
 
 test("2: a loop that does not end fails at the limit of supersteps, and is not said to be at rest", async () => {
@@ -304,7 +304,7 @@ test.each([
 
 test("52: an input that the start cannot handle is refused", async () => {
   const start = executor("start", { input: z.string() }, () => undefined);
-  const graph = new WorkflowBuilder<unknown>({ name: "typed", start: start as Node }).build();
+  const graph = new WorkflowBuilder<unknown>({ name: "typed", start }).build();
   expect((await errorOf(graph.run(1))).message).toContain("cannot handle input of type");
 });
 

@@ -31,7 +31,7 @@ async function checkAnswer(parts: Running, state: GraphState, id: string, value:
   const { classes } = parts.graph;
   if (executor instanceof WorkflowExecutor) {
     const inside = insideOf(state, request.executor, id);
-    if (inside !== undefined) return checkAnswer(running(executor.graph as GraphDefinition), inside, id, value);
+    if (inside !== undefined) return checkAnswer(running(executor.graph), inside, id, value);
   }
   const found = executor && (await responseHandlerOf(executor, fromPlain(request.data, classes)));
   if (found?.response === undefined) return toPlain(value, `answer to ${id}`, classes);

@@ -52,7 +52,7 @@ export type WorkflowContext<O = never, Y = never> = {
    */
   requestInfo(data: unknown, options?: RequestOptions): string;
   /** A copy of the value as of the beginning of the superstep, with what this executor wrote since. */
-  getState<T = unknown>(key: string): T | undefined;
+  getState(key: string): unknown;
   /** Gives the value to the key's reducer when the superstep ends. @throws usage.invalid for keys that begin with _ */
   setState(key: string, value: unknown): void;
   deleteState(key: string): void;
@@ -135,10 +135,10 @@ export function collector(around: Surroundings): {
       hear({ type: "request", request });
       return id;
     },
-    getState<T>(key: string): T | undefined {
+    getState(key: string): unknown {
       const view = applyWrites(around.shared, said.writes, around.reducers);
       const found = Object.hasOwn(view, key) ? view[key] : undefined;
-      return found === undefined ? undefined : (fromPlain(found, classes) as T);
+      return found === undefined ? undefined : fromPlain(found, classes);
     },
     setState: (key: string, value: unknown) => write({ key, value: plain(value, `state ${key}`) }),
     deleteState: (key: string) => write({ key, gone: true }),

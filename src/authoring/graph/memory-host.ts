@@ -9,7 +9,7 @@ import type { Executor } from "./executor.ts";
 import type { Call } from "./invoke.ts";
 import { invoke } from "./invoke.ts";
 import { restoreExecutors, running, untilRest } from "./loop.ts";
-import type { Effects, GraphState } from "./message.ts";
+import type { Effects, GraphRequest, GraphState } from "./message.ts";
 import { entryState } from "./message.ts";
 import { fromPlain, toPlain } from "./plain.ts";
 import type { Host, Invoked } from "./superstep.ts";
@@ -120,7 +120,7 @@ export class MemoryHost implements Host {
     return {
       sent: direct ? [] : yielded.map((data) => ({ data })),
       yielded: direct ? yielded : [],
-      requests: requests.map(({ executor: _, causes: __, ...asking }) => asking),
+      requests: requests.map(questionOf),
       writes: [],
       snapshot: children as unknown as Json,
     };
@@ -165,6 +165,16 @@ export class MemoryHost implements Host {
       return [{ id: request.id, data: toPlain(found.answer, `answer to ${request.id}`, graph.classes), causes: [] }];
     });
   }
+}
+
+/** What is asked outside: it is the executor that holds the graph which asks there, from where it stands. */
+function questionOf({ id, data, prompt, expiresMs }: GraphRequest): Effects["requests"][number] {
+  return {
+    id,
+    data,
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(expiresMs === undefined ? {} : { expiresMs }),
+  };
 }
 
 /** The work's end; after an abort it has a moment to notice. */

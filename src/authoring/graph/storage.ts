@@ -4,10 +4,9 @@
  * more goes with the last that did.
  */
 import type { Digest } from "../../core/event.ts";
-import { decode, encode } from "../../core/json.ts";
+import { decode, encode, utf8Length } from "../../core/json.ts";
 import { partsOf, stateForm, stateText } from "../../core/state.ts";
 import { cutState } from "../../core/state-cut.ts";
-import { utf8Length } from "../../core/json.ts";
 import { sha256 } from "../../engine/hash.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
 import { notFound, unreadable } from "./checkpoint.ts";

@@ -98,7 +98,7 @@ async function one(running: Running, state: GraphState, turn: Turn, host: Host):
   const failure: Message = {
     id: `${state.iteration + 1}.${delivery.index}.failure`,
     source: delivery.executor,
-    data: { error: toRecord(done.error), message: delivery.data } as Json,
+    data: { error: toRecord(done.error), message: delivery.data },
     failed: true,
     causes: [done.place],
   };
