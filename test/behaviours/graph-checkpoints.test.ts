@@ -2,10 +2,10 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { fileCheckpoints, memoryCheckpoints, WorkflowBuilder } from "../../src/graph.ts";
-import type { Executor, Workflow, WorkflowCheckpoint, WorkflowEvent } from "../../src/graph.ts";
+import { Executor, fileCheckpoints, handler, memoryCheckpoints, WorkflowBuilder } from "../../src/graph.ts";
+import type { CheckpointID, Workflow, WorkflowCheckpoint, WorkflowEvent } from "../../src/graph.ts";
 import { errorOf } from "../stage.ts";
-import { step, pass, chain, ends, linear, all, links, types, folder, shortAndLong } from "./graph.ts";
+import { step, pass, chain, ends, linear, all, links, types, folder, shortAndLong, type Ctx } from "./graph.ts";
 
 test("G1, 21, 24, 25: one checkpoint a superstep and one at entry, each behind the one before; resumed from each, the same comes out", async () => {
   const storage = memoryCheckpoints();
@@ -291,4 +291,31 @@ test("29, X18: a checkpoint of another graph is refused: nodes, order of cases a
   expect(await refused(build((n) => n !== 2))).toContain("Workflow graph has changed");
   expect(await refused(build((n) => n !== 1, "other"))).toContain("Workflow graph has changed");
   expect((await build((n) => n !== 1).run({ checkpointId: checkpointId! }, options)).status).toBe("succeeded");
+});
+
+test("X6: an executor whose second message failed goes on with the fields that it had after the first", async () => {
+  const options = { checkpointStorage: memoryCheckpoints() };
+  let fails = true;
+  class Sum extends Executor {
+    sum = 0;
+    readonly handlers = [
+      handler({}, (n, ctx: Ctx) => {
+        this.sum += n as number;
+        if (n === 2 && fails) throw new Error("two");
+        ctx.yieldOutput(this.sum);
+      }),
+    ];
+    override onCheckpointSave(): unknown {
+      return this.sum;
+    }
+    override onCheckpointRestore(sum: unknown): void {
+      this.sum = sum as number;
+    }
+  }
+  const start = step("start", (_, ctx) => [1, 2, 4].forEach((n) => ctx.sendMessage(n)));
+  const build = (): Workflow => new WorkflowBuilder({ name: "sums", start }).addEdge(start, new Sum("sum")).build();
+  const error = await errorOf(build().run("x", options));
+  fails = false;
+  const checkpointId = error.data?.["checkpoint"] as CheckpointID;
+  expect((await build().run({ checkpointId }, options)).outputs).toEqual([3, 7]);
 });

@@ -47,8 +47,8 @@ export type Effects = {
 /** A change of the shared state: a value for the key's reducer, or the key's end. */
 export type Write = { readonly key: string; readonly value: Json } | { readonly key: string; readonly gone: true };
 
-/** An invocation that is done in a superstep that is not: what it did, and the place of its event. */
-export type SettledInvocation = { readonly effects: Effects; readonly place: string };
+/** An invocation that is done in a superstep that is not: whose it was, what it did, and the place of its event. */
+export type SettledInvocation = { readonly executor: string; readonly effects: Effects; readonly place: string };
 
 export type GraphState = {
   /** Supersteps since the beginning. */

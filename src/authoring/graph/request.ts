@@ -1,6 +1,5 @@
 /** What a caller of `run` wants, checked before anything is touched. */
 import { StemmaError } from "../../core/error.ts";
-import type { Json } from "../../core/json.ts";
 import type { CheckpointID } from "./checkpoint.ts";
 
 /** What a fork changes of the checkpoint that it leaves from. Forms are those of the checkpoint: plain values. */
@@ -64,5 +63,3 @@ function isControl(given: unknown): given is Record<string, unknown> {
   const found = Object.keys(given);
   return found.length > 0 && found.every((key) => keys.includes(key));
 }
-
-export type PlainAnswers = readonly { readonly id: string; readonly data: Json }[];

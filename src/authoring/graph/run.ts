@@ -137,7 +137,7 @@ export class GraphRun {
   /** The checkpoint before anything runs, or the one with answers on their way; what is open is told again. */
   async #enter(answers: readonly Answer[], fresh: boolean, started: string): Promise<void> {
     const causes = [started];
-    if (fresh && this.#from !== undefined) await restoreExecutors(this.#parts, this.#state.executors);
+    if (fresh && this.#from !== undefined) await restoreExecutors(this.#parts, ownStates(this.#state));
     if (fresh && this.#from === undefined) {
       const messages = this.#state.messages.map((message) => ({ ...message, causes }));
       this.#state = { ...this.#state, messages };
@@ -249,4 +249,14 @@ export class GraphRun {
   #decoded(event: WorkflowEvent<Json>): WorkflowEvent {
     return event.data === undefined ? event : { ...event, data: fromPlain(event.data, this.#parts.graph.classes) };
   }
+}
+
+/** The states of executors as of the last invocation that was done, of a superstep that was not finished too. */
+function ownStates({ executors, settled = {} }: GraphState): Readonly<Record<string, Json>> {
+  const states = { ...executors };
+  for (const index of Object.keys(settled).sort((a, b) => Number(a) - Number(b))) {
+    const { executor, effects } = settled[index] ?? {};
+    if (executor !== undefined && effects?.snapshot !== undefined) states[executor] = effects.snapshot;
+  }
+  return states;
 }

@@ -81,7 +81,9 @@ export async function superstep(running: Running, state: GraphState, found: Plan
 
 function recordOf(settled: readonly Settled[]): Record<string, SettledInvocation> {
   const kept = settled.filter(({ failure }) => failure === undefined);
-  return Object.fromEntries(kept.map(({ delivery, effects, place }) => [delivery.index, { effects, place }]));
+  return Object.fromEntries(
+    kept.map(({ delivery: { index, executor }, effects, place }) => [index, { executor, effects, place }]),
+  );
 }
 
 type Turn = { delivery: Delivery; own: Json | undefined; writes: readonly Write[] };
