@@ -48,7 +48,10 @@ test("63, 64, X8, X9: what is open is told again by whoever restores; partial an
 
 test("X27: an answer to what is not open, or one that does not fit, changes nothing", async () => {
   const graph = asks();
-  const { requests } = await graph.run("q");
+  const options = { checkpointStorage: memoryCheckpoints() };
+  const { requests, checkpointId } = await graph.run("q", options);
+  const wrong = { checkpointId: checkpointId!, responses: { other: "x" } };
+  expect((await errorOf(graph.run(wrong, options))).code).toBe("wait.not_open");
   expect((await errorOf(graph.run({ responses: { other: "x" } }))).code).toBe("wait.not_open");
   expect((await errorOf(graph.run({ responses: { [requests[0]!.id]: 7 } }))).code).toBe("wait.invalid_answer");
   expect(graph.status).toBe("suspended");
