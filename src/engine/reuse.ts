@@ -356,7 +356,7 @@ export class Reuse {
   }
 
   #passOne(places: Places, label: string): void {
-    const position = places.next(label);
+    const position = places.passed(label);
     if (position !== undefined) this.#used[position.entry]?.add(position.seq);
   }
 
