@@ -127,6 +127,11 @@ export class Reuse {
     return this.#isLooking || this.#with.effects.busy;
   }
 
+  /** Whether it is being found out if a `once` step may be entered. */
+  get judging(): boolean {
+    return this.#with.effects.busy;
+  }
+
   /** Whether a `once` step may be entered. */
   admits(ask: Ask): boolean {
     return this.#with.effects.admits(ask);
