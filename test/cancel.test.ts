@@ -7,7 +7,9 @@ import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { childrenOf, ends, familyOf, faultsOf, feedOf, statusesOf } from "./family.ts";
-import { errorOf, listening, outline, silent, stage, until } from "./stage.ts";
+import type { Commit } from "../src/store/store.ts";
+import { around } from "../src/testing/around.ts";
+import { errorOf, fresh, listening, outline, silent, stage, until } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
   return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
@@ -316,18 +318,32 @@ describe("a step that runs when its run is cancelled", () => {
 
   it("and has its intent on its way to the store is not entered any more, and is not in doubt", async () => {
     let entered = 0;
+    const intent = Promise.withResolvers<void>();
     const definition = body("races", async (ctx) => {
       await ctx.race({
         once: () =>
           ctx.step("charge", { effect: "once" }, () => {
             entered += 1;
           }),
-        // Wins in the turn in which the other's intent is asked for.
-        other: async () => 1,
+        other: () => intent.promise,
       });
       return "won";
     });
-    await using theatre = await stage([definition]);
+    await using inner = fresh();
+    const store = around(
+      inner,
+      async ({ method, args, make }) => {
+        const parts = method === "commit" ? (args[0] as Commit[]) : [];
+        if (parts.some(({ events }) => events.some(({ type }) => type === "step.started"))) {
+          // The race is decided while the intent is on its way.
+          intent.resolve();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return make();
+      },
+      {},
+    );
+    await using theatre = await stage([definition], { store });
     const run = await theatre.stemma.run(definition, undefined);
     expect(await run.result()).toBe("won");
     expect(entered).toBe(0);
