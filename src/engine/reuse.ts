@@ -243,6 +243,11 @@ export class Reuse {
     this.#readers = value.map((offered) => new SourceReader(store, offered.run, offered.head));
     this.#used = value.map(() => new Set());
     this.#offers = value;
+    // What is asked for first is most likely what the source asked for first.
+    const [nearest] = this.#readers;
+    const { start } = loaded.created.data;
+    if (nearest === undefined || loaded.start.seq > 0) return;
+    await nearest.read(start !== undefined && start.run === nearest.run ? start.seq : 0);
   }
 
   // ---- looking up ----------------------------------------------------------------------------------------------
