@@ -42,7 +42,7 @@ function stemmaRows(database: DatabaseSync, template: Template, steps: number): 
   const [created, started, first, second] = template.events as [Row, Row, Row, Row];
   const last = template.events.at(-1) as Row;
   const insert = (n: number, seq: number, row: Row, causes = row["causes"] ?? null, data = row["data"] ?? null): void =>
-    void event.run(n, seq, row["at"] ?? null, row["type"] ?? null, causes, data, row["hash"] ?? null, null);
+    void event.run(n, seq, row["at"] ?? null, row["type"] ?? null, causes, data, row["hash"] ?? null, reuseOf(row));
   const prefix = String(template.run["id"]).slice(0, -10);
   const label = String(second["data"]).split("work#2") as [string, string];
   const { status = null, ended_at: endedAt = null, hash = null, state = null } = template.run;
@@ -62,6 +62,11 @@ function stemmaRows(database: DatabaseSync, template: Template, steps: number): 
       end.run(status, endedAt, steps + 2, hash, state, n);
     }
   };
+}
+
+/** Successes are found again by a number; those of different runs have nothing in common. It takes eight bytes. */
+function reuseOf(row: Row): number | null {
+  return (row["reuse"] ?? null) === null ? null : Math.floor(Math.random() * 2 ** 52);
 }
 
 function bareRows(database: DatabaseSync, template: Template, steps: number): Writer["write"] {

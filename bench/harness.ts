@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -49,6 +49,8 @@ export function benchFolder(parent: string): string {
   const folder = mkdtempSync(join(parent, "bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   expectOnDisk(folder);
+  // A server that is started here may run as another user.
+  chmodSync(folder, 0o755);
   return folder;
 }
 

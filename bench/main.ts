@@ -87,6 +87,10 @@ async function main(): Promise<void> {
   else process.stdout.write(`${on}${quick ? " (--quick)" : ""}\n\n${markdown(sections)}\n`);
 }
 
+// What is removed at the end of the process, a server among it, is removed then too.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
 try {
   await main();
 } catch (error) {

@@ -10,7 +10,7 @@ export type { Branches, MapOptions, Raced, Settled } from "./authoring/workflow/
 
 // run
 export { Stemma } from "./engine/stemma.ts";
-export type { RunOptions, StemmaOptions } from "./engine/stemma.ts";
+export type { PlanOptions, RunOptions, StemmaOptions } from "./engine/stemma.ts";
 export type { Change } from "./engine/change.ts";
 export type { RunHandle } from "./engine/run-handle.ts";
 export type { Answered, By } from "./engine/requests.ts";
@@ -31,6 +31,7 @@ export type { RetryOptions } from "./core/retry.ts";
 // look
 export type { CompareOptions, Comparison, StepComparison } from "./engine/compare.ts";
 export type { FamilyMember, Lineage } from "./engine/lineage.ts";
+export type { Plan, PlannedStep, PlanTotals, Verdict } from "./core/plan.ts";
 export { components, trace } from "./core/trace.ts";
 export type { Trace, TraceEdge, TraceNode } from "./core/trace.ts";
 export { toDot } from "./core/trace-dot.ts";

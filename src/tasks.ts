@@ -8,6 +8,10 @@ export type { GraphProblem, TaskGraphValidation } from "./authoring/tasks/graph.
 export type { LoadOptions } from "./authoring/tasks/snapshot.ts";
 export type { CheckedSteps, NamesOf, ResultsOf } from "./authoring/tasks/typed.ts";
 
+// keep
+export { taskWorkflow } from "./authoring/tasks/durable.ts";
+export type { DurableOptions, DurableRunStart, DurableTasks } from "./authoring/tasks/durable.ts";
+
 // describe
 export { mapTask, subTasks } from "./authoring/tasks/expand.ts";
 export type { MapTaskOptions } from "./authoring/tasks/expand.ts";

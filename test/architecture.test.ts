@@ -13,12 +13,14 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "engine/": ["core/", "store/store.ts", "node:", "@standard-schema/spec", "@cfworker/json-schema"],
   "authoring/workflow/": ["core/", "engine/", "node:async_hooks", "@standard-schema/spec"],
   "authoring/tasks/": ["core/", "engine/", "node:"],
+  "authoring/graph/": ["core/", "engine/", "node:", "@standard-schema/spec"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
   "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "postgres.ts": ["store/postgres/", "store/store.ts"],
   "tasks.ts": ["authoring/tasks/"],
+  "graph.ts": ["authoring/graph/"],
   "testing.ts": ["testing/", "engine/"],
 };
 const tests = [
@@ -31,6 +33,7 @@ const tests = [
   "index.ts",
   "sqlite.ts",
   "tasks.ts",
+  "graph.ts",
   "testing.ts",
 ];
 const testPackages = [

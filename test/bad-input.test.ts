@@ -4,8 +4,7 @@ import { z } from "zod";
 import type { Context } from "../src/index.ts";
 import { Stemma, StepError, workflow } from "../src/index.ts";
 import { fingerprintOf } from "../src/engine/fingerprint.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, listening, outline, silent, stage } from "./stage.ts";
+import { errorOf, fresh, listening, outline, silent, stage } from "./stage.ts";
 
 /** A workflow that records one good step, and then does something bad in a second. */
 function second(run: (ctx: Context) => Promise<unknown>) {
@@ -236,7 +235,7 @@ describe("ctx in the wrong place", () => {
 describe("workflows", () => {
   it("with one name and version are given once", () => {
     const one = workflow({ name: "one" }, async () => 1);
-    const store = sqlite(":memory:");
+    const store = fresh();
     expect(() => new Stemma({ store, workflows: [one, one] })).toThrow(
       expect.objectContaining({ code: "workflow.duplicate" }),
     );
@@ -244,7 +243,7 @@ describe("workflows", () => {
 
   it("that are not known are named together with those that are", () => {
     const known = workflow({ name: "known" }, async () => 1);
-    const stemma = new Stemma({ store: sqlite(":memory:"), workflows: [known], log: silent });
+    const stemma = new Stemma({ store: fresh(), workflows: [known], log: silent });
     expect(() => stemma.workflow("unknown")).toThrow(
       expect.objectContaining({ code: "workflow.not_found", message: expect.stringContaining("known") as string }),
     );
@@ -261,7 +260,7 @@ describe("workflows", () => {
   });
 
   it("whose version no worker has wait, and are worked on when one comes", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     const client = new Stemma({ store, log: silent });
     const wanted = workflow({ name: "later", version: 2 }, async () => "done");
     const run = await client.run(wanted, undefined);
@@ -277,7 +276,7 @@ describe("workflows", () => {
 
 describe("options", () => {
   it("that would bring everything to a silent standstill are refused at once", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     for (const [options, code] of [
       [{}, "usage.invalid"],
       [{ store, concurrency: 0 }, "usage.invalid"],
@@ -300,7 +299,7 @@ describe("options", () => {
 
 describe("a run", () => {
   it("that is not there is run.not_found, and what is no id is run.invalid_id", async () => {
-    const stemma = new Stemma({ store: sqlite(":memory:"), log: silent });
+    const stemma = new Stemma({ store: fresh(), log: silent });
     expect(await errorOf(stemma.get("run_00000000000000000000000000"))).toMatchObject({ code: "run.not_found" });
     for (const bad of ["", "run_1", "'; drop table runs; --", "run_0000000000000000000000000u"]) {
       expect(await errorOf(stemma.get(bad))).toMatchObject({ code: "run.invalid_id" });
@@ -309,7 +308,7 @@ describe("a run", () => {
 
   it("whose code no longer fits stops as a divergence, says what differs, and goes on when fitting code comes", async () => {
     let skipped = 0;
-    const store = sqlite({ path: ":memory:", now: () => Date.now() + skipped });
+    const store = fresh({ now: () => Date.now() + skipped });
     let entered = 0;
     const gate = Promise.withResolvers<void>();
     const build = (first: string, input: number) =>

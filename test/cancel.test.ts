@@ -3,12 +3,11 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, StepTools, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
+import { around } from "../src/testing/around.ts";
+import type { Commit } from "../src/store/store.ts";
 import { fakeClock } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
-import { childrenOf, ends, familyOf, faultsOf, feedOf, statusesOf } from "./family.ts";
-import type { Commit } from "../src/store/store.ts";
-import { around } from "../src/testing/around.ts";
+import { childrenOf, endsOf, familyOf, faultsOf, statusesOf } from "./family.ts";
 import { errorOf, fresh, listening, outline, silent, stage, until } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
@@ -82,7 +81,7 @@ describe("cancel", () => {
   });
 
   it("ends a queued run that nobody offers at once", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const client = new Stemma({ store, log: silent });
     for (const before of ["nothing", "a pause", "a signal"]) {
       const run = await client.run(waits, undefined);
@@ -141,7 +140,7 @@ describe("cancel", () => {
       for (const when of ["in hand", "at rest", "after a crash"]) {
         const clock = fakeClock();
         const log = listening();
-        await using store = sqlite(":memory:");
+        await using store = fresh();
         let pays = 0;
         const pay = (): Promise<never> => {
           pays += 1;
@@ -318,26 +317,27 @@ describe("a step that runs when its run is cancelled", () => {
 
   it("and has its intent on its way to the store is not entered any more, and is not in doubt", async () => {
     let entered = 0;
-    const intent = Promise.withResolvers<void>();
+    const onItsWay = Promise.withResolvers<void>();
+    await using origin = fresh();
     const definition = body("races", async (ctx) => {
       await ctx.race({
         once: () =>
           ctx.step("charge", { effect: "once" }, () => {
             entered += 1;
           }),
-        other: () => intent.promise,
+        other: () => onItsWay.promise,
       });
       return "won";
     });
-    await using inner = fresh();
     const store = around(
-      inner,
+      origin,
       async ({ method, args, make }) => {
-        const parts = method === "commit" ? (args[0] as Commit[]) : [];
-        if (parts.some(({ events }) => events.some(({ type }) => type === "step.started"))) {
-          // The race is decided while the intent is on its way.
-          intent.resolve();
-          await new Promise((resolve) => setImmediate(resolve));
+        const commits = method === "commit" ? (args[0] as Commit[]) : [];
+        const isIntent = commits.some(({ events }) => events.some(({ type }) => type === "step.started"));
+        if (isIntent) {
+          onItsWay.resolve();
+          // The other branch wins before the intent is durable.
+          for (let turns = 0; turns < 5; turns += 1) await new Promise((resolve) => setImmediate(resolve));
         }
         return make();
       },
@@ -368,7 +368,7 @@ describe("the runs that a cancelled run called", () => {
     expect(await familyOf(stemma, run.id)).toHaveLength(4);
     await run.cancel({ by: "ada", reason: "enough" });
     await clock.advance("1m");
-    const order = await feedOf(stemma, run.id, ends);
+    const order = await endsOf(stemma, run.id);
     expect(order.toSorted()).toEqual(["leaf", "middle", "root", "waits"].map((name) => `${name} run.cancelled`));
     expect(order.filter((line) => !line.startsWith("waits"))).toEqual(
       ["leaf", "middle", "root"].map((name) => `${name} run.cancelled`),
@@ -390,7 +390,7 @@ describe("the runs that a cancelled run called", () => {
     await clock.advance(4999);
     expect(await run.status()).not.toBe("cancelled");
     await clock.advance(1);
-    expect(await feedOf(theatre.stemma, run.id, ends)).toEqual(["stubborn run.cancelled", "parent run.cancelled"]);
+    expect(await endsOf(theatre.stemma, run.id)).toEqual(["stubborn run.cancelled", "parent run.cancelled"]);
   });
 
   it("are ended although nobody offers them, and one that is cancelled itself is an error for its caller", async () => {
@@ -415,7 +415,7 @@ describe("the runs that a cancelled run called", () => {
     expect(await statusesOf(stemma, run.id)).toEqual(["parent suspended", "waits cancelled", "waits queued"]);
     await run.cancel();
     await clock.advance("1m");
-    expect(await feedOf(stemma, run.id, ends)).toEqual([
+    expect(await endsOf(stemma, run.id)).toEqual([
       "waits run.cancelled",
       "waits run.cancelled",
       "parent run.cancelled",
@@ -433,7 +433,7 @@ describe("the runs that a cancelled run called", () => {
       await clock.advance("59m");
       expect(await statusesOf(theatre.stemma, run.id)).toContain(where === "held" ? "leaf running" : "leaf suspended");
       await clock.advance("1m");
-      expect(await feedOf(theatre.stemma, run.id, ends)).toEqual([
+      expect(await endsOf(theatre.stemma, run.id)).toEqual([
         "leaf run.cancelled",
         "middle run.cancelled",
         "parent run.timed_out",

@@ -3,12 +3,11 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { StepError, Stemma, components, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import type { Store } from "../src/store/store.ts";
 import { around } from "../src/testing/around.ts";
 import { fakeClock } from "../src/testing.ts";
-import { atEveryCommit, childrenOf, ends, familyOf, faultsOf, feedOf, statusesOf } from "./family.ts";
-import { errorOf, outline, silent, stage, until } from "./stage.ts";
+import { atEveryCommit, childrenOf, endsOf, familyOf, faultsOf, statusesOf } from "./family.ts";
+import { crashStride, errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 function body<I = undefined, O = unknown>(name: string, run: (ctx: Context, input: I) => Promise<O>): Workflow<I, O> {
   return workflow({ name }, run) as Workflow<I, O>;
@@ -184,16 +183,12 @@ describe("a called run that waits", () => {
     );
     await stemma.resume(rows[2]?.id ?? "", "question", 42);
     expect(await run.result()).toBe(42);
-    expect(await feedOf(stemma, run.id, ends)).toEqual([
-      "leaf run.succeeded",
-      "middle run.succeeded",
-      "root run.succeeded",
-    ]);
+    expect(await endsOf(stemma, run.id)).toEqual(["leaf run.succeeded", "middle run.succeeded", "root run.succeeded"]);
     expect(await faultsOf(stemma, run.id)).toEqual([]);
   });
 
   it("goes on in another process than the one that called it", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const one = new Stemma({ store, workflows: [root, middle], log: silent }, { lingerMs: 10 });
     await one.start();
     const run = await one.run(root, undefined);
@@ -212,7 +207,7 @@ describe("a called run that waits", () => {
 
 describe("a run that is about to be suspended", () => {
   it.each(["child.ended", "wait.answered"])("is not while a %s is on its way to the store", async (type) => {
-    await using memory = sqlite(":memory:");
+    await using memory = fresh();
     // The store takes its time for that very event, so it is under way when the caller has been quiet for long enough.
     const store = around(
       memory,
@@ -266,7 +261,7 @@ describe("whatever crashes", () => {
         where,
       ).toHaveLength(2);
     });
-    expect(crashes).toBeGreaterThan(8);
+    expect(crashes).toBeGreaterThan(8 / crashStride);
   });
 });
 
@@ -286,11 +281,13 @@ describe("a run that ends while its calls are open", () => {
     const run = await stemma.run(parent, undefined);
     const end = how === "fails" ? "run.failed" : "run.succeeded";
     await (how === "fails" ? errorOf(run.result()) : run.result());
-    expect(await feedOf(stemma, run.id, ends)).toEqual(["waits run.cancelled", "waits run.cancelled", `parent ${end}`]);
+    expect(await endsOf(stemma, run.id)).toEqual(["waits run.cancelled", "waits run.cancelled", `parent ${end}`]);
     const [child] = await childrenOf(stemma, run.id);
     const cancelled = (await stemma.history(child?.id ?? "")).at(-1);
     expect(cancelled?.data).toMatchObject({ by: run.id });
-    expect((await outline(run)).slice(-3)).toEqual(["child.ended waits", "child.ended waits#2", end]);
+    const lines = (await outline(run)).slice(-3);
+    expect(lines.toSorted()).toEqual(["child.ended waits", "child.ended waits#2", end]);
+    expect(lines.at(-1)).toBe(end);
     expect(await faultsOf(stemma, run.id)).toEqual([]);
   });
 
@@ -323,7 +320,7 @@ describe("a run that ends while its calls are open", () => {
     expect((await theatre.stemma.row(run.id)).worker).toBeUndefined();
     await clock.advance("5s");
     expect(await run.result()).toBe("done");
-    expect(await feedOf(theatre.stemma, run.id, ends)).toEqual(["busy run.cancelled", "parent run.succeeded"]);
+    expect(await endsOf(theatre.stemma, run.id)).toEqual(["busy run.cancelled", "parent run.succeeded"]);
   });
 });
 

@@ -5,12 +5,11 @@
 import { describe, expect, it } from "vitest";
 import { components, workflow } from "../src/index.ts";
 import type { Context, Event, StepOptions, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
 import { around } from "../src/testing/around.ts";
 import type { Call } from "../src/testing/around.ts";
 import { asks, hasEnded, lastAbout, playEveryCrash } from "./crashes.ts";
-import { errorOf, outline, stage, until } from "./stage.ts";
+import { crashStride, errorOf, fresh, outline, stage, until } from "./stage.ts";
 
 type Kit = {
   /** `book x`, `undo x` in the order in which functions were entered. */
@@ -173,7 +172,7 @@ describe("steps that succeeded", () => {
         if (method === "commit") await new Promise((resolve) => setTimeout(resolve, commitMs));
         return make();
       };
-      const store = around(sqlite(":memory:"), slow, {});
+      const store = around(fresh(), slow, {});
       await using theatre = await stage([definition], { store });
       const run = await theatre.stemma.run(definition, undefined);
       await errorOf(run.result());
@@ -199,7 +198,7 @@ describe("steps that succeeded", () => {
     });
     for (const when of ["running", "at rest"] as const) {
       undone.length = 0;
-      const store = sqlite(":memory:");
+      const store = fresh();
       const first = await stage([definition], { store });
       const run = await first.stemma.run(definition, undefined);
       await until(async () => (await first.stemma.row(run.id)).state.reason === "in_doubt");
@@ -264,7 +263,7 @@ describe("what makes up for a step", () => {
 
   it("holds no process while it backs off for long, and counts its attempts through the death of all", async () => {
     const clock = fakeClock();
-    const store = sqlite(":memory:");
+    const store = fresh();
     const tries: number[] = [];
     const definition = workflow({ name: "patient" }, async (ctx) => {
       const compensate = (_: unknown, { attempt }: { attempt: number }): void => {
@@ -292,7 +291,7 @@ describe("what makes up for a step", () => {
   });
 
   it("that a stopping worker cuts off has not failed: the next one enters it again", async () => {
-    const store = sqlite(":memory:");
+    const store = fresh();
     let entered = 0;
     const definition = workflow({ name: "stopped" }, async (ctx) => {
       const compensate = (_: unknown, { abort }: { abort: AbortSignal }): Promise<void> => {
@@ -362,7 +361,7 @@ describe("a crash at any commit", () => {
         }),
       "run.failed",
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run that fails after plain work of its own", async () => {
@@ -376,7 +375,7 @@ describe("a crash at any commit", () => {
         }),
       "run.failed",
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run that is cancelled while it waits: nothing new is entered", async () => {
@@ -393,7 +392,7 @@ describe("a crash at any commit", () => {
         if (history.at(-1)?.type === "run.suspended") await stemma.cancel(run.id, { by: "ada" });
       },
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 
   it("of a run whose time is up while it waits", async () => {
@@ -407,14 +406,14 @@ describe("a crash at any commit", () => {
       "run.timed_out",
       ({ clock }) => clock.advance("1h"),
     );
-    expect(crashes).toBeGreaterThan(10);
+    expect(crashes).toBeGreaterThan(10 / crashStride);
   });
 });
 
 describe("a run that is cancelled while nobody holds it", () => {
   it("recalls its body for what has to be made up for, and enters nothing else", async () => {
     const given = kit();
-    const store = sqlite(":memory:");
+    const store = fresh();
     let gate = Promise.withResolvers<void>();
     const definition = workflow({ name: "gated" }, async (ctx) => {
       await given.book(ctx, "flight");

@@ -4,10 +4,9 @@
  */
 import { Stemma } from "../src/index.ts";
 import type { Event, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import type { FakeClock } from "../src/testing.ts";
 import { fakeClock, faults } from "../src/testing.ts";
-import { silent } from "./stage.ts";
+import { crashStride, fresh, silent } from "./stage.ts";
 
 /** What can be done to a run that has come to rest. */
 export type Scene = { stemma: Stemma; run: RunHandle; history: readonly Event[]; clock: FakeClock };
@@ -25,7 +24,7 @@ export async function play(
   fault?: Fault,
 ): Promise<Played> {
   const clock = fakeClock();
-  const file = sqlite(":memory:");
+  const file = fresh();
   let store = faults(file);
   if (fault !== undefined) store.crash(fault.point, fault.at);
   let id: string | undefined;
@@ -55,7 +54,10 @@ export async function play(
   throw new Error("one crash was armed, and there were two");
 }
 
-/** Plays it without a crash, and then with one at each commit; `check` is told of each, and `begin` before it. */
+/**
+ * Plays it without a crash, and then with one at each commit; `check` is told of each, and `begin` before it. Gives the
+ * number of crashes.
+ */
 export async function playEveryCrash(
   definition: Workflow<undefined>,
   act: (scene: Scene) => Promise<unknown>,
@@ -66,7 +68,7 @@ export async function playEveryCrash(
   check(await play(definition, act));
   let crashes = 0;
   for (const point of ["commit.before", "commit.after"] as const) {
-    for (let at = 1; ; at += 1) {
+    for (let at = 1; ; at += crashStride) {
       begin();
       const played = await play(definition, act, { point, at });
       if (!played.crashed) break;

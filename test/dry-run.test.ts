@@ -1,89 +1,100 @@
-/** A plan with the code: what it says is what then happens. */
-import { expect, test } from "vitest";
-import { workflow } from "../src/index.ts";
-import { errorOf, stage } from "./stage.ts";
+/** The plan with the code at hand: exact up to the first step of each branch that runs, and nothing is begun. */
+import { describe, expect, test } from "vitest";
+import type { Plan } from "../src/index.ts";
+import { Stemma, workflow } from "../src/index.ts";
+import { errorOf, fresh, silent, stage } from "./stage.ts";
 
-test("a dry run says what will run and what is reused, enters nothing and writes nothing; then that is what happens", async () => {
-  const entered: string[] = [];
-  const audit = workflow({ name: "audit" }, async (ctx, input: { files: string[]; model: string }) => {
-    const found = await ctx.map("classify", input.files, { cost: 2, concurrency: 2 }, (file) => {
-      entered.push(`classify ${file}`);
-      return { file, license: "MIT" };
-    });
-    const text = await ctx.step("draft", { input: { found, model: input.model }, cost: 5 }, () => {
-      entered.push("draft");
-      return "text";
-    });
-    await ctx.step("check", () => void entered.push("check"));
-    await ctx.step("publish", { input: text, effect: "once" }, () => void entered.push("publish"));
-    return text;
-  });
-  await using place = await stage([audit]);
-  const { stemma } = place;
-  const run = await stemma.run(audit, { files: ["a", "b", "c"], model: "small" });
-  await run.result();
-  entered.length = 0;
-  const before = JSON.stringify([await run.history(), (await stemma.list()).runs]);
-  const change = { patch: { files: ["a", "b", "d"], model: "small" } };
-  const plan = await stemma.plan(run.id, change, { dryRun: true });
-  expect(plan.grade).toBe("dry run");
-  const verdicts = Object.fromEntries(plan.steps.map(({ key, verdict, reason }) => [key, `${verdict}: ${reason}`]));
-  expect(verdicts).toMatchObject({
-    classify: "reuse: the same",
-    "classify#2": "reuse: the same",
-    "classify#3": "run: input changed at $",
-    draft: "depends: behind what runs",
-    check: "depends: behind what runs",
-    publish: "depends: behind what runs",
-  });
-  expect(plan.totals.saves.cost[0]).toBe(4);
-  expect(entered).toEqual([]);
-  expect(JSON.stringify([await run.history(), (await stemma.list()).runs])).toBe(before);
-  const fork = await stemma.fork(run.id, change);
-  await fork.result();
-  // What is published is the same text, and so it is not published again.
-  expect(entered).toEqual(["classify d", "draft", "check"]);
+type Input = { names: string[]; tone?: string };
+
+const entered: string[] = [];
+const note = <T>(what: string, value: T): T => {
+  entered.push(what);
+  return value;
+};
+
+const letter = workflow({ name: "letter" }, async (ctx, { names, tone = "kind" }: Input) => {
+  const greetings = await ctx.map("greet", names, { key: (name) => name }, (name) => note(name, `Dear ${name}`));
+  const text = await ctx.step("write", { input: { greetings, tone } }, (given) => note("write", JSON.stringify(given)));
+  const sealed = await ctx.step("seal", { input: text.length > 0 }, (given) => note("seal", given));
+  const { ok } = await ctx.wait<{ ok: boolean }>("approve", { input: text, prompt: "Send it?" });
+  if (ok) await ctx.step("send", { input: sealed, effect: "once" }, () => note("send", 1));
+  return text;
 });
 
-test("where nothing changed a dry run comes to the end: everything is reused, and nothing depends", async () => {
-  let broken = true;
-  const two = workflow({ name: "two" }, async (ctx) => {
-    const a = await ctx.step("a", () => 1);
-    const b = await ctx.step("b", () => {
-      if (broken) throw new Error("no");
-      return 2;
-    });
-    return a + b;
-  });
-  await using place = await stage([two]);
-  const { stemma } = place;
-  const run = await stemma.run(two, undefined);
-  await errorOf(run.result());
-  const repair = await stemma.plan(run.id, {}, { dryRun: true });
-  expect(repair.steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["a reuse", "b run"]);
-  broken = false;
-  const again = await stemma.restart(run.id);
-  await again.result();
-  const plan = await stemma.plan(again.id, {}, { dryRun: true });
-  expect(plan.steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["a reuse", "b reuse"]);
-  expect(plan.totals.runs).toEqual([0, 0]);
-  const none = await stemma.plan(again.id, { reuse: "none" }, { dryRun: true });
-  expect(none.totals.reuse).toBe(0);
-});
+const verdicts = ({ steps }: Plan): string[] => steps.map(({ key, verdict }) => `${key} ${verdict}`);
 
-test("a once step with another input is one to be decided about", async () => {
-  let entered = 0;
-  const pay = workflow({ name: "pay" }, (ctx, amount: number) =>
-    ctx.step("charge", { input: amount, effect: "once" }, () => (entered += 1)),
-  );
-  await using place = await stage([pay]);
-  const { stemma } = place;
-  const run = await stemma.run(pay, 5);
+async function sentLetter(stemma: Stemma, names: string[]): Promise<string> {
+  const run = await stemma.run(letter, { names });
+  const open = async (): Promise<boolean> => (await stemma.waits({ run: run.id })).waits.length > 0;
+  while (!(await open())) await new Promise((resolve) => setTimeout(resolve, 3));
+  await stemma.resume(run.id, "approve", { ok: true });
   await run.result();
-  const verdict = async (change: object): Promise<unknown> =>
-    (await stemma.plan(run.id, change, { dryRun: true })).steps.map((step) => step.verdict);
-  expect(await verdict({ input: 7 })).toEqual(["decide"]);
-  expect(await verdict({ input: 7, allowEffects: ["charge"] })).toEqual(["run"]);
-  expect(await verdict({ from: "charge" })).toEqual(["reuse"]);
-  expect(entered).toBe(1);
+  entered.splice(0);
+  return run.id;
+}
+
+describe("a dry run", () => {
+  test("says which steps another input changes, begins none of them and leaves nothing behind", async () => {
+    await using play = await stage([letter]);
+    const { stemma } = play;
+    const id = await sentLetter(stemma, ["ada", "bob"]);
+    const change = { patch: { names: ["ada", "cy"] } };
+    const plan = await stemma.plan(id, change, { dryRun: true });
+    expect(plan.grade).toBe("dry run");
+    expect(verdicts(plan)).toEqual([
+      "greet/ada reuse",
+      "greet/cy run",
+      "greet/bob depends",
+      "write depends",
+      "seal depends",
+      "approve depends",
+      "send depends",
+    ]);
+    expect(entered).toEqual([]);
+    expect((await stemma.list()).runs).toHaveLength(1);
+    const forked = await stemma.fork(id, change);
+    while ((await stemma.waits({ run: forked.id })).waits.length === 0) await new Promise(setImmediate);
+    // The step behind what ran has the same input all the same.
+    expect(entered).toEqual(["cy", "write"]);
+  });
+
+  test("goes through to the end where everything is reused, and does not plan what is not asked for any more", async () => {
+    await using play = await stage([letter]);
+    const { stemma } = play;
+    const id = await sentLetter(stemma, ["ada", "bob"]);
+    const same = await stemma.plan(id, { patch: {} }, { dryRun: true });
+    expect(same.totals).toMatchObject({ reuse: 6, run: 0, depends: 0, decide: 0, runs: [0, 0] });
+    const refused = await stemma.plan(id, { outputs: { approve: { ok: false } } }, { dryRun: true });
+    expect(verdicts(refused)).not.toContain(expect.stringContaining("send"));
+    expect(refused.totals.runs).toEqual([0, 0]);
+    expect(entered).toEqual([]);
+  });
+
+  test("makes up for nothing, whatever the body does at its end", async () => {
+    const done: string[] = [];
+    let broken = true;
+    const trip = workflow({ name: "trip" }, async (ctx) => {
+      await ctx.step("book", { input: 1, compensate: () => void done.push("unbook") }, () => void done.push("book"));
+      await ctx.step("drive", { input: 2 }, () => (broken ? Promise.reject(new Error("no")) : 1)).catch(() => {});
+      if (!broken) throw new Error("thrown by the body");
+    });
+    await using play = await stage([trip]);
+    const run = await play.stemma.run(trip, undefined);
+    await run.result();
+    broken = false;
+    expect(done.splice(0)).toEqual(["book"]);
+    const plan = await play.stemma.plan(run.id, {}, { dryRun: true });
+    expect(verdicts(plan)).toEqual(["book reuse", "drive reuse"]);
+    expect(done).toEqual([]);
+  });
+
+  test("needs the code, and refuses what a restart refuses", async () => {
+    await using store = fresh();
+    await using play = await stage([letter], { store });
+    const id = await sentLetter(play.stemma, ["ada"]);
+    const without = new Stemma({ store, log: silent });
+    expect((await errorOf(without.plan(id, {}, { dryRun: true }))).code).toBe("workflow.not_found");
+    expect((await without.plan(id)).grade).toBe("history");
+    expect((await errorOf(play.stemma.plan(id, { from: "nobody" }, { dryRun: true }))).code).toBe("step.not_found");
+  });
 });

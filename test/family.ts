@@ -4,10 +4,9 @@ import { Stemma, components, reduceAll } from "../src/index.ts";
 import type { RunId, Workflow } from "../src/index.ts";
 import { isTerminal } from "../src/core/run.ts";
 import type { RunRow } from "../src/store/store.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
-import { silent } from "./stage.ts";
+import { crashStride, fresh, silent } from "./stage.ts";
 
 /** The rows of a run and of all that it called, the oldest first. */
 export async function familyOf(stemma: Stemma, run: RunId): Promise<RunRow[]> {
@@ -26,17 +25,29 @@ export async function statusesOf(stemma: Stemma, run: RunId): Promise<string[]> 
   return (await familyOf(stemma, run)).map(({ state }) => `${state.workflow} ${state.status}`);
 }
 
-/** `workflow type` of the events of a family by their positions in the feed, of those types that are named. */
-export async function feedOf(stemma: Stemma, run: RunId, types: readonly string[]): Promise<string[]> {
-  const rows = new Map((await familyOf(stemma, run)).map((row) => [row.id, row.state.workflow]));
-  const { family } = (await stemma.row(run)).state;
-  const { events } = await stemma.store.feed({ after: 0, limit: 1000, family });
-  return events.flatMap(({ run: id, event }) =>
-    types.includes(event.type) ? [`${rows.get(id) ?? id} ${event.type}`] : [],
-  );
-}
+const ends: readonly string[] = ["run.succeeded", "run.failed", "run.cancelled", "run.timed_out"];
 
-export const ends: readonly string[] = ["run.succeeded", "run.failed", "run.cancelled", "run.timed_out"];
+/**
+ * `workflow type` of the ends of a family in the order in which they happened, as the histories have it: a run's comes
+ * behind those of the runs that it called if it had heard of them by then. (The feed tells of several runs in an order of
+ * its own.)
+ */
+export async function endsOf(stemma: Stemma, run: RunId): Promise<string[]> {
+  const history = await stemma.history(run);
+  const [first, last] = [history[0], history.at(-1)];
+  const order: string[] = [];
+  const called = new Map<string, RunId>();
+  for (const { type, data } of history) {
+    if (type === "child.started") called.set(data.key, data.run);
+    if (type !== "child.ended") continue;
+    order.push(...(await endsOf(stemma, called.get(data.key) ?? "")));
+    called.delete(data.key);
+  }
+  const workflow = first?.type === "run.created" ? first.data.workflow : "";
+  if (last !== undefined && ends.includes(last.type)) order.push(`${workflow} ${last.type}`);
+  for (const unheard of called.values()) order.push(...(await endsOf(stemma, unheard)));
+  return order;
+}
 
 /** What is not as it must be in every family, at any instant: one graph, and rows that are what their events add up to. */
 export async function faultsOf(stemma: Stemma, run: RunId): Promise<string[]> {
@@ -74,9 +85,9 @@ export async function atEveryCommit(
 ): Promise<number> {
   let crashes = 0;
   for (const point of ["commit.before", "commit.after"] as const) {
-    for (let n = 1; ; n += 1) {
+    for (let n = 1; ; n += crashStride) {
       const clock = fakeClock();
-      const store = faults(sqlite(":memory:"));
+      const store = faults(fresh());
       store.crash(point, n);
       const dying = await new Stemma({ store, workflows, clock, log: silent }).start();
       const done = await Promise.race([story(dying, clock).then(() => "done"), store.crashed]);

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Stemma, reduceAll, workflow } from "../src/index.ts";
 import type { FeedEntry, FeedOptions, RunHandle } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, silent, stage, until } from "./stage.ts";
+import { storeAt } from "./place.ts";
+import { errorOf, newPlace, silent, stage, until } from "./stage.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "stemma-feed-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -77,10 +77,10 @@ describe("the feed", () => {
   });
 
   it("goes on behind any position, also when the store was closed and opened again meanwhile", async () => {
-    const path = join(folder, "restart.db");
+    const place = newPlace(folder);
     const seen: FeedEntry[] = [];
     for (let life = 0; life < 4; life += 1) {
-      await using store = sqlite(path);
+      await using store = storeAt(place);
       await using stemma = await new Stemma({ store, workflows: [busy, leaf], log: silent }).start();
       const run = await stemma.run(busy, life);
       // It stops in the middle of what is there, and keeps the position of the last that it has dealt with.
@@ -90,7 +90,7 @@ describe("the feed", () => {
       }
       await run.result();
     }
-    await using store = sqlite(path);
+    await using store = storeAt(place);
     const stemma = new Stemma({ store, log: silent });
     const whole = await all(stemma);
     expectOnce([...seen, ...(await all(stemma, { after: seen.at(-1)?.position ?? 0 }))], await histories(stemma));
@@ -98,12 +98,12 @@ describe("the feed", () => {
       expect(await all(stemma, { after: position })).toEqual(whole.slice(i + 1));
   });
 
-  it("misses and repeats nothing while two processes write to one file", async () => {
-    const path = join(folder, "two.db");
-    await using store = sqlite(path);
+  it("misses and repeats nothing while two processes write to one place", async () => {
+    const place = newPlace(folder);
+    await using store = storeAt(place);
     const stemma = new Stemma({ store, log: silent });
     const writers = ["one", "two"].map(async (name) => {
-      const child = spawn(process.execPath, [join(import.meta.dirname, "feed/worker.ts"), path, name, "40"]);
+      const child = spawn(process.execPath, [join(import.meta.dirname, "feed/worker.ts"), place, name, "40"]);
       let err = "";
       child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
       const code = await new Promise((resolve) => child.on("close", resolve));

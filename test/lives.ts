@@ -7,8 +7,7 @@ import type { Event, EventType, RunHandle, Store, Trace, Workflow } from "../src
 import { Stemma } from "../src/index.ts";
 import type { Faults } from "../src/testing.ts";
 import { faults } from "../src/testing.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { outline, silent, until } from "./stage.ts";
+import { fresh, outline, silent, until } from "./stage.ts";
 
 export const lives = ["never stops", "rests", "rests warm", "moves", "crashes behind", "crashes before"] as const;
 export type Life = (typeof lives)[number];
@@ -28,7 +27,7 @@ export async function live(
   acts: readonly Act[],
   life: Life,
 ): Promise<Lived> {
-  const origin = sqlite(":memory:");
+  const origin = fresh();
   let store: Store & Faults<Store> = faults<Store>(origin);
   let stemma = await begin(store, workflows, life);
   try {

@@ -11,8 +11,7 @@ import type { Loaded } from "../src/engine/load.ts";
 import type { RecordedOutcome } from "../src/engine/recorded-outcomes.ts";
 import { Stemma, workflow } from "../src/index.ts";
 import type { RunHandle, RunState, Store, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { errorOf, outline, silent, until } from "./stage.ts";
+import { errorOf, fresh, outline, silent, until } from "./stage.ts";
 
 const shared = "a value that many steps return ".repeat(50);
 const nightMs = 3_600_000;
@@ -58,7 +57,7 @@ type Evening = { store: Store; id: string; entered: string[]; pass(): void; [Sym
 /** A run that has come to its night. */
 async function evening(): Promise<Evening> {
   let passed = 0;
-  const store = sqlite({ path: ":memory:", now: () => Date.now() + passed });
+  const store = fresh({ now: () => Date.now() + passed });
   const entered: string[] = [];
   const first = new Stemma({ store, workflows: [long(entered)], log: silent }, { lingerMs: 10 });
   await first.start();

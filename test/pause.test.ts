@@ -2,10 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import { fakeClock } from "../src/testing.ts";
-import { ends, faultsOf, feedOf } from "./family.ts";
-import { errorOf, listening, outline, silent, stage } from "./stage.ts";
+import { endsOf, faultsOf } from "./family.ts";
+import { errorOf, fresh, listening, outline, silent, stage } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
   return workflow({ name, ...(timeout === undefined ? {} : { timeout }) }, run);
@@ -88,7 +87,7 @@ describe("pause", () => {
 
   it("of a queued run that nobody offered begins nothing when somebody does", async () => {
     const clock = fakeClock();
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     let entered = 0;
     const definition = body("works", (ctx) => ctx.step("one", () => (entered += 1)));
     const client = new Stemma({ store, clock, log: silent });
@@ -229,7 +228,7 @@ describe("pause", () => {
 
   it("survives the death of the process, in flight and at rest, and so does what came meanwhile", async () => {
     const clock = fakeClock();
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const entered: string[] = [];
     const definition = body("works", async (ctx) => {
       await ctx.step("long", () => {
@@ -264,7 +263,7 @@ describe("pause", () => {
 
   it("keeps a run that is stopped with its worker paused", async () => {
     const clock = fakeClock();
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const gate = Promise.withResolvers<number>();
     const definition = body("works", async (ctx) => (await ctx.step("long", () => gate.promise)) + 1);
     const first = await stage([definition], { store, clock });
@@ -408,14 +407,14 @@ describe("pause", () => {
     await clock.advance("58m");
     await expectAtRest(theatre.stemma, run);
     await clock.advance("1m");
-    expect(await feedOf(theatre.stemma, run.id, ends)).toEqual(["waits run.cancelled", "parent run.timed_out"]);
+    expect(await endsOf(theatre.stemma, run.id)).toEqual(["waits run.cancelled", "parent run.timed_out"]);
     expect(await errorOf(run.result())).toMatchObject({ code: "run.timed_out" });
     expect(await faultsOf(theatre.stemma, run.id)).toEqual([]);
   });
 
   it("stays when the code does not fit any more; the run says so, and goes on with code that does", async () => {
     const clock = fakeClock();
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const make = (name: string): Workflow<undefined> =>
       body("changes", async (ctx) => {
         await ctx.step(name, () => 1);

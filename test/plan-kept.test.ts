@@ -1,5 +1,5 @@
 /**
- * The plan by history against what then happens, for random programs and random changes: given the same code, no step
+ * The plan, by history and by dry run, against what then happens, for random programs and random changes: given the same code, no step
  * that it calls `reuse` is ever entered, and none that it calls `run` is ever reused. (`depends` and `decide` are free.)
  */
 import fc from "fast-check";
@@ -199,10 +199,12 @@ test(
         }
         const world: World = { fails: false, other, entered: [] };
         worlds.set("now", world);
+        const dry = await stemma.plan(source.id, change, { dryRun: true });
+        expect(world.entered).toEqual([]);
         const again = await (how === "nothing" ? stemma.restart(source.id) : stemma.fork(source.id, change));
         await settled(stemma, again);
         const done = await outcomesOf(again);
-        for (const { key: named, verdict } of plan.steps) {
+        for (const { key: named, verdict } of [...plan.steps, ...dry.steps]) {
           counts[verdict] += 1;
           const real = done.get(named);
           if (verdict === "reuse") expect([named, real]).not.toEqual([named, "entered"]);

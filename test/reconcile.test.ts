@@ -5,7 +5,7 @@ import type { Decision } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import { lastAbout, playEveryCrash } from "./crashes.ts";
 import { decidedRun, doubtful, entriesOf, inDoubt } from "./doubt.ts";
-import { stage, until } from "./stage.ts";
+import { crashStride, stage, until } from "./stage.ts";
 
 describe("reconcile", () => {
   it.each<[string, Decision, unknown, number[]]>([
@@ -79,7 +79,7 @@ describe("reconcile", () => {
         expect(history.at(-1)).toMatchObject({ type: "run.succeeded", data: { output: { inline: "in the books" } } });
       },
     );
-    expect(crashes).toBeGreaterThan(4);
+    expect(crashes).toBeGreaterThan(4 / crashStride);
   });
 
   it("that hangs is given up when its time is up, and holds up neither a decision nor the end of the run", async () => {

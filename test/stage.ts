@@ -1,11 +1,9 @@
 /** A store of its own and a working Stemma on it, for tests of what users see. */
+import { join } from "node:path";
 import { Stemma } from "../src/index.ts";
 import type { Event, Log, RunHandle, StemmaOptions, Store, Workflow } from "../src/index.ts";
 import type { Seams } from "../src/engine/stemma.ts";
-import { postgres } from "../src/postgres.ts";
-
-import { sqlite } from "../src/sqlite.ts";
-
+import { schemaAt, storeAt } from "./place.ts";
 import { newSchema } from "./postgres/database.ts";
 
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -20,15 +18,25 @@ export function listening(): Log & { lines: string[] } {
   return { lines, debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
 }
 
+/** Where the test database is; undefined: this file runs on SQLite. */
+const url = process.env["STEMMA_TEST_URL"];
+/** Whether this file runs on PostgreSQL (`npx vitest --project postgres`). */
+export const onPostgres: boolean = url !== undefined;
+
 /**
- * A fresh store that nobody else has: in memory, or a schema of the test database where this file runs for PostgreSQL
- * (`npx vitest --project postgres`).
+ * At which commits a story is made to crash when it is told once for each: all of them, or every third on PostgreSQL,
+ * where each is told in a schema of its own and the engine has nothing of its own to show.
  */
+export const crashStride: number = onPostgres ? 3 : 1;
+
+/** A place for runs that nobody else has, for `storeAt`: a schema of the test database, or a file in this folder. */
+export function newPlace(folder: string): string {
+  return url === undefined ? join(folder, `${newSchema()}.db`) : schemaAt(url, newSchema());
+}
+
+/** A fresh store that nobody else has: in memory, or a schema of the test database. */
 export function fresh(options: { now?: () => number } = {}): Store & AsyncDisposable {
-  const url = process.env["STEMMA_TEST_URL"];
-  return url === undefined
-    ? sqlite({ path: ":memory:", ...options })
-    : postgres({ url, schema: newSchema(), ...options });
+  return storeAt(url === undefined ? ":memory:" : schemaAt(url, newSchema()), options);
 }
 
 /** Starts working on the workflows given; `await using` stops it and closes the store. */

@@ -5,7 +5,7 @@ import type { Context, RunHandle, Store, Workflow } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import type { FakeClock } from "../src/testing.ts";
-import { childrenOf, ends, faultsOf, feedOf, statusesOf } from "./family.ts";
+import { childrenOf, endsOf, faultsOf, statusesOf } from "./family.ts";
 import { listening, outline, silent, stage } from "./stage.ts";
 
 function body(name: string, run: (ctx: Context) => Promise<unknown>): Workflow<undefined> {
@@ -43,7 +43,7 @@ describe("a run that was begun and that nobody offers any more", () => {
     const client = new Stemma({ store, clock, log: silent });
     const by = { by: "ada", reason: "gone" };
     expect(await client.cancel(run.id, by)).toEqual({ accepted: true, status: "cancelled" });
-    expect(await feedOf(client, run.id, ends)).toEqual([
+    expect(await endsOf(client, run.id)).toEqual([
       "leaf run.cancelled",
       "middle run.cancelled",
       "leaf run.cancelled",
@@ -81,7 +81,7 @@ describe("a run that was begun and that nobody offers any more", () => {
       else await second.stemma.signal(run.id, "go", how);
       await clock.advance("1m");
       const last = { "is cancelled": "cancelled", returns: "succeeded", fails: "failed" }[how];
-      expect(await feedOf(second.stemma, run.id, ends)).toEqual([
+      expect(await endsOf(second.stemma, run.id)).toEqual([
         "leaf run.cancelled",
         "middle run.cancelled",
         `caller run.${last}`,
@@ -107,7 +107,7 @@ describe("a run that was begun and that nobody offers any more", () => {
       await clock.advance("1s");
       expect([goes, await run.status()]).toEqual([goes, "suspended"]);
       await clock.advance("5m");
-      expect((await feedOf(second.stemma, run.id, ends)).at(-1)).toBe("caller run.cancelled");
+      expect((await endsOf(second.stemma, run.id)).at(-1)).toBe("caller run.cancelled");
       expect(await faultsOf(second.stemma, run.id)).toEqual([]);
     }
   });
@@ -147,7 +147,7 @@ describe("a run that was begun and that nobody offers any more", () => {
     gate.resolve();
     // At once, and not when somebody looks again.
     await clock.advance("1s");
-    expect(await feedOf(second.stemma, run.id, ends)).toEqual([
+    expect(await endsOf(second.stemma, run.id)).toEqual([
       "busy run.cancelled",
       "between run.cancelled",
       "top run.cancelled",
@@ -166,7 +166,7 @@ describe("a run that was begun and that nobody offers any more", () => {
     expect(await statusesOf(second.stemma, run.id)).toEqual(["top suspended", "booking suspended"]);
     await using _third = await stage([booking], { store, clock });
     await clock.advance("1m");
-    expect(await feedOf(second.stemma, run.id, ends)).toEqual(["booking run.cancelled", "top run.cancelled"]);
+    expect(await endsOf(second.stemma, run.id)).toEqual(["booking run.cancelled", "top run.cancelled"]);
     const [called] = await childrenOf(second.stemma, run.id);
     expect(await outline(await second.stemma.get(called?.id ?? ""))).toContain("step.succeeded compensate/seat");
   });
@@ -211,7 +211,7 @@ describe("a run that was begun and that nobody offers any more", () => {
         await stemma.cancel(run.id, { by: "ada" });
         await clock.advance("1m");
         const where = `${point} ${n}`;
-        const order = await feedOf(stemma, run.id, ends);
+        const order = await endsOf(stemma, run.id);
         expect(order.toSorted(), where).toEqual(
           ["leaf", "leaf", "middle", "root", "top"].map((name) => `${name} run.cancelled`),
         );

@@ -3,10 +3,9 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
 import type { HistoryPage } from "../src/store/store.ts";
 import { around } from "../src/testing/around.ts";
-import { errorOf, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
   return workflow({ name }, run);
@@ -206,7 +205,7 @@ describe("a wait", () => {
   });
 
   it("that was told to wait on, or refused, under a key of its own says so as often as it is sent", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
     const first = await stage([definition], { store });
     const run = await first.stemma.run(definition, undefined);
@@ -259,7 +258,7 @@ describe("a wait", () => {
     const definition = body((ctx) => Promise.all(names.map((name) => ctx.wait(name))));
     let read = 0;
     await using store = around(
-      sqlite(":memory:"),
+      fresh(),
       async ({ method, make }) => {
         const answer = await make();
         if (method === "history") read += (answer as HistoryPage).events.length;
@@ -283,7 +282,7 @@ describe("a wait", () => {
   });
 
   it("is answered while no worker runs: the answer is kept until one does", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const first = await new Stemma({ store, workflows: [approval], log: silent }, { lingerMs: 10 }).start();
     const run = await first.run(approval, undefined);
     await suspended(run);
@@ -373,7 +372,7 @@ describe("a signal", () => {
   });
 
   it("that is kept survives the death of the process, and a checkpoint", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const gate = Promise.withResolvers<void>();
     const definition = body(async (ctx) => {
       await ctx.step("slow", () => gate.promise);

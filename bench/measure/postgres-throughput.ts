@@ -13,13 +13,14 @@ export const postgresThroughput: Measurement = {
     const many = { runs, warmUp };
     const floor = (id: string, args: object): Case => ({ id, program: "postgresFloor", args, postgres: "fresh" });
     const stemma = (id: string, args: object): Case => ({ id, program: "load", args, postgres: "fresh" });
+    // Each beside its floor, so that what the disk does meanwhile meets both.
     return [
-      floor("floor 1", { kind: "rows", together: 1, connections: 1, ...few }),
       floor("floor 16", { kind: "rows", together: 1, connections: 16, ...many }),
-      floor("floor 64", { kind: "rows", together: 64, connections: 1, ...many }),
-      floor("bare 64", { kind: "bare", together: 64, connections: 1, ...many }),
+      floor("floor 1", { kind: "rows", together: 1, connections: 1, ...few }),
       stemma("stemma 1", { concurrency: 1, ...few }),
+      floor("floor 64", { kind: "rows", together: 64, connections: 1, ...many }),
       stemma("stemma 64", { concurrency: 64, ...many }),
+      floor("bare 64", { kind: "bare", together: 64, connections: 1, ...many }),
     ];
   },
   lines(found) {

@@ -50,6 +50,12 @@ function waitsOn(name: string, title: string, onPostgres: boolean): Measurement 
         more("the same, above one that carried as many to their ends", ["made", "ended"], "rssMb", { target }),
         more("what is alive of that", ["made", "ended"], "aliveMb", { target }),
         beside(`timers of the engine with ${many}`, "armed", "", { target: "none per run" }),
+        against(
+          found,
+          { what: "timers of the engine in the worker that suspended them, beside none", unit: "" },
+          ["made", "armed"],
+          ["none", "armed"],
+        ),
         beside("timers of the process", "timers", ""),
         beside("statements per second of the idle worker", "statementsPerSecond", "", { target: "the same" }),
         beside("CPU per second of the idle worker", "cpuMsPerSecond", "ms"),

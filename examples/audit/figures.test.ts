@@ -18,6 +18,9 @@ const good: Figures = {
   components: 1,
   approved: true,
   publications: 1,
+  restartRequests: 0,
+  forkPlanned: 7,
+  forkRequests: 7,
 };
 
 describe("connected components", () => {
@@ -100,6 +103,12 @@ describe("the figures", () => {
     const ledger = { ...charges, publications: 1, publishRequests: 1 };
     const trace = { nodes: [{ id: "a" }, { id: "b" }], edges: [{ from: "a", to: "b" }] };
     const ledgerAtCrash = { ...ledger, charged: 43 };
+    const afterFork = { ...ledger, requests: 120, byStatus: { "429": 2, "500": 1 } };
+    const bill = {
+      first: { before: ledger, after: ledger },
+      restart: { before: ledger, after: ledger },
+      fork: { before: ledger, after: afterFork },
+    };
     expect(
       figures({
         store: "sqlite",
@@ -111,6 +120,8 @@ describe("the figures", () => {
         status: "succeeded",
         trace,
         approved: true,
+        bill,
+        forkPlanned: 7,
       }),
     ).toEqual(good);
   });
@@ -129,6 +140,9 @@ describe("the figures", () => {
     { chargedBeforeCrash: 19 },
     { chargedBeforeCrash: 81 },
     { connected: false, components: 2 },
+    { restartRequests: 1 },
+    { forkRequests: 8 },
+    { forkPlanned: 0, forkRequests: 0 },
   ])("%j is a broken promise, and the only one", (worse) => {
     expect(broken({ ...good, ...worse }, 8)).toHaveLength(1);
   });

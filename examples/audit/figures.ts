@@ -3,6 +3,7 @@
  * the store, the crash from the operating system; connectedness is counted here, independently of the engine.
  */
 import type { LedgerFigures } from "./ledger.ts";
+import type { Bill } from "./repair.ts";
 
 /** The one JSON object that `npm start --silent -- --once --json` prints. */
 export type Figures = {
@@ -23,6 +24,11 @@ export type Figures = {
   /** Whether a person approved of the report, and how often it was published. */
   approved: boolean;
   publications: number;
+  /** Requests to the paid service for the restart, whatever came of them. */
+  restartRequests: number;
+  /** Packages that the fork was to ask about again, by its plan, and for which it did ask. */
+  forkPlanned: number;
+  forkRequests: number;
 };
 
 export type Graph = { nodes: readonly { id: string }[]; edges: readonly { from: string; to: string }[] };
@@ -37,10 +43,13 @@ export type Measured = {
   status: string;
   trace: Graph;
   approved: boolean;
+  bill: Bill;
+  forkPlanned: number;
 };
 
 export function figures(measured: Measured): Figures {
   const { store, packages, ledger, ledgerAtCrash, crashes, run, status, trace, approved } = measured;
+  const { bill, forkPlanned } = measured;
   const count = components(trace);
   return {
     store,
@@ -56,8 +65,16 @@ export function figures(measured: Measured): Figures {
     connected: count === 1,
     components: count,
     approved,
-    publications: ledger.publications,
+    publications: bill.fork.after.publications,
+    restartRequests: bill.restart.after.requests - bill.restart.before.requests,
+    forkPlanned,
+    forkRequests: asked(bill.fork.after) - asked(bill.fork.before),
   };
+}
+
+/** Requests but those that the service refused because it was busy or broken, and that were made again. */
+export function asked({ requests, byStatus }: LedgerFigures): number {
+  return requests - (byStatus["429"] ?? 0) - (byStatus["500"] ?? 0);
 }
 
 /** What the figures should show and do not, in sentences; empty if all is well. */
@@ -78,6 +95,12 @@ export function broken(found: Figures, inFlightMax: number): string[] {
     ],
     [found.connected, `the trace has ${found.components} components, not 1`],
     [found.approved, "nobody approved of the report"],
+    [found.restartRequests === 0, `the restart made ${found.restartRequests} requests to the paid service, not 0`],
+    [found.forkPlanned > 0, "the plan of the fork asks about no package"],
+    [
+      found.forkRequests === found.forkPlanned,
+      `the fork made ${found.forkRequests} requests to the paid service, and ${found.forkPlanned} were planned`,
+    ],
     [found.publications === 1, `the report was published ${found.publications} times, not once`],
   ];
   return promises.filter(([kept]) => !kept).map(([, complaint]) => complaint);

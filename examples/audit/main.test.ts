@@ -82,7 +82,12 @@ function expectGood(found: Figures, packages: number): void {
     components: 1,
     approved: true,
     publications: 1,
+    restartRequests: 0,
+    forkPlanned: expect.any(Number),
+    forkRequests: found.forkPlanned,
   });
+  expect(found.forkPlanned).toBeGreaterThan(0);
+  expect(found.forkPlanned).toBeLessThan(packages / 2);
   expect(found.repeated).toBeLessThanOrEqual(8);
   expect(found.chargedBeforeCrash / found.charged).toBeGreaterThan(0.2);
   expect(found.chargedBeforeCrash / found.charged).toBeLessThan(0.8);
@@ -94,7 +99,7 @@ describe("npm start", () => {
     { timeout: longMs },
     async () => {
       const { code, stdout, stderr } = await demonstrate().end();
-      expect(stderr).not.toContain("failed");
+      expect(stderr).not.toContain("the audit failed");
       expect(code).toBe(0);
       const found = JSON.parse(stdout) as Figures;
       const packages = (await listPackages(installed)).length;
@@ -106,13 +111,15 @@ describe("npm start", () => {
       const ledger = new Ledger(join(folder, "ledger.db"));
       const { requests, charges, charged, repeated, publications } = ledger.figures();
       ledger.close();
-      expect({ requests, charges, charged, repeated, publications }).toEqual({
+      // What was paid for the fork is all that was paid behind the first run.
+      expect({ charges, charged, repeated, publications }).toEqual({
         publications: 1,
-        requests: found.requests,
-        charges: packages,
-        charged: packages,
+        charges: packages + found.forkRequests,
+        charged: packages + found.forkRequests,
         repeated: found.repeated,
       });
+      expect(requests).toBeGreaterThanOrEqual(found.requests + found.forkRequests);
+      for (const title of ["Plan of the fork", "Bill", "side by side"]) expect(stderr).toContain(title);
       const report = JSON.parse(readFileSync(join(folder, "report/report.json"), "utf8")) as { packages: unknown[] };
       expect(report.packages).toHaveLength(packages);
       expect(readdirSync(join(folder, "report")).toSorted()).toEqual(["report.json", "report.md"]);
@@ -140,17 +147,17 @@ describe("npm start on PostgreSQL", () => {
     async () => {
       const run = demonstrate("--store", "postgres");
       const { code, stdout, stderr } = await run.end();
-      expect(stderr).not.toContain("failed");
+      expect(stderr).not.toContain("the audit failed");
       expect(code).toBe(0);
       const found = JSON.parse(stdout) as Figures;
       expectGood(found, (await listPackages(installed)).length);
       expect(found.store).toMatch(/^postgres 127\.0\.0\.1:\d+\/postgres schema stemma_audit_[0-9a-f]{8}$/);
       expect(stderr).toContain(`store         ${found.store}\n`);
       expect(stderr).toContain(`await stemma.resume("${found.run}", "approval", {"approve":true}, { by: "you" })`);
-      expect(readdirSync(folder).toSorted()).toEqual(["ledger.db", "report"]);
+      expect(readdirSync(folder).toSorted()).toEqual(["ledger.db", "report", "report-of-the-fork"]);
       expect(run.server()).toMatch(/stemma-postgres-\w+$/);
       expect(existsSync(run.server())).toBe(false);
-      expect(new Set(run.processes()).size).toBe(5);
+      expect(new Set(run.processes()).size).toBe(6);
       expect(run.processes().filter(lives)).toEqual([]);
     },
   );
@@ -161,15 +168,15 @@ describe("npm start on PostgreSQL", () => {
     async () => {
       const url = await postgresUrl();
       const { code, stdout, stderr } = await demonstrate("--store", url).end();
-      expect(stderr).not.toContain("failed");
+      expect(stderr).not.toContain("the audit failed");
       expect(code).toBe(0);
       const found = JSON.parse(stdout) as Figures;
       const schema = found.store.split(" ").at(-1) ?? "";
       try {
         expectGood(found, (await listPackages(installed)).length);
-        expect(await sql(url, `select id, status from ${schema}.runs`)).toEqual([
-          { id: found.run, status: "succeeded" },
-        ]);
+        const runs = (await sql(url, `select id, status from ${schema}.runs order by created_at`)) as { id: string }[];
+        expect(runs.map((run) => Object.values(run)[1])).toEqual(["failed", "succeeded", "succeeded"]);
+        expect(runs[1]?.id).toBe(found.run);
         expect(stderr).toContain(`schema: "${schema}"`);
         expect(stderr + stdout).not.toContain(new URL(url).password);
       } finally {

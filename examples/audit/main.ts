@@ -15,6 +15,7 @@ import type { Story } from "./demonstrate.ts";
 import { broken } from "./figures.ts";
 import { Progress } from "./progress.ts";
 import { figureLines, heading, nextCommands, summaryLines } from "./show.ts";
+import { billLines, comparisonLines, familyCommands, planLines } from "./show-repair.ts";
 import { storeChoice } from "./store.ts";
 import type { StoreChoice } from "./store.ts";
 
@@ -85,14 +86,20 @@ async function tell(options: Options, open: AsyncDisposableStack): Promise<void>
   if (complaints.length > 0) throw new Error(complaints.join("; "));
 }
 
-function show({ figures, output, tree, store }: Story, out: Progress): void {
+function show({ figures, output, tree, store, repaired }: Story, out: Progress): void {
+  const { family, forkPlan, bill, comparison, failed, forked } = repaired;
   const parts: [string, string[]][] = [
     ["Licences", summaryLines(output)],
-    ["Trace", tree.map((line) => `  ${line}`)],
+    ["Trace of the restart", tree.map((line) => `  ${line}`)],
+    [`Plan of the fork with another prompt for ${family}, before anything ran`, planLines(forkPlan)],
+    ["Bill, from the ledger of the paid service", billLines(bill)],
+    ["The restart and the fork, side by side", comparisonLines(comparison)],
     ["Figures, from the ledger of the paid service and from the store", figureLines(figures)],
     ["Look at the run", nextCommands(figures.run, store, [output.files.markdown])],
+    ["Look at its family", familyCommands({ failed: failed.id, restarted: figures.run, forked: forked.id }, store)],
   ];
-  for (const [title, lines] of parts) for (const line of [heading(title), ...lines]) out.line(line);
+  for (const [title, lines] of parts.filter(([, text]) => text.length > 0))
+    for (const line of [heading(title), ...lines]) out.line(line);
 }
 
 /** Says what went wrong, and sets the exit code that it stands for. */

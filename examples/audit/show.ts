@@ -46,6 +46,9 @@ export function figureLines(found: Figures): string[] {
       ["workers killed with SIGKILL", found.crashes],
       ["connected components of the trace", found.components],
       ["reports published", found.publications],
+      ["requests for the restart", found.restartRequests],
+      ["packages that the fork was to ask about", found.forkPlanned],
+      ["packages that it asked about", found.forkRequests],
     ],
   );
 }
@@ -57,9 +60,7 @@ export function nextCommands(run: string, place: StorePlace, reports: readonly s
 
 /** The command line takes a file only; a program takes any store. */
 function lookAt(run: string, place: StorePlace): string[] {
-  if ("file" in place) {
-    return ["show", "trace"].map((command) => `  npx stemma ${command} ${run} --store ${here(place.file)}`);
-  }
+  if ("file" in place) return ["show", "trace"].flatMap((command) => commandFor([command, run], place));
   if (!place.lasts) return [];
   return [
     `  new Stemma({ store: postgres({ url, schema: ${JSON.stringify(place.schema)} }) }).trace(${JSON.stringify(run)})`,
@@ -73,6 +74,11 @@ export function answerCommand(run: string, wait: string, answer: unknown, place:
     return `  npx stemma resume ${run} ${wait} --value '${value}' --by you --store ${here(place.file)}`;
   }
   return `  await stemma.resume(${JSON.stringify(run)}, ${JSON.stringify(wait)}, ${value}, { by: "you" })`;
+}
+
+/** A command on a store in a file, as one types it; none for another store, which the command line does not open. */
+export function commandFor(words: readonly string[], place: StorePlace): string[] {
+  return "file" in place ? [`  npx stemma ${words.join(" ")} --store ${here(place.file)}`] : [];
 }
 
 /** A path as one types it here: short if it is below, and quoted for a shell where it has to be. */

@@ -179,6 +179,9 @@ function stepFacts(entry: Entry, { now, held }: EntryOptions): Cell[] {
   if (entry.status === "reused" && entry.from !== undefined) {
     facts.push({ text: `from ${entry.from.run} ${entry.from.key ?? ""}`.trimEnd(), style: "dim" });
   }
+  if (entry.status === "in_doubt" && entry.held !== undefined) {
+    facts.push({ text: `${entry.held.why} in ${entry.held.run}`, style: "dim" });
+  }
   if (entry.decision !== undefined) facts.push({ text: decisionText(entry.decision), style: "blue" });
   if (entry.effect === "once") facts.push({ text: "once", style: "dim" });
   if (entry.reason !== undefined) facts.push({ text: `(${entry.reason})`, style: "dim" });

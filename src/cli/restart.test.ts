@@ -99,6 +99,25 @@ describe("stemma plan, restart and fork", () => {
     expect((await typed("lineage", id, "--store", shop.path)).out).toContain("output given: greet");
   });
 
+  test("a once step that was done with another input is shown as what it is: done before, and to be decided", async () => {
+    const post = workflow({ name: "post" }, (ctx, text: string) =>
+      ctx.step("send", { input: text, effect: "once" }, (given) => `sent ${given}`),
+    );
+    await using shop = await workshop([post]);
+    const run = await shop.stemma.run(post, "hello");
+    await run.result();
+    const id = (await typed("fork", run.id, "--input", '"bye"', "--store", shop.path)).out.trim();
+    const suspended = async (): Promise<boolean> => (await shop.stemma.row(id)).state.reason === "in_doubt";
+    while (!(await suspended())) await new Promise(setImmediate);
+    const { out } = await typed("show", id, "--store", shop.path);
+    expect(out).toContain("An earlier run of its line has done send");
+    expect(out).toContain(`done with another input in ${run.id}`);
+    expect(out).not.toContain("It is not known");
+    const allowed = (await typed("fork", run.id, "--input", '"again"', "--allow-effect", "send", "--store", shop.path))
+      .out;
+    expect(await (await shop.stemma.get(allowed.trim())).result()).toBe("sent again");
+  });
+
   test("what cannot be is refused with a code, and leaves no run behind", async () => {
     await using shop = await workshop([letter]);
     const id = await failedRun(shop);

@@ -175,6 +175,11 @@ function pausedLines({ row, pause, store }: Omit<ShownRun, "tree">, now: number)
   return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], { store })];
 }
 
+/** What another run has done is known: the question is only whether it may be done again. */
+function isDoneBefore({ held }: Entry): boolean {
+  return held?.why === "done with another input" || held?.why === "cut";
+}
+
 function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: readonly Entry[], now: number): string[] {
   const { row, suspension: data, store } = run;
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
@@ -187,12 +192,13 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
         ...divergenceLines(data.detail),
       ];
     case "in_doubt": {
-      const doubtful = entries
-        .filter(({ status, reason }) => status === "in_doubt" && reason === undefined)
-        .map(({ key }) => key);
+      const inDoubt = entries.filter(({ status, reason }) => status === "in_doubt" && reason === undefined);
+      const doubtful = inDoubt.map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
       return [
-        `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,
+        inDoubt.length > 0 && inDoubt.every(isDoneBefore)
+          ? `An earlier run of its line has done ${which}, which is to be done once; it is not entered again until somebody decides: take something for its output (--record), do it again (--run), or let it fail (--fail and why).`
+          : `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,
         ...doubtful.slice(0, hintsMax).map((key) => `${commandText(["decide", row.id, key], { store })} …`),
       ];
     }

@@ -44,6 +44,8 @@ export type Entry = {
   error?: ErrorRecord;
   /** Why it was cancelled or withdrawn, or why it may stay in doubt. */
   reason?: string;
+  /** What another run of its line did with it, because of which it is in doubt here. */
+  held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
   /** The step of another run that it was reused from, or the run that it owns. */
   from?: { run: string; key?: string };
 };
@@ -191,6 +193,7 @@ function take(entry: Entry, event: KeyedEvent): void {
       break;
     case "step.in_doubt":
       if (event.data.unwanted !== undefined) entry.reason = event.data.unwanted;
+      if (event.data.held !== undefined) entry.held = event.data.held;
       break;
     case "step.cancelled":
     case "wait.withdrawn":

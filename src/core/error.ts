@@ -38,6 +38,17 @@ export const errorCodes = {
   "wait.invalid_answer": { status: 422, exit: 2, retryable: false },
   "wait.expired": { status: 409, exit: 1, retryable: false },
 
+  "workflow.already_running": { status: 409, exit: 4, retryable: true },
+
+  "graph.invalid": { status: 400, exit: 2, retryable: false },
+  "graph.undeliverable": { status: 409, exit: 1, retryable: false },
+  "graph.unknown_route": { status: 409, exit: 1, retryable: false },
+  "graph.dead_end": { status: 409, exit: 1, retryable: false },
+  "graph.predicate_failed": { status: 409, exit: 1, retryable: false },
+  "graph.not_converged": { status: 409, exit: 1, retryable: false },
+  "graph.no_handler": { status: 409, exit: 1, retryable: false },
+  "graph.duplicate_request": { status: 409, exit: 1, retryable: false },
+
   "override.unused": { status: 409, exit: 4, retryable: false },
 
   "snapshot.invalid": { status: 400, exit: 2, retryable: false },
@@ -45,6 +56,8 @@ export const errorCodes = {
 
   "event.invalid": { status: 500, exit: 1, retryable: false },
   "checkpoint.not_found": { status: 404, exit: 3, retryable: false },
+  "checkpoint.mismatch": { status: 409, exit: 4, retryable: false },
+  "checkpoint.unreadable": { status: 500, exit: 1, retryable: false },
   "checkpoint.not_quiescent": { status: 409, exit: 1, retryable: false },
 
   "json.not_serializable": { status: 422, exit: 2, retryable: false },

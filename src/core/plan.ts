@@ -86,6 +86,8 @@ type Judging = {
 export function planOf(sources: readonly PlanSource[], change: PlannedChange): Plan {
   const nearer = new Map<string, { step: RecordedStep; judged: Judged }>();
   const steps: PlannedStep[] = [];
+  /** A nearer run that came as far as this says more of it, also where its input was another. */
+  const keys = new Set<string>();
   for (const [i, source] of sources.entries()) {
     const judging: Judging = { source, change, judged: new Map(), nearer, shared: sharedOf(source) };
     judgeAll(judging, undefined);
@@ -94,8 +96,9 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
     for (const step of source.steps.list) {
       const judged = judging.judged.get(step);
       const identity = identityText(step);
-      if (judged === undefined || nearer.has(identity)) continue;
+      if (judged === undefined || nearer.has(identity) || keys.has(step.key)) continue;
       nearer.set(identity, { step, judged });
+      keys.add(step.key);
       steps.push({
         key: step.key,
         ...judged,

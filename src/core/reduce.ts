@@ -67,8 +67,9 @@ export function reduce(state: RunState | undefined, event: Event): RunState {
   apply(next, event);
   if (isTerminal(status)) {
     next.endedAt = event.at;
-    // Nothing waits in a run that is over.
+    // Nothing waits in a run that is over, nor for its end.
     delete next.waits;
+    delete next.endingSince;
   }
   return next;
 }

@@ -419,6 +419,8 @@ export class Activation {
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
+    // A body that ends may have something made up for, and where nothing is begun, nothing is made up for.
+    if (this.#with.missed !== undefined) return this.drain();
     this.#course.end = recordable(end);
     this.#wake();
   }

@@ -34,8 +34,7 @@ export async function planByDryRun(
   change: Change,
   kind?: "restart" | "fork",
 ): Promise<Plan> {
-  const known = await planByHistory(making, source, change, kind);
-  const run = await makeRun(making, await kindOf(making, source, change, kind), source, change);
+  const { plan: known, run } = await planByHistory(making, source, change, kind);
   const { value } = await readList<OfferedRun[]>(
     withPayloads(making.store, run.payloads),
     run.id,
@@ -73,7 +72,7 @@ async function kindOf(
 }
 
 /**
- * What the new run would reuse and what it would run.
+ * What the new run would reuse and what it would run, and that run.
  *
  * @param kind whether a restart or a fork is planned; if left out, a restart where it can be meant so
  * @throws as restart and fork
@@ -83,7 +82,7 @@ export async function planByHistory(
   source: RunId,
   change: Change,
   kind?: "restart" | "fork",
-): Promise<Plan> {
+): Promise<{ plan: Plan; run: NewRun }> {
   const { row, created: before } = await readSource(making.store, source);
   const run = await makeRun(making, await kindOf(making, source, change, kind), source, change);
   const created = createdOf(run);
@@ -100,13 +99,14 @@ export async function planByHistory(
   const known = await texts(wholes);
   const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
     sameValue(a, b) ? undefined : (valueDifferences(a, b, known).places[0]?.path ?? "$");
-  return planOf(sources, {
+  const plan = planOf(sources, {
     ...(change.reuse === undefined ? {} : { reuse: change.reuse }),
     ...(created.allowEffects === undefined ? {} : { allowEffects: created.allowEffects }),
     input: path(before.data.input, created.input),
     context: path(before.data.context, created.context),
     outputs: await outputsOf(created.overrides ?? {}, sources, texts),
   });
+  return { plan, run };
 }
 
 function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {

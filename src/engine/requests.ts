@@ -180,7 +180,21 @@ export class Requests {
       );
     }
     const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
-    await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+    const sent = await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+    // Somebody else was faster. That they said the same is fine.
+    if (sent.reason === "repeated") await this.#sameDecision(row.id, body, about.seq);
+  }
+
+  /** Waits for a decision to become an event. Throws step.not_in_doubt where it is another one. */
+  async #sameDecision(run: RunId, { key, decision }: DecideMessage, after: Seq): Promise<void> {
+    const until = this.#clock.monotonic() + takenInMs;
+    for (;;) {
+      const { events } = await readHistory(this.#store, run, after);
+      const made = events.find((event) => event.type === "step.decided" && event.data.key === key);
+      if (made?.type === "step.decided") return expectSame(run, made.data, decision);
+      if (this.#clock.monotonic() >= until) return;
+      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve, { kind: "grace" }));
+    }
   }
 
   /** Asks for the end of a run; gives its status and whether the request counts. */
@@ -248,6 +262,22 @@ function inDoubt(events: readonly Event[]): string[] {
     else if ("key" in data) doubtful.delete(data.key);
   }
   return [...doubtful];
+}
+
+/** Throws step.not_in_doubt where it was decided in another way. */
+export function expectSame(
+  run: RunId,
+  made: EventOf<"step.decided">["data"],
+  decision: DecideMessage["decision"],
+): void {
+  if (made.decision === decision) return;
+  const { key, by } = made;
+  const who = by === undefined ? "" : ` by ${by}`;
+  throw new StemmaError(
+    "step.not_in_doubt",
+    `Step ${key} of ${run} needs no decision: it was decided before${who}, as ${made.decision}.`,
+    { data: { run, step: key, decision: made.decision, ...(by === undefined ? {} : { by }) } },
+  );
 }
 
 function withBy<T extends object>(body: T, { by, reason }: By): T & By {

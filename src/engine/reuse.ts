@@ -9,6 +9,7 @@
  */
 import type { Digest, EventOf, NotReused, OfferedRun, ReuseKey, RunId, Seq, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
+import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
@@ -168,11 +169,17 @@ export class Reuse {
   recalled(ask: Ask): void {
     if (this.#isIdle) return;
     this.#unasked.delete(ask.ref.key);
-    const key = this.#with.keys.of(ask);
+    this.#hadItsTurn(ask, this.#with.keys.of(ask));
+  }
+
+  /** The nth of equal asks is the one for the nth success, whatever it was given. */
+  #hadItsTurn({ ref }: Ask, key: ReuseKey | undefined): void {
     if (key === undefined) return;
+    const places = this.#places.get(key);
     const past = this.#past.get(key);
-    if (past === undefined) this.#past.set(key, [ask.ref.key]);
-    else past.push(ask.ref.key);
+    if (places !== undefined) this.#passOne(places, ref.key);
+    else if (past === undefined) this.#past.set(key, [ref.key]);
+    else past.push(ref.key);
   }
 
   /** An outcome that is on record was delivered again. */
@@ -258,6 +265,7 @@ export class Reuse {
       const places = key === undefined ? undefined : this.#places.get(key);
       if (this.#overrides.has(ask.ref.key)) {
         this.#unasked.delete(ask.ref.key);
+        this.#hadItsTurn(ask, key);
         this.#hit(ask, undefined);
       } else if (key === undefined) this.#with.begin(ask);
       else if (!this.#atHand(ask, key)) {
@@ -485,10 +493,4 @@ export class Reuse {
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
   }
-}
-
-/** The segment that a key belongs to: `#2/charge` to the one behind the second checkpoint. */
-function segmentOf(key: string): number {
-  const [, count = "0"] = /^#(\d+)\//.exec(key) ?? [];
-  return Number(count);
 }

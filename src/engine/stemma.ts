@@ -252,14 +252,14 @@ export class Stemma {
    * yet is called so. With `dryRun` the code that is here is asked: the body runs, and what is not reused is noted instead
    * of begun. That is exact up to the first step of each branch that runs. No function of a step is entered.
    *
-   * @throws as restart and fork
+   * @throws as restart and fork; workflow.not_found where a dry run has no code
    * @example
    * const { totals } = await stemma.plan(run.id, { from: "summarise" });
    * console.log(totals.runs, totals.saves.cost);
    */
   async plan(id: RunId, change: Change = {}, options: PlanOptions = {}): Promise<Plan> {
     const { kind, dryRun = false } = options;
-    if (!dryRun) return planByHistory(this.#making(), checkRunId(id), change, kind);
+    if (!dryRun) return (await planByHistory(this.#making(), checkRunId(id), change, kind)).plan;
     const row = await this.row(id);
     const parts = { ...this.#dryRun, store: this.store, workflow: this.workflow(row.state.workflow) };
     return planByDryRun(parts, this.#making(), id, change, kind);
@@ -348,7 +348,8 @@ export class Stemma {
 
   /**
    * Ends a run and the runs that it called, the called ones first. Steps in flight are aborted; what they return within
-   * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing.
+   * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing. It
+   * takes no worker where nobody has the run and nobody offers its workflow, unless its body has to make up for what it did.
    */
   async cancel(id: RunId, by: By = {}): Promise<{ accepted: boolean; status: Status }> {
     return this.#requests.cancel(await this.row(id), by);
@@ -359,7 +360,7 @@ export class Stemma {
     await this.#requests.pause(await this.row(id), "pause", by);
   }
 
-  /** Lets a paused run go on. */
+  /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
   async unpause(id: RunId, by: By = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "unpause", by);
   }

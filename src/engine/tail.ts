@@ -42,6 +42,7 @@ export async function* tail(store: Store, clock: Clock, options: FeedOptions): A
     if (isUnwanted()) return;
     // Whether the run has ended is asked before the feed is read, so nothing can come between the last page and the end.
     const ended = run !== undefined && (await hasEnded(store, run));
+    let pending = false;
     for (let more = true; more;) {
       const page = await store.feed({ after, limit: limits.pageEventsMax, ...filter });
       for (const { position, run: of, event } of page.events) {
@@ -50,8 +51,10 @@ export async function* tail(store: Store, clock: Clock, options: FeedOptions): A
       }
       more = page.position !== after;
       after = page.position;
+      pending = page.pending === true;
     }
-    if (ended || once) return;
+    // A store may give positions a moment after the commit.
+    if ((ended || once) && !pending) return;
     await pause(clock, signal);
   }
 }

@@ -296,6 +296,12 @@ export type FeedPage = {
   events: readonly { position: number; run: RunId; event: StoredEvent }[];
   /** Where to go on: behind everything that this page has seen, matching or not. */
   position: number;
+  /**
+   * Events that are on record have no position yet, and will have one soon: of the run that was asked for, or of any run.
+   * A reader who has come to the end without this has everything. Left out where it is not so, as by a store that gives
+   * each event its position at once.
+   */
+  pending?: true;
 };
 
 export type PruneRequest = { endedBefore: Timestamp; limit: number; dryRun?: boolean };

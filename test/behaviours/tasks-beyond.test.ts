@@ -69,7 +69,15 @@ describe("a trigger", () => {
     const steps = [
       step("work", [], (_, signal) => untilAborted(signal)),
       step("more", ["work"]),
-      step("clean up", ["more"], (_, signal) => void seen.push(signal?.aborted ?? false), { trigger: "finally" }),
+      step(
+        "clean up",
+        ["more"],
+        async (_, signal) => {
+          await turns(1);
+          seen.push(signal?.aborted ?? false);
+        },
+        { trigger: "finally" },
+      ),
       step("always", ["more"], undefined, { trigger: "always" }),
     ];
     const results = await new TaskRunner({}).execute(steps, { timeout: 1 });
@@ -205,6 +213,16 @@ describe("further tasks", () => {
     expect(new Set(Object.values(statuses(results)))).toEqual(new Set(["cancelled"]));
     expect(results.size).toBe(5);
   });
+
+  test("that do not heed their signal are given up, and their task with them, once", async () => {
+    const told: string[] = [];
+    const runner = new TaskRunner({});
+    runner.on("taskEnd", ({ step: { name } }) => void told.push(name));
+    const deaf = mapTask("m", { items: () => [1, 2], run: () => new Promise<number>(() => {}) });
+    const results = await runner.execute([deaf], { timeout: 5, abortGrace: 1 });
+    expect(statuses(results)).toEqual({ "m/0": "cancelled", "m/1": "cancelled", m: "cancelled" });
+    expect(told).toEqual(["m/0", "m/1", "m"]);
+  });
 });
 
 describe("resources", () => {
@@ -238,6 +256,15 @@ describe("resources", () => {
       }),
     );
   });
+
+  test("that were taken in fractions are whole again when they are given back", async () => {
+    // 1 - 0.1 - 0.1 - 0.3 + 0.1 + 0.3 + 0.1 is less than 1 in floating point.
+    const part = (name: string, amount: number, count: number): TaskStep =>
+      step(name, [], () => turns(count), { resources: { x: amount } });
+    const steps = [part("a", 0.1, 1), part("b", 0.1, 9), part("c", 0.3, 5), part("whole", 1, 1)];
+    const results = await new TaskRunner({}).execute(steps, { resourceLimits: { x: 1 } });
+    expect(Object.keys(statuses(results))).toEqual(["a", "c", "b", "whole"]);
+  }, 5000);
 
   test("that a task could never have are refused before anything runs", async () => {
     const greedy = step("greedy", [], undefined, { resources: { db: 3 } });
@@ -328,9 +355,12 @@ test("graphs may be changed between two runs of the same array", async () => {
   steps.push(step("C", ["B"]));
   expect((await runner.execute(steps)).size).toBe(3);
   (steps[2] as { name: string }).name = "D";
-  (steps[0] as { priority: number }).priority = 1;
+  expect((await runner.execute(steps)).has("D")).toBe(true);
+  (steps[2] as { dependencies?: readonly string[] }).dependencies = [];
   (steps[0] as { dependencies?: readonly string[] }).dependencies = [];
   expect(Object.keys(statuses(await runner.execute(steps, { concurrency: 1 })))).toEqual(["A", "B", "D"]);
+  (steps[2] as { priority: number }).priority = 1;
+  expect(Object.keys(statuses(await runner.execute(steps, { concurrency: 1 })))).toEqual(["D", "A", "B"]);
 });
 
 test("limits of time of many tasks run out each in its time", async () => {

@@ -201,6 +201,17 @@ describe("cancellation", () => {
     expect(results.get("B")).toEqual({ status: "cancelled", message: "Cancelled before execution started." });
   });
 
+  test("29: what an end would free does not run if a listener of that end aborts", async () => {
+    const controller = new AbortController();
+    const run = spy();
+    const runner = new TaskRunner({});
+    runner.on("taskEnd", () => controller.abort());
+    const steps = [step("A"), step("B", ["A"], run), step("C", ["A"], run)];
+    const results = await runner.execute(steps, { signal: controller.signal });
+    expect(statuses(results)).toEqual({ A: "success", B: "cancelled", C: "cancelled" });
+    expect(run).not.toHaveBeenCalled();
+  });
+
   test("30: nobody listens to the signal any more when the run is over", async () => {
     const { signal } = new AbortController();
     const added = vi.spyOn(signal, "addEventListener");
@@ -246,6 +257,13 @@ describe("limits of time of a task", () => {
       expect(vi.getTimerCount()).toBe(0);
       await new TaskRunner({}).execute([step("quick", [], undefined, { timeout: 1000 })], { timeout: 1000 });
       expect(vi.getTimerCount()).toBe(0);
+      const controller = new AbortController();
+      const aborting = step("aborting", [], (_, signal) => {
+        controller.abort();
+        return untilAborted(signal);
+      });
+      await new TaskRunner({}).execute([aborting], { signal: controller.signal });
+      expect(vi.getTimerCount()).toBe(0);
     } finally {
       vi.useRealTimers();
     }
@@ -279,7 +297,9 @@ describe("limits of time of a task", () => {
       },
       { timeout: 600_000 },
     );
-    const inRun = await new TaskRunner({}).execute([slow], { signal: controller.signal });
+    // Were it not told of the abort, the run would wait for it until the grace is over.
+    const config = { signal: controller.signal, abortGrace: 600_000 };
+    const inRun = await new TaskRunner({}).execute([slow], config);
     expect(statuses(inRun)).toEqual({ slow: "cancelled" });
     const again = new AbortController();
     setImmediate(() => again.abort());

@@ -139,6 +139,26 @@ describe("53: a snapshot that is taken while a run goes on", () => {
     );
   });
 
+  test("keeps what is known of a task that has not ended again, so that it fits the graph", async () => {
+    const late = Promise.withResolvers<void>();
+    const graphOf = (a: () => unknown): TaskStep[] => [
+      step("A", [], a, { continueOnError: true }),
+      step("B", ["A"]),
+      step("C", ["B"], () => fails("no")),
+    ];
+    const first = new TaskRunner({});
+    await first.execute(graphOf(() => fails("allowed")));
+    const second = resumed(json(first.getSnapshot()));
+    let snapshot: TaskSnapshot = {};
+    second.on("taskEnd", ({ step: { name } }) => {
+      if (name === "C") snapshot = json(second.getSnapshot());
+      late.resolve();
+    });
+    await second.execute(graphOf(() => late.promise));
+    expect(snapshot["A"]).toMatchObject({ status: "failure", error: "allowed" });
+    expect((await resumed(snapshot).execute(graphOf(() => undefined))).size).toBe(3);
+  });
+
   test("is a copy, and refuses what JSON would lose", async () => {
     const data = { list: [1] };
     const runner = new TaskRunner({});

@@ -6,8 +6,8 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, components, workflow } from "../../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
-import { outline, silent, stage, until } from "../stage.ts";
+import { around } from "../../src/testing/around.ts";
+import { fresh, outline, silent, stage, until } from "../stage.ts";
 
 const body = (run: (ctx: Context) => Promise<unknown>): Workflow<undefined> => workflow({ name: "told" }, run);
 const rests = async (run: RunHandle): Promise<void> => until(async () => (await run.status()) === "suspended");
@@ -121,7 +121,12 @@ describe("a wait", () => {
 
   it("that was told to wait on says so to whoever answered the question before, and keeps none of their answer", async () => {
     const definition = body((ctx) => ctx.wait("gate", { prompt: "first" }));
-    await using theatre = await stage([definition]);
+    await using bare = fresh();
+    // One call after the other: who asks first comes first.
+    let before: Promise<unknown> = Promise.resolve();
+    const inTurn = (make: () => Promise<unknown>): Promise<unknown> => (before = before.catch(() => {}).then(make));
+    const store = around(bare, ({ make }) => inTurn(() => make()), {});
+    await using theatre = await stage([definition], { store });
     const { stemma } = theatre;
     const run = await stemma.run(definition, undefined);
     await rests(run);
@@ -262,7 +267,7 @@ describe("two branches that wait", () => {
 
 // Defects 5 and 7, and of the tests to add "state with declared schema" and "a suspend between checkpoints".
 it("what was known before a rest is known after it: values, schemas, and the state of the last checkpoint", async () => {
-  await using store = sqlite(":memory:");
+  await using store = fresh();
   let entered = 0;
   const definition = workflow(
     { name: "kept", input: z.object({ n: z.number() }) },

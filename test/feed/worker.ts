@@ -1,8 +1,8 @@
-/** A process that starts runs and works on them, for `test/feed.test.ts`: node worker.ts <store> <name> <runs> */
+/** A process that starts runs and works on them, for `test/feed.test.ts`: node worker.ts <place> <name> <runs> */
 import { Stemma, workflow } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
+import { storeAt } from "../place.ts";
 
-const [path = "", name = "", count = "1"] = process.argv.slice(2);
+const [place = "", name = "", count = "1"] = process.argv.slice(2);
 
 const leaf = workflow({ name: `${name}_leaf` }, (ctx) => ctx.step("leaf", () => "x".repeat(2000)));
 const busy = workflow({ name }, async (ctx, n: number) => {
@@ -11,7 +11,7 @@ const busy = workflow({ name }, async (ctx, n: number) => {
   return ctx.step("last", () => n);
 });
 
-await using store = sqlite(path);
+await using store = storeAt(place);
 await using stemma = await new Stemma({ store, workflows: [busy, leaf] }).start();
 const runs = await Promise.all(Array.from({ length: Number(count) }, (_, n) => stemma.run(busy, n)));
 await Promise.all(runs.map((run) => run.result()));

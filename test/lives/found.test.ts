@@ -4,10 +4,9 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../../src/index.ts";
 import type { Context, Store, Workflow } from "../../src/index.ts";
-import { sqlite } from "../../src/sqlite.ts";
 import { around } from "../../src/testing/around.ts";
 import type { Commit } from "../../src/store/store.ts";
-import { listening, outline, silent, stage, until } from "../stage.ts";
+import { fresh, listening, outline, silent, stage, until } from "../stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "found"): Workflow<undefined> {
   return workflow({ name }, run);
@@ -29,7 +28,7 @@ function lives(store: Store): (workflows: Workflow[]) => Promise<Stemma> {
 
 describe("a message", () => {
   it("that comes right before the end is on record, and the end comes behind it", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const definition = body(async (ctx) => ctx.step("a", () => 1));
     let sent = false;
     const late = around(
@@ -55,7 +54,7 @@ describe("a message", () => {
   });
 
   it("whose schema still looks at it when the process dies is looked at by the next one", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const [looked, step] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
     let looks = 0;
     const schema = slow(async () => {
@@ -192,7 +191,7 @@ describe("a paused run", () => {
   });
 
   it("that its code does not fit stays paused, says so, and goes on with the code that fits", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const begin = lives(store);
     const fitting = body(async (ctx) => [await ctx.step("a", () => 1), await ctx.wait("w")]);
     const other = body(async (ctx) => [await ctx.step("b", () => 1), await ctx.wait("w")]);
@@ -200,7 +199,7 @@ describe("a paused run", () => {
     const run = await first.run(fitting, undefined);
     await until(async () => (await outline(run)).includes("wait.opened w"));
     await first.pause(run.id);
-    await until(async () => (await first.row(run.id)).worker === undefined);
+    await until(async () => (await run.status()) === "paused" && (await first.row(run.id)).worker === undefined);
     await first.stop();
     const second = await new Stemma({ store, workflows: [other], log: silent }, { recallGraceMs: 20 }).start();
     await second.signal(run.id, "anything");
@@ -216,7 +215,7 @@ describe("a paused run", () => {
 
   it("hears a decision about its step in doubt, also one that came together with the pause", async () => {
     for (const first of ["pause", "decide"] as const) {
-      await using store = sqlite(":memory:");
+      await using store = fresh();
       let entered = 0;
       const definition = body((ctx) =>
         ctx.step("pay", { effect: "once" }, () => {
@@ -247,7 +246,7 @@ describe("a paused run", () => {
 
 describe("a once step", () => {
   it("is not entered by a worker that hears of its intent only when another one has settled it", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     let entered = 0;
     const definition = body((ctx) =>
       ctx.step("pay", { effect: "once", reconcile: () => ({ record: "found" }) }, () => {
@@ -262,11 +261,8 @@ describe("a once step", () => {
       async ({ method, args, make }) => {
         if (stalled) await gate.promise;
         const answer = await make();
-        if (
-          method !== "commit" ||
-          !(args[0] as Commit[]).some(({ events }) => events.some(({ type }) => type === "step.started"))
-        )
-          return answer;
+        const isIntent = ({ events }: Commit): boolean => events.some(({ type }) => type === "step.started");
+        if (method !== "commit" || !(args[0] as Commit[]).some(isIntent)) return answer;
         stalled = true;
         written.resolve();
         await gate.promise;
@@ -289,7 +285,7 @@ describe("a once step", () => {
 
 describe("what has to be made up for", () => {
   it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const entered: string[] = [];
     const gate = Promise.withResolvers<void>();
     const definition = body(async (ctx) => {
@@ -315,7 +311,7 @@ describe("what has to be made up for", () => {
   });
 
   it("is, when the time limit of the run passed while nobody worked on it", async () => {
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     const undone: unknown[] = [];
     const definition = body(async (ctx) => {
       await ctx.step("book", { compensate: (output) => void undone.push(output) }, () => "room 7");
@@ -343,7 +339,7 @@ describe("what has to be made up for", () => {
         return "room 7";
       }),
     );
-    await using store = sqlite(":memory:");
+    await using store = fresh();
     // Flushes take their time, so the success is not on record at once.
     const tardy = around(
       store,

@@ -9,8 +9,8 @@ import type { Commit, FeedPage } from "../../src/store/store.ts";
 import { around } from "../../src/testing/around.ts";
 import { delivery } from "../../src/engine/delivery.ts";
 import type { Seams } from "../../src/engine/stemma.ts";
-import { sqlite } from "../../src/sqlite.ts";
 import { turnClock } from "../recall/life.ts";
+import { fresh } from "../stage.ts";
 import type { Plan } from "./plan.ts";
 import { plans } from "./plan.ts";
 import type { Program } from "./program.ts";
@@ -26,7 +26,7 @@ type Wrong = { seams?: Partial<Seams>; store?: (store: Store) => Store };
 
 function theatre(wrong: Wrong): { live(program: Program, plan: Plan): Promise<Lived>; close(): Promise<void> } {
   const clock = turnClock();
-  const store = sqlite({ path: ":memory:", now: () => clock.now() });
+  const store = fresh({ now: () => clock.now() });
   const seen = wrong.store?.(store) ?? store;
   return {
     live: (program, plan) =>

@@ -116,6 +116,7 @@ export async function startPostgres({
   const parents = [parent ?? spacious("/dev/shm"), tmpdir()].filter((one) => one !== undefined);
   const open = parents.find((one) => owner === undefined || isOpenToAll(one)) ?? "/tmp";
   const folder = mkdtempSync(join(open, "stemma-postgres-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   try {
     chmodSync(folder, 0o755);
     const bin = join(nativeFolder(folder, owner), "bin");
@@ -233,11 +234,8 @@ async function serve(bin: string, data: string, port: number, set: readonly stri
     cwd: data,
     stdio: ["ignore", "ignore", "pipe"],
   });
-  // Not left behind when this process is broken off.
-  process.once("exit", () => {
-    quit(data);
-    rmSync(dirname(data), { recursive: true, force: true });
-  });
+  // Not left behind when this process is broken off; before anybody removes the folder, which says who it is.
+  process.prependOnceListener("exit", () => quit(data));
   const lines: string[] = [];
   for await (const line of createInterface(child.stderr)) {
     if (line.includes("ready to accept connections")) {
@@ -266,4 +264,7 @@ function quit(data: string): void {
   } catch {
     // It ended in between.
   }
+  // What it still writes would be in the way of who removes the folder, and at the end of a process nobody can await.
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (let tries = 0; processOf(data) !== undefined && tries < 200; tries++) Atomics.wait(sleeper, 0, 0, 10);
 }

@@ -1,6 +1,9 @@
 /** The object that users hold: a context, listeners, plugins, and what runs graphs of steps with them. */
 import { randomUUID } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
+import type { Stemma } from "../../engine/stemma.ts";
+import type { DurableOptions } from "./durable.ts";
+import { DurableTasks } from "./durable.ts";
 import type { RunnerEvent, RunnerEventListener } from "./events.ts";
 import { EventBus } from "./events.ts";
 import { leftOut } from "./filter.ts";
@@ -100,6 +103,18 @@ export class TaskRunner<C = unknown> {
   /** How the last run ended; undefined before. */
   get outcome(): TaskRunOutcome | undefined {
     return this.#run?.outcome;
+  }
+
+  /**
+   * The same on the engine: what a run has done is on record, and after a crash it goes on from there. The context must be
+   * JSON. Listeners, plugins and strategies of this runner are not used there; who wants to know follows the run.
+   *
+   * @throws usage.invalid for a context that is not JSON; name.invalid
+   * @example
+   * const results = await runner.durable(stemma, { name: "nightly" }).execute(steps, { idempotencyKey: "2026-01-31" });
+   */
+  durable(stemma: Stemma, options: DurableOptions): DurableTasks<C> {
+    return new DurableTasks(stemma, this.#context, options);
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import type { Decision } from "../../engine/decision.ts";
+import { expectSame } from "../../engine/requests.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { readInput } from "../input-option.ts";
@@ -29,14 +30,27 @@ async function decide(given: string, key: string, options: DecideOptions): Promi
   const decision = await decisionOf(options);
   await using store = openStore(options, "look");
   const stemma = new Stemma({ store });
-  const { id } = await findRun(stemma, given);
+  const { id, state } = await findRun(stemma, given);
   await stemma.decide(id, key, decision, byOf(options));
   const { row, taken } = await afterTakenIn(stemma, id);
   const word = decision === "run" ? "run" : "record" in decision ? "record" : "fail";
+  if (taken) await expectDecided(stemma, { run: id, after: state.seq, key, word });
   if (options.json === true)
     return printJson({ run: id, step: key, decision: word, state: taken ? "recorded" : "sent" });
   print(`decided ${visible(key)}: ${word}`);
   if (!taken) noteNotTaken("The decision", row);
+}
+
+/** A decision that was taken in is not on record where the step itself, or somebody else, was faster. */
+async function expectDecided(
+  stemma: Stemma,
+  { run, after, key, word }: { run: string; after: number; key: string; word: "record" | "run" | "fail" },
+): Promise<void> {
+  for (const { type, data } of await stemma.history(run, { after }))
+    if (type === "step.decided" && data.key === key) return expectSame(run, data, word);
+  throw new StemmaError("step.not_in_doubt", `The decision about ${key} of ${run} came when nobody waited for it.`, {
+    data: { run, step: key },
+  });
 }
 
 async function decisionOf({ record, run = false, fail }: DecideOptions): Promise<Decision> {

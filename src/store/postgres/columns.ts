@@ -8,6 +8,8 @@ import type { StoredEvent } from "../../core/chain.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId } from "../../core/event.ts";
 import type { Commit, Payload } from "../store.ts";
+import type { Shape } from "./sql.ts";
+import { aloneMax } from "./sql.ts";
 
 /** What a run appends. */
 export type Appended = {
@@ -74,6 +76,30 @@ export function appendColumns(all: readonly Appended[]): AppendColumns {
     for (const [digest, isBrought] of used) addTo(uses, run, digest, isBrought);
   }
   return { events, payloads, uses };
+}
+
+/** What a statement that appends is given: columns of runs, of events and of tags; and of payloads and uses, or none. */
+export type Given = {
+  readonly runs: readonly unknown[][];
+  readonly events: readonly unknown[][];
+  readonly tags: readonly unknown[][];
+  readonly rest: readonly unknown[][];
+};
+
+/** Which form of the statement is for that. */
+export function shapeOf({ runs, events, tags, rest }: Given): Shape {
+  const count = events[0]?.length ?? 0;
+  const alone = runs[0]?.length === 1 && count <= aloneMax ? count : undefined;
+  return { alone, payloads: rest.length > 0, tags: (tags[0]?.length ?? 0) > 0 };
+}
+
+/** Its parameters behind the clock: of one run its values, of many an array for each column. */
+export function valuesOf({ runs, events, tags, rest }: Given, shape: Shape): readonly unknown[] {
+  const behind = shape.tags ? [...tags, ...rest] : rest;
+  if (shape.alone === undefined) return [...runs, ...events, ...behind];
+  const rowsOf = (columns: readonly unknown[][], rows: number): unknown[] =>
+    Array.from({ length: rows }, (_, at) => columns.map((column) => column[at])).flat();
+  return [...rowsOf(runs, 1), ...rowsOf(events, shape.alone), ...behind];
 }
 
 export function expectSeq(event: StoredEvent | undefined, seq: number): void {

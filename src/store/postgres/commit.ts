@@ -6,7 +6,16 @@ import type { EventType, RunId } from "../../core/event.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Commit, CommitResult, NewRun } from "../store.ts";
 import type { AppendColumns } from "./columns.ts";
-import { addTo, appendColumns, expectDigest, expectSeq, pieces, statementCharsMax } from "./columns.ts";
+import {
+  addTo,
+  appendColumns,
+  expectDigest,
+  expectSeq,
+  pieces,
+  shapeOf,
+  statementCharsMax,
+  valuesOf,
+} from "./columns.ts";
 import type { Creation } from "./create.ts";
 import { createRuns, creationOf } from "./create.ts";
 import type { Database } from "./database.ts";
@@ -15,14 +24,7 @@ import { writeEmitted } from "./emitted.ts";
 import { stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
 import { sendMessages } from "./send.ts";
-import {
-  commitParts as commitSql,
-  commitPartsWithPayloads,
-  eventsThere,
-  insertPayloads,
-  insertPayloadUses,
-  lockRuns,
-} from "./sql.ts";
+import { commitParts as commitSql, eventsThere, insertPayloads, insertPayloadUses, lockRuns } from "./sql.ts";
 
 /** More than any count of claims. */
 const allClaims = 2 ** 31 - 1;
@@ -31,7 +33,8 @@ const allClaims = 2 ** 31 - 1;
 type Wave = {
   parts: readonly Commit[];
   sql: string;
-  columns: readonly unknown[][];
+  /** Behind the clock. */
+  values: readonly unknown[];
   /** Payloads that are too large together to go with the statement. */
   bulk: Pick<AppendColumns, "payloads" | "uses"> | undefined;
   creations: ReadonlyMap<NewRun, Creation>;
@@ -103,7 +106,7 @@ function wavesOf(parts: readonly Commit[]): Wave[] {
   });
 }
 
-function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns" | "bulk"> {
+function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "values" | "bulk"> {
   const columns: unknown[][] = Array.from({ length: 18 }, () => []);
   const tags: unknown[][] = [[], []];
   for (const part of parts) {
@@ -143,12 +146,20 @@ function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "columns" | "
       reuse: part.reuse,
     })),
   );
-  const plain = { sql: commitSql, columns: [...columns, ...tags, ...events], bulk: undefined };
-  if (uses[0]?.length === 0) return plain;
-  const texts = parts.flatMap((part) => part.payloads.map(({ text }) => text));
-  if (texts.reduce((sum, text) => sum + text.length, 0) > statementCharsMax)
-    return { ...plain, bulk: { payloads, uses } };
-  return { sql: commitPartsWithPayloads, columns: [...plain.columns, ...payloads, ...uses], bulk: undefined };
+  const some = uses[0]?.length !== 0;
+  const texts = some ? parts.flatMap((part) => part.payloads.map(({ text }) => text)) : [];
+  const large = texts.reduce((sum, text) => sum + text.length, 0) > statementCharsMax;
+  const given = { runs: columns, events, tags, rest: some && !large ? [...payloads, ...uses] : [] };
+  const shape = {
+    ...shapeOf(given),
+    tags: columns.at(-1)?.includes(true) === true,
+    inbox: parts.some(({ inbox }) => inbox > 0),
+  };
+  return {
+    sql: commitSql(shape),
+    values: valuesOf(given, shape),
+    bulk: large ? { payloads, uses } : undefined,
+  };
 }
 
 /** Up to which message the inbox may have come for the part to go through. */
@@ -167,10 +178,10 @@ function claimsForgotten({ progress, release }: Commit): number {
 
 async function append(
   db: Runner,
-  { parts, sql, columns }: Wave,
+  { parts, sql, values }: Wave,
   now: number | null,
 ): Promise<Map<Commit, CommitResult>> {
-  const rows = await db.query<Answer>(sql, [now, ...columns]);
+  const rows = await db.query<Answer>(sql, [now, ...values]);
   const answers = new Map(rows.map((row) => [row.run, row]));
   return new Map(parts.map((part) => [part, resultOf(part, answers.get(part.run))]));
 }

@@ -7,11 +7,11 @@ import type { RunId } from "../../core/event.ts";
 import type { RunState } from "../../core/reduce.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Created, NewRun } from "../store.ts";
-import { addTo, appendColumns, expectDigest, pieces } from "./columns.ts";
+import { addTo, appendColumns, expectDigest, pieces, shapeOf, valuesOf } from "./columns.ts";
 import type { EventColumns } from "./row.ts";
 import { eventOf, stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
-import { createRuns as createRunsSql, createRunsWithPayloads, firstEvents, runsThere } from "./sql.ts";
+import { createRuns as createRunsSql, firstEvents, runsThere } from "./sql.ts";
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
 export type Creation = {
@@ -23,7 +23,8 @@ export type Creation = {
   statements: readonly Statement[];
 };
 
-type Statement = { sql: string; columns: readonly unknown[][] };
+/** `values`: behind the clock. */
+type Statement = { sql: string; values: readonly unknown[] };
 
 export function creationOf(runs: readonly NewRun[]): Creation {
   const same = sameRuns(runs);
@@ -71,9 +72,9 @@ function statementOf(first: readonly NewRun[]): Statement {
   const { events, payloads, uses } = appendColumns(
     first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
   );
-  const plain = [...columns, ...tags, ...events];
-  if (uses[0]?.length === 0) return { sql: createRunsSql, columns: plain };
-  return { sql: createRunsWithPayloads, columns: [...plain, ...payloads, ...uses] };
+  const given = { runs: columns, events, tags, rest: uses[0]?.length === 0 ? [] : [...payloads, ...uses] };
+  const shape = { ...shapeOf(given), origins: first.some(({ state }) => originOf(state) !== null) };
+  return { sql: createRunsSql(shape), values: valuesOf(given, shape) };
 }
 
 /**
@@ -88,8 +89,8 @@ export async function createRuns(
 ): Promise<readonly Created[]> {
   if (same.length === 0) return [];
   const made = new Set<RunId>();
-  for (const { sql, columns } of statements) {
-    for (const { run } of await db.query<{ run: RunId }>(sql, [now, ...columns])) made.add(run);
+  for (const { sql, values } of statements) {
+    for (const { run } of await db.query<{ run: RunId }>(sql, [now, ...values])) made.add(run);
   }
   const known = made.size === first.length ? new Map<NewRun, Created>() : await findThere(db, first, made, ours);
   const told = new Set<NewRun>();

@@ -17,7 +17,7 @@ import { feedOfAll, feedOfRun, feedOfSome, lastPosition } from "./sql-feed.ts";
 /** Stretches of the feed that one filtering page looks at. */
 const windowMax = 5000;
 
-type FeedColumns = { window_end: number | null; position: number | null; run: RunId } & EventColumns;
+type FeedColumns = { pending: boolean; window_end: number | null; position: number | null; run: RunId } & EventColumns;
 
 export async function readFeed(db: Database, query: FeedQuery): Promise<FeedPage> {
   const limit = pageSize(query.limit);
@@ -46,5 +46,6 @@ function pageFrom(rows: readonly FeedColumns[], limit: number, after: number, en
     row.position === null ? [] : [{ position: row.position, run: row.run, event: eventOf(row) }],
   );
   const last = events.at(-1)?.position ?? after;
-  return { events, position: events.length < limit ? Math.max(after, last, end) : last };
+  const position = events.length < limit ? Math.max(after, last, end) : last;
+  return rows[0]?.pending === true ? { events, position, pending: true } : { events, position };
 }

@@ -184,7 +184,8 @@ export async function migrate(
       if (version === -1) await tx.query(createMigrations);
       for (const { id, breaking, sql } of known) {
         if (id <= version) continue;
-        for (const statement of sql) await tx.query(statement);
+        // All of a change goes at once: a schema is made in one question, however far away the server is.
+        await tx.query(sql.join(";\n"));
         await tx.query(recordMigration, [id, breaking]);
       }
     });

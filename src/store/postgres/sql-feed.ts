@@ -3,14 +3,17 @@
  * for the schema.
  */
 
-/** One page of the feed from a window of it: what it holds behind $1, at most $2 events, and where the window ends. */
-const pageOf = (window: string, filter: string): string => /* sql */ `
+/**
+ * One page of the feed from a window of it: what it holds behind $1, at most $2 events, where the window ends, and
+ * whether events of `unplaced` have no position yet. It is one statement, so what is pending is not in the page.
+ */
+const pageOf = (window: string, filter: string, unplaced: string): string => /* sql */ `
   ${window},
   m as (
     select w.*, sum(w.rest) over (order by w.position) - w.rest as before
       from w ${filter}
   )
-  select z.window_end, x.*
+  select exists (${unplaced}) as pending, z.window_end, x.*
     from (select max(position) as window_end from w) z
     left join (
       select m.position - m.n + 1 + e.seq - m.seq as position, e.run, e.seq, e.at, e.type, e.causes, e.data,
@@ -26,12 +29,15 @@ const pageOf = (window: string, filter: string): string => /* sql */ `
 /** How many events of a stretch lie behind $1. */
 const rest = "least(f.n, f.position - $1::bigint) as rest";
 
+const anyUnplaced = "select from @.unplaced";
+
 export const feedOfAll: string = pageOf(
   /* sql */ `
   with w as materialized (
     select f.*, ${rest} from @.feed f where f.position > $1::bigint order by f.position limit $2
   )`,
   "",
+  anyUnplaced,
 );
 
 /** $3: how many stretches one page looks at; $4, $5: family and workflow. Nothing of a family stands before its root. */
@@ -49,6 +55,7 @@ export const feedOfSome: string = pageOf(
       join @.runs r on r.id = w.run
      where ($4::text is null or coalesce(r.family, r.id) = $4)
        and ($5::text is null or r.workflow = $5)`,
+  anyUnplaced,
 );
 
 /** $3: the run; $4, $5 as above. The first stretch behind $1 is found by halving, for positions ascend with seq. */
@@ -77,6 +84,7 @@ export const feedOfRun: string = pageOf(
       join @.runs r on r.id = w.run
      where ($4::text is null or coalesce(r.family, r.id) = $4)
        and ($5::text is null or r.workflow = $5)`,
+  "select from @.unplaced u where u.run = $3",
 );
 
 export const lastPosition: string = /* sql */ `select coalesce(max(position), 0) as position from @.feed`;

@@ -21,3 +21,9 @@ export const isOffered = (r: string): string => /* sql */ `
  */
 export const arrays = (from: number, ...types: readonly string[]): string =>
   types.map((type, at) => `(select $${from + at}::${type}[])`).join(", ");
+
+/** So many rows whose values are parameters, one row after the other, from parameter `from` on. */
+export function rowsOf(rows: number, from: number, ...types: readonly string[]): string {
+  const row = (at: number): string => types.map((type, i) => `$${from + at * types.length + i}::${type}`).join(", ");
+  return `(values ${Array.from({ length: rows }, (_, at) => `(${row(at)})`).join(", ")})`;
+}

@@ -8,7 +8,7 @@
  * for each other.
  */
 
-import { arrays, clock, isOffered, runJson } from "./sql-parts.ts";
+import { arrays, clock, isOffered, rowsOf, runJson } from "./sql-parts.ts";
 
 // Opening
 
@@ -37,12 +37,41 @@ export const unknownMigrations: string = /* sql */ `
 // Runs
 
 /**
+ * What a statement is for that appends to runs. What does not occur is left out of it, for every part of it has its
+ * price, whether there is anything to do for it or not.
+ */
+export type Shape = {
+  /** It is for one run, with so many events (at most two): its values are parameters. Else there are arrays of them. */
+  readonly alone: number | undefined;
+  /** Whether there are payloads and their uses; tags to be set; messages that became events; runs that others come from. */
+  readonly payloads: boolean;
+  readonly tags: boolean;
+  readonly inbox?: boolean;
+  readonly origins?: boolean;
+};
+
+/** More events than this of one run are sent as arrays too. */
+export const aloneMax = 2;
+
+/** Statements by their shapes: there are a few dozen, and each is made once. */
+function shaped(make: (shape: Shape) => string): (shape: Shape) => string {
+  const made = new Map<string, string>();
+  return (shape) => {
+    const { alone, payloads, tags, inbox, origins } = shape;
+    const key = [alone, payloads, tags, inbox, origins].join();
+    const known = made.get(key) ?? make(shape);
+    made.set(key, known);
+    return known;
+  };
+}
+
+/**
  * Of what was given for many runs, that of the runs which the guard let through. `is true` keeps the planner from making
  * a join of it, whose cost would grow with the square of a flush: so it looks each up in a table of hashes.
  */
 const letThrough = (guard: string): string => `(g.run in (select o.run from ${guard} o)) is true`;
 
-const givenPayloads = (from: number, guard: string): string => /* sql */ `,
+const givenPayloads = (from: number, guard: string): string => /* sql */ `
   payload as (
     insert into @.payloads (digest, text)
     select distinct on (1) decode(g.digest, 'hex'), g.text
@@ -74,27 +103,52 @@ export const insertPayloadUses: string = /* sql */ `
    order by 1, 2
   on conflict do nothing`;
 
-const givenEvents = (from: number, guard: string): string => /* sql */ `
+const eventTypes = ["text", "bigint", "bigint", "text", "text", "text", "text", "uuid"] as const;
+
+const givenEvents = (from: number, guard: string, alone: number | undefined): string => /* sql */ `
   written as (
     insert into @.events (run, seq, at, type, causes, data, hash, reuse)
     select g.run, g.seq, g.at, g.type, g.causes, g.data, decode(g.hash, 'hex'), g.reuse
-      from unnest(${arrays(from, "text", "bigint", "bigint", "text", "text", "text", "text", "uuid")})
+      from ${alone === undefined ? `unnest(${arrays(from, ...eventTypes)})` : rowsOf(alone, from, ...eventTypes)}
            as g (run, seq, at, type, causes, data, hash, reuse)
      where ${letThrough(guard)}
   )`;
 
-const create = (payloads: string): string => /* sql */ `
+/** What follows the columns of runs (18 from $2 on): events, tags, payloads, as far as there are any. */
+function followers(
+  { alone, payloads, tags }: Shape,
+  guard: string,
+  tagging: (from: number) => string,
+): readonly string[] {
+  const tagsAt = 20 + eventTypes.length * (alone ?? 1);
+  return [
+    ...(alone === 0 ? [] : [givenEvents(20, guard, alone)]),
+    ...(tags ? [tagging(tagsAt)] : []),
+    ...(payloads ? [givenPayloads(tagsAt + (tags ? 2 : 0), guard)] : []),
+  ];
+}
+
+const runTypes =
+  "text text text text bigint text bigint bigint boolean text text text bigint text bigint text bigint text".split(" ");
+
+/** Creates runs with their events. Gives the ids of those that were not there. */
+export const createRuns: (shape: Shape) => string = shaped((shape) => {
+  const { alone, origins } = shape;
+  const tagging = (from: number): string => /* sql */ `
+  tagged as (
+    insert into @.tags (tag, run)
+    select g.tag, g.run from unnest(${arrays(from, "text", "text")}) as g (run, tag) where ${letThrough("made")}
+  )`;
+  return /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest(${arrays(2, "text", "text", "text", "text", "bigint", "text", "bigint", "bigint", "boolean", "text")},
-                  ${arrays(12, "text", "text", "bigint", "text", "bigint", "text", "bigint", "text")})
-           with ordinality
+      from ${alone === undefined ? `unnest(${arrays(2, ...runTypes)}) with ordinality` : rowsOf(1, 2, ...runTypes)}
            as g (id, family, origin, workflow, version, status, created_at, ended_at, ended, state, tags, refused,
-                 seq, hash, due_at, queue, priority, key, ord)
+                 seq, hash, due_at, queue, priority, key${alone === undefined ? ", ord" : ""})
   ),
   source as materialized (
-    select r.id from @.runs r where r.id in (select origin from given) order by r.id for key share
+    ${origins === true ? "select r.id from @.runs r where r.id in (select origin from given) order by r.id for key share" : "select 1"}
   ),
   made as (
     insert into @.runs (id, family, origin, workflow, version, status, created_at, ended_at, state, tags, refused,
@@ -105,23 +159,16 @@ const create = (payloads: string): string => /* sql */ `
            g.queue, g.priority, g.key
       from given g, t
      where (select count(*) from source) >= 0
-     order by g.ord
+     ${alone === undefined ? "order by g.ord" : ""}
     on conflict do nothing
     returning id as run, seq
   ),
   unplaced as (
     insert into @.unplaced (run, seq, n, at) select m.run, 0, m.seq + 1, t.now from made m, t
   ),
-  tagged as (
-    insert into @.tags (tag, run)
-    select g.tag, g.run from unnest(${arrays(20, "text", "text")}) as g (run, tag) where ${letThrough("made")}
-  ),
-  ${givenEvents(22, "made")}${payloads}
+  ${followers(shape, "made", tagging).join(",")}
   select run from made`;
-
-/** Creates runs with their events. Gives the ids of those that were not there. */
-export const createRuns: string = create("");
-export const createRunsWithPayloads: string = create(givenPayloads(30, "made"));
+});
 
 /** For each of these ids or (workflow, key) the run that is there, with the hash of its first event. */
 export const runsThere: string = /* sql */ `
@@ -140,18 +187,56 @@ export const runsThere: string = /* sql */ `
 export const firstEvents: string = /* sql */ `
   select run, seq, at, type, causes, data, encode(hash, 'hex') as hash from @.events where run = any($1::text[]) and seq = 0`;
 
-const commit = (payloads: string): string => /* sql */ `
+const partTypes =
+  "text bigint bigint bigint text text text bigint boolean text text bigint bigint boolean bigint boolean integer boolean".split(
+    " ",
+  );
+
+/**
+ * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
+ * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing. A run
+ * that is not there is not in the answer.
+ */
+export const commitParts: (shape: Shape) => string = shaped((shape) => {
+  const { alone, inbox } = shape;
+  const tagging = (from: number): string => /* sql */ `
+  untagged as (
+    delete from @.tags g
+     using held h
+     where h.retagged
+       and g.run = h.run
+       and not exists (
+         select from unnest(${arrays(from, "text", "text")}) as n (run, tag) where n.run = g.run and n.tag = g.tag)
+  ),
+  tagged as (
+    insert into @.tags (tag, run)
+    select g.tag, g.run from unnest(${arrays(from, "text", "text")}) as g (run, tag) where ${letThrough("held")}
+    on conflict do nothing
+  )`;
+  const takenIn = /* sql */ `
+  taken_in as (
+    update @.inbox i
+       set body = null
+      from held h
+     where h.inbox > 0
+       and i.run = h.run
+       and i.number <= h.inbox
+       and i.body is not null
+  )`;
+  const others = [...followers(shape, "held", tagging), ...(inbox === true ? [takenIn] : [])];
+  return /* sql */ `
   with t as materialized (select ${clock} as now),
   part as materialized (
     select *
-      from unnest(${arrays(2, "text", "bigint", "bigint", "bigint", "text", "text", "text", "bigint", "boolean", "text")},
-                  ${arrays(12, "text", "bigint", "bigint", "boolean", "bigint", "boolean", "integer", "boolean")})
+      from ${alone === undefined ? `unnest(${arrays(2, ...partTypes)})` : rowsOf(1, 2, ...partTypes)}
            as g (run, epoch, seq, n, hash, state, status, ended_at, ended, refused, tags, inbox, inbox_max, release,
                  due_at, stopped, forget, retagged)
   ),
   there as materialized (
     select r.id, r.epoch, r.seq, r.inbox_seq
-      from @.runs r where r.id = any(${arrays(2, "text")}::text[]) order by r.id for no key update
+      from @.runs r
+     where ${alone === undefined ? `r.id = any(${arrays(2, "text")}::text[]) order by r.id` : "r.id = $2"}
+       for no key update
   ),
   held as (
     update @.runs r
@@ -181,39 +266,10 @@ const commit = (payloads: string): string => /* sql */ `
   ),
   unplaced as (
     insert into @.unplaced (run, seq, n, at) select h.run, h.seq, h.n, t.now from held h, t where h.n > 0
-  ),
-  taken_in as (
-    update @.inbox i
-       set body = null
-      from held h
-     where h.inbox > 0
-       and i.run = h.run
-       and i.number <= h.inbox
-       and i.body is not null
-  ),
-  untagged as (
-    delete from @.tags g
-     using held h
-     where h.retagged
-       and g.run = h.run
-       and not exists (select from unnest(${arrays(20, "text", "text")}) as n (run, tag) where n.run = g.run and n.tag = g.tag)
-  ),
-  tagged as (
-    insert into @.tags (tag, run)
-    select g.tag, g.run from unnest(${arrays(20, "text", "text")}) as g (run, tag) where ${letThrough("held")}
-    on conflict do nothing
-  ),
-  ${givenEvents(22, "held")}${payloads}
+  )${others.map((part) => `,${part}`).join("")}
   select l.id as run, l.epoch, l.seq, l.inbox_seq as inbox, (l.id in (select h.run from held h)) is true as ok
     from there l`;
-
-/**
- * The fenced append: many runs in one statement. `there` locks the rows in order and says what they are; `held` is the
- * guard, and everything else is inserted from what it returns. A part whose guard does not hold writes nothing. A run
- * that is not there is not in the answer.
- */
-export const commitParts: string = commit("");
-export const commitPartsWithPayloads: string = commit(givenPayloads(30, "held"));
+});
 
 /** Locks runs in the order of their ids, before a transaction touches them in several statements. */
 export const lockRuns: string = /* sql */ `

@@ -172,8 +172,8 @@ class PostgresSchema implements PostgresStore {
 
   async feed(query: FeedQuery): Promise<FeedPage> {
     const page = await this.#use(() => readFeed(this.#db, query));
-    // Whoever appended last may be gone, so who comes to the end looks whether there is something to place.
-    if (page.events.length === 0 && query.stream === undefined) this.#sequencer.ask();
+    // Whoever appended last may be gone, so who comes to the end sees to it that what is there is placed.
+    if (page.pending === true) this.#sequencer.ask();
     return page;
   }
 

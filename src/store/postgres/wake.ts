@@ -27,7 +27,8 @@ export class Wake {
   readonly #channel: string;
   readonly #heardOne: () => void;
   readonly #calls = new Set<() => void>();
-  #timer: NodeJS.Timeout | undefined;
+  /** Takes back the notification that is about to be sent. */
+  #takeBack: (() => void) | undefined;
   #notifiedAt = 0;
   /** The connection that listens, or that is being made for it. */
   #listener: ListenClient | undefined;
@@ -55,15 +56,22 @@ export class Wake {
 
   /** Tells the others, soon, that there may be work. */
   notify(): void {
-    if (this.#stopped || this.#timer !== undefined) return;
-    const waitMs = Math.max(0, this.#notifiedAt + gapMs - performance.now());
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    if (this.#stopped || this.#takeBack !== undefined) return;
+    const tell = (): void => {
+      this.#takeBack = undefined;
       this.#notifiedAt = performance.now();
       // A hint that is lost is found by a poll.
       this.#db.aside(notify, [this.#channel, this.#self]).catch(() => undefined);
-    }, waitMs);
-    this.#timer.unref();
+    };
+    const waitMs = this.#notifiedAt + gapMs - performance.now();
+    if (waitMs > 0) {
+      const timer = setTimeout(tell, waitMs).unref();
+      this.#takeBack = () => clearTimeout(timer);
+    } else {
+      // A timer of no time takes a millisecond, and somebody waits for this.
+      const turn = setImmediate(tell);
+      this.#takeBack = () => clearImmediate(turn);
+    }
   }
 
   /** Calls back when another process may have made work; the returned function ends that. */
@@ -81,7 +89,7 @@ export class Wake {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#healthy = false;
-    clearTimeout(this.#timer);
+    this.#takeBack?.();
     clearTimeout(this.#next);
     this.#calls.clear();
     const listener = this.#listener;

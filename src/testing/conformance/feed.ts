@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Store } from "../../store/store.ts";
 import type { Bench, Check } from "./fixture.ts";
-import { accept, ended, started, succeeded } from "./fixture.ts";
+import { accept, ended, pageLimit, started, succeeded } from "./fixture.ts";
 import type { FeedItem } from "./read.ts";
 import { pageOf, wholeFeed } from "./read.ts";
 
@@ -21,6 +21,29 @@ export function feedGuarantees(check: Check): void {
     }
     assert.ok(events.every(({ position }) => Number.isSafeInteger(position) && position > 0));
   });
+
+  check(
+    "who reads a run and is told of nothing pending has all of it, and so has who reads everything",
+    async (bench) => {
+      const { store } = bench;
+      for (const filter of [true, false]) {
+        let row = await bench.held();
+        row = await accept(store, row, bench.part(row, [started, succeeded("a")]));
+        await accept(store, row, bench.part(row, [ended], { release: { dueAt: null, force: true } }));
+        const events: FeedItem[] = [];
+        for (let page = { position: 0, pending: true }; page.pending;) {
+          const query = { after: page.position, limit: pageLimit, ...(filter ? { run: row.id } : {}) };
+          const { position, pending = false, ...found } = await store.feed(query);
+          page = { position, pending };
+          events.push(...found.events.filter(({ run }) => run === row.id));
+        }
+        assert.deepEqual(
+          events.map(({ event }) => event),
+          (await pageOf(store, row.id)).events,
+        );
+      }
+    },
+  );
 
   check("every page size gives the same feed", async (bench) => {
     await busy(bench);

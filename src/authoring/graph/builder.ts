@@ -1,0 +1,197 @@
+/** Building a graph. Types are checked at compile time, what they cannot say at `build`, what is left at run time. */
+import { StemmaError } from "../../core/error.ts";
+import { checkName } from "../../core/name.ts";
+import type { Designation, GraphDefinition } from "./definition.ts";
+import type { CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
+import type { Node } from "./executor.ts";
+import type { ValueClass } from "./plain.ts";
+import type { Reducers } from "./shared-state.ts";
+import { checkGraph } from "./validate.ts";
+import { Workflow } from "./workflow.ts";
+
+/** `never` where nothing that the source sends can be what the target takes, so that the call does not compile. */
+export type Fits<O, I> = unknown extends O
+  ? unknown
+  : unknown extends I
+    ? unknown
+    : [O & I] extends [never]
+      ? never
+      : unknown;
+
+export type BuilderOptions<I, Y> = {
+  readonly name: string;
+  readonly description?: string;
+  readonly start: Node<I, unknown, Y>;
+  /** Whose yields are the outputs; "all" where neither this nor `intermediateFrom` is given. */
+  readonly outputFrom?: "all" | readonly Node[];
+  /** Whose yields are shown on the way; "all_other": of all that are not in `outputFrom`. What is in neither is hidden. */
+  readonly intermediateFrom?: "all" | "all_other" | readonly Node[];
+  /** How keys of the shared state take what is set; others are overwritten. */
+  readonly state?: Reducers;
+  /** Classes whose instances may be messages and state. */
+  readonly classes?: readonly ValueClass[];
+  /** Supersteps without an input or an answer between them. Default 100. */
+  readonly maxSupersteps?: number;
+  /** Default "fail": a message that nobody can take fails the run. "report": an event says so. */
+  readonly undeliverable?: "fail" | "report";
+};
+
+/** A way out of a router: see `RouteEdge`. */
+export type Route<M = unknown> = Partial<Omit<RouteEdge, "target" | "when">> & {
+  readonly to: Node;
+  readonly when?: Predicate<M>;
+};
+
+/**
+ * @example
+ * const graph = new WorkflowBuilder({ name: "greet", start: upper }).addEdge(upper, reverse).build();
+ * const { outputs } = await graph.run("hello");
+ */
+export class WorkflowBuilder<I = unknown, Y = unknown> {
+  readonly #options: BuilderOptions<I, Y>;
+  /** All that were mentioned, in order; two with one id are told apart in `build`. */
+  readonly #nodes = new Set<Node>();
+  readonly #groups: EdgeGroup[] = [];
+  readonly #joins: string[] = [];
+
+  /** @throws name.invalid, usage.invalid */
+  constructor(options: BuilderOptions<I, Y>) {
+    checkName(options.name, "name of a graph");
+    const { maxSupersteps = 1 } = options;
+    if (!Number.isSafeInteger(maxSupersteps) || maxSupersteps < 1) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected maxSupersteps to be a whole number from 1, got ${maxSupersteps}.`,
+      );
+    }
+    this.#options = options;
+    this.#nodes.add(options.start);
+  }
+
+  /** One target, where the predicate says so or always. An edge from an executor to itself is fine. */
+  addEdge<SO, TI>(source: Node<unknown, SO>, target: Node<TI> & Fits<SO, TI>, when?: Predicate<SO>): this {
+    const group = { kind: "single", id: this.#id(), source: this.#add(source), target: this.#add(target) } as const;
+    this.#groups.push(when === undefined ? group : { ...group, when });
+    return this;
+  }
+
+  /** All targets that can handle it get a message. */
+  addFanOutEdges(source: Node, targets: readonly Node[]): this {
+    const from = this.#add(source);
+    this.#groups.push({ kind: "fanOut", id: this.#id(), source: from, targets: targets.map((to) => this.#add(to)) });
+    return this;
+  }
+
+  /** The targets whose ids are selected get a message. */
+  addMultiSelectionEdges<SO>(source: Node<unknown, SO>, targets: readonly Node[], select: Selection<SO>): this {
+    const from = this.#add(source);
+    const to = targets.map((target) => this.#add(target));
+    this.#groups.push({ kind: "select", id: this.#id(), source: from, targets: to, select });
+    return this;
+  }
+
+  /** The first case that is true, else the default. @throws graph.invalid */
+  addSwitchCaseEdges<SO>(source: Node<unknown, SO>, branches: readonly (CaseBranch<SO> | DefaultBranch)[]): this {
+    if (branches.length < 2) {
+      throw shape("A switch must contain at least two cases (including the default case).");
+    }
+    const defaults = branches.filter((branch) => "otherwise" in branch);
+    const [last] = defaults;
+    if (defaults.length !== 1 || last === undefined) throw shape("A switch must contain exactly one default case.");
+    const from = this.#add(source);
+    const cases = branches.flatMap((branch) =>
+      "when" in branch ? [{ when: branch.when, target: this.#add(branch.to) }] : [],
+    );
+    this.#groups.push({ kind: "switch", id: this.#id(), source: from, cases, otherwise: this.#add(last.otherwise) });
+    return this;
+  }
+
+  /**
+   * Ways out of a router, as in `routes`: named ones first, then those whose predicate is true, then those without one,
+   * then the default; of each kind the one with the lowest priority, or all with `fanOut`.
+   */
+  addRoutes<SO>(source: Node<unknown, SO>, routes: readonly Route<SO>[], options: { fanOut?: boolean } = {}): this {
+    const from = this.#add(source);
+    const edges = routes.map(({ to, when, route, ...rest }): RouteEdge => ({
+      target: this.#add(to),
+      priority: rest.priority ?? 100,
+      otherwise: rest.otherwise ?? false,
+      onFailure: rest.onFailure ?? false,
+      many: rest.many ?? false,
+      ...(route === undefined ? {} : { route }),
+      ...(when === undefined ? {} : { when }),
+    }));
+    this.#groups.push({ kind: "routes", id: this.#id(), source: from, edges, fanOut: options.fanOut ?? false });
+    return this;
+  }
+
+  /** The target gets one list when every source has sent: all that they sent, in the order of the sources. */
+  addFanInEdges(sources: readonly Node[], target: Node): this {
+    const from = sources.map((source) => this.#add(source));
+    this.#groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
+    return this;
+  }
+
+  addChain(nodes: readonly Node[]): this {
+    if (nodes.length < 2) throw shape(`A chain must have at least two executors, got ${nodes.length}.`);
+    nodes.slice(1).forEach((node, index) => this.addEdge(nodes[index] as Node, node));
+    return this;
+  }
+
+  /**
+   * The executor waits until no message can reach it any more but those that are there, and gets them as one list. What
+   * left for elsewhere is not waited for.
+   */
+  addJoin(node: Node): this {
+    this.#joins.push(this.#add(node));
+    return this;
+  }
+
+  /** @throws graph.invalid with `{ problems }`, all that are wrong with it */
+  build(): Workflow<I, Y> {
+    const { name, description, start, maxSupersteps = 100, undeliverable = "fail" } = this.#options;
+    const graph: GraphDefinition = {
+      name,
+      ...(description === undefined ? {} : { description }),
+      start: start.id,
+      nodes: new Map([...this.#nodes].map((node) => [node.id, node])),
+      groups: [...this.#groups],
+      joins: [...new Set(this.#joins)],
+      reducers: { ...this.#options.state },
+      classes: [...(this.#options.classes ?? [])],
+      designation: designationOf(this.#options),
+      maxSupersteps,
+      undeliverable,
+    };
+    const { outputFrom, intermediateFrom } = this.#options;
+    checkGraph(graph, [...this.#nodes], { output: idsOf(outputFrom), intermediate: idsOf(intermediateFrom) });
+    return new Workflow<I, Y>(graph);
+  }
+
+  #add(node: Node): string {
+    this.#nodes.add(node);
+    return node.id;
+  }
+
+  #id(): string {
+    return `edge ${this.#groups.length}`;
+  }
+}
+
+function idsOf(chosen: string | readonly Node[] | undefined): readonly string[] {
+  return typeof chosen === "string" ? [] : (chosen ?? []).map(({ id }) => id);
+}
+
+function designationOf<I, Y>(options: BuilderOptions<I, Y>): (id: string) => Designation {
+  const { outputFrom, intermediateFrom } = options;
+  if (outputFrom === undefined && intermediateFrom === undefined) return () => "output";
+  const [outputs, intermediates] = [new Set(idsOf(outputFrom)), new Set(idsOf(intermediateFrom))];
+  return (id) => {
+    if (outputFrom === "all" || outputs.has(id)) return "output";
+    return typeof intermediateFrom === "string" || intermediates.has(id) ? "intermediate" : "hidden";
+  };
+}
+
+function shape(message: string): StemmaError {
+  return new StemmaError("graph.invalid", message, { data: { problems: [{ kind: "edge_shape", message }] } });
+}

@@ -1,0 +1,280 @@
+/**
+ * A graph under the engine. Each invocation is a step caused by those that sent its messages, so what was done of a
+ * superstep survives a crash and a failing sibling; each superstep ends with a checkpoint, so a run of any length is
+ * taken up from its last one; a request is a wait; a graph inside is a called run.
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Seq } from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
+import { encode } from "../../core/json.ts";
+import type { Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
+import { sha256 } from "../../engine/hash.ts";
+import { checkFit } from "../../engine/schema.ts";
+import type { GraphDefinition } from "./definition.ts";
+import { prototypeOf, signatureOf } from "./definition.ts";
+import type { Drop, Running } from "./deliver.ts";
+import { enterAlone } from "./enter.ts";
+import type { Executor } from "./executor.ts";
+import type { Call } from "./invoke.ts";
+import { responseHandlerOf } from "./invoke.ts";
+import { running, untilRest } from "./loop.ts";
+import type { Effects, GraphRequest, GraphState } from "./message.ts";
+import { entryState } from "./message.ts";
+import { fromPlain, toPlain } from "./plain.ts";
+import { fit, jsonSchemaOf } from "./schema.ts";
+import type { Host, Invoked } from "./superstep.ts";
+import { SuperstepFailure, withAnswers } from "./superstep.ts";
+import { WorkflowExecutor } from "./sub-workflow.ts";
+
+export type DurableOptions = {
+  /** Default: the name of the graph. */
+  readonly name?: string;
+  /** Raised when runs in flight must not continue with this graph. Default 1. */
+  readonly version?: number;
+};
+
+/** A workflow for `new Stemma({ workflows })`; `inner` are those of graphs inside, to be offered with it. */
+export type DurableGraph<I, Y> = Workflow<I, Y[]> & { readonly inner: readonly Workflow[] };
+
+export function durable<I, Y>({ graph }: { graph: GraphDefinition }, options: DurableOptions): DurableGraph<I, Y> {
+  const { name = graph.name, version = 1 } = options;
+  const inner = new Map<string, DurableGraph<unknown, unknown>>();
+  for (const id of graph.nodes.keys()) {
+    const executor = prototypeOf(graph, id);
+    if (executor instanceof WorkflowExecutor) inner.set(id, durable(executor, { name: `${name}.${id}`, version }));
+  }
+  const schema = inputSchema<I>(graph);
+  return {
+    name,
+    version,
+    source: sourceOf(graph),
+    ...(schema === undefined ? {} : { schema }),
+    inner: [...inner.values()].flatMap((child) => [child, ...child.inner]),
+    body(operations, info) {
+      const life = new DurableRun(graph, inner, operations, info);
+      return { done: life.carryOut(), causes: () => life.causes() };
+    },
+  };
+}
+
+/** What the code of a graph is known by: all of its executors' code. */
+function sourceOf(graph: GraphDefinition): string {
+  const handlers = [...graph.nodes.keys()].flatMap((id) => {
+    const executor = prototypeOf(graph, id);
+    return [...executor.handlers, ...executor.responseHandlers].map(({ run }) => String(run));
+  });
+  return [signatureOf(graph), ...handlers].join("\n");
+}
+
+/** Refuses what the start has no handler for; the value stays as it is, for the handler's own schema to make its own of. */
+function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | undefined {
+  const schemas = prototypeOf(graph, graph.start).handlers.map(({ input }) => input);
+  if (schemas.includes(undefined)) return undefined;
+  const validate = async (value: unknown): Promise<StandardSchemaV1.Result<I>> => {
+    for (const schema of schemas) if ((await fit(schema, value)) !== undefined) return { value: value as I };
+    return { issues: [{ message: `The start '${graph.start}' has no handler for it.` }] };
+  };
+  return { "~standard": { version: 1, vendor: "stemma", validate } };
+}
+
+/** What a checkpoint of a durable run holds. */
+type Saved = { readonly state: GraphState; readonly outputs: readonly Json[] };
+
+type Yielded = { index: number; executor: string; effects: Effects };
+
+class DurableRun implements Host {
+  readonly prefix = "";
+  readonly #parts: Running;
+  readonly #inner: ReadonlyMap<string, Workflow>;
+  readonly #operations: Operations;
+  readonly #info: RunInfo;
+  #segment: Segment;
+  #outputs: Json[];
+  /** Outcomes since the last checkpoint. */
+  #recent: Seq[] = [];
+  #yielded: Yielded[] = [];
+  /** Requests whose waits are open. */
+  readonly #open = new Set<string>();
+  readonly #arrived: { id: string; data: Json; causes: string[] }[] = [];
+  #failedWait: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(graph: GraphDefinition, inner: ReadonlyMap<string, Workflow>, operations: Operations, info: RunInfo) {
+    this.#parts = running(graph);
+    this.#inner = inner;
+    this.#operations = operations;
+    this.#info = info;
+    this.#segment = info.segment;
+    this.#outputs = [...((info.restored as Saved | undefined)?.outputs ?? [])];
+  }
+
+  causes(): readonly Seq[] {
+    return this.#recent.length === 0 ? [this.#segment.seq] : this.#recent;
+  }
+
+  async carryOut(): Promise<unknown[]> {
+    const { graph } = this.#parts;
+    const { restored, input } = this.#info;
+    const entry = (): GraphState =>
+      entryState(graph.start, toPlain(input, "input", graph.classes), [this.#place(this.#segment.seq)]);
+    let state = (restored as Saved | undefined)?.state ?? entry();
+    await this.#ask(state);
+    for (;;) {
+      state = await untilRest(this.#parts, state, this, { end: (reached) => this.#endOfSuperstep(reached) }).catch(
+        (error: unknown) => Promise.reject(error instanceof SuperstepFailure ? error.error : (error as Error)),
+      );
+      if (Object.keys(state.requests).length === 0) break;
+      await this.#someAnswer();
+      state = this.#taken(state);
+    }
+    return this.#outputs.map((output) => fromPlain(output, graph.classes));
+  }
+
+  async invoke(call: Call, snapshot: Json | undefined): Promise<Invoked> {
+    const { delivery } = call;
+    const executor = this.#parts.executors.get(delivery.executor) as Executor;
+    const place = { scope: this.#segment.root, name: executor.id, causes: this.#causesOf(delivery.causes) };
+    const child = this.#inner.get(executor.id);
+    if (child !== undefined) return this.#call(executor as WorkflowExecutor, child, call, place);
+    const { effect, version } = executor.stepOptions;
+    const outcome = await this.#operations.step({
+      ...place,
+      input: { value: inputOf(call, snapshot) },
+      ...(effect === undefined ? {} : { effect }),
+      ...(version === undefined ? {} : { version }),
+      run: (_, tools) => {
+        const { idempotencyKey, attempt, abort, emit } = tools;
+        const hear = (heard: { type: string }): void => emit("events", { executor: executor.id, ...heard });
+        const about = { runId: this.#info.runId, idempotencyKey, attempt, abort, hear };
+        return enterAlone(this.#parts.graph, executor, { call, snapshot }, about);
+      },
+    });
+    this.#recent.push(outcome.seq);
+    if (!outcome.ok) return { error: outcome.error, place: this.#place(outcome.seq) };
+    const effects = outcome.value as Effects;
+    this.#yielded.push({ index: delivery.index, executor: executor.id, effects });
+    return { effects, place: this.#place(outcome.seq) };
+  }
+
+  dropped({ message, reason, target }: Drop): void {
+    if (this.#operations.live())
+      this.#info.log.warn("A message went nowhere", { source: message.source, reason, target });
+  }
+
+  async #call(
+    executor: WorkflowExecutor,
+    workflow: Workflow,
+    { delivery }: Call,
+    place: { scope: string; name: string; causes: readonly Seq[] },
+  ): Promise<Invoked> {
+    const { classes } = this.#parts.graph;
+    const outcome = await this.#operations.call({
+      ...place,
+      workflow,
+      input: { value: fromPlain(delivery.data, classes) },
+    });
+    this.#recent.push(outcome.seq);
+    if (!outcome.ok) return { error: outcome.error, place: this.#place(outcome.seq) };
+    const values = (outcome.value as unknown[]).map((value) => toPlain(value, `output of ${executor.id}`, classes));
+    const direct = executor.options.allowDirectOutput === true;
+    const sent = direct ? [] : values.map((data) => ({ data }));
+    const effects: Effects = { sent, yielded: direct ? values : [], requests: [], writes: [] };
+    this.#yielded.push({ index: delivery.index, executor: executor.id, effects });
+    return { effects, place: this.#place(outcome.seq) };
+  }
+
+  async #endOfSuperstep(state: GraphState): Promise<GraphState> {
+    for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
+      if (this.#parts.graph.designation(executor) === "output") this.#outputs.push(...effects.yielded);
+    }
+    this.#yielded = [];
+    // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
+    if (this.#open.size === 0) {
+      const saved: Saved = { state, outputs: this.#outputs };
+      this.#segment = await this.#operations.checkpoint(this.causes(), saved);
+      this.#recent = [];
+    }
+    await this.#ask(state);
+    return this.#taken(state);
+  }
+
+  /** Opens a wait for every request that has none. */
+  async #ask(state: GraphState): Promise<void> {
+    for (const request of Object.values(state.requests)) {
+      if (this.#open.has(request.id)) continue;
+      this.#open.add(request.id);
+      const ask = await this.#waitOf(request);
+      void this.#operations.wait(ask).then((outcome) => {
+        this.#recent.push(outcome.seq);
+        this.#open.delete(request.id);
+        if (outcome.ok) {
+          const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
+          this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
+        } else this.#failedWait ??= outcome.error;
+        this.#wake?.();
+      });
+    }
+  }
+
+  async #waitOf(request: GraphRequest): Promise<Parameters<Operations["wait"]>[0]> {
+    const { id, executor, data, prompt, expiresMs } = request;
+    const asked = fromPlain(data, this.#parts.graph.classes);
+    const handler = await responseHandlerOf(this.#parts.executors.get(executor) as Executor, asked);
+    const response = handler?.response;
+    const schema = response && jsonSchemaOf(response);
+    const validate = (value: unknown): unknown => {
+      const checked =
+        response && checkFit(response, value, "wait.invalid_answer", `The answer does not fit request ${id}`);
+      return checked instanceof Promise ? checked.then(() => value) : value;
+    };
+    return {
+      scope: this.#segment.root,
+      name: id,
+      causes: this.#causesOf(request.causes),
+      kind: prompt === undefined ? "external" : "approval",
+      input: { value: asked },
+      validate,
+      ...(prompt === undefined ? {} : { prompt }),
+      ...(schema === undefined ? {} : { schema }),
+      ...(expiresMs === undefined ? {} : { until: (now: number) => now + expiresMs }),
+    };
+  }
+
+  async #someAnswer(): Promise<void> {
+    while (this.#arrived.length === 0 && this.#failedWait === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+  }
+
+  #taken(state: GraphState): GraphState {
+    if (this.#failedWait !== undefined) throw this.#failedWait;
+    return this.#arrived.length === 0 ? state : withAnswers(state, this.#arrived.splice(0));
+  }
+
+  #place(seq: Seq): string {
+    return `${this.#info.runId}:${seq}`;
+  }
+
+  /** Events of this run; what was sent in a run that this one was forked from comes from where this one begins. */
+  #causesOf(places: readonly string[]): Seq[] {
+    const own = places.flatMap((place) => {
+      const [run, seq] = place.split(":");
+      return run === this.#info.runId ? [Number(seq)] : [];
+    });
+    return own.length === 0 ? [this.#segment.seq] : [...new Set(own)].sort((a, b) => a - b);
+  }
+}
+
+/** All that a handler can read is in the declared input, so a recorded success is reused exactly where all of it is equal. */
+function inputOf({ delivery, shared }: Call, snapshot: Json | undefined): Record<string, unknown> {
+  const { data, sources, request } = delivery;
+  return {
+    message: data,
+    sources,
+    ...(request === undefined ? {} : { request: request.data }),
+    ...(Object.keys(shared).length === 0 ? {} : { state: sha256(encode(shared) ?? "") }),
+    ...(snapshot === undefined ? {} : { own: sha256(encode(snapshot) ?? "") }),
+  };
+}

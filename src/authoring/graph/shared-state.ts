@@ -1,0 +1,44 @@
+/**
+ * The state that executors share. Within a superstep each sees it as it was at its beginning, with its own writes; all
+ * writes are put together by the keys' reducers when the superstep ends, in the order of the deliveries, so the result
+ * does not depend on who was faster.
+ */
+import { StemmaError } from "../../core/error.ts";
+import type { Json } from "../../core/json.ts";
+import type { Shared, Write } from "./message.ts";
+
+/** `overwrite`: the last write counts. `append`: each adds one element to a list. `extend`: each adds the elements of a list. */
+export type Reducer = "overwrite" | "append" | "extend";
+
+/** Keys that are not named are overwritten. */
+export type Reducers = Readonly<Record<string, Reducer>>;
+
+/** The state with these writes. Throws usage.invalid where a reducer is given what it cannot take. */
+export function applyWrites(shared: Shared, writes: readonly Write[], reducers: Reducers): Shared {
+  if (writes.length === 0) return shared;
+  const next = new Map(Object.entries(shared));
+  for (const write of writes) {
+    if ("gone" in write) next.delete(write.key);
+    else next.set(write.key, reduced(next.get(write.key), write, reducers[write.key] ?? "overwrite"));
+  }
+  return Object.fromEntries(next);
+}
+
+function reduced(before: Json | undefined, { key, value }: { key: string; value: Json }, reducer: Reducer): Json {
+  if (reducer === "overwrite") return value;
+  const list = before ?? [];
+  if (!Array.isArray(list)) throw new StemmaError("usage.invalid", `Expected state ${key} to be a list.`);
+  if (reducer === "append") return [...list, value];
+  if (Array.isArray(value)) return [...list, ...value];
+  const message = `Expected a list for state ${key}, which is extended by what is set; got ${typeof value}.`;
+  throw new StemmaError("usage.invalid", message, { data: { key } });
+}
+
+/** Keys that begin with _ are kept for what the engine itself may need to keep there. */
+export function checkKey(key: string): void {
+  if (typeof key === "string" && key !== "" && !key.startsWith("_")) return;
+  throw new StemmaError(
+    "usage.invalid",
+    `Expected a key of shared state that does not begin with "_", got ${JSON.stringify(key)}.`,
+  );
+}

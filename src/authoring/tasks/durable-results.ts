@@ -1,0 +1,77 @@
+/** What became of the tasks of a durable run, from its history: the graph is walked again with what is on record. */
+import type { Event, RunId } from "../../core/event.ts";
+import { pathOf } from "../../core/identity.ts";
+import type { Json } from "../../core/json.ts";
+import type { Operations, Outcome, StepAsk } from "../../engine/body.ts";
+import { StepError } from "../../engine/failure.ts";
+import type { Stemma } from "../../engine/stemma.ts";
+import { fromValue } from "../../engine/value.ts";
+import type { DurableRunOptions } from "./durable-run.ts";
+import { DurableRun } from "./durable-run.ts";
+import { message } from "./messages.ts";
+import type { TaskResult } from "./step.ts";
+
+const { setImmediate } = globalThis;
+
+/** Payloads that are asked for at a time. */
+const portion = 100;
+
+export type Recorded = { results: Map<string, TaskResult>; context: Json | undefined };
+
+/** Results in the order in which the tasks ended; a task that has no end on record was cancelled. */
+export async function recordedResults<C>(
+  stemma: Stemma,
+  id: RunId,
+  options: DurableRunOptions<C>,
+  context: Json | undefined,
+): Promise<Recorded> {
+  const outcomes = await outcomesOf(stemma, await stemma.history(id));
+  const asked = new Map<string, (outcome: Outcome) => void>();
+  const operations: Pick<Operations, "step" | "open"> = {
+    step: (ask: StepAsk) =>
+      new Promise((resolve) => {
+        asked.set(pathOf(ask.scope, ask.name), resolve);
+      }),
+    open: pathOf,
+  };
+  const walk = new DurableRun({ ...options, concurrency: Number.POSITIVE_INFINITY }, operations as Operations, {
+    segment: { root: "", seq: 0 },
+    input: context,
+  });
+  // How it ends is on record; here only what it knows of its tasks is of interest.
+  walk.go().catch(() => {});
+  for (const { key, outcome } of outcomes) {
+    asked.get(key)?.(outcome);
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  const results = new Map<string, TaskResult>();
+  for (const [name, result] of walk.results()) results.set(name, result);
+  for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("workflowCancelled") });
+  return { results, context: walk.context };
+}
+
+async function outcomesOf(stemma: Stemma, events: readonly Event[]): Promise<{ key: string; outcome: Outcome }[]> {
+  const texts = new Map<string, string>();
+  const digests = events.flatMap((event) =>
+    (event.type === "step.succeeded" || event.type === "step.reused" || event.type === "step.overridden") &&
+    "digest" in event.data.output
+      ? [event.data.output.digest]
+      : [],
+  );
+  for (let from = 0; from < digests.length; from += portion) {
+    const found = await stemma.store.payloads(digests.slice(from, from + portion));
+    for (const [digest, text] of found) texts.set(digest, text);
+  }
+  return events.flatMap((event): { key: string; outcome: Outcome }[] => {
+    const { type, seq } = event;
+    if (type === "step.succeeded" || type === "step.reused" || type === "step.overridden") {
+      const value = fromValue(event.data.output, texts);
+      return [{ key: event.data.key, outcome: { seq, ok: true, value } }];
+    }
+    if (type !== "step.failed") return [];
+    const error = new StepError(event.data.error, event.data.key);
+    return [{ key: event.data.key, outcome: { seq, ok: false, error } }];
+  });
+}

@@ -1,0 +1,267 @@
+/**
+ * A graph of tasks as a body of the engine: each task a step, caused by those that it depends on. Whatever it does next
+ * follows from the outcomes that it was given, in their order, so it takes the same path in recall as it did live.
+ */
+import type { Seq } from "../../core/event.ts";
+import { StemmaError } from "../../core/error.ts";
+import type { Json } from "../../core/json.ts";
+import type { Operations, Outcome, RunInfo } from "../../engine/body.ts";
+import type { ContextPatch } from "./context-patch.ts";
+import { patched } from "./context-patch.ts";
+import type { TaskOutput } from "./durable-task.ts";
+import { carryOut, engineOptions, resultOfError } from "./durable-task.ts";
+import { under } from "./expand.ts";
+import type { Graph } from "./graph.ts";
+import { buildGraph } from "./graph.ts";
+import { skippedBecause, textOfThrown } from "./messages.ts";
+import type { Whole } from "./opened.ts";
+import { blameOf, Opened } from "./opened.ts";
+import { absent, failure, Plan, ready, running, stateOf, statusOf } from "./plan.ts";
+import type { Ready } from "./ready.ts";
+import { Line, Ranking } from "./ready.ts";
+import { checkDemand, Scarce } from "./resources.ts";
+import type { TaskResult, TaskStep } from "./step.ts";
+import { atOnce } from "./turn.ts";
+
+export type DurableRunOptions<C> = {
+  graph: Graph<C>;
+  concurrency: number;
+  resourceLimits: Readonly<Record<string, number>>;
+  leftOut: readonly number[];
+};
+
+export class DurableRun<C> {
+  readonly #options: DurableRunOptions<C>;
+  readonly #operations: Operations;
+  readonly #start: Seq;
+  readonly #root: string;
+  readonly #plan: Plan<C>;
+  readonly #scarce: Scarce;
+  readonly #ready: Ready;
+  readonly #opened = new Opened();
+  /** Scope of the further tasks of a task, and its name there. */
+  readonly #places = new Map<number, { scope: string; name: string }>();
+  readonly #results: (TaskResult | undefined)[] = [];
+  /** Per task that ended: the events that its end is. */
+  readonly #ends: (readonly Seq[] | undefined)[] = [];
+  readonly #failures: { task: string; error: Error; allowed: boolean }[] = [];
+  readonly #over = Promise.withResolvers<void>();
+  readonly #order: number[] = [];
+  #context: Json | undefined;
+  #lanes = 0;
+  #left: number;
+
+  constructor(options: DurableRunOptions<C>, operations: Operations, info: Pick<RunInfo, "segment" | "input">) {
+    const { graph, resourceLimits } = options;
+    this.#options = options;
+    this.#operations = operations;
+    this.#start = info.segment.seq;
+    this.#root = info.segment.root;
+    this.#context = info.input as Json | undefined;
+    this.#plan = new Plan(graph);
+    const newLine = (): Ready =>
+      graph.prioritised ? new Ranking((task) => this.#step(task).priority ?? 0) : new Line();
+    this.#scarce = new Scarce(resourceLimits, newLine, (task) => this.#step(task).resources);
+    this.#ready = this.#scarce;
+    this.#left = graph.steps.length - options.leftOut.length;
+  }
+
+  /** Gives the context in the end. Throws if a task failed and was not allowed to. */
+  async go(): Promise<Json> {
+    const plan = this.#plan;
+    for (const task of this.#options.leftOut) plan.state[task] = absent;
+    for (const task of this.#options.leftOut) plan.settle(task, absent);
+    plan.start();
+    this.#next();
+    if (this.#left === 0) this.#over.resolve();
+    await this.#over.promise;
+    const failed = this.#failures.filter(({ allowed }) => !allowed);
+    if (failed.length === 0) return this.#context ?? null;
+    const errors = failed.map(({ error }) => error);
+    const text = failed.map(({ task, error }) => `'${task}' (${error.message})`).slice(0, 10);
+    const cause = errors.length === 1 ? errors[0] : new AggregateError(errors, `${errors.length} tasks failed`);
+    throw new StemmaError(
+      "run.failed",
+      `Of the tasks ${failed.length === 1 ? "one" : failed.length} failed: ${text.join(", ")}.`,
+      { data: { failed: failed.map(({ task }) => task).slice(0, 100) }, cause },
+    );
+  }
+
+  /** The events that the end of the whole is caused by: the ends of the tasks that nothing depends on. */
+  causes(): readonly Seq[] {
+    const { first } = this.#plan.graph;
+    return this.#seqs(this.#plan.state.flatMap((_, task) => ((first[task] as number) < 0 ? [task] : [])));
+  }
+
+  /** The context now. */
+  get context(): Json | undefined {
+    return this.#context;
+  }
+
+  /** What is known, in the order in which the tasks ended. */
+  results(): [name: string, result: TaskResult][] {
+    return this.#order.map((task) => [this.#nameOf(task), this.#results[task] as TaskResult]);
+  }
+
+  /** Tasks that have no end. */
+  unended(): string[] {
+    return this.#plan.state.flatMap((state, task) =>
+      state === absent || this.#results[task] !== undefined ? [] : [this.#nameOf(task)],
+    );
+  }
+
+  #step(task: number): TaskStep<C> {
+    return this.#plan.graph.steps[task] as TaskStep<C>;
+  }
+
+  #nameOf(task: number): string {
+    return this.#plan.graph.names[task] as string;
+  }
+
+  #resultOf(name: string): TaskResult | undefined {
+    return this.#results[this.#plan.graph.index.get(name) ?? -1];
+  }
+
+  #seqs(tasks: readonly number[]): Seq[] {
+    const seqs = new Set(tasks.flatMap((task) => this.#ends[task] ?? []));
+    return seqs.size === 0 ? [this.#start] : [...seqs].toSorted((a, b) => a - b);
+  }
+
+  /** Asks for what may start now, as far as places and resources go. */
+  #next(): void {
+    this.#ready.pushAll(this.#plan.freed.toSorted((a, b) => a - b));
+    this.#plan.freed.length = 0;
+    while (this.#lanes < this.#options.concurrency) {
+      const task = this.#ready.take();
+      if (task < 0) return;
+      if (this.#plan.state[task] !== ready) continue;
+      this.#plan.state[task] = running;
+      this.#lanes++;
+      this.#ask(task);
+    }
+  }
+
+  #ask(task: number): void {
+    const step = this.#step(task);
+    const { index } = this.#plan.graph;
+    const dependencies = step.dependencies ?? [];
+    const results = Object.fromEntries(
+      dependencies.flatMap((name) => {
+        const result = this.#resultOf(name);
+        return result === undefined ? [] : [[name, result] as const];
+      }),
+    );
+    const place = this.#places.get(task);
+    const owner = place === undefined ? [] : [index.get(ownerOf(this.#nameOf(task))) as number];
+    const input = {
+      ...(this.#context === undefined ? {} : { context: this.#context }),
+      ...(dependencies.length === 0 ? {} : { results }),
+    };
+    this.#operations
+      .step({
+        scope: place?.scope ?? this.#root,
+        name: place?.name ?? step.name,
+        causes: this.#seqs([...dependencies.map((name) => index.get(name) as number), ...owner]),
+        input: { value: input },
+        intent: true,
+        ...engineOptions(step),
+        run: (given, tools) => carryOut(step, given as typeof input, tools),
+      })
+      .then((outcome) => this.#came(task, outcome))
+      .catch(this.#over.reject);
+  }
+
+  #came(task: number, outcome: Outcome): void {
+    const step = this.#step(task);
+    this.#ends[task] = [outcome.seq];
+    this.#lanes--;
+    this.#scarce.release(task);
+    if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
+    else {
+      const { result, changes } = outcome.value as TaskOutput;
+      if (changes !== undefined) this.#context = this.#changed(changes);
+      if (step.expand === undefined || result.status !== "success") this.#close(task, result);
+      else this.#expand(task, step, result);
+    }
+    this.#next();
+  }
+
+  #changed(changes: ContextPatch): Json {
+    return patched(this.#context ?? null, changes);
+  }
+
+  #close(task: number, result: TaskResult, error?: Error): void {
+    const state = stateOf(result.status) as number;
+    const step = this.#step(task);
+    if (state === failure) {
+      const allowed = step.continueOnError === true;
+      this.#failures.push({ task: step.name, error: error ?? new Error(result.error), allowed });
+    }
+    this.#plan.settle(task, state);
+    this.#note(task, result);
+    for (const { task: dependent, because } of this.#plan.skipped.splice(0)) {
+      const name = this.#nameOf(because);
+      const found = this.#results[because];
+      const cause = found?.cause ?? { task: name, status: statusOf(this.#plan.state[because] as number) };
+      this.#ends[dependent] = this.#ends[because];
+      this.#note(dependent, { status: "skipped", message: skippedBecause(name, found?.error), cause });
+    }
+  }
+
+  #note(task: number, result: TaskResult): void {
+    this.#results[task] = result;
+    this.#order.push(task);
+    this.#left--;
+    const { name, continueOnError } = this.#step(task);
+    const whole = this.#opened.ended(task, blameOf(name, result, continueOnError === true));
+    if (whole !== undefined) this.#closeWhole(whole.task, whole.open);
+    if (this.#left === 0) this.#over.resolve();
+  }
+
+  /** Asks for the further tasks of one that has succeeded. They follow from its record, so nothing of them need be kept. */
+  #expand(task: number, step: TaskStep<C>, result: TaskResult): void {
+    let further: Graph<C>;
+    try {
+      const steps = step.expand?.(result, structuredClone(this.#context) as C) ?? [];
+      further = atOnce(buildGraph(steps.map((one) => under(`${this.#nameOf(task)}/`, one))));
+      for (const one of further.steps) checkDemand(one, this.#options.resourceLimits);
+    } catch (thrown) {
+      return this.#close(task, { status: "failure", error: textOfThrown(thrown) });
+    }
+    const count = further.steps.length;
+    if (count === 0) return this.#closeWhole(task, { result, from: 0, count, left: 0, blamed: undefined });
+    const place = this.#places.get(task);
+    const scope = this.#operations.open(place?.scope ?? this.#root, place?.name ?? step.name);
+    const from = this.#plan.extend(further);
+    this.#left += count;
+    for (const [i, { name }] of further.steps.entries()) {
+      this.#places.set(from + i, { scope, name: name.slice(this.#nameOf(task).length + 1) });
+    }
+    this.#opened.add(task, result, from, count);
+    this.#plan.start(from);
+  }
+
+  #closeWhole(task: number, { result, from, count, blamed }: Whole): void {
+    const step = this.#step(task);
+    const parts = Array.from({ length: count }, (_, i) => from + i);
+    if (count > 0) this.#ends[task] = this.#seqs(parts);
+    if (blamed !== undefined) {
+      const failed = this.#failures.filter((one) => one.task.startsWith(`${step.name}/`));
+      const cause = failed.length === 1 ? failed[0]?.error : new AggregateError(failed.map(({ error }) => error));
+      return this.#close(task, blamed, new Error(blamed.error ?? blamed.message, { cause }));
+    }
+    try {
+      const data = step.collect?.(
+        parts.map((part) => this.#results[part] as TaskResult),
+        result,
+      );
+      this.#close(task, step.collect === undefined ? result : { ...result, data });
+    } catch (thrown) {
+      this.#close(task, { status: "failure", error: textOfThrown(thrown) });
+    }
+  }
+}
+
+function ownerOf(name: string): string {
+  return name.slice(0, name.lastIndexOf("/"));
+}

@@ -1,0 +1,124 @@
+/**
+ * A task as a step of the engine: what goes into its record and what comes out of it. It works on a copy of the context,
+ * and what it changed there is part of its outcome; so an attempt that failed, timed out or was killed has changed nothing.
+ */
+import { StemmaError } from "../../core/error.ts";
+import type { Json } from "../../core/json.ts";
+import { decode, encode } from "../../core/json.ts";
+import type { RetryPolicy } from "../../core/retry.ts";
+import type { StepAsk, StepTools } from "../../engine/body.ts";
+import { StepError } from "../../engine/failure.ts";
+import { fatal } from "../../engine/verdict.ts";
+import { looped, retried } from "./again.ts";
+import { attempt } from "./attempt.ts";
+import { checkedResult } from "./careful.ts";
+import type { ContextPatch } from "./context-patch.ts";
+import { patchOf } from "./context-patch.ts";
+import { message, textOfThrown } from "./messages.ts";
+import type { TaskResult, TaskRetryConfig, TaskStep, TaskTools } from "./step.ts";
+import { inputs } from "./tools.ts";
+
+/** What a task is given, as it is recorded: by this it is recognised. */
+export type TaskInput = { context?: Json; results?: Record<string, TaskResult> };
+
+/** What a task put out, as it is recorded. */
+export type TaskOutput = { result: TaskResult; changes?: ContextPatch };
+
+/** A failure that the task itself returned. */
+class TaskFailure extends Error {
+  override readonly name = "TaskFailure";
+  readonly data: TaskResult;
+
+  constructor(result: TaskResult) {
+    super(result.error ?? result.message ?? "The task returned a failure.");
+    this.data = result;
+  }
+}
+
+/** Carries out a task within an attempt of the engine. Throws if it failed. */
+export async function carryOut<C>(step: TaskStep<C>, given: TaskInput, tools: StepTools): Promise<TaskOutput> {
+  const before = given.context;
+  const context = structuredClone(before) as C;
+  const result = await enter(step, context, given.results ?? {}, tools);
+  if (result.status === "failure") throw failureOf(result);
+  const { metrics: _, ...kept } = result;
+  const changes = before === undefined ? undefined : patchOf(before, contextOf(step.name, context));
+  return { result: kept, ...(changes === undefined ? {} : { changes }) };
+}
+
+async function enter<C>(
+  step: TaskStep<C>,
+  context: C,
+  known: Record<string, TaskResult>,
+  { abort, idempotencyKey }: StepTools,
+): Promise<TaskResult> {
+  if (step.condition !== undefined && !(await step.condition(context))) {
+    return { status: "skipped", message: message("conditionFalse") };
+  }
+  const results = inputs(step.name, step.dependencies ?? [], (name) => known[name]);
+  const tools: TaskTools = { results, idempotencyKey };
+  if (step.loop === undefined) return checkedResult(step.name, await step.run(context, abort, tools));
+  const once = async (): Promise<TaskResult> => checkedResult(step.name, await attempt(step, context, abort, tools));
+  return looped(step, context, abort, () => retried(step, abort, once));
+}
+
+function failureOf(result: TaskResult): Error {
+  return new TaskFailure(result);
+}
+
+/** The context as JSON. What is not is refused, and trying again would not help. */
+function contextOf(task: string, context: unknown): Json {
+  try {
+    return decode(encode(context, `context behind task ${task}`) ?? "null");
+  } catch (error) {
+    throw fatal(error);
+  }
+}
+
+/** What the engine is asked besides: retries and limits of time. A loop carries out both by itself, in one attempt. */
+export function engineOptions<C>({ retry, timeout, loop }: TaskStep<C>): Pick<StepAsk, "retry" | "timeout"> {
+  if (loop !== undefined) return {};
+  return {
+    ...(retry === undefined ? {} : { retry: retryOf(retry) }),
+    ...(timeout === undefined || !(timeout > 0) ? {} : { timeout: { attemptMs: timeout } }),
+  };
+}
+
+function retryOf(retry: TaskRetryConfig): NonNullable<StepAsk["retry"]> {
+  const { attempts, delay, backoff, maxDelay, jitter = 0, shouldRetry } = retry;
+  const policy: RetryPolicy = {
+    attempts: attempts + 1,
+    delayMs: delay,
+    factor: backoff === "exponential" ? 2 : 1,
+    maxDelayMs: maxDelay ?? Number.MAX_SAFE_INTEGER,
+    jitter,
+  };
+  if (shouldRetry === undefined) return { policy };
+  const retryIf = (thrown: unknown, failed: number): boolean => {
+    if (thrown instanceof TaskFailure) return shouldRetry(thrown.data, failed);
+    return shouldRetry({ status: "failure", error: textOfThrown(thrown) }, failed, thrown);
+  };
+  return { policy, retryIf };
+}
+
+/** The result of a task of which all attempts failed, from what is recorded of the last. */
+export function resultOfError<C>(step: TaskStep<C>, error: Error): TaskResult {
+  const { name, data } = error as Partial<StepError>;
+  if (name === "TaskFailure" && typeof data === "object" && data !== null) return data as unknown as TaskResult;
+  const timedOut = error instanceof StepError && error.code === "step.timed_out" && step.timeout !== undefined;
+  if (timedOut) return { status: "failure", error: message("taskTimedOut", step.timeout ?? 0) };
+  return { status: "failure", error: error.message };
+}
+
+/** Throws usage.invalid for a context that cannot be recorded. */
+export function checkContext(context: unknown): void {
+  try {
+    encode(context, "context of the tasks");
+  } catch (error) {
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected the context of durable tasks to be JSON: ${textOfThrown(error)} Keep what is not in variables of the module.`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,185 @@
+/** Task graphs on the engine: what a run has done is on record, and whoever comes after a crash goes on from there. */
+import { StemmaError } from "../../core/error.ts";
+import type { RunId } from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
+import { decode, encode } from "../../core/json.ts";
+import { checkName } from "../../core/name.ts";
+import type { Workflow } from "../../engine/body.ts";
+import type { RunHandle } from "../../engine/run-handle.ts";
+import { Stemma } from "../../engine/stemma.ts";
+import { fromValue } from "../../engine/value.ts";
+import { recordedResults } from "./durable-results.ts";
+import type { DurableRunOptions } from "./durable-run.ts";
+import { DurableRun } from "./durable-run.ts";
+import { checkContext } from "./durable-task.ts";
+import { leftOut } from "./filter.ts";
+import type { Graph } from "./graph.ts";
+import { buildGraph } from "./graph.ts";
+import { checkDemand } from "./resources.ts";
+import type { TaskFilter, TaskStep } from "./step.ts";
+import { atOnce } from "./turn.ts";
+import type { CheckedSteps, ResultsOf } from "./typed.ts";
+
+export type DurableOptions = {
+  /** What the workflow is called. */
+  name: string;
+  /** A whole number from 1; raise it when runs in flight must not go on with these steps. Default 1. */
+  version?: number;
+  /** How many tasks of a run are under way at a time. Default: no limit. */
+  concurrency?: number;
+  resourceLimits?: Readonly<Record<string, number>>;
+  filter?: TaskFilter;
+  /** Milliseconds for a run, from its first start; then it is `timed_out`. */
+  timeout?: number;
+};
+
+export type DurableRunStart = {
+  /** A run id of one's own making, or a key: starting again with the same one goes on with the run that is there. */
+  id?: RunId;
+  idempotencyKey?: string;
+  tags?: readonly string[];
+};
+
+/**
+ * A graph of tasks as a workflow: its input is the context, and its output the context in the end. Give it to a Stemma
+ * (`workflows: [...]`) or export it for `stemma worker`.
+ *
+ * Each task is a step, recognised by its name, the results of its dependencies and the context that it is given. It works
+ * on a copy of the context; what it changed there is recorded with its outcome and is there for the tasks that begin
+ * behind it. A task that failed has changed nothing. An array is changed as a whole: of two tasks that ran at the same
+ * time, the one that ended later counts.
+ *
+ * @throws TaskGraphValidationError, workflow.invalid, name.invalid, step.invalid
+ */
+export function taskWorkflow<C extends object, const S extends readonly TaskStep<C>[]>(
+  steps: S & CheckedSteps<S>,
+  options: DurableOptions,
+): Workflow<C, C> {
+  return workflowOf<C>(planOf(steps, options), options);
+}
+
+/** Runs graphs durably. Made by `TaskRunner.durable`. */
+export class DurableTasks<C> {
+  readonly #stemma: Stemma;
+  readonly #context: C;
+  readonly #options: DurableOptions;
+
+  constructor(stemma: Stemma, context: C, options: DurableOptions) {
+    checkName(options.name, "name of a workflow");
+    checkContext(context);
+    this.#stemma = stemma;
+    this.#context = context;
+    this.#options = options;
+  }
+
+  /** The graph as a workflow, for Stemmas and workers that are to carry it out. */
+  workflow(steps: readonly TaskStep<C>[]): Workflow<C, C> {
+    return workflowOf<C>(planOf(steps, this.#options), this.#options);
+  }
+
+  /**
+   * Runs the graph and gives the results, also if tasks failed. After a crash the same call with the same `id` or
+   * `idempotencyKey` goes on with the run. The context has the changes of the tasks in the end.
+   *
+   * If the Stemma was made with this workflow it carries it out; otherwise it is carried out here, on the same store.
+   *
+   * @throws as `taskWorkflow`; run.conflict for a key of another run
+   */
+  async execute<const S extends readonly TaskStep<C>[]>(
+    steps: S & CheckedSteps<S>,
+    start: DurableRunStart = {},
+  ): Promise<ResultsOf<S>> {
+    const plan = planOf<C>(steps, this.#options);
+    const workflow = workflowOf<C>(plan, this.#options);
+    const known = knows(this.#stemma, workflow);
+    const stemma = known ? this.#stemma : new Stemma({ store: this.#stemma.store, workflows: [workflow] });
+    try {
+      const input = decode(encode(this.#context) ?? "null") as C;
+      if (!known) await stemma.start();
+      const run = await stemma.run(workflow, input, start);
+      await ended(run);
+      const { results, context } = await recordedResults(stemma, run.id, plan, await inputOf(stemma, run.id));
+      takeOver(this.#context, context);
+      return results as ResultsOf<S>;
+    } finally {
+      if (!known) await stemma.stop();
+    }
+  }
+}
+
+function planOf<C>(
+  steps: readonly TaskStep<C>[],
+  { concurrency = Number.POSITIVE_INFINITY, resourceLimits = {}, filter }: DurableOptions,
+): DurableRunOptions<C> {
+  if (!(concurrency === Number.POSITIVE_INFINITY || (Number.isInteger(concurrency) && concurrency >= 1))) {
+    throw new StemmaError("usage.invalid", `Expected concurrency to be a whole number from 1, got ${concurrency}.`);
+  }
+  const graph = atOnce(buildGraph([...steps]));
+  for (const step of steps) {
+    checkName(step.name, "name of a task");
+    checkDemand(step, resourceLimits);
+  }
+  return { graph, concurrency, resourceLimits, leftOut: leftOut(graph, filter) };
+}
+
+function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout }: DurableOptions): Workflow<C, C> {
+  checkName(name, "name of a workflow");
+  if (!Number.isSafeInteger(version) || version < 1) {
+    throw new StemmaError(
+      "workflow.invalid",
+      `Expected the version of workflow ${name} to be a whole number from 1, got ${version}.`,
+    );
+  }
+  return {
+    name,
+    version,
+    source: sourceOf(plan.graph),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    body(operations, info) {
+      const run = new DurableRun(plan, operations, info);
+      return { done: run.go(), causes: () => run.causes() };
+    },
+  };
+}
+
+/** What the fingerprint of the code is made from. */
+function sourceOf<C>({ steps }: Graph<C>): string {
+  return steps
+    .map(
+      ({ name, dependencies = [], trigger = "all", run }) => `${name}|${dependencies.join()}|${trigger}|${String(run)}`,
+    )
+    .join("\n");
+}
+
+function knows(stemma: Stemma, { name, version }: Workflow): boolean {
+  try {
+    return stemma.workflow(name).version === version;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for the end, whatever it is: what became of the tasks is asked of the history. */
+async function ended(run: RunHandle): Promise<void> {
+  try {
+    await run.result();
+  } catch (error) {
+    if (error instanceof StemmaError && ["run.failed", "run.cancelled", "run.timed_out"].includes(error.code)) return;
+    throw error;
+  }
+}
+
+async function inputOf(stemma: Stemma, id: RunId): Promise<Json | undefined> {
+  const [created] = await stemma.history(id);
+  if (created?.type !== "run.created") return undefined;
+  const { input } = created.data;
+  const texts = "digest" in input ? await stemma.store.payloads([input.digest]) : new Map<string, string>();
+  return fromValue(input, texts) as Json | undefined;
+}
+
+/** The caller's context becomes what the run made of it. */
+function takeOver(own: unknown, made: Json | undefined): void {
+  if (typeof own !== "object" || own === null || typeof made !== "object" || made === null) return;
+  for (const key of Object.keys(own)) if (!Object.hasOwn(made, key)) delete (own as Record<string, unknown>)[key];
+  Object.assign(own, made);
+}
