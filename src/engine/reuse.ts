@@ -9,6 +9,7 @@
  */
 import type { Digest, EventOf, NotReused, OfferedRun, ReuseKey, RunId, Seq, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
+import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
@@ -492,10 +493,4 @@ export class Reuse {
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
   }
-}
-
-/** The segment that a key belongs to: `#2/charge` to the one behind the second checkpoint. */
-function segmentOf(key: string): number {
-  const [, count = "0"] = /^#(\d+)\//.exec(key) ?? [];
-  return Number(count);
 }
