@@ -8,7 +8,7 @@ import type { Context, Decision, Stemma } from "../src/index.ts";
 import { fakeClock } from "../src/testing.ts";
 import { asks, lastAbout, playEveryCrash } from "./crashes.ts";
 import { decidedRun, doubtful, entriesOf, inDoubt } from "./doubt.ts";
-import { crashStride, errorOf, fresh, listening, outline, stage, until } from "./stage.ts";
+import { crashStride, errorOf, fresh, inTurn, listening, outline, stage, until } from "./stage.ts";
 
 describe("a decision about a step in doubt", () => {
   const decisions: [string, Decision, string[], unknown][] = [
@@ -275,7 +275,8 @@ describe("a decision about a step in doubt", () => {
 
   it("is one, the first: who decides otherwise at the same time is told what was decided, and by whom", async () => {
     const { definition } = doubtful();
-    await using theatre = await stage([definition]);
+    await using store = fresh();
+    await using theatre = await stage([definition], { store: inTurn(store) });
     const { stemma } = theatre;
     const run = await stemma.run(definition, undefined);
     await inDoubt(stemma, run, "charge");

@@ -221,6 +221,7 @@ test("a store that is away for a moment while a restart looks things up holds it
   let broken = true;
   const wf = workflow({ name: "away" }, async (ctx) => {
     await ctx.step("a", { input: 1 }, () => world.enter("a", 1));
+    if (!broken) await ctx.step("new", { input: 3 }, () => world.enter("new", 3));
     return ctx.step("b", { input: 2 }, () => {
       if (broken) throw new Error("no");
       return world.enter("b", 2);
@@ -243,6 +244,6 @@ test("a store that is away for a moment while a restart looks things up holds it
   broken = false;
   const again = await stemma.restart(run.id);
   expect(await again.result()).toBe(2);
-  expect(world.entered).toEqual(["a", "b"]);
+  expect(world.entered).toEqual(["a", "new", "b"]);
   expect(outages).toBeGreaterThan(2);
 });

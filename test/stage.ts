@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Stemma } from "../src/index.ts";
 import type { Event, Log, RunHandle, StemmaOptions, Store, Workflow } from "../src/index.ts";
 import type { Seams } from "../src/engine/stemma.ts";
+import { around } from "../src/testing/around.ts";
 import { schemaAt, storeAt } from "./place.ts";
 import { newSchema } from "./postgres/database.ts";
 
@@ -37,6 +38,15 @@ export function newPlace(folder: string): string {
 /** A fresh store that nobody else has: in memory, or a schema of the test database. */
 export function fresh(options: { now?: () => number } = {}): Store & AsyncDisposable {
   return storeAt(url === undefined ? ":memory:" : schemaAt(url, newSchema()), options);
+}
+
+/**
+ * A store that is asked one thing at a time: of calls that are made at once the first comes first, as it need not where
+ * each has a connection of its own.
+ */
+export function inTurn<S extends Store>(store: S): S {
+  let before: Promise<unknown> = Promise.resolve();
+  return around(store, ({ make }) => (before = before.catch(() => {}).then(() => make())), {});
 }
 
 /** Starts working on the workflows given; `await using` stops it and closes the store. */

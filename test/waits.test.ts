@@ -5,7 +5,7 @@ import { Stemma, workflow } from "../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../src/index.ts";
 import type { HistoryPage } from "../src/store/store.ts";
 import { around } from "../src/testing/around.ts";
-import { errorOf, fresh, outline, silent, stage, until } from "./stage.ts";
+import { errorOf, fresh, inTurn, outline, silent, stage, until } from "./stage.ts";
 
 function body(run: (ctx: Context) => Promise<unknown>, name = "asking"): Workflow<undefined> {
   return workflow({ name }, run);
@@ -178,7 +178,8 @@ describe("a wait", () => {
 
   it("takes no answer to a question that is not asked any more, whatever key it has; it is refused on record", async () => {
     const definition = body((ctx) => ctx.wait("gate", { prompt: "pay 10?" }));
-    await using theatre = await stage([definition]);
+    await using store = fresh();
+    await using theatre = await stage([definition], { store: inTurn(store) });
     const { stemma } = theatre;
     const key = { idempotencyKey: "mine" };
     const answers: Record<string, (run: string) => Promise<unknown>> = {

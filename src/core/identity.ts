@@ -109,3 +109,9 @@ export function scopeWithoutIndices(scope: string): string {
     .filter((part) => part !== "" && !/^\d+$/.test(part))
     .join("/");
 }
+
+/** The segment that a key belongs to: `#2/charge` to the one behind the second checkpoint. */
+export function segmentOf(key: string): number {
+  const [, count = "0"] = /^#(\d+)\//.exec(key) ?? [];
+  return Number(count);
+}

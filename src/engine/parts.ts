@@ -239,7 +239,8 @@ function reuseOf(
     journal,
     keyOf: (ask) => keys.of(ask),
     begin: enter,
-    isOver: () => life.phase() === "over",
+    // What is found out when the run is on its way to somebody else, they find out too.
+    isOver: () => life.phase() !== "live",
     changed: life.wake,
     fault: life.fault,
   });

@@ -43,6 +43,16 @@ export class Places {
     for (const position of positions) if (position.key !== undefined) this.#byKey.set(position.key, position);
   }
 
+  /**
+   * The place that an ask had which is on record and was not reused: one that is to be made anew, if any. Where it ran
+   * because there was none for it, it took none from others.
+   */
+  passed(key: string): Position | undefined {
+    const same = this.#byKey.get(key);
+    if (same !== undefined) return same.cut && !this.#isUsed(same) ? same : undefined;
+    return this.#positions.find((position) => position.cut && !this.#isUsed(position));
+  }
+
   /** A place that was used is free again. */
   freed(): void {
     this.#from = 0;

@@ -9,7 +9,7 @@ type UnderWay = {
   steps: { readonly running: number };
   journal: { readonly idle: boolean };
   inbox: { readonly busy: boolean };
-  reuse: { readonly busy: boolean };
+  reuse: { readonly busy: boolean; readonly judging: boolean };
   undertakings: { readonly paused: boolean };
   asks: { open(): Iterable<Ask> };
 };
@@ -17,7 +17,7 @@ type UnderWay = {
 /** What the run waits for if nothing is under way, which may be nothing while it is paused; else undefined. */
 export function restful({ steps, journal, inbox, reuse, undertakings, asks }: UnderWay): readonly Ask[] | undefined {
   if (steps.running > 0 || !journal.idle || inbox.busy) return undefined;
-  if (reuse.busy && !undertakings.paused) return undefined;
+  if (reuse.judging || (reuse.busy && !undertakings.paused)) return undefined;
   return onlyWaits(asks.open()) ?? (undertakings.paused ? [] : undefined);
 }
 

@@ -9,6 +9,7 @@
  */
 import type { Digest, EventOf, NotReused, OfferedRun, ReuseKey, RunId, Seq, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
+import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
@@ -127,6 +128,11 @@ export class Reuse {
     return this.#isLooking || this.#with.effects.busy;
   }
 
+  /** Whether it is being found out if a `once` step may be entered. */
+  get judging(): boolean {
+    return this.#with.effects.busy;
+  }
+
   /** Whether a `once` step may be entered. */
   admits(ask: Ask): boolean {
     return this.#with.effects.admits(ask);
@@ -238,6 +244,11 @@ export class Reuse {
     this.#readers = value.map((offered) => new SourceReader(store, offered.run, offered.head));
     this.#used = value.map(() => new Set());
     this.#offers = value;
+    // What is asked for first is most likely what the source asked for first.
+    const [nearest] = this.#readers;
+    const { start } = loaded.created.data;
+    if (nearest === undefined || loaded.start.seq > 0) return;
+    await nearest.read(start !== undefined && start.run === nearest.run ? start.seq : 0);
   }
 
   // ---- looking up ----------------------------------------------------------------------------------------------
@@ -356,7 +367,7 @@ export class Reuse {
   }
 
   #passOne(places: Places, label: string): void {
-    const position = places.next(label);
+    const position = places.passed(label);
     if (position !== undefined) this.#used[position.entry]?.add(position.seq);
   }
 
@@ -482,10 +493,4 @@ export class Reuse {
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
   }
-}
-
-/** The segment that a key belongs to: `#2/charge` to the one behind the second checkpoint. */
-function segmentOf(key: string): number {
-  const [, count = "0"] = /^#(\d+)\//.exec(key) ?? [];
-  return Number(count);
 }

@@ -136,9 +136,10 @@ async function endAlone(listed: RunRow, request: CancelMessage, parts: UnheldPar
   appender.inbox = inbox.at(-1)?.number ?? row.inboxDone;
   // Not by force: what came meanwhile may be the end of one that it called.
   const dueAt = open.length > 0 ? lookAgainAt(row.state, now()) : null;
+  // Before it is so, as where a worker does it: who dies behind the commit could not say it any more.
+  warnOfUnheard(row.id, inbox, log);
   const [result] = await store.commit([appender.take({ dueAt }).commit]);
   if (result?.ok !== true) return "again";
-  warnOfUnheard(row.id, inbox, log);
   sent(messages);
   return open.length === 0 ? "ended" : endBelow(row.id, open, parts);
 }

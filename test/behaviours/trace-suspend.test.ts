@@ -6,8 +6,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, components, workflow } from "../../src/index.ts";
 import type { Context, RunHandle, Workflow } from "../../src/index.ts";
-import { around } from "../../src/testing/around.ts";
-import { fresh, outline, silent, stage, until } from "../stage.ts";
+import { fresh, inTurn, outline, silent, stage, until } from "../stage.ts";
 
 const body = (run: (ctx: Context) => Promise<unknown>): Workflow<undefined> => workflow({ name: "told" }, run);
 const rests = async (run: RunHandle): Promise<void> => until(async () => (await run.status()) === "suspended");
@@ -122,11 +121,7 @@ describe("a wait", () => {
   it("that was told to wait on says so to whoever answered the question before, and keeps none of their answer", async () => {
     const definition = body((ctx) => ctx.wait("gate", { prompt: "first" }));
     await using bare = fresh();
-    // One call after the other: who asks first comes first.
-    let before: Promise<unknown> = Promise.resolve();
-    const inTurn = (make: () => Promise<unknown>): Promise<unknown> => (before = before.catch(() => {}).then(make));
-    const store = around(bare, ({ make }) => inTurn(() => make()), {});
-    await using theatre = await stage([definition], { store });
+    await using theatre = await stage([definition], { store: inTurn(bare) });
     const { stemma } = theatre;
     const run = await stemma.run(definition, undefined);
     await rests(run);

@@ -28,6 +28,8 @@ export type ChaosOptions = {
   freezes: number;
   /** How long each is left alone between two such events, at most. */
   gapMs: number;
+  /** How far away the store is from every worker, one way, at most; chance decides if left out. */
+  farMs?: number;
   bug?: Bug;
   /** The server answers before what it was given is on disk. */
   forgetfulServer?: boolean;
@@ -123,14 +125,14 @@ async function inWorld(server: Running, options: ChaosOptions): Promise<Chaos> {
 /** One place for a worker: what is in it is killed or stopped again and again. The last one is left alive. */
 async function place(
   world: World,
-  { bug = "none", freezes, gapMs }: ChaosOptions,
+  { bug = "none", freezes, gapMs, farMs }: ChaosOptions,
   chance: Chance,
   until: number,
   found: Chaos,
 ): Promise<void> {
   // Far from the store or near to it; what a lost answer does is seen as well.
   const start = (): Life => {
-    const travelMsMax = chance.happens(0.6) ? 0 : 1 + chance.below(8);
+    const travelMsMax = farMs ?? (chance.happens(0.6) ? 0 : 1 + chance.below(8));
     return world.start({ bug, leaseMs, travelMsMax, forgets: chance.happens(0.6) ? 0 : 0.05 });
   };
   let life = start();
@@ -151,8 +153,8 @@ async function place(
 }
 
 /**
- * Stops a process past its lease, wherever it is, and lets it go on as one that was taken for dead: often in the very
- * moment in which others take its runs, when its own next write is most likely to fit; else a while later.
+ * Stops a process past its lease, wherever it is, and lets it go on as one that was taken for dead: mostly right
+ * after others took its runs, when its own next write is most likely to fit; else a while later.
  */
 async function freeze(world: World, life: Life, chance: Chance, found: Chaos): Promise<void> {
   life.child.kill("SIGSTOP");
@@ -162,7 +164,7 @@ async function freeze(world: World, life: Life, chance: Chance, found: Chaos): P
   await pause(leaseMs);
   const isTaken = (): boolean => held.some((run) => world.holders.get(run) !== life.pid);
   if (await world.until(isTaken, 2 * leaseMs)) found.taken += 1;
-  if (chance.happens(0.4)) await pause(chance.below(2 * leaseMs));
+  await pause(chance.below(chance.happens(0.3) ? 2 * leaseMs : 60));
   world.pen.write("continue", String(life.pid));
   life.child.kill("SIGCONT");
   found.stops += 1;

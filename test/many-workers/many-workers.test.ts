@@ -39,12 +39,13 @@ describe.skipIf(process.platform === "win32")("many workers on one PostgreSQL", 
   });
 
   test.each<[string, Partial<ChaosOptions>]>([
-    ["a worker that lost a run can still write to it", { bug: "no-fence", freezes: 0.8, gapMs: 400 }],
+    // What one that lost a run writes fits only until the next one writes, which is a while where the store is far away.
+    ["a worker that lost a run can still write to it", { bug: "no-fence", freezes: 0.8, gapMs: 400, farMs: 15 }],
     ["steps that must be entered once leave no intent", { bug: "no-intent" }],
     ["the server answers before it has written anything down", { forgetfulServer: true }],
-  ])("that is noticed when %s", { timeout: 180_000 }, async (what, broken) => {
+  ])("that is noticed when %s", { timeout: 300_000 }, async (what, broken) => {
     const faults: string[] = [];
-    for (let tries = 0; tries < 8 && faults.length === 0; tries += 1) {
+    for (let tries = 0; tries < 12 && faults.length === 0; tries += 1) {
       const usual = { chaosMs: 6000, patienceMs: 3000, freezes: 0.4, gapMs: 1000 };
       const found = await chaos({ seed: seed + 1 + tries, ...usual, ...broken });
       faults.push(...found.faults);

@@ -41,7 +41,8 @@ function write(value: unknown, place: Place): Json {
     case "boolean":
       return value;
     case "number":
-      return Number.isFinite(value) ? value : refuse(place, String(value));
+      // JSON has one zero.
+      return Number.isFinite(value) ? value + 0 : refuse(place, String(value));
     case "undefined":
       return tagged("undefined");
     case "bigint":
