@@ -12,9 +12,11 @@ export type TimerOptions = {
    * To the system's clock all are alike; one in the hand of a test jumps over years, and must know what it jumps over.
    *
    * `heartbeat`, `poll`: upkeep, which comes again for ever and at which nothing falls due. It may ring early, and time
-   * never stops for it. `grace`: how long code of the user may take, which is real time whatever a test does.
+   * never stops for it. `grace`: how long code of the user may take, which is real time whatever a test does. `look`:
+   * when somebody who waits for a thing to come looks for it again; where nobody moves time on, that is real time too.
+   * Looks are counted, not timed: a clock that stands still would have them go on for ever.
    */
-  kind?: "heartbeat" | "poll" | "grace";
+  kind?: "heartbeat" | "poll" | "grace" | "look";
 };
 
 export type Clock = {

@@ -107,12 +107,13 @@ const lookMs = 5;
 
 /** Calls back when nothing has happened for a while. */
 function whenQuiet(clock: Clock, watched: { activity: number }, quietMs: () => number, call: () => void): () => void {
-  let [seen, since] = [watched.activity, clock.monotonic()];
+  let [seen, quietFor] = [watched.activity, 0];
   let stop = (): void => undefined;
   const look = (): void => {
-    if (watched.activity !== seen) [seen, since] = [watched.activity, clock.monotonic()];
-    if (clock.monotonic() - since >= quietMs()) call();
-    else stop = clock.after(lookMs, look, { kind: "grace" });
+    if (watched.activity !== seen) [seen, quietFor] = [watched.activity, 0];
+    if (quietFor >= quietMs()) return call();
+    quietFor += lookMs;
+    stop = clock.after(lookMs, look, { kind: "look" });
   };
   look();
   return () => stop();

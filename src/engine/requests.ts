@@ -39,9 +39,9 @@ export type Answered =
   | { state: "recorded"; seq: Seq; value?: unknown; error?: ErrorRecord; by?: string }
   | { state: "sent" };
 
-/** How long an answer is waited for to become an event. */
-const takenInMs = 1000;
+/** How often, and how long, an answer is waited for to become an event: a second. */
 const lookMs = 10;
+const looksMax = 100;
 
 export class Requests {
   readonly #store: Store;
@@ -109,8 +109,7 @@ export class Requests {
   /** Waits for a worker to make the answer an event. One that was refused is an error for whoever gave it. */
   async #taken(run: RunId, answer: AnswerMessage, message: string, from: Seq): Promise<Answered> {
     let after = from;
-    const until = this.#clock.monotonic() + takenInMs;
-    for (;;) {
+    for (let looks = 0; ; looks += 1) {
       const page = await this.#store.history(run, { after, limit: limits.pageEventsMax });
       for (const stored of page?.events ?? []) {
         const event = unseal(stored);
@@ -119,8 +118,8 @@ export class Requests {
         if (found !== undefined) return found;
       }
       if (page?.more === true) continue;
-      if (this.#clock.monotonic() >= until) return { state: "sent" };
-      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve, { kind: "grace" }));
+      if (looks >= looksMax) return { state: "sent" };
+      await this.#lookAgain();
     }
   }
 
@@ -187,14 +186,17 @@ export class Requests {
 
   /** Waits for a decision to become an event. Throws step.not_in_doubt where it is another one. */
   async #sameDecision(run: RunId, { key, decision }: DecideMessage, after: Seq): Promise<void> {
-    const until = this.#clock.monotonic() + takenInMs;
-    for (;;) {
+    for (let looks = 0; ; looks += 1) {
       const { events } = await readHistory(this.#store, run, after);
       const made = events.find((event) => event.type === "step.decided" && event.data.key === key);
       if (made?.type === "step.decided") return expectSame(run, made.data, decision);
-      if (this.#clock.monotonic() >= until) return;
-      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve, { kind: "grace" }));
+      if (looks >= looksMax) return;
+      await this.#lookAgain();
     }
+  }
+
+  #lookAgain(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(lookMs, resolve, { kind: "look" }));
   }
 
   /** Asks for the end of a run; gives its status and whether the request counts. */

@@ -347,6 +347,21 @@ describe("workers on a fake clock", () => {
     expect((await days(there)).at(-1)).toBe(`run.succeeded ${2 + 50_000 / dayMs}`);
   });
 
+  it("that are all gone take in no answer, and who sent it hears so: while time stands still, and while it is moved", async () => {
+    const clock = fakeClock();
+    const asks = workflow({ name: "asks" }, (ctx) => ctx.wait("approval"));
+    const stemma = await working(clock, { workflows: [asks] });
+    const runs = [await stemma.run(asks, undefined), await stemma.run(asks, undefined)] as const;
+    await clock.settle();
+    await stemma.stop({ timeout: 1000 });
+    const [still, moved] = runs.map(({ id }) => stemma.resume(id, "approval", true));
+    expect(await still).toEqual({ state: "sent" });
+    let heard = false;
+    const hears = moved?.then((answered) => ((heard = true), answered));
+    while (!heard) await clock.advance("1h");
+    expect(await hears).toEqual({ state: "sent" });
+  });
+
   it("stop in the real time that they are given, since nobody moves the clock then", async () => {
     const clock = fakeClock();
     const hangs = workflow({ name: "hangs" }, (ctx) => ctx.step("work", () => new Promise<void>(() => undefined)));

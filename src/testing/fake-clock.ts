@@ -107,7 +107,9 @@ class Hand {
     const timer: Timer = { at: this.now + Math.ceil(Math.max(ms, 0)), call, kind, patientUntil };
     this.#timers.add(timer);
     // Nobody moves the clock while a Stemma is stopped at the end of a test; what is in its grace must end all the same.
-    const real = kind === "grace" ? setTimeout(() => this.#ring(timer), Math.min(ms, 2 ** 31 - 1)) : undefined;
+    // Who looks again for a thing to come does not hold time up, for time may have to pass before it comes.
+    const isReal = kind === "grace" || kind === "look";
+    const real = isReal ? setTimeout(() => this.#ring(timer), Math.min(ms, 2 ** 31 - 1)) : undefined;
     return () => {
       this.#timers.delete(timer);
       clearTimeout(real);
