@@ -96,6 +96,8 @@ export type RunOptions = {
   /** Lower is more urgent; 0 is normal. */
   priority?: number;
   tags?: readonly string[];
+  /** Who starts it; kept on record. */
+  by?: string;
   /** How long it may take from its first start, waits included; in place of the workflow's own limit. */
   timeout?: Duration;
   /**
@@ -356,12 +358,12 @@ export class Stemma {
   }
 
   /** Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. */
-  async pause(id: RunId, by: By = {}): Promise<void> {
+  async pause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "pause", by);
   }
 
   /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
-  async unpause(id: RunId, by: By = {}): Promise<void> {
+  async unpause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "unpause", by);
   }
 
@@ -436,6 +438,11 @@ export class Stemma {
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
+  /** What can be started here: each workflow at its highest version. */
+  workflows(): readonly Workflow[] {
+    return [...this.#workflows.values()];
+  }
+
   /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
   workflow(name: string): Workflow {
     const workflow = this.#workflows.get(name);
@@ -455,6 +462,7 @@ export class Stemma {
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
     const tags = options.tags && checkTags(options.tags);
+    if (options.by !== undefined) checkId(options.by, "by");
     const run = buildRun({
       id,
       workflow,
@@ -465,6 +473,7 @@ export class Stemma {
       ...(context === undefined ? {} : { context }),
       ...(tags === undefined ? {} : { tags }),
       ...(options.timeout === undefined ? {} : { timeoutMs: timeLimit(options.timeout, "timeout of the run") }),
+      ...(options.by === undefined ? {} : { more: { by: options.by } }),
     });
     return {
       ...run,
