@@ -192,6 +192,11 @@ export class Stemma {
     return this;
   }
 
+  /** Whether it works on runs: it was started, and not stopped. */
+  get isWorking(): boolean {
+    return this.#worker.isWorking;
+  }
+
   /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */
   async stop(options: { timeout?: Duration } = {}): Promise<void> {
     await this.#worker.stop(options.timeout === undefined ? drainMs : milliseconds(options.timeout, "timeout"));
@@ -446,12 +451,14 @@ export class Stemma {
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
-  /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
-  workflow(name: string): Workflow {
-    const workflow = this.#workflows.highest(name);
+  /** The workflow of this name, at its highest version here or at the one given. Throws workflow.not_found. */
+  workflow(name: string, version?: number): Workflow {
+    const workflow =
+      version === undefined ? this.#workflows.highest(name) : this.#workflows.exactly(name, version)?.workflow;
     if (workflow !== undefined) return workflow;
     const known = this.#workflows.names.join(", ") || "none";
-    throw new StemmaError("workflow.not_found", `There is no workflow ${JSON.stringify(name)} here; known: ${known}.`, {
+    const wanted = `${JSON.stringify(name)}${version === undefined ? "" : ` in version ${version}`}`;
+    throw new StemmaError("workflow.not_found", `There is no workflow ${wanted} here; known: ${known}.`, {
       data: { workflow: name },
     });
   }

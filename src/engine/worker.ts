@@ -86,6 +86,10 @@ export class Worker {
     this.#watch = new OfferWatch(options, options.workflows.names);
   }
 
+  get isWorking(): boolean {
+    return this.#phase === "working";
+  }
+
   /** Runs in hand. */
   get holding(): number {
     return this.#held.size;
