@@ -28,5 +28,6 @@ export { Runner } from "./authoring/graph/runner.ts";
 // continue
 export { fileCheckpoints } from "./authoring/graph/file-storage.ts";
 export { memoryCheckpoints } from "./authoring/graph/storage.ts";
+export { storeCheckpoints } from "./authoring/graph/store-checkpoints.ts";
 export type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./authoring/graph/checkpoint.ts";
 export type { GraphState } from "./authoring/graph/message.ts";
