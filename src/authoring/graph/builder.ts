@@ -4,19 +4,11 @@ import { checkName } from "../../core/name.ts";
 import type { Designation, GraphDefinition } from "./definition.ts";
 import type { CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
 import type { Node } from "./executor.ts";
+import type { Accepting, Chained, Fits, Fitting, Switching, TakesList } from "./fits.ts";
 import type { ValueClass } from "./plain.ts";
 import type { Reducers } from "./shared-state.ts";
 import { checkGraph } from "./validate.ts";
 import { Workflow } from "./workflow.ts";
-
-/** `never` where nothing that the source sends can be what the target takes, so that the call does not compile. */
-export type Fits<O, I> = unknown extends O
-  ? unknown
-  : unknown extends I
-    ? unknown
-    : [O & I] extends [never]
-      ? never
-      : unknown;
 
 export type BuilderOptions<I, Y> = {
   readonly name: string;
@@ -76,14 +68,18 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   }
 
   /** All targets that can handle it get a message. */
-  addFanOutEdges(source: Node, targets: readonly Node[]): this {
+  addFanOutEdges<SO, const T extends readonly Node[]>(source: Node<unknown, SO>, targets: T & Accepting<SO, T>): this {
     const from = this.#add(source);
     this.#groups.push({ kind: "fanOut", id: this.#id(), source: from, targets: targets.map((to) => this.#add(to)) });
     return this;
   }
 
   /** The targets whose ids are selected get a message. */
-  addMultiSelectionEdges<SO>(source: Node<unknown, SO>, targets: readonly Node[], select: Selection<SO>): this {
+  addMultiSelectionEdges<SO, const T extends readonly Node[]>(
+    source: Node<unknown, SO>,
+    targets: T & Accepting<SO, T>,
+    select: Selection<SO>,
+  ): this {
     const from = this.#add(source);
     const to = targets.map((target) => this.#add(target));
     this.#groups.push({ kind: "select", id: this.#id(), source: from, targets: to, select });
@@ -91,7 +87,10 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   }
 
   /** The first case that is true, else the default. @throws graph.invalid */
-  addSwitchCaseEdges<SO>(source: Node<unknown, SO>, branches: readonly (CaseBranch<SO> | DefaultBranch)[]): this {
+  addSwitchCaseEdges<SO, const B extends readonly (CaseBranch<SO> | DefaultBranch)[]>(
+    source: Node<unknown, SO>,
+    branches: B & Switching<SO, B>,
+  ): this {
     if (branches.length < 2) {
       throw shape("A switch must contain at least two cases (including the default case).");
     }
@@ -110,7 +109,11 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
    * Ways out of a router, as in `routes`: named ones first, then those whose predicate is true, then those without one,
    * then the default; of each kind the one with the lowest priority, or all with `fanOut`.
    */
-  addRoutes<SO>(source: Node<unknown, SO>, routes: readonly Route<SO>[], options: { fanOut?: boolean } = {}): this {
+  addRoutes<SO, TI extends readonly unknown[]>(
+    source: Node<unknown, SO>,
+    routes: { readonly [K in keyof TI]: Route<SO> & Fitting<SO, TI[K]> },
+    options: { fanOut?: boolean } = {},
+  ): this {
     const from = this.#add(source);
     const edges = routes.map(({ to, when, route, ...rest }): RouteEdge => ({
       target: this.#add(to),
@@ -126,13 +129,13 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   }
 
   /** The target gets one list when every source has sent: all that they sent, in the order of the sources. */
-  addFanInEdges(sources: readonly Node[], target: Node): this {
+  addFanInEdges<const S extends readonly Node[], TI>(sources: S, target: Node<TI> & TakesList<S, TI>): this {
     const from = sources.map((source) => this.#add(source));
     this.#groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
     return this;
   }
 
-  addChain(nodes: readonly Node[]): this {
+  addChain<const T extends readonly Node[]>(nodes: T & Chained<T>): this {
     if (nodes.length < 2) throw shape(`A chain must have at least two executors, got ${nodes.length}.`);
     nodes.slice(1).forEach((node, index) => this.addEdge(nodes[index] as Node, node));
     return this;

@@ -71,16 +71,16 @@ export type EdgeGroup =
   | { readonly kind: "fanIn"; readonly id: string; readonly sources: readonly string[]; readonly target: string };
 
 /** One branch of a switch: the first whose predicate is true is taken. */
-export type CaseBranch<M = unknown> = { readonly when: Predicate<M>; readonly to: Node };
-export type DefaultBranch = { readonly otherwise: Node };
+export type CaseBranch<M = unknown, I = unknown> = { readonly when: Predicate<M>; readonly to: Node<I> };
+export type DefaultBranch<I = unknown> = { readonly otherwise: Node<I> };
 
 /** @example builder.addSwitchCaseEdges(read, [Case((n: number) => n < 5, small), Default(large)]); */
-export function Case<M>(when: Predicate<M>, to: Node): CaseBranch<M> {
+export function Case<M, I>(when: Predicate<M>, to: Node<I>): CaseBranch<M, I> {
   return { when, to };
 }
 
 /** Where a message goes that no case is true for. */
-export function Default(to: Node): DefaultBranch {
+export function Default<I>(to: Node<I>): DefaultBranch<I> {
   return { otherwise: to };
 }
 
