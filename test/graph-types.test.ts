@@ -145,3 +145,19 @@ it("what goes in is what the start takes, what comes out what executors yield; a
   const wrong = (): unknown => graph.run({ name: "a" });
   expect([outputs, wrong]).toHaveLength(2);
 });
+
+it("what comes out is what any executor of the graph yields, by whatever edge it was named", () => {
+  type Outputs<B extends { build(): { run(input: never): Promise<{ outputs: unknown }> } }> = Awaited<
+    ReturnType<ReturnType<B["build"]>["run"]>
+  >["outputs"];
+  const one = () => from(texts).addEdge(texts, readsText);
+  expectTypeOf<Outputs<ReturnType<typeof one>>>().toEqualTypeOf<readonly string[]>();
+  const out = () => from(both).addFanOutEdges(both, [readsText, readsNumber]);
+  expectTypeOf<Outputs<ReturnType<typeof out>>>().toEqualTypeOf<readonly (string | number)[]>();
+  const cases = () => from(both).addSwitchCaseEdges(both, [Case(() => true, readsText), Default(readsNumber)]);
+  expectTypeOf<Outputs<ReturnType<typeof cases>>>().toEqualTypeOf<readonly (string | number)[]>();
+  const routes = () => from(both).addRoutes(both, [{ to: readsText }, { to: readsNumber, otherwise: true }]);
+  expectTypeOf<Outputs<ReturnType<typeof routes>>>().toEqualTypeOf<readonly (string | number)[]>();
+  const chain = () => from(texts).addChain([texts, sizes, readsNumber]);
+  expectTypeOf<Outputs<ReturnType<typeof chain>>>().toEqualTypeOf<readonly number[]>();
+});

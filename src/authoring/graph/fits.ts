@@ -40,6 +40,14 @@ export type Fits<O, I> = true extends Overlap<O, I> ? unknown : never;
 export type InputOf<N> = N extends Node<infer I> ? I : unknown;
 export type OutputOf<N> = N extends Node<unknown, infer O> ? O : unknown;
 
+export type YieldOf<N> = N extends Node<unknown, unknown, infer Y> ? Y : unknown;
+/** The executor at the end of a branch of a switch. */
+export type BranchEnd<B> = B extends { readonly to: infer N }
+  ? N
+  : B extends { readonly otherwise: infer N }
+    ? N
+    : never;
+
 /** Targets of a source, each of which takes something that it sends. */
 export type Accepting<O, T extends readonly Node[]> = { readonly [K in keyof T]: T[K] & Fits<O, InputOf<T[K]>> };
 
@@ -72,9 +80,9 @@ export type Switching<O, B extends readonly unknown[]> = {
 type FitsBranch<F> = [F] extends [never] ? { readonly to: "an executor that takes what the source sends" } : unknown;
 
 /** A way out of a router; at the end of a way for failures a failure is taken, and that is not looked into. */
-export type Fitting<O, I> =
-  | { readonly to: Node<I> & Fits<O, I>; readonly onFailure?: false }
-  | { readonly to: Node<I>; readonly onFailure: true };
+export type Fitting<O, N> =
+  | { readonly to: N & Fits<O, InputOf<N>>; readonly onFailure?: false }
+  | { readonly to: N; readonly onFailure: true };
 
 /** `never` where no list of one message of each source can be what the target takes. */
 export type TakesList<S extends readonly Node[], I> = unknown extends I
