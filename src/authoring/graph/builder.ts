@@ -191,7 +191,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
 
   /** This, known to yield what the executors of an edge yield as well. */
   #with<More>(): WorkflowBuilder<I, Y | More> {
-    return this as unknown as WorkflowBuilder<I, Y | More>;
+    return this;
   }
 
   #id(): string {
