@@ -15,7 +15,9 @@ export class Earliest implements Places {
   readonly #cut: ReadonlyMap<string, Position>;
 
   constructor(positions: readonly Position[]) {
-    this.#cut = new Map(positions.flatMap((place) => (place.cut && place.key !== undefined ? [[place.key, place]] : [])));
+    this.#cut = new Map(
+      positions.flatMap((place) => (place.cut && place.key !== undefined ? [[place.key, place]] : [])),
+    );
     const offered = positions.filter(({ cut, failed }) => !cut && failed !== true);
     // A single place is not named; if it is cut, whoever asks is told so.
     this.#earliest = offered.reduce<Position | undefined>(earlier, undefined) ?? positions.find(({ cut }) => cut);

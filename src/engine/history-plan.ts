@@ -153,7 +153,13 @@ async function planSource(
   for await (const event of eventsOf(store, run, 0, head)) addToSteps(steps, event);
   const from: Seq | undefined = start?.run === run ? start.seq : undefined;
   // Where equal asks get the earliest success, no failure is replayed.
-  return { run, steps, cut, ended: matching === "earliest" ? undefined : ended, ...(from === undefined ? {} : { start: from }) };
+  return {
+    run,
+    steps,
+    cut,
+    ended: matching === "earliest" ? undefined : ended,
+    ...(from === undefined ? {} : { start: from }),
+  };
 }
 
 /** The outputs that are given, and where each differs from what the nearest run has on record. */
