@@ -114,6 +114,8 @@ async function prepare(
     ...(change.by === undefined ? {} : { by: change.by }),
     ...(change.reason === undefined ? {} : { reason: change.reason }),
     ...(change.reuse === "all" || change.reuse === "none" ? { reuse: change.reuse } : {}),
+    ...(change.from === undefined ? {} : { from: change.from }),
+    ...(change.after === undefined ? {} : { after: change.after }),
     ...(change.matching === "earliest" ? { matching: "earliest" } : {}),
     // It was said of one change; the next one has to say it again.
     ...(change.allowEffects === undefined ? {} : { allowEffects: [...change.allowEffects] }),
@@ -367,9 +369,10 @@ export async function checkSameChange(store: Store, id: RunId, wanted: NewRun): 
 
 /** What tells one change of a run from another. A source that went on meanwhile makes no other. */
 function madeFor(created: EventData["run.created"]): Json {
-  const { workflow, origin, input, context, overrides, start, reuse, matching } = created;
+  const { workflow, origin, input, context, overrides, start, reuse, from, after, allowEffects, matching } = created;
   const source = origin.kind === "restart" || origin.kind === "fork" ? [origin.kind, origin.run] : [];
-  const from = start === undefined ? null : [start.run, start.seq];
+  const checkpoint = start === undefined ? null : [start.run, start.seq];
   const given = [input, context ?? null, overrides ?? null] as unknown as Json[];
-  return [workflow, source, ...given, from, reuse ?? null, matching ?? null];
+  const cut = [checkpoint, reuse ?? null, from ?? null, after ?? null, matching ?? null];
+  return [workflow, source, ...given, ...cut, (allowEffects ?? []).toSorted()];
 }

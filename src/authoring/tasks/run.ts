@@ -472,7 +472,8 @@ export class Run<C> implements Surroundings, Careful<C> {
   #giveUp(): void {
     const now = performance.now();
     for (let task = 0; task < this.plan.size; task++) {
-      if (this.plan.state[task] !== running || this.#opened.has(task) || this.#step(task).trigger === "finally") continue;
+      if (this.plan.state[task] !== running || this.#opened.has(task) || this.#step(task).trigger === "finally")
+        continue;
       this.#lanes--;
       this.results.ended[task] = now;
       const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");
