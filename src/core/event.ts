@@ -146,6 +146,8 @@ export type EventData = {
     reason?: string;
     /** Asked for with the change, where it was. */
     reuse?: "all" | "none";
+    /** Which of equal successes an ask gets, where it is not the one in its place. Runs made of this one choose anew. */
+    matching?: "earliest";
     /** `once` steps that may be entered again although their input changed or they were cut. */
     allowEffects?: string[];
     /** What `ctx.patched` said before the checkpoint that the run starts from. */
