@@ -21,14 +21,6 @@ import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { Finding } from "../../store/inspection.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
 
-/** What a route takes besides the run in its path. A key that makes a POST one request is a header of its own. */
-export type RouteTypes = {
-  query?: object;
-  body?: object;
-  /** JSON of the answer; or of one event, where the answer is a stream of them. */
-  result: unknown;
-};
-
 /** What starts a run: as the options of `Stemma.run`, and the name of the workflow. */
 export type StartBody = { workflow: string; input?: unknown } & Omit<
   RunOptions,
@@ -46,6 +38,10 @@ export type Ended = { run: RunId; status: Status; output?: unknown };
 export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
 export type BusyWorker = { worker: string; runs: number };
 
+/**
+ * What a route takes besides what is in its path, and the JSON of its answer (of one event, where that is a stream). A
+ * key that makes a POST one request is a header of its own.
+ */
 export type Routes = {
   "GET /health": { result: { status: "ok" } };
   "GET /metrics": { result: string };
