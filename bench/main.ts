@@ -18,12 +18,24 @@ import { resume } from "./measure/resume.ts";
 import { reuse } from "./measure/reuse.ts";
 import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
+import { verify } from "./measure/verify.ts";
 import { postgresWaits, waits } from "./measure/waits.ts";
 import { BenchServer } from "./server.ts";
 import { markdown, surroundings } from "./table.ts";
 import type { Section } from "./table.ts";
 
-const onSqlite: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, waits, tasks, reuse];
+const onSqlite: readonly Measurement[] = [
+  throughput,
+  latency,
+  growth,
+  resume,
+  cost,
+  eventLoop,
+  waits,
+  tasks,
+  reuse,
+  verify,
+];
 const onPostgres: readonly Measurement[] = [postgresThroughput, postgresLatency, postgresWaits, claim];
 const measurements = [...onSqlite, ...onPostgres];
 
