@@ -39,7 +39,7 @@ export type Shelf = {
 const memoriesMax = 100;
 
 export function storageOn(shelf: Shelf): CheckpointStorage {
-  const memories = new Map<string, { of: StateMemory; last: CheckpointID }>();
+  const memories = new Map<string, { states: StateMemory; last: CheckpointID }>();
   const load = async (id: CheckpointID): Promise<WorkflowCheckpoint> => {
     const header = await shelf.header(id).catch((error: unknown) => Promise.reject(unreadable(id, error)));
     if (header === undefined) throw notFound(id);
@@ -61,16 +61,16 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
       const memory = memories.get(runId);
       memories.delete(runId);
       // Pieces of the last one are there as long as it is: somebody may have deleted it.
-      if (memory !== undefined && (await shelf.header(memory.last)) === undefined) memory.of.forget();
-      const of = memory?.of ?? new StateMemory(sha256);
+      if (memory !== undefined && (await shelf.header(memory.last)) === undefined) memory.states.forget();
+      const states = memory?.states ?? new StateMemory(sha256);
       const { root, bytes, made } = unchanging.has(checkpoint.state)
-        ? of.cut(plainOf(checkpoint))
+        ? states.cut(plainOf(checkpoint))
         : cutWhole(checkpoint);
       const missing = [];
       for (const piece of made) if (!(await shelf.has(piece.digest))) missing.push(piece);
       await shelf.put({ id, workflowName, root, bytes }, missing);
       // Only what was kept is built on.
-      if (unchanging.has(checkpoint.state)) memories.set(runId, { of, last: id });
+      if (unchanging.has(checkpoint.state)) memories.set(runId, { states, last: id });
       const [oldest] = memories.keys();
       if (memories.size > memoriesMax && oldest !== undefined) memories.delete(oldest);
       return id;
