@@ -13,7 +13,7 @@ import { dying, long, readRows, resume } from "./program/long.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
-import { million, tasks } from "./program/tasks.ts";
+import { million, tasks, tasksAlone } from "./program/tasks.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
@@ -42,6 +42,7 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   suspend,
   million,
   tasks,
+  tasksAlone,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {
