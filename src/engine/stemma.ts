@@ -33,6 +33,7 @@ import { KnownWorkflows } from "./known-workflows.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
+import { Records } from "./records.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
 import type { Making } from "./restart.ts";
@@ -89,7 +90,7 @@ const drainMs = 10_000;
  * const run = await stemma.run(audit, { dir: "node_modules" });
  * console.log(await run.result());
  */
-export class Stemma {
+export class Stemma extends Records {
   readonly store: Store;
   readonly #workflows: KnownWorkflows;
   readonly #clock: Clock;
@@ -99,6 +100,7 @@ export class Stemma {
   readonly #requests: Requests;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
+    super();
     this.#clock = options.clock ?? systemClock;
     const patience = { lingerMs: seams.lingerMs ?? 250, recallGraceMs: seams.recallGraceMs ?? 10_000 };
     this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };

@@ -7,6 +7,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { encode } from "../../core/json.ts";
+import { StateMemory } from "../../core/state-memory.ts";
 import type { Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
@@ -106,7 +107,11 @@ class DurableRun implements Host {
   readonly #operations: Operations;
   readonly #info: RunInfo;
   #segment: Segment;
-  #outputs: Json[];
+  #outputs: readonly Json[];
+  /** Of what was saved last: all of it is plain values that nobody changes. */
+  readonly #memory = new StateMemory(sha256);
+  /** Of the shared state that executors saw last. */
+  readonly #seen = new StateMemory(sha256);
   /** Outcomes since the last checkpoint. */
   #recent: Seq[] = [];
   #yielded: Yielded[] = [];
@@ -159,7 +164,7 @@ class DurableRun implements Host {
     const { effect, version } = executor.stepOptions;
     const outcome = await this.#operations.step({
       ...place,
-      input: { value: inputOf(call, snapshot) },
+      input: { value: inputOf(call, snapshot, this.#seen) },
       ...(effect === undefined ? {} : { effect }),
       ...(version === undefined ? {} : { version }),
       run: (_, tools) => {
@@ -210,13 +215,13 @@ class DurableRun implements Host {
 
   async #endOfSuperstep(state: GraphState): Promise<GraphState> {
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
-      if (this.#parts.graph.designation(executor) === "output") this.#outputs.push(...effects.yielded);
+      if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
     }
     this.#yielded = [];
     // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
     if (this.#open.size === 0) {
       const saved: Saved = { state, outputs: this.#outputs };
-      this.#segment = await this.#operations.checkpoint(this.causes(), saved);
+      this.#segment = await this.#operations.checkpoint(this.causes(), saved, this.#memory);
       this.#recent = [];
     }
     await this.#ask(state);
@@ -319,13 +324,13 @@ class DurableRun implements Host {
 }
 
 /** All that a handler can read is in the declared input, so a recorded success is reused exactly where all of it is equal. */
-function inputOf({ delivery, shared }: Call, snapshot: Json | undefined): Record<string, unknown> {
+function inputOf({ delivery, shared }: Call, snapshot: Json | undefined, seen: StateMemory): Record<string, unknown> {
   const { data, sources, request } = delivery;
   return {
     message: data,
     sources,
     ...(request === undefined ? {} : { request: request.data }),
-    ...(Object.keys(shared).length === 0 ? {} : { state: sha256(encode(shared) ?? "") }),
+    ...(Object.keys(shared).length === 0 ? {} : { state: seen.cut(shared).root }),
     ...(snapshot === undefined ? {} : { own: sha256(encode(snapshot) ?? "") }),
   };
 }

@@ -8,7 +8,7 @@ import type { Json } from "../../core/json.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { newRunId } from "../../engine/id.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
-import { newCheckpointId } from "./checkpoint.ts";
+import { newCheckpointId, unchanging } from "./checkpoint.ts";
 import type { Running } from "./deliver.ts";
 import { EventLog } from "./events.ts";
 import type { GraphStatus, WorkflowEvent } from "./events.ts";
@@ -185,6 +185,7 @@ export class GraphRun {
       event,
       state: this.#state,
     };
+    unchanging.add(this.#state);
     try {
       await storage.save(saved);
       this.#parent = checkpointId;
