@@ -2,11 +2,10 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import type { Comparison } from "../../engine/compare.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { comparisonLines, differs } from "../comparison-lines.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 
 type CompareOptions = CommonOptions & { failOn?: "output" | "steps"; all?: boolean };
@@ -24,12 +23,12 @@ export function addCompare(program: Command): void {
       ).choices(["output", "steps"]),
     )
     .option("--all", "show every step, also those that are the same");
-  withCommonOptions(command).action(compare);
+  withPlaceOptions(command).action(compare);
 }
 
 async function compare(givenA: string, givenB: string, options: CompareOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = openPlace(options);
+  const { stemma } = place;
   const [a, b] = [await findRun(stemma, givenA), await findRun(stemma, givenB)];
   const comparison = await stemma.compare(a.id, b.id);
   if (options.json === true) printJson(comparison);
