@@ -110,7 +110,7 @@ export class Stemma extends Records {
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
-    this.#ends = new Ends(this.store, this.#clock, pollMs);
+    this.#ends = new Ends(this.store, this.#clock, pollMs, log);
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
