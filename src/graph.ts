@@ -9,7 +9,7 @@ export type { BuilderOptions, Route } from "./authoring/graph/builder.ts";
 export { Case, Default } from "./authoring/graph/edges.ts";
 export type { CaseBranch, DefaultBranch, Predicate, Selection } from "./authoring/graph/edges.ts";
 export { WorkflowExecutor } from "./authoring/graph/sub-workflow.ts";
-export type { WorkflowExecutorOptions } from "./authoring/graph/sub-workflow.ts";
+export type { Intercept, Interception, WorkflowExecutorOptions } from "./authoring/graph/sub-workflow.ts";
 export type { GraphFault, ProblemKind } from "./authoring/graph/validate.ts";
 export type { Reducer, Reducers } from "./authoring/graph/shared-state.ts";
 export { toDot, toMermaid } from "./authoring/graph/picture.ts";

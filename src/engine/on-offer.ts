@@ -65,7 +65,7 @@ export class OnOffer {
     this.#readers = value.map((offered) => new SourceReader(store, offered.run, offered.head));
     this.#used = value.map(() => new Set());
     // Only successes are given to whoever asks: a failure that is replayed to each of them would never end.
-    this.#offers = this.#isEarliest ? value.map(({ ended: _, ...offered }) => offered) : value;
+    this.#offers = this.#isEarliest ? value.map(withoutFailures) : value;
     // What is asked for first is most likely what the source asked for first.
     const { start } = loaded.created.data;
     if (this.nearest === undefined || loaded.start.seq > 0) return;
@@ -203,4 +203,8 @@ export class OnOffer {
     this.#used[found.position.entry]?.add(found.position.seq);
     return { run: found.run, cut: found.position.cut };
   }
+}
+
+function withoutFailures({ run, head, cut }: OfferedRun): OfferedRun {
+  return { run, head, ...(cut === undefined ? {} : { cut }) };
 }
