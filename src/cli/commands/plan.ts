@@ -1,5 +1,6 @@
 /** `stemma plan`: what a restart or fork would reuse and what would run, before anything does. */
 import type { Command } from "commander";
+import { StemmaError } from "../../core/error.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { ChangeOptions } from "../change-options.ts";
 import { changeOf, withChange } from "../change-options.ts";
@@ -25,6 +26,7 @@ export function addPlan(program: Command): void {
 
 async function plan(given: string, files: readonly string[], options: PlanOptions): Promise<void> {
   const { dryRun = false, all = false } = options;
+  expectFiles(dryRun, files);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
   await using store = openStore(options, "look");
@@ -33,4 +35,13 @@ async function plan(given: string, files: readonly string[], options: PlanOption
   const found = await stemma.plan(id, await changeOf(options, stemma, id), { dryRun });
   if (options.json === true) return printJson(found);
   print(...planLines(found, { width: terminalWidth(), all }));
+}
+
+/** Neither is of any use without the other. */
+function expectFiles(dryRun: boolean, files: readonly string[]): void {
+  if (dryRun === files.length > 0) return;
+  const [wanted, why] = dryRun
+    ? ["a module that exports the run's workflow, behind the run", "A dry run asks its code"]
+    : ["--dry-run with a module", "Without it the code is not asked"];
+  throw new StemmaError("usage.invalid", `Expected ${wanted}. ${why}.`);
 }

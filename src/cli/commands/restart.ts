@@ -1,5 +1,7 @@
 /** `stemma restart` and `stemma fork`: a new run that reuses what another one has done. */
 import type { Command } from "commander";
+import type { RunId } from "../../core/event.ts";
+import type { Status } from "../../core/run.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { ChangeOptions } from "../change-options.ts";
 import { changeOf, withChange } from "../change-options.ts";
@@ -44,9 +46,15 @@ async function make(kind: "restart" | "fork", given: string, options: RestartOpt
     return print(...planLines(plan, { width: terminalWidth(), all: false }));
   }
   const run = kind === "restart" ? await stemma.restart(id, change) : await stemma.fork(id, change);
-  if (options.json === true) return printJson({ run: run.id, source: id, kind, status: await run.status() });
+  if (options.json === true) return printJson({ run: run.id, source: id, ...(await madeAs(stemma, run.id)) });
   print(run.id);
   const { store: named } = options;
   note(paintNote(`A worker takes it up. Look at it: ${commandText(["show", run.id], { store: named })}`, "dim"));
   note(paintNote(`Side by side: ${commandText(["compare", id, run.id], { store: named })}`, "dim"));
+}
+
+/** With another input a restart is a fork, and is recorded as one. */
+async function madeAs(stemma: Stemma, run: RunId): Promise<{ kind: string; status: Status }> {
+  const { origin, status } = (await stemma.row(run)).state;
+  return { kind: origin.kind, status };
 }
