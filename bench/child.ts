@@ -15,6 +15,7 @@ import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
 import { million, tasks } from "./program/tasks.ts";
+import { verify } from "./program/verify.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
@@ -46,6 +47,7 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   pingPongMemory,
   tasks,
   twentySupersteps,
+  verify,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {

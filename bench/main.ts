@@ -19,6 +19,7 @@ import { resume } from "./measure/resume.ts";
 import { reuse } from "./measure/reuse.ts";
 import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
+import { verify } from "./measure/verify.ts";
 import { postgresWaits, waits } from "./measure/waits.ts";
 import { BenchServer } from "./server.ts";
 import { markdown, surroundings } from "./table.ts";
@@ -35,6 +36,7 @@ const onSqlite: readonly Measurement[] = [
   tasks,
   graph,
   reuse,
+  verify,
 ];
 const onPostgres: readonly Measurement[] = [postgresThroughput, postgresLatency, postgresWaits, claim];
 const measurements = [...onSqlite, ...onPostgres];

@@ -9,10 +9,11 @@ export type { BuilderOptions, Route } from "./authoring/graph/builder.ts";
 export { Case, Default } from "./authoring/graph/edges.ts";
 export type { CaseBranch, DefaultBranch, Predicate, Selection } from "./authoring/graph/edges.ts";
 export { WorkflowExecutor } from "./authoring/graph/sub-workflow.ts";
-export type { WorkflowExecutorOptions } from "./authoring/graph/sub-workflow.ts";
+export type { Intercept, Interception, WorkflowExecutorOptions } from "./authoring/graph/sub-workflow.ts";
 export type { GraphFault, ProblemKind } from "./authoring/graph/validate.ts";
 export type { Reducer, Reducers } from "./authoring/graph/shared-state.ts";
 export { toDot, toMermaid } from "./authoring/graph/picture.ts";
+export type { DrawnRun } from "./authoring/graph/standing.ts";
 
 // run
 export { Workflow } from "./authoring/graph/workflow.ts";
@@ -28,6 +29,7 @@ export { Runner } from "./authoring/graph/runner.ts";
 // continue
 export { fileCheckpoints } from "./authoring/graph/file-storage.ts";
 export { memoryCheckpoints } from "./authoring/graph/storage.ts";
+export { storeCheckpoints } from "./authoring/graph/store-checkpoints.ts";
 export type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./authoring/graph/checkpoint.ts";
 export type { GraphState } from "./authoring/graph/message.ts";
 

@@ -45,3 +45,7 @@ export { reduceAll } from "./core/reduce.ts";
 export type { RunState } from "./core/reduce.ts";
 export type { Store } from "./store/store.ts";
 export type { Finding, Inspectable } from "./store/inspection.ts";
+
+// prove
+export type { Flaw, FlawKind } from "./core/chain-check.ts";
+export type { Verification, VerifyOptions, VerifyProgress } from "./engine/verify.ts";

@@ -19,6 +19,7 @@ import { addShow } from "./commands/show.ts";
 import { addSignal } from "./commands/signal.ts";
 import { addStart } from "./commands/start.ts";
 import { addTrace } from "./commands/trace.ts";
+import { addVerify } from "./commands/verify.ts";
 import { addWaits } from "./commands/waits.ts";
 import { addWatch } from "./commands/watch.ts";
 import { addWorker } from "./commands/worker.ts";
@@ -34,6 +35,7 @@ const commands = [
   addTrace,
   addLineage,
   addCompare,
+  addVerify,
   addWaits,
   addResume,
   addSignal,

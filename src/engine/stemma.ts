@@ -1,10 +1,8 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
-import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
 import type { Plan } from "../core/plan.ts";
 import type { RunState } from "../core/reduce.ts";
@@ -12,7 +10,7 @@ import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { Created, ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
+import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -30,10 +28,12 @@ import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
 import { defaultLog } from "./log.ts";
-import { buildRun } from "./new-run.ts";
-import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
+import { buildRun, checkSameRun } from "./new-run.ts";
+import { KnownWorkflows } from "./known-workflows.ts";
+import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
+import { Records } from "./records.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
 import type { Making } from "./restart.ts";
@@ -131,9 +131,9 @@ const drainMs = 10_000;
  * const run = await stemma.run(audit, { dir: "node_modules" });
  * console.log(await run.result());
  */
-export class Stemma {
+export class Stemma extends Records {
   readonly store: Store;
-  readonly #workflows: ReadonlyMap<string, Workflow>;
+  readonly #workflows: KnownWorkflows;
   readonly #clock: Clock;
   readonly #dryRun: Omit<DryRunParts, "store" | "workflow">;
   readonly #worker: Worker;
@@ -141,13 +141,13 @@ export class Stemma {
   readonly #requests: Requests;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
+    super();
     this.#clock = options.clock ?? systemClock;
     const patience = { lingerMs: seams.lingerMs ?? 250, recallGraceMs: seams.recallGraceMs ?? 10_000 };
     this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };
     const store = storeOf(options.store);
     this.store = this.#clock.attach?.(store) ?? store;
-    const workflows = options.workflows ?? [];
-    this.#workflows = workflowsByName(workflows);
+    this.#workflows = new KnownWorkflows(options.workflows ?? []);
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
@@ -155,7 +155,7 @@ export class Stemma {
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
-      workflows,
+      workflows: this.#workflows,
       name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
@@ -180,6 +180,23 @@ export class Stemma {
   async start(): Promise<this> {
     await this.#worker.start();
     return this;
+  }
+
+  /**
+   * Adds workflows to those that this object was made with, before `start()` or behind it, and gives this object back. Runs
+   * that wait for them are claimed at once. One that is offered already is left as it is.
+   *
+   * @throws workflow.invalid; workflow.duplicate where another body has the name and version; engine.stopped
+   * @example stemma.offer(graph.durable({ name: "greet" }));
+   */
+  offer(...workflows: readonly Workflow[]): this {
+    this.#worker.offer(workflows);
+    return this;
+  }
+
+  /** Whether it works on runs: it was started, and not stopped. */
+  get isWorking(): boolean {
+    return this.#worker.isWorking;
   }
 
   /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */
@@ -211,7 +228,7 @@ export class Stemma {
       ? this.store.create([run])
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
-    if (!created.created) await this.#checkSame(created, run);
+    if (!created.created) await checkSameRun(this.store, created, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -269,7 +286,7 @@ export class Stemma {
     const clock = this.#clock;
     return {
       store: this.store,
-      workflow: (name: string) => this.#workflows.get(name),
+      workflow: (name: string) => this.#workflows.highest(name),
       now: () => clock.now(),
       id: newRunId(clock.now()),
     };
@@ -436,12 +453,14 @@ export class Stemma {
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
-  /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
-  workflow(name: string): Workflow {
-    const workflow = this.#workflows.get(name);
+  /** The workflow of this name, at its highest version here or at the one given. Throws workflow.not_found. */
+  workflow(name: string, version?: number): Workflow {
+    const workflow =
+      version === undefined ? this.#workflows.highest(name) : this.#workflows.exactly(name, version)?.workflow;
     if (workflow !== undefined) return workflow;
-    const known = [...this.#workflows.keys()].toSorted().join(", ") || "none";
-    throw new StemmaError("workflow.not_found", `There is no workflow ${JSON.stringify(name)} here; known: ${known}.`, {
+    const known = this.#workflows.names.join(", ") || "none";
+    const wanted = `${JSON.stringify(name)}${version === undefined ? "" : ` in version ${version}`}`;
+    throw new StemmaError("workflow.not_found", `There is no workflow ${wanted} here; known: ${known}.`, {
       data: { workflow: name },
     });
   }
@@ -472,18 +491,5 @@ export class Stemma {
       ...(options.priority === undefined ? {} : { priority: priorityOf(options.priority) }),
       ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
     };
-  }
-
-  /** The run that is there in the place of a new one must be the one that was meant. */
-  async #checkSame({ id, first: known }: Created, wanted: NewRun): Promise<void> {
-    const there = known ?? (await this.store.history(id, { after: -1, limit: 1 }))?.events[0];
-    const [first, meant] = [there, wanted.events[0]].map((event) => event && unseal(event));
-    if (first?.type !== "run.created" || meant?.type !== "run.created") return;
-    if (first.data.workflow === meant.data.workflow && equal(first.data.input, meant.data.input)) return;
-    throw new StemmaError(
-      "run.conflict",
-      `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,
-      { data: { run: id } },
-    );
   }
 }

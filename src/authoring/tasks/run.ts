@@ -266,7 +266,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     const result = isResult(value) ? value : checkedResult(this.nameOf(task), value);
     this.results.ended[task] = now;
     this.#scarce?.release(task);
-    const further = this.#prepared.get(task);
+    const further = this.#prepared.size === 0 ? undefined : this.#prepared.get(task);
     if (further === undefined) this.#close(task, result);
     else this.#becomeSeveral(task, result, further);
   }
@@ -362,7 +362,7 @@ export class Run<C> implements Surroundings, Careful<C> {
 
   #extend(further: Graph<C>): number {
     const from = this.plan.extend(further);
-    this.results.extend(further.steps.length);
+    this.results.extend();
     this.#left += further.steps.length;
     return from;
   }
@@ -427,9 +427,9 @@ export class Run<C> implements Surroundings, Careful<C> {
     if (late) await nextTurn();
     let before = 0;
     do {
-      before = this.results.order.length;
+      before = this.results.count;
       await Promise.resolve();
-    } while (this.results.order.length - before > burst / 8);
+    } while (this.results.count - before > burst / 8);
     this.#opening = false;
     this.#open(performance.now());
   }
@@ -471,8 +471,9 @@ export class Run<C> implements Surroundings, Careful<C> {
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
     const now = performance.now();
-    for (const [task, state] of this.plan.state.entries()) {
-      if (state !== running || this.#opened.has(task) || this.#step(task).trigger === "finally") continue;
+    for (let task = 0; task < this.plan.size; task++) {
+      if (this.plan.state[task] !== running || this.#opened.has(task) || this.#step(task).trigger === "finally")
+        continue;
       this.#lanes--;
       this.results.ended[task] = now;
       const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");

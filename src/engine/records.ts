@@ -1,0 +1,52 @@
+/** What can be asked of records without working on runs: proof, provenance, and keeping house. `Stemma` has all of it. */
+import { StemmaError } from "../core/error.ts";
+import type { RunId } from "../core/event.ts";
+import { limits } from "../core/limits.ts";
+import type { RunRow, Store } from "../store/store.ts";
+import type { Verification, VerifyOptions } from "./verify.ts";
+import { Verifier } from "./verify.ts";
+
+export abstract class Records {
+  abstract readonly store: Store;
+
+  abstract row(id: RunId): Promise<RunRow>;
+
+  /**
+   * Recomputes the hash chain of a run, of its family, or of everything there is, and checks payloads, rows, and what
+   * runs name of each other. It writes nothing, needs little memory however much there is, and lets others have their
+   * turn. What is not as it was written is in `flaws`, by run, seq and kind.
+   *
+   * @throws run.not_found, run.invalid_id; store.newer for events that a later version wrote
+   * @example
+   * const { ok, flaws, head } = await stemma.verify(run.id);
+   * if (!ok) for (const { run, seq, kind } of flaws) console.error(`${run} ${seq}: ${kind}`);
+   */
+  async verify(id?: RunId, options: VerifyOptions = {}): Promise<Verification> {
+    if (options.expect !== undefined && (id === undefined || options.family === true)) {
+      throw new StemmaError("usage.invalid", "Expected one run with `expect`: a hash is that of one history.");
+    }
+    const verifier = new Verifier(this.store, options);
+    if (id !== undefined && options.family !== true) {
+      await this.row(id);
+      await verifier.verify(id);
+      return verifier.result();
+    }
+    const family = id === undefined ? undefined : (await this.row(id)).state.family;
+    for await (const run of runsOf(this.store, family)) await verifier.verify(run);
+    return verifier.result();
+  }
+}
+
+/** The ids of a family, or of all runs, the newest first. */
+export async function* runsOf(store: Store, family?: RunId): AsyncGenerator<RunId> {
+  let cursor: string | undefined;
+  do {
+    const page = await store.list({
+      limit: limits.pageRunsMax,
+      ...(family === undefined ? {} : { family }),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    for (const { id } of page.runs) yield id;
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+}
