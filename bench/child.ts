@@ -14,7 +14,7 @@ import { pingPongDurable, pingPongMemory, twentySupersteps } from "./program/gra
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
-import { million, tasks } from "./program/tasks.ts";
+import { million, tasks, tasksAlone } from "./program/tasks.ts";
 import { verify } from "./program/verify.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
@@ -46,8 +46,9 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   pingPongDurable,
   pingPongMemory,
   tasks,
-  twentySupersteps,
+  tasksAlone,
   verify,
+  twentySupersteps,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { limits } from "../src/core/limits.ts";
 import { StemmaError, workflow } from "../src/index.ts";
-import type { Change, ErrorCode, RunHandle, Stemma, Store } from "../src/index.ts";
+import type { ErrorCode, RunHandle, Stemma, Store } from "../src/index.ts";
 import { around } from "../src/testing/around.ts";
 import type { Method } from "../src/testing/around.ts";
 import { storeAt } from "./place.ts";
@@ -138,10 +138,10 @@ test.each(tries.map((one) => [title(one), one] as const))("%s", async (_, { code
   const before = await rowsAt(place);
   const source = (of ?? (() => ended.id))();
   const all = {
-    restart: () => stemma.restart(source, change as Change),
-    fork: () => stemma.fork(source, change as Change),
-    plan: () => stemma.plan(source, change as Change, { kind: "restart" }),
-    "dry run": () => stemma.plan(source, change as Change, { kind: "restart", dryRun: true }),
+    restart: () => stemma.restart(source, change),
+    fork: () => stemma.fork(source, change),
+    plan: () => stemma.plan(source, change, { kind: "restart" }),
+    "dry run": () => stemma.plan(source, change, { kind: "restart", dryRun: true }),
   };
   for (const [name, make] of Object.entries(all)) {
     if (name === not || (not === "plan" && name === "dry run")) continue;

@@ -13,7 +13,7 @@
  *     B8   what began after the step restarted from           control-plane-replay, with A2
  *     B9   what is inherited                                  here, with B1 (there are no webhooks yet)
  *     B10  a source that goes on                              here: refused; theirs accepts it
- *     B11  one idempotency key                                here; from two processes: test/restart-in-crashes.test.ts
+ *     B11  one idempotency key                                here; from two processes: test/restart-crashes.test.ts
  *     B12  a refusal leaves nothing                           here
  *     B13  the calls are exactly those that are needed        here
  *     B14  where it comes from, and why, wherever it is shown control-plane-family

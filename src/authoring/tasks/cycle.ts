@@ -10,7 +10,7 @@ export function* firstCycle<C>({
   waiting,
   first,
   target,
-}: Omit<Graph<C>, "prioritised">): Generator<void, string[] | undefined> {
+}: Omit<Graph<C>, "prioritised" | "triggered">): Generator<void, string[] | undefined> {
   const left = waiting.slice();
   const free: number[] = [];
   for (const [i, count] of left.entries()) if (count === 0) free.push(i);

@@ -23,6 +23,8 @@ export type Graph<C> = {
   readonly first: Int32Array;
   /** Whether priorities differ, so that the order in which tasks became ready is not enough. */
   readonly prioritised: boolean;
+  /** Whether some tasks wait for something else than the success of all. */
+  readonly triggered: boolean;
 };
 
 export type GraphProblem =
@@ -85,7 +87,8 @@ export function* readGraph<C>(
       errors.push({ type: "cycle", message: message("cycle", cyclePath.join(" -> ")), details: { cyclePath } });
     }
   }
-  return { graph: { ...graph, prioritised: reading.prioritised }, errors };
+  const { prioritised, triggered } = reading;
+  return { graph: { ...graph, prioritised, triggered }, errors };
 }
 
 class Reading<C> {
@@ -101,6 +104,7 @@ class Reading<C> {
   readonly errors: GraphProblem[] = [];
   readonly missing: GraphProblem[] = [];
   prioritised = false;
+  triggered = false;
   /** Whether all tasks depend on earlier ones: then there is no cycle, and nobody has to search for one. */
   forward = true;
   /** Per dependency, the task that it is; -1 for one that is missing. */
@@ -124,11 +128,12 @@ class Reading<C> {
   readNames(from: number, to: number): void {
     const { steps, names, index, waiting } = this.graph;
     for (let i = from; i < to; i++) {
-      const { name, dependencies, priority } = checkStep(steps[i], i);
+      const { name, dependencies, priority, trigger } = checkStep(steps[i], i);
       names[i] = name;
       index.set(name, i);
       if (index.size <= i - this.errors.length) this.errors.push(duplicate(name));
       if (priority !== undefined && priority !== 0) this.prioritised = true;
+      if (trigger !== undefined && trigger !== "all") this.triggered = true;
       if (dependencies === undefined) continue;
       if (!Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
       waiting[i] = dependencies.length;

@@ -101,6 +101,29 @@ export class Plan<C> {
     this.freed.push(task);
   }
 
+  /**
+   * The same as `settle` for a success where no task has a trigger of its own, as nearly all of them have none. If it
+   * frees one task only, gives that, in the place of putting it where others are; else -1.
+   */
+  succeed(from: number): number {
+    const { first, target } = this.graph;
+    this.state[from] = success;
+    let only = -1;
+    const end = first[from + 1] as number;
+    for (let edge = first[from] as number; edge < end; edge++) {
+      const task = target[edge] as number;
+      const left = (this.#left[task] as number) - 1;
+      this.#left[task] = left;
+      if (left > 0 || this.state[task] !== pending) continue;
+      this.state[task] = ready;
+      if (only >= 0) this.freed.push(only);
+      only = task;
+    }
+    if (only < 0 || this.freed.length === 0) return only;
+    this.freed.push(only);
+    return -1;
+  }
+
   #follow(from: number): void {
     const { first, target, steps } = this.graph;
     const state = this.state[from] as number;

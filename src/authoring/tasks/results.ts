@@ -46,6 +46,11 @@ export class Results<C> {
     this.#order[this.count++] = task;
   }
 
+  /** The same for a task that was entered. Of one that says no more than that it succeeded, nothing needs to be kept. */
+  addSuccess(task: number, value: TaskResult): void {
+    this.add(task, saysMore(value) ? value : bare);
+  }
+
   /** The result of a task that has ended; undefined for others. */
   of(task: number): TaskResult | undefined {
     const value = this.#values[task];
@@ -82,6 +87,14 @@ export class Results<C> {
   asMap(): Map<string, TaskResult> {
     return new Unread(this);
   }
+}
+
+/** Stands for the results of all tasks that returned this; a copy is given out. */
+const bare: TaskResult = Object.freeze({ status: "success" });
+
+function saysMore(value: TaskResult): boolean {
+  for (const key in value) if (key !== "status") return true;
+  return false;
 }
 
 /** A value that cannot be cloned: in the place of results that nobody has looked at yet. */
