@@ -8,7 +8,7 @@ const onEveryStore = [
   "test/{waits,children,cancel,cancel-bad-times,family.property,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{checkpoints,feed,resume-trace,bad-input,long-history}.test.ts",
   "test/{recall/recall,lives/found,behaviours/trace-*}.test.ts",
-  "test/{verify,verify-family}.test.ts",
+  "test/{verify,verify-family,why}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({
