@@ -10,6 +10,7 @@ import type { Measurement } from "./harness.ts";
 import { claim } from "./measure/claim.ts";
 import { cost } from "./measure/cost.ts";
 import { eventLoop } from "./measure/event-loop.ts";
+import { graph } from "./measure/graph.ts";
 import { growth } from "./measure/growth.ts";
 import { latency } from "./measure/latency.ts";
 import { postgresLatency } from "./measure/postgres-latency.ts";
@@ -33,6 +34,7 @@ const onSqlite: readonly Measurement[] = [
   eventLoop,
   waits,
   tasks,
+  graph,
   reuse,
   verify,
 ];

@@ -102,6 +102,35 @@ test("a run whose process died goes on: what succeeded is not entered again, and
   expect(attempts).toEqual([1, 1, 1, 2]);
 });
 
+test("a Stemma that was started carries it out itself, again and again; other steps under the name are refused", async () => {
+  await using stemma = await new Stemma({ store }).start();
+  const workers = new Set<string>();
+  const steps = sums();
+  for (const key of ["k1", "k2", "k2"]) {
+    const context: Context = { seen: [] };
+    const durable = new TaskRunner(context).durable(stemma, { name: "sums" });
+    await durable.execute(key === "k1" ? steps : [...steps], { idempotencyKey: key });
+    expect(context.total).toBe(6);
+    for (const { id } of (await stemma.list()).runs) {
+      for (const { type, data: about } of await stemma.history(id))
+        if (type === "run.started") workers.add((about as { worker: string }).worker);
+    }
+  }
+  expect((await stemma.list()).runs).toHaveLength(2);
+  // One worker for all runs: nothing else was started for them.
+  expect(workers.size).toBe(1);
+  for (const [other, options] of [
+    [sums(), {}],
+    [steps, { filter: { names: ["list"] } }],
+    [steps, { concurrency: 1 }],
+    [steps, { timeout: 60_000 }],
+  ] as const) {
+    const durable = new TaskRunner<Context>({ seen: [] }).durable(stemma, { name: "sums", ...options });
+    await expect(durable.execute([...other])).rejects.toMatchObject({ code: "workflow.duplicate" });
+  }
+  expect((await stemma.list()).runs).toHaveLength(2);
+});
+
 describe("a task that fails", () => {
   test("fails the run, which says where, and what depends on it is skipped", async () => {
     const stemma = new Stemma({ store });

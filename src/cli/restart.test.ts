@@ -85,7 +85,14 @@ describe("stemma plan, restart and fork", () => {
     const at = (await typed("fork", run.id, "--from", "write", "--store", shop.path)).out.trim();
     expect(await (await shop.stemma.get(at)).result()).toBe("[Dear ada (kind)]");
     expect(entered).toEqual(["write"]);
-    expect((await typed("lineage", at, "--store", shop.path)).out).toContain("fork behind greet");
+    expect((await typed("lineage", at, "--store", shop.path)).out).toContain("fork from write");
+    for (const [how, said] of [
+      [["--after", "greet"], "fork behind greet"],
+      [["--reuse", "none"], "fork that reuses nothing"],
+    ] as const) {
+      const id = (await typed("fork", run.id, ...how, "--store", shop.path)).out.trim();
+      expect((await typed("lineage", id, "--store", shop.path)).out).toContain(said);
+    }
 
     const given = ["--output", 'greet[input=ada]="Hi"', "--store", shop.path];
     const planned = JSON.parse((await typed("plan", run.id, ...given, "--json")).out) as Plan;

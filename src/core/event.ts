@@ -144,8 +144,12 @@ export type EventData = {
     overrides?: { [key: string]: Value };
     by?: string;
     reason?: string;
-    /** Asked for with the change, where it was. */
+    /** Asked for with the change, where it was: what may be reused, and the step from or behind which it runs again. */
     reuse?: "all" | "none";
+    from?: string;
+    after?: string;
+    /** Which of equal successes an ask gets, where it is not the one in its place. Runs made of this one choose anew. */
+    matching?: "earliest";
     /** `once` steps that may be entered again although their input changed or they were cut. */
     allowEffects?: string[];
     /** What `ctx.patched` said before the checkpoint that the run starts from. */

@@ -60,12 +60,12 @@ export function decode(text: string): Json {
  * @param what names the text in messages, for example `body of POST /runs`.
  * @throws StemmaError `json.invalid` for bad syntax, for integers that a number cannot hold exactly, for numbers too
  * large for a double and for lone surrogates; `json.too_deep` beyond `limits.jsonDepthMax`; `payload.too_large` beyond
- * `limits.payloadBytesMax` UTF-8 bytes or `limits.jsonNodesMax` values.
+ * `bytesMax` UTF-8 bytes (`limits.payloadBytesMax` if left out) or `limits.jsonNodesMax` values.
  */
-export function parse(text: string, what: string = "JSON text"): Json {
+export function parse(text: string, what: string = "JSON text", bytesMax: number = limits.payloadBytesMax): Json {
   const pass = newPass(what, true, limits.jsonDepthMax, limits.jsonNodesMax);
   checkNesting(text, pass);
-  if (text.length > limits.payloadBytesMax || utf8Length(text) > limits.payloadBytesMax) tooManyBytes(pass);
+  if (text.length > bytesMax || utf8Length(text) > bytesMax) tooManyBytes(pass, bytesMax);
   if (!text.isWellFormed()) refuseText(pass, "one half of a surrogate pair in the text", "send well-formed text");
   const value = parseText(text, what);
   if (inspect(value, pass)) checkIntegers(text, pass);

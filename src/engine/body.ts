@@ -7,6 +7,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import type { RetryPolicy } from "../core/retry.ts";
+import type { StateMemory } from "../core/state-memory.ts";
 import type { Decision } from "./decision.ts";
 import type { Encoded } from "./value.ts";
 
@@ -127,8 +128,11 @@ export type Operations = {
    * Continue from here with this state, not from the start: later activations load nothing from before. Only where
    * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
    * before it is not made up for if the run fails behind it.
+   *
+   * @param memory for states whose values are never changed, each made of the last: then a checkpoint takes the time of
+   * what is new in it
    */
-  checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
+  checkpoint(causes: readonly Seq[], state: unknown, memory?: StateMemory): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */

@@ -94,7 +94,7 @@ export async function planByHistory(
   const ended = await endedBy(making.store, row);
   if (offers.length === 0) offers.push(ended === undefined ? nothing : { ...nothing, ended });
   const sources: PlanSource[] = [];
-  for (const offered of offers) sources.push(await planSource(making.store, offered, created.start));
+  for (const offered of offers) sources.push(await planSource(making.store, offered, created));
   const wholes = [before.data.input, created.input, before.data.context, created.context];
   const known = await texts(wholes);
   const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
@@ -147,12 +147,19 @@ function withPayloads(store: Store, own: readonly Payload[]): Pick<Store, "paylo
 async function planSource(
   store: Store,
   { run, head, cut = [], ended }: OfferedRun,
-  start: EventData["run.created"]["start"],
+  { start, matching }: EventData["run.created"],
 ): Promise<PlanSource> {
   const steps: RecordedSteps = newSteps();
   for await (const event of eventsOf(store, run, 0, head)) addToSteps(steps, event);
   const from: Seq | undefined = start?.run === run ? start.seq : undefined;
-  return { run, steps, cut, ended, ...(from === undefined ? {} : { start: from }) };
+  // Where equal asks get the earliest success, no failure is replayed.
+  return {
+    run,
+    steps,
+    cut,
+    ended: matching === "earliest" ? undefined : ended,
+    ...(from === undefined ? {} : { start: from }),
+  };
 }
 
 /** The outputs that are given, and where each differs from what the nearest run has on record. */

@@ -1,8 +1,10 @@
 /** A run as it is handed to a store: its first event, and what that adds up to. */
-import { genesis, seal } from "../core/chain.ts";
+import { genesis, seal, unseal } from "../core/chain.ts";
+import { StemmaError } from "../core/error.ts";
 import type { EventData, Origin, RunId, Timestamp } from "../core/event.ts";
+import { equal } from "../core/json.ts";
 import { reduce } from "../core/reduce.ts";
-import type { NewRun, Payload } from "../store/store.ts";
+import type { Created, NewRun, Payload, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import type { Encoded } from "./value.ts";
@@ -47,4 +49,17 @@ export function buildRun(seed: RunSeed): NewRun {
     payloads: [input.payload, context?.payload, ...(seed.payloads ?? [])].filter((payload) => payload !== undefined),
     state: reduce(undefined, { ...placed, hash: stored.hash }),
   };
+}
+
+/** The run that is there in the place of a new one must be the one that was meant. Throws run.conflict. */
+export async function checkSameRun(store: Store, { id, first: known }: Created, wanted: NewRun): Promise<void> {
+  const there = known ?? (await store.history(id, { after: -1, limit: 1 }))?.events[0];
+  const [first, meant] = [there, wanted.events[0]].map((event) => event && unseal(event));
+  if (first?.type !== "run.created" || meant?.type !== "run.created") return;
+  if (first.data.workflow === meant.data.workflow && equal(first.data.input, meant.data.input)) return;
+  throw new StemmaError(
+    "run.conflict",
+    `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,
+    { data: { run: id } },
+  );
 }

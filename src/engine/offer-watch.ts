@@ -21,12 +21,13 @@ export class OfferWatch {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #workflows: readonly string[];
+  readonly #workflows: Set<string>;
   /** Where the next look goes on, for workflows with more open runs than one look reads. */
   readonly #cursors = new Map<string, string>();
   /** What was said last, by workflow and version, so that it is not said every minute. */
   #said = new Map<string, number>();
   #stopTimer: (() => void) | undefined;
+  #started = false;
   #stopped = false;
 
   /** @param workflows names of those that the worker offers in any version */
@@ -34,16 +35,24 @@ export class OfferWatch {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#workflows = [...new Set(workflows)];
+    this.#workflows = new Set(workflows);
   }
 
   /** Looks now, and once a minute from now on. */
   start(): void {
-    if (this.#stopped || this.#workflows.length === 0) return;
+    this.#started = true;
+    if (this.#stopped || this.#workflows.size === 0) return;
     void this.#look().then(() => {
       if (!this.#stopped)
         this.#stopTimer = this.#clock.after(everyMs, () => this.start(), { background: true, kind: "poll" });
     });
+  }
+
+  /** The worker offers these too, from the next look on, which is now if there was nothing to look at. */
+  know(workflows: Iterable<string>): void {
+    const none = this.#workflows.size === 0;
+    for (const workflow of workflows) this.#workflows.add(workflow);
+    if (none && this.#started) this.start();
   }
 
   stop(): void {

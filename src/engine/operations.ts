@@ -70,12 +70,14 @@ export function operationsOf(primitives: Primitives): Operations {
       const input = toValue(valid, `input of workflow ${asked.workflow.name}`);
       return ask(asked, input, { kind: "call", ask: asked });
     },
-    async checkpoint(causes, state) {
+    async checkpoint(causes, state, memory) {
       checkNoCheckpoint("another checkpoint");
-      const encoded = encodeState(state);
       checkpointing = true;
       try {
-        return await primitives.checkpoint(causes, encoded);
+        return await primitives.checkpoint(causes, encodeState(state, memory));
+      } catch (error) {
+        memory?.forget();
+        throw error;
       } finally {
         checkpointing = false;
       }

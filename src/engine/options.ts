@@ -45,26 +45,6 @@ export function transactional(store: Store): NonNullable<Store["createIn"]> {
   );
 }
 
-/** Workflows by name, at their highest version. Throws workflow.invalid, workflow.duplicate. */
-export function workflowsByName(workflows: readonly Workflow[]): ReadonlyMap<string, Workflow> {
-  const known = new Map<string, Workflow>();
-  const seen = new Set<string>();
-  for (const workflow of workflows) {
-    checkWorkflow(workflow);
-    const id = `${workflow.name}@${workflow.version}`;
-    if (seen.has(id)) {
-      throw new StemmaError(
-        "workflow.duplicate",
-        `Expected each workflow once, got ${id} twice. Give one another name or version.`,
-      );
-    }
-    seen.add(id);
-    const before = known.get(workflow.name);
-    if (before === undefined || before.version < workflow.version) known.set(workflow.name, workflow);
-  }
-  return known;
-}
-
 /** Throws workflow.invalid for what no authoring style has made. */
 export function checkWorkflow(workflow: Partial<Workflow> | undefined): void {
   const { name, version, source, body } = workflow ?? {};

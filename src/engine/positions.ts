@@ -7,8 +7,18 @@ import type { OfferedRun, RunId, Seq } from "../core/event.ts";
 import type { Producer } from "../store/store.ts";
 import { isIn } from "../core/cut.ts";
 
-/** A place in what is offered under one key. `key`: of the step there, where it had to be known. */
-export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string };
+/** A place in what is offered under one key. `key`: of the step there, and whether it failed, where that had to be known. */
+export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string; failed?: true };
+
+/** The places under one key. */
+export interface Places {
+  /** The place that an ask had which is on record and was not reused. */
+  passed(key: string): Position | undefined;
+  /** A place that was used is free again. */
+  freed(): void;
+  /** The place for the ask with this key; the caller notes that it is used. */
+  next(key: string): Position | undefined;
+}
 
 /** What is offered under a key, from its recorded successes in the order of the feed. */
 export function offeredUnder(offers: readonly OfferedRun[], producers: readonly Producer[]): Position[] {
@@ -29,8 +39,8 @@ export function offeredUnder(offers: readonly OfferedRun[], producers: readonly 
   return positions;
 }
 
-/** The places under one key, of which each is given once. */
-export class Places {
+/** Places of which each is given once, in their order. */
+export class InOrder implements Places {
   readonly #positions: readonly Position[];
   readonly #isUsed: (position: Position) => boolean;
   readonly #byKey = new Map<string, Position>();
@@ -53,12 +63,10 @@ export class Places {
     return this.#positions.find((position) => position.cut && !this.#isUsed(position));
   }
 
-  /** A place that was used is free again. */
   freed(): void {
     this.#from = 0;
   }
 
-  /** The place for the ask with this key; the caller notes that it is used. */
   next(key: string): Position | undefined {
     const same = this.#byKey.get(key);
     if (same !== undefined && !this.#isUsed(same)) return same;

@@ -38,7 +38,7 @@ export type Making = {
 };
 
 /** Of a called run that is restarted inside the restart of its caller. */
-type Called = { calls: readonly string[]; line: RunId };
+type Called = { calls: readonly string[]; line: RunId; matching?: "earliest" | undefined };
 
 /**
  * The new run of a restart or fork.
@@ -75,7 +75,11 @@ export async function remakeChild(
   called: Called,
 ): Promise<(call: { id: RunId; at: number; caller: Produced }) => NewRun> {
   const source = await readSource(making.store, child);
-  return prepare(making, isTerminal(source.row.state.status) ? "restart" : "fork", source, {}, called);
+  return prepare(making, isTerminal(source.row.state.status) ? "restart" : "fork", source, matchingOf(called), called);
+}
+
+function matchingOf({ matching }: Called): Change {
+  return matching === undefined ? {} : { matching };
 }
 
 async function prepare(
@@ -110,6 +114,9 @@ async function prepare(
     ...(change.by === undefined ? {} : { by: change.by }),
     ...(change.reason === undefined ? {} : { reason: change.reason }),
     ...(change.reuse === "all" || change.reuse === "none" ? { reuse: change.reuse } : {}),
+    ...(change.from === undefined ? {} : { from: change.from }),
+    ...(change.after === undefined ? {} : { after: change.after }),
+    ...(change.matching === "earliest" ? { matching: "earliest" } : {}),
     // It was said of one change; the next one has to say it again.
     ...(change.allowEffects === undefined ? {} : { allowEffects: [...change.allowEffects] }),
   };
@@ -361,9 +368,11 @@ export async function checkSameChange(store: Store, id: RunId, wanted: NewRun): 
 }
 
 /** What tells one change of a run from another. A source that went on meanwhile makes no other. */
-function madeFor({ workflow, origin, input, context, overrides, start, reuse }: EventData["run.created"]): Json {
+function madeFor(created: EventData["run.created"]): Json {
+  const { workflow, origin, input, context, overrides, start, reuse, from, after, allowEffects, matching } = created;
   const source = origin.kind === "restart" || origin.kind === "fork" ? [origin.kind, origin.run] : [];
-  const from = start === undefined ? null : [start.run, start.seq];
+  const checkpoint = start === undefined ? null : [start.run, start.seq];
   const given = [input, context ?? null, overrides ?? null] as unknown as Json[];
-  return [workflow, source, ...given, from, reuse ?? null];
+  const cut = [checkpoint, reuse ?? null, from ?? null, after ?? null, matching ?? null];
+  return [workflow, source, ...given, ...cut, (allowEffects ?? []).toSorted()];
 }

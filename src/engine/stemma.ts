@@ -1,10 +1,8 @@
 /** The client object: creates runs, finds them again, and, once started, works on them. */
-import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { milliseconds, timeLimit } from "../core/duration.ts";
 import type { Duration } from "../core/duration.ts";
-import { equal } from "../core/json.ts";
 import { checkId, checkTags } from "../core/name.ts";
 import type { Plan } from "../core/plan.ts";
 import type { RunState } from "../core/reduce.ts";
@@ -12,7 +10,7 @@ import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { Created, ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
+import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -30,8 +28,9 @@ import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
 import { defaultLog } from "./log.ts";
-import { buildRun } from "./new-run.ts";
-import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional, workflowsByName } from "./options.ts";
+import { buildRun, checkSameRun } from "./new-run.ts";
+import { KnownWorkflows } from "./known-workflows.ts";
+import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
 import { Records } from "./records.ts";
@@ -40,6 +39,7 @@ import type { Change } from "./change.ts";
 import type { Making } from "./restart.ts";
 import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
+import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "./run-options.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
 import { tail } from "./tail.ts";
 import type { OpenWait, WaitsQuery } from "./waits-query.ts";
@@ -78,49 +78,7 @@ export type Seams = {
   pageEvents: number;
 };
 
-export type PlanOptions = {
-  /** Ask the code too, which has to be here: exact up to the first step of each branch that is not reused. */
-  dryRun?: boolean;
-  /** What is planned; by default a restart of a run that has ended, and a fork of another or with a change of values. */
-  kind?: "restart" | "fork";
-};
-
-export type RunOptions = {
-  /** A run id of one's own making: starting it again gives the run that is there. */
-  id?: RunId;
-  /** A second value given with the run: tenant, model, settings. */
-  context?: unknown;
-  /** Starting a workflow again with the same key gives the run that is there. */
-  idempotencyKey?: string;
-  /** When it may first be worked on. */
-  delay?: Duration;
-  /** Lower is more urgent; 0 is normal. */
-  priority?: number;
-  tags?: readonly string[];
-  /** How long it may take from its first start, waits included; in place of the workflow's own limit. */
-  timeout?: Duration;
-  /**
-   * A client of `pg` in the midst of a transaction, for stores that offer it (`stemma/postgres`): the run is there from
-   * the transaction's COMMIT on, and never if it is rolled back. Until then it can be neither found nor waited for.
-   */
-  client?: Queryable;
-};
-
-export type AgainOptions = {
-  /** What was said, for the record. */
-  value?: unknown;
-  prompt?: string;
-  reason?: string;
-  /** From now. Default: as before. */
-  expires?: Duration;
-};
-
-export type AnswerOptions = {
-  /** A second answer with the same key is the same answer. Default: one answer for each wait. */
-  idempotencyKey?: string;
-  /** Who answers; kept on record. */
-  by?: string;
-};
+export type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "./run-options.ts";
 
 const drainMs = 10_000;
 
@@ -134,7 +92,7 @@ const drainMs = 10_000;
  */
 export class Stemma extends Records {
   readonly store: Store;
-  readonly #workflows: ReadonlyMap<string, Workflow>;
+  readonly #workflows: KnownWorkflows;
   readonly #clock: Clock;
   readonly #dryRun: Omit<DryRunParts, "store" | "workflow">;
   readonly #worker: Worker;
@@ -148,8 +106,7 @@ export class Stemma extends Records {
     this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };
     const store = storeOf(options.store);
     this.store = this.#clock.attach?.(store) ?? store;
-    const workflows = options.workflows ?? [];
-    this.#workflows = workflowsByName(workflows);
+    this.#workflows = new KnownWorkflows(options.workflows ?? []);
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
@@ -157,7 +114,7 @@ export class Stemma extends Records {
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
-      workflows,
+      workflows: this.#workflows,
       name: `w_${newRunId(this.#clock.now()).slice(4)}`,
       clock: this.#clock,
       log,
@@ -182,6 +139,23 @@ export class Stemma extends Records {
   async start(): Promise<this> {
     await this.#worker.start();
     return this;
+  }
+
+  /**
+   * Adds workflows to those that this object was made with, before `start()` or behind it, and gives this object back. Runs
+   * that wait for them are claimed at once. One that is offered already is left as it is.
+   *
+   * @throws workflow.invalid; workflow.duplicate where another body has the name and version; engine.stopped
+   * @example stemma.offer(graph.durable({ name: "greet" }));
+   */
+  offer(...workflows: readonly Workflow[]): this {
+    this.#worker.offer(workflows);
+    return this;
+  }
+
+  /** Whether it works on runs: it was started, and not stopped. */
+  get isWorking(): boolean {
+    return this.#worker.isWorking;
   }
 
   /** Stops working: running steps may finish for `timeout` (default "10s"), then every run is given back. */
@@ -213,7 +187,7 @@ export class Stemma extends Records {
       ? this.store.create([run])
       : transactional(this.store)(client, [run]));
     if (created === undefined) throw new StemmaError("engine.bug", "The store gave no answer for a run to create.");
-    if (!created.created) await this.#checkSame(created, run);
+    if (!created.created) await checkSameRun(this.store, created, run);
     this.#worker.poke();
     return new RunHandle<O>(created.id, this, this.#ends);
   }
@@ -271,7 +245,7 @@ export class Stemma extends Records {
     const clock = this.#clock;
     return {
       store: this.store,
-      workflow: (name: string) => this.#workflows.get(name),
+      workflow: (name: string) => this.#workflows.highest(name),
       now: () => clock.now(),
       id: newRunId(clock.now()),
     };
@@ -358,12 +332,12 @@ export class Stemma extends Records {
   }
 
   /** Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. */
-  async pause(id: RunId, by: By = {}): Promise<void> {
+  async pause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "pause", by);
   }
 
   /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
-  async unpause(id: RunId, by: By = {}): Promise<void> {
+  async unpause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "unpause", by);
   }
 
@@ -438,12 +412,19 @@ export class Stemma extends Records {
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
-  /** The workflow of this name, at its highest version here. Throws workflow.not_found. */
-  workflow(name: string): Workflow {
-    const workflow = this.#workflows.get(name);
+  /** What can be started here: each workflow at its highest version. */
+  workflows(): readonly Workflow[] {
+    return this.#workflows.names.flatMap((name) => this.#workflows.highest(name) ?? []);
+  }
+
+  /** The workflow of this name, at its highest version here or at the one given. Throws workflow.not_found. */
+  workflow(name: string, version?: number): Workflow {
+    const workflow =
+      version === undefined ? this.#workflows.highest(name) : this.#workflows.exactly(name, version)?.workflow;
     if (workflow !== undefined) return workflow;
-    const known = [...this.#workflows.keys()].toSorted().join(", ") || "none";
-    throw new StemmaError("workflow.not_found", `There is no workflow ${JSON.stringify(name)} here; known: ${known}.`, {
+    const known = this.#workflows.names.join(", ") || "none";
+    const wanted = `${JSON.stringify(name)}${version === undefined ? "" : ` in version ${version}`}`;
+    throw new StemmaError("workflow.not_found", `There is no workflow ${wanted} here; known: ${known}.`, {
       data: { workflow: name },
     });
   }
@@ -457,6 +438,7 @@ export class Stemma extends Records {
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
     const tags = options.tags && checkTags(options.tags);
+    if (options.by !== undefined) checkId(options.by, "by");
     const run = buildRun({
       id,
       workflow,
@@ -467,6 +449,7 @@ export class Stemma extends Records {
       ...(context === undefined ? {} : { context }),
       ...(tags === undefined ? {} : { tags }),
       ...(options.timeout === undefined ? {} : { timeoutMs: timeLimit(options.timeout, "timeout of the run") }),
+      ...(options.by === undefined ? {} : { more: { by: options.by } }),
     });
     return {
       ...run,
@@ -474,18 +457,5 @@ export class Stemma extends Records {
       ...(options.priority === undefined ? {} : { priority: priorityOf(options.priority) }),
       ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
     };
-  }
-
-  /** The run that is there in the place of a new one must be the one that was meant. */
-  async #checkSame({ id, first: known }: Created, wanted: NewRun): Promise<void> {
-    const there = known ?? (await this.store.history(id, { after: -1, limit: 1 }))?.events[0];
-    const [first, meant] = [there, wanted.events[0]].map((event) => event && unseal(event));
-    if (first?.type !== "run.created" || meant?.type !== "run.created") return;
-    if (first.data.workflow === meant.data.workflow && equal(first.data.input, meant.data.input)) return;
-    throw new StemmaError(
-      "run.conflict",
-      `Expected the run started with this id or idempotency key to have the same workflow and input; ${id} has others. Use another key.`,
-      { data: { run: id } },
-    );
   }
 }

@@ -10,14 +10,14 @@
  * the lease had run out, all runs are dropped, because others may hold them. *Draining* lets steps that run finish.
  */
 import { StemmaError, isStemmaError } from "../core/error.ts";
-import type { Commit, Message, Offer, RunRow, Store } from "../store/store.ts";
+import type { Commit, Message, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { giveBack, unreadable, untried } from "./give-back.ts";
-import { fingerprintOf } from "./fingerprint.ts";
+import type { KnownWorkflows } from "./known-workflows.ts";
 import { load, textsOfMessages } from "./load.ts";
 import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -27,7 +27,7 @@ import { Warm } from "./warm.ts";
 
 export type WorkerOptions = {
   store: Store;
-  workflows: readonly Workflow[];
+  workflows: KnownWorkflows;
   name: string;
   clock: Clock;
   log: Log;
@@ -55,8 +55,6 @@ const dropMs = 5000;
 
 export class Worker {
   readonly #options: WorkerOptions;
-  readonly #workflows: ReadonlyMap<string, { workflow: Workflow; fingerprint: string }>;
-  readonly #offers: readonly Offer[];
   readonly #held = new Map<string, Activation>();
   /** Runs that are being read, and whether a message came for them meanwhile. */
   readonly #reading = new Map<string, boolean>();
@@ -84,21 +82,12 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const workflows = new Map<string, { workflow: Workflow; fingerprint: string }>();
-    for (const workflow of options.workflows) {
-      workflows.set(`${workflow.name}@${workflow.version}`, { workflow, fingerprint: fingerprintOf(workflow) });
-    }
-    this.#workflows = workflows;
     this.#warm = new Warm(options.warmMax);
-    this.#offers = [...workflows.values()].map(({ workflow, fingerprint }) => ({
-      workflow: workflow.name,
-      version: workflow.version,
-      fingerprint,
-    }));
-    this.#watch = new OfferWatch(
-      options,
-      this.#offers.map((offer) => offer.workflow),
-    );
+    this.#watch = new OfferWatch(options, options.workflows.names);
+  }
+
+  get isWorking(): boolean {
+    return this.#phase === "working";
   }
 
   /** Runs in hand. */
@@ -120,6 +109,17 @@ export class Worker {
     this.#beatLater();
     this.#stopWake = this.#options.store.onWake?.(() => this.poke());
     this.#watch.start();
+    this.poke();
+  }
+
+  /** Has code for these too, and looks for runs of theirs. Throws workflow.invalid, workflow.duplicate, engine.stopped. */
+  offer(workflows: readonly Workflow[]): void {
+    if (this.#phase === "draining" || this.#phase === "stopped") {
+      throw new StemmaError("engine.stopped", "This Stemma was stopped; offer workflows to one that is not.");
+    }
+    const added = this.#options.workflows.add(workflows);
+    if (added.length === 0) return;
+    this.#watch.know(added);
     this.poke();
   }
 
@@ -221,7 +221,7 @@ export class Worker {
 
   /** Claims what is due, and says in how many milliseconds the next run falls due. */
   async #claim(): Promise<number> {
-    const { store, name, leaseMs, runsMax } = this.#options;
+    const { store, name, leaseMs, runsMax, workflows } = this.#options;
     this.#claiming = true;
     try {
       for (;;) {
@@ -229,7 +229,7 @@ export class Worker {
         const limit = Math.min(claimMax, runsMax - this.#held.size);
         // With no place left there is nothing to claim; a run that ends pokes.
         if (limit <= 0) return Infinity;
-        const claimed = await this.#ask(() => store.claim({ worker: name, offers: this.#offers, limit, leaseMs }));
+        const claimed = await this.#ask(() => store.claim({ worker: name, offers: workflows.offers, limit, leaseMs }));
         const lapses = this.#lapses;
         this.#time = { now: claimed.now, at: this.#options.clock.monotonic() };
         await Promise.all(claimed.runs.map((row) => this.#activate(row, lapses)));
@@ -266,8 +266,8 @@ export class Worker {
   }
 
   async #read(row: RunRow, isLost: () => boolean): Promise<void> {
-    const { store, clock, pageEvents } = this.#options;
-    const known = this.#workflows.get(`${row.state.workflow}@${row.state.version}`);
+    const { store, clock, pageEvents, workflows } = this.#options;
+    const known = workflows.exactly(row.state.workflow, row.state.version);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
     const loaded = await load(store, row, this.#now, clock.turn, pageEvents);

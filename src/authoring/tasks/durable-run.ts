@@ -90,7 +90,9 @@ export class DurableRun<C> {
   /** The events that the end of the whole is caused by: the ends of the tasks that nothing depends on. */
   causes(): readonly Seq[] {
     const { first } = this.#plan.graph;
-    return this.#seqs(this.#plan.state.flatMap((_, task) => ((first[task] as number) < 0 ? [task] : [])));
+    const last: number[] = [];
+    for (let task = 0; task < this.#plan.size; task++) if (first[task] === first[task + 1]) last.push(task);
+    return this.#seqs(last);
   }
 
   /** The context now. */
@@ -105,9 +107,11 @@ export class DurableRun<C> {
 
   /** Tasks that have no end. */
   unended(): string[] {
-    return this.#plan.state.flatMap((state, task) =>
-      state === absent || this.#results[task] !== undefined ? [] : [this.#nameOf(task)],
-    );
+    const names: string[] = [];
+    for (let task = 0; task < this.#plan.size; task++) {
+      if (this.#plan.state[task] !== absent && this.#results[task] === undefined) names.push(this.#nameOf(task));
+    }
+    return names;
   }
 
   #step(task: number): TaskStep<C> {

@@ -81,17 +81,21 @@ export class DurableTasks<C> {
    * Runs the graph and gives the results, also if tasks failed. After a crash the same call with the same `id` or
    * `idempotencyKey` goes on with the run. The context has the changes of the tasks in the end.
    *
-   * If the Stemma was made with this workflow it carries it out; otherwise it is carried out here, on the same store.
+   * A Stemma that was started carries it out, and is offered the graph if it does not have it; it keeps it, so later calls
+   * have to be with the same steps and options. With one that was not started it is carried out here, on the same store,
+   * unless it was made with this workflow.
    *
-   * @throws as `taskWorkflow`; run.conflict for a key of another run
+   * @throws as `taskWorkflow`; run.conflict for a key of another run; workflow.duplicate for other steps under
+   * the same name and version
    */
   async execute<const S extends readonly TaskStep<C>[]>(
     steps: S & CheckedSteps<S>,
     start: DurableRunStart = {},
   ): Promise<ResultsOf<S>> {
     const plan = planOf<C>(steps, this.#options);
-    const workflow = workflowOf<C>(plan, this.#options);
-    const known = knows(this.#stemma, workflow);
+    const made = workflowOf<C>(plan, this.#options);
+    const known = this.#stemma.isWorking || knows(this.#stemma, made);
+    const workflow = known ? offered(this.#stemma, made, plan) : made;
     const stemma = known ? this.#stemma : new Stemma({ store: this.#stemma.store, workflows: [workflow] });
     try {
       const input = decode(encode(this.#context) ?? "null") as C;
@@ -153,10 +157,39 @@ function sourceOf<C>({ steps }: Graph<C>): string {
 
 function knows(stemma: Stemma, { name, version }: Workflow): boolean {
   try {
-    return stemma.workflow(name).version === version;
+    return stemma.workflow(name, version) !== undefined;
   } catch {
     return false;
   }
+}
+
+/** What workflows were made of that were offered here, and not by the program. */
+const plans = new WeakMap<Workflow, DurableRunOptions<never>>();
+
+/** The workflow as the Stemma has it. Throws workflow.duplicate where that was offered here with other steps or options. */
+function offered<C>(stemma: Stemma, made: Workflow<C, C>, plan: DurableRunOptions<C>): Workflow<C, C> {
+  const { name, version } = made;
+  if (!knows(stemma, made)) plans.set(made, plan);
+  if (plans.has(made)) stemma.offer(made);
+  const known = stemma.workflow(name, version);
+  const before = plans.get(known);
+  if (before === undefined || (isSame(before, plan) && known.timeoutMs === made.timeoutMs))
+    return known as Workflow<C, C>;
+  const message = `Expected the steps and options of ${name}@${version} to be those that it was offered with.`;
+  const remedy = "Make the steps once, or give them another name or version.";
+  throw new StemmaError("workflow.duplicate", `${message} ${remedy}`, { data: { workflow: name, version } });
+}
+
+/** The very same steps: of others nobody can tell whether their functions close over the same things. */
+function isSame<C>(a: DurableRunOptions<never>, b: DurableRunOptions<C>): boolean {
+  const { length } = a.graph.steps;
+  const ofBoth = (options: DurableRunOptions<never> | DurableRunOptions<C>): unknown[] => [
+    String(options.concurrency),
+    options.resourceLimits,
+    options.leftOut,
+  ];
+  if (length !== b.graph.steps.length || encode(ofBoth(a)) !== encode(ofBoth(b))) return false;
+  return a.graph.steps.every((step, at) => (step as unknown) === b.graph.steps[at]);
 }
 
 /** Waits for the end, whatever it is: what became of the tasks is asked of the history. */
