@@ -9,6 +9,7 @@ import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addGolden } from "./commands/golden.ts";
 import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addPlan } from "./commands/plan.ts";
@@ -37,6 +38,7 @@ const commands = [
   addTrace,
   addLineage,
   addCompare,
+  addGolden,
   addWhy,
   addProv,
   addVerify,

@@ -52,3 +52,30 @@ describe("stemma why and stemma prov", () => {
     expect((await typed("why", run.id, "nothing", "--store", shop.path)).status).toBe(3);
   });
 });
+
+describe("stemma golden", () => {
+  it("marks a run that CI holds the latest against: exit code 1 where its output is another", async () => {
+    await using shop = await workshop([two]);
+    const ids: string[] = [];
+    for (const n of [1, 2]) {
+      const run = await shop.stemma.run(two, n);
+      await run.result();
+      ids.push(run.id);
+    }
+    await shop.stop();
+    const store = ["--store", shop.path];
+    const [one = "", other = ""] = ids;
+    expect((await typed("compare", "golden", "latest", ...store)).status).toBe(2);
+    expect((await typed("golden", one, "--by", "ada", "--tag", "eu", "--reason", "checked", ...store)).out).toContain(
+      one,
+    );
+    expect((await typed("golden", ...store)).out).toMatch(/two .* golden .* eu .* ada .* checked/);
+    const ci = ["compare", "golden", "latest", "--fail-on", "output", ...store] as const;
+    expect(await answered(...ci)).toMatchObject({ status: 0, value: { a: { run: one }, b: { run: other } } });
+    expect((await answered("compare", other, ...store)).value).toMatchObject({ a: { run: one }, b: { run: other } });
+    expect((await typed("compare", other, "--fail-on", "steps", ...store)).status).toBe(1);
+    expect((await typed("golden", one, "--remove", ...store)).out).toContain("not golden any more");
+    expect((await typed("golden", one, "--remove", ...store)).status).toBe(3);
+    expect((await typed("compare", other, ...store)).status).toBe(3);
+  });
+});

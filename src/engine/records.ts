@@ -1,11 +1,13 @@
 /** What can be asked of records without working on runs: proof, provenance, and keeping house. `Stemma` has all of it. */
 import { StemmaError } from "../core/error.ts";
-import type { RunId } from "../core/event.ts";
+import type { RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import type { ProvDocument } from "../core/prov.ts";
 import { toProv } from "../core/prov.ts";
 import type { TracedRun } from "../core/trace.ts";
+import type { GoldenMark, GoldenOptions, GoldenQuery } from "./golden.ts";
+import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
 import { sha256 } from "./hash.ts";
 import { readHistory } from "./history-pages.ts";
 import { checkRunId } from "./id.ts";
@@ -18,6 +20,8 @@ export abstract class Records {
   abstract readonly store: Store;
 
   abstract row(id: RunId): Promise<RunRow>;
+
+  protected abstract now(): Timestamp;
 
   /**
    * Recomputes the hash chain of a run, of its family, or of everything there is, and checks payloads, rows, and what
@@ -72,6 +76,28 @@ export abstract class Records {
       runs.push({ run, events: (await readHistory(this.store, run)).events });
     }
     return toProv(sha256, runs.toReversed());
+  }
+  /**
+   * Marks a run that has ended as golden: what others of its workflow are held against, by `compare` and in CI. Of each name
+   * a workflow has one; the one before is un-marked. The run stays as it is, and is kept by `prune` as long as it is golden.
+   *
+   * @throws run.not_found, run.not_terminal, name.invalid, limit.exceeded (tags)
+   * @example
+   * await stemma.golden(run.id, { by: "ada", reason: "checked by hand" });
+   * const { same } = await stemma.compare(later.id); // against the golden run
+   */
+  async golden(id: RunId, options: GoldenOptions = {}): Promise<GoldenMark> {
+    return markGolden(this.store, await this.row(id), this.now(), options);
+  }
+
+  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */
+  async ungolden(query: GoldenQuery): Promise<GoldenMark[]> {
+    return unmarkGolden(this.store, query);
+  }
+
+  /** Which runs are golden, the one that was marked last first. */
+  async goldens(query: GoldenQuery = {}): Promise<GoldenMark[]> {
+    return goldenMarks(this.store, query);
   }
 }
 
