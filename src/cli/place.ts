@@ -50,6 +50,8 @@ export type Looked = Pick<Store, "name" | "list" | "history" | "payloads">;
 export type Place = AsyncDisposable & {
   stemma: Asked;
   store: Looked;
+  /** What can be asked of a store alone, where it is one. */
+  here?: Stemma;
   /** What the store says of itself; nothing where it has nothing to say. */
   inspect(): Promise<readonly Finding[]>;
 };
@@ -82,6 +84,7 @@ export function openPlace(options: CommonOptions, workflows: readonly Workflow[]
   return {
     stemma,
     store,
+    here: stemma,
     inspect: async () => (isInspectable(store) ? store.inspect() : []),
     async [Symbol.asyncDispose]() {
       await stemma.stop();

@@ -62,6 +62,7 @@ function headLines(run: ShownRun, options: EntryOptions): string[] {
   lines.push(...field("created", `${timeText(state.createdAt)} (${relativeText(state.createdAt, now)})`, width));
   lines.push(...field("started", startedText(row), width), ...field("ended", endedText(row), width));
   if (state.origin.kind !== "new") lines.push(...field("origin", originText(state.origin), width));
+  lines.push(...field("", changeText(created), width));
   lines.push(...field("signals", keptText(run, options), width));
   if (state.tags.length > 0) lines.push(...field("tags", state.tags.join(", "), width));
   return lines;
@@ -111,6 +112,20 @@ function originText(origin: RunRow["state"]["origin"]): string {
   if (origin.kind === "schedule") return `schedule ${origin.schedule}`;
   if (origin.kind === "new") return "";
   return origin.kind === "child" ? `child of ${origin.run}, step ${origin.key}` : `${origin.kind} of ${origin.run}`;
+}
+
+/** Who made it from another run, why, and what was asked for: `ada: the tone was wrong (from draft)`. */
+function changeText(created: ShownRun["created"]): string {
+  if (created === undefined) return "";
+  const { by, reason, from, after, reuse, overrides } = created;
+  const said = [by, reason].filter((text) => text !== undefined).join(": ");
+  const asked = [
+    ...(from === undefined ? [] : [`from ${from}`]),
+    ...(after === undefined ? [] : [`behind ${after}`]),
+    ...(reuse === undefined ? [] : [`reuse ${reuse}`]),
+    ...(overrides === undefined ? [] : [`output given: ${named(Object.keys(overrides))}`]),
+  ].join("; ");
+  return said === "" ? asked : `${said}${asked === "" ? "" : ` (${asked})`}`;
 }
 
 /** What a run that is not at its end waits for, and what one can do about it. */
