@@ -91,7 +91,7 @@ export async function followers({
   runs: number;
 }): Promise<Record<string, number>> {
   const delays: number[] = [];
-  const seen = new Array<number>(readers).fill(0);
+  const seen = Array.from({ length: readers }, () => 0);
   const openAt = performance.now();
   const lines = await Promise.all(
     Array.from({ length: readers }, async (_, reader) => {
