@@ -16,6 +16,9 @@ import { SourceReader } from "./source-reader.ts";
 import { readEvent } from "./source.ts";
 import { readList } from "./stored-list.ts";
 
+/** As many outcomes of a stretch are wanted before it is taken for granted that the next one is wanted too. */
+const followedMin = 100;
+
 export type OnOfferParts = { run: RunId; store: Store; loaded: Pick<Loaded, "created" | "start"> };
 
 export class OnOffer {
@@ -27,6 +30,8 @@ export class OnOffer {
   /** Seqs of each offered run that were given, or had their turn. */
   #used: Set<Seq>[] = [];
   readonly #places = new Map<ReuseKey, Places>();
+  /** How many outcomes were at hand since a stretch was read. */
+  #followed = 0;
   /** Asks that other activations or segments have made, by key: they had their turn. */
   readonly #past = new Map<ReuseKey, string[]>();
   #pastReused: { run: RunId; seq: Seq }[] = [];
@@ -142,6 +147,7 @@ export class OnOffer {
     const { run, head, cut } = offered;
     const { seq } = found.event;
     if (seq > head || this.#used[0]?.has(seq) === true) return undefined;
+    this.#followed += 1;
     return { entry: 0, run, seq, cut: isIn(cut, seq) };
   }
 
@@ -156,9 +162,13 @@ export class OnOffer {
     if (!this.#isEarliest) this.#readers[position.entry]?.drop(position.seq);
   }
 
-  /** Finds what is offered under keys that were not asked for before. */
+  /** Finds what is offered under keys that were not asked for before, or reads what is most likely offered under them. */
   async find(keys: readonly ReuseKey[]): Promise<void> {
     const { store, loaded } = this.#with;
+    // Who has asked for what the source did goes on with what it did then.
+    const follows = this.#followed >= followedMin;
+    this.#followed = 0;
+    if (follows && (await this.nearest?.follow()) === true) return;
     let first = Infinity;
     const found = await store.reusable(loaded.created.data.family, keys);
     for (const key of keys) {

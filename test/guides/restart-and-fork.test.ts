@@ -7,13 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { Stemma } from "../src/index.ts";
-import type { RunHandle, Workflow } from "../src/index.ts";
-import { sqlite } from "../src/sqlite.ts";
-import { typed } from "./command-line.ts";
-import { silent, until } from "./stage.ts";
+import { Stemma } from "../../src/index.ts";
+import type { RunHandle, Workflow } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { typed } from "../command-line.ts";
+import { silent, until } from "../stage.ts";
 
-const guide = readFileSync(new URL("../docs/guide/restart-and-fork.md", import.meta.url), "utf8");
+const guide = readFileSync(new URL("../../docs/guide/restart-and-fork.md", import.meta.url), "utf8");
 const blocks = [...guide.matchAll(/^```(?<kind>\w+)\n(?<text>.*?)^```$/gmsu)].map(({ groups }) => ({
   kind: groups?.["kind"] ?? "",
   text: groups?.["text"] ?? "",
@@ -59,7 +59,7 @@ test("what the guide says of restart and fork happens", { timeout: 60_000 }, asy
   const folder = mkdtempSync(join(tmpdir(), "stemma-guide-"));
   open.defer(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "stemma.db");
-  const library = pathToFileURL(join(import.meta.dirname, "../src/index.ts")).href;
+  const library = pathToFileURL(join(import.meta.dirname, "../../src/index.ts")).href;
   const first = block("ts", "// digest.ts").replace(`"stemma"`, JSON.stringify(library));
   const mended = first.replace("{ topics, tone }: Input", `{ topics, tone = "plain" }: Input`).replace("tone!", "tone");
   expect(mended).not.toBe(first);
