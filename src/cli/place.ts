@@ -16,6 +16,7 @@ import type { Finding } from "../store/inspection.ts";
 import type { Store } from "../store/store.ts";
 import type { CommonOptions } from "./store-option.ts";
 import { openStore, withCommonOptions } from "./store-option.ts";
+import type { Followed } from "./wait-for-end.ts";
 
 /** What is asked of runs, here or on a server. */
 export type Asked = Pick<
@@ -38,11 +39,9 @@ export type Asked = Pick<
   | "compare"
 > & {
   readonly store: Looked;
-  restart(id: RunId, change: Change): Promise<Made>;
-  fork(id: RunId, change: Change): Promise<Made>;
+  restart(id: RunId, change: Change): Promise<Followed>;
+  fork(id: RunId, change: Change): Promise<Followed>;
 };
-
-type Made = { id: RunId; status: () => Promise<string> };
 
 /** What is read of a store, wherever it is. */
 export type Looked = Pick<Store, "name" | "list" | "history" | "payloads">;
@@ -50,8 +49,6 @@ export type Looked = Pick<Store, "name" | "list" | "history" | "payloads">;
 export type Place = AsyncDisposable & {
   stemma: Asked;
   store: Looked;
-  /** What can be asked of a store alone, where it is one. */
-  here?: Stemma;
   /** What the store says of itself; nothing where it has nothing to say. */
   inspect(): Promise<readonly Finding[]>;
 };
@@ -84,7 +81,6 @@ export function openPlace(options: CommonOptions, workflows: readonly Workflow[]
   return {
     stemma,
     store,
-    here: stemma,
     inspect: async () => (isInspectable(store) ? store.inspect() : []),
     async [Symbol.asyncDispose]() {
       await stemma.stop();

@@ -4,7 +4,7 @@ import type { Argument, Command } from "commander";
 import type { Comparison } from "../../engine/compare.ts";
 import { comparisonLines, differs } from "../comparison-lines.ts";
 import { comparedRuns } from "../compared-runs.ts";
-import { findRun, runArgument } from "../find-run.ts";
+import { runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
@@ -37,13 +37,12 @@ function comparedArgument(name: string): Argument {
 
 async function compare(givenA: string, givenB: string | undefined, options: CompareOptions): Promise<void> {
   await using place = openPlace(options);
-  const { stemma, here } = place;
-  const given = givenB === undefined ? (["golden", givenA] as const) : ([givenA, givenB] as const);
-  // Which runs are golden is known to a store, and not told by a server yet.
-  const [a, b] =
-    here === undefined
-      ? [(await findRun(stemma, given[0])).id, (await findRun(stemma, given[1])).id]
-      : await comparedRuns(here, given, options.workflow);
+  const { stemma } = place;
+  const [a, b] = await comparedRuns(
+    stemma,
+    givenB === undefined ? ["golden", givenA] : [givenA, givenB],
+    options.workflow,
+  );
   const comparison = await stemma.compare(a, b);
   if (options.json === true) printJson(comparison);
   else print(...comparisonLines(comparison, { width: terminalWidth(), all: options.all === true }));
