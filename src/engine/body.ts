@@ -127,8 +127,12 @@ export type Operations = {
    * Continue from here with this state, not from the start: later activations load nothing from before. Only where
    * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
    * before it is not made up for if the run fails behind it.
+   *
+   * With `carryWaits`, waits of the root scope may be open, timers not. Their promises never settle; what the body asks
+   * for again, with the same name and input, in the root scope and before it asks for anything else, is the same wait:
+   * its key, its expiry, and its answer if that came in between. The others are withdrawn.
    */
-  checkpoint(causes: readonly Seq[], state: unknown): Promise<Segment>;
+  checkpoint(causes: readonly Seq[], state: unknown, options?: { carryWaits?: boolean }): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */

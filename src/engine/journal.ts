@@ -208,7 +208,9 @@ export class Journal implements Source {
     ask.stop?.();
     const found = reuse === undefined ? extra : { ...extra, reuse };
     const event = this.append({ ...draft, data, causes } as Draft, found, !isReused) as OutcomeEvent;
-    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [], isReused });
+    const payloads = extra.payloads ?? extra.known ?? [];
+    if (ask.work.kind === "wait") ask.outcome = { event, known: payloads };
+    this.#untold.push({ seq: event.seq, event, ask, payloads, isReused });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }

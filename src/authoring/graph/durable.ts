@@ -188,14 +188,14 @@ class DurableRun implements Host {
       if (this.#parts.graph.designation(executor) === "output") this.#outputs.push(...effects.yielded);
     }
     this.#yielded = [];
-    // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
-    if (this.#open.size === 0) {
-      const saved: Saved = { state, outputs: this.#outputs };
-      this.#segment = await this.#operations.checkpoint(this.causes(), saved);
-      this.#recent = [];
-    }
-    await this.#ask(state);
-    return this.#taken(state);
+    // What was answered is in the state; what is still open is asked again behind the checkpoint, before anything else.
+    const taken = this.#taken(state);
+    const saved: Saved = { state: taken, outputs: this.#outputs };
+    this.#segment = await this.#operations.checkpoint(this.causes(), saved, { carryWaits: true });
+    this.#recent = [];
+    this.#open.clear();
+    await this.#ask(taken);
+    return taken;
   }
 
   /** Opens a wait for every request that has none. */
