@@ -15,7 +15,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "authoring/tasks/": ["core/", "engine/", "node:"],
   "authoring/graph/": ["core/", "engine/", "node:", "@standard-schema/spec"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
-  "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "node:", "commander"],
+  "cli/": ["core/", "store/", "engine/", "authoring/", "sqlite.ts", "postgres.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "postgres.ts": ["store/postgres/", "store/store.ts"],

@@ -1,4 +1,5 @@
 /** Commands as people type them. */
+import { shownStore } from "./store-option.ts";
 import { shellWord } from "./terminal.ts";
 
 /**
@@ -7,5 +8,5 @@ import { shellWord } from "./terminal.ts";
  * @example commandText(["show", "run_…"], { store: "my runs.db" }); // "stemma show run_… --store 'my runs.db'"
  */
 export function commandText(words: readonly string[], { store }: { store?: string | undefined } = {}): string {
-  return ["stemma", ...words, ...(store === undefined ? [] : ["--store", store])].map(shellWord).join(" ");
+  return ["stemma", ...words, ...(store === undefined ? [] : ["--store", shownStore(store)])].map(shellWord).join(" ");
 }

@@ -20,7 +20,7 @@ export function addCancel(program: Command): void {
 }
 
 async function cancel(given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id, state } = await findRun(stemma, given);
   const { accepted, status } = await stemma.cancel(id, byOf(options));

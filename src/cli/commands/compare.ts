@@ -28,7 +28,7 @@ export function addCompare(program: Command): void {
 }
 
 async function compare(givenA: string, givenB: string, options: CompareOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const [a, b] = [await findRun(stemma, givenA), await findRun(stemma, givenB)];
   const comparison = await stemma.compare(a.id, b.id);

@@ -28,7 +28,7 @@ export function addDecide(program: Command): void {
 
 async function decide(given: string, key: string, options: DecideOptions): Promise<void> {
   const decision = await decisionOf(options);
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id, state } = await findRun(stemma, given);
   await stemma.decide(id, key, decision, byOf(options));

@@ -33,7 +33,7 @@ export function addDoctor(program: Command): void {
 }
 
 async function doctor(options: CommonOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const seen = await unlessUnusable("store", () => (isInspectable(store) ? store.inspect() : Promise.resolve([])));
   // A file that is damaged somewhere may still tell of its runs, one that cannot be opened does not.
   const closed = seen.some(({ check }) => check === "store");

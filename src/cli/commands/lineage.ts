@@ -19,7 +19,7 @@ export function addLineage(program: Command): void {
 }
 
 async function lineage(given: string, options: LineageOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const found = await stemma.lineage(id);

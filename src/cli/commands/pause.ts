@@ -28,7 +28,7 @@ export function addPause(program: Command): void {
 }
 
 async function ask(verb: Verb, given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   await stemma[verb](id, byOf(options));

@@ -27,7 +27,7 @@ async function plan(given: string, files: readonly string[], options: PlanOption
   const { dryRun = false, all = false } = options;
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   await using stemma = new Stemma({ store, workflows });
   const { id } = await findRun(stemma, given);
   const found = await stemma.plan(id, await changeOf(options, stemma, id), { dryRun });

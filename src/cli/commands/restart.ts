@@ -34,7 +34,7 @@ function addOptions(command: Command, kind: "restart" | "fork"): void {
 }
 
 async function make(kind: "restart" | "fork", given: string, options: RestartOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const change = await changeOf(options, stemma, id);

@@ -46,7 +46,7 @@ export function addResume(program: Command): void {
 async function resume(given: string, wait: string, options: ResumeOptions): Promise<void> {
   checkOptions(options);
   const value = await readInput(options.value, "--value");
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const row = await findRun(stemma, given);
   const answered = await send(stemma, row.id, wait, value, options);

@@ -11,7 +11,7 @@ import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
 import { offerOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openStore, shownStore, withCommonOptions } from "../store-option.ts";
 import type { Cell } from "../table.ts";
 import { table } from "../table.ts";
 import { note, paintNote, print, printJson, shellWord, terminalWidth } from "../terminal.ts";
@@ -39,7 +39,7 @@ export function addRuns(program: Command): void {
 }
 
 async function runs(options: RunsOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const page = await new Stemma({ store }).list(queryOf(options));
   if (options.json === true)
     return printJson({ runs: page.runs.map(plainRow), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) });
@@ -137,6 +137,6 @@ function nextCommand({ status, workflow, tag, limit, store }: RunsOptions, curso
   if (workflow !== undefined) words.push("--workflow", workflow);
   if (tag !== undefined) words.push("--tag", tag);
   if (limit !== limitDefault) words.push("--limit", String(limit));
-  if (store !== undefined) words.push("--store", store);
+  if (store !== undefined) words.push("--store", shownStore(store));
   return [...words, "--cursor", cursor].map(shellWord).join(" ");
 }

@@ -34,7 +34,7 @@ export function addShow(program: Command): void {
 }
 
 async function show(given: string, options: ShowOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const events = await stemma.history(id);

@@ -24,7 +24,7 @@ export function addSignal(program: Command): void {
 
 async function signal(given: string, name: string, options: SignalOptions): Promise<void> {
   const value = await readInput(options.value, "--value");
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const { by, key } = options;

@@ -8,7 +8,7 @@ import { Stemma } from "../../engine/stemma.ts";
 import { readInput } from "../input-option.ts";
 import { relativeText, wordsOf } from "../look.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openStore, shownStore, withCommonOptions } from "../store-option.ts";
 import { jsonText, note, paintNote, print, printJson, shellWord, visible } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
@@ -50,7 +50,7 @@ async function start(name: string, files: readonly string[], options: StartOptio
   }
   const workflows = await loadWorkflows(files);
   const input = await readInput(options.input);
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   await using stemma = new Stemma({ store, workflows });
   const run = await stemma.run(stemma.workflow(name), input, runOptions(options));
   // Awaited here: the store is closed when this function is left.
@@ -72,7 +72,7 @@ function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
 }
 
 function showCommand(run: string, options: CommonOptions): string {
-  return ["stemma", "show", run, ...(options.store === undefined ? [] : ["--store", options.store])]
+  return ["stemma", "show", run, ...(options.store === undefined ? [] : ["--store", shownStore(options.store)])]
     .map(shellWord)
     .join(" ");
 }

@@ -26,7 +26,7 @@ async function printTrace(given: string, options: TraceOptions): Promise<void> {
   if (options.json === true && options.format !== "json") {
     throw new StemmaError("usage.invalid", `Expected --json or --format ${options.format}, got both. Leave one out.`);
   }
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const trace = await stemma.trace(id, { family: options.family === true });

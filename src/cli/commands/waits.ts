@@ -52,7 +52,7 @@ export function addWaits(program: Command): void {
 }
 
 async function waits(options: WaitsOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const run = options.run === undefined ? undefined : (await findRun(stemma, options.run)).id;
   const page = await enough(stemma, queryOf(options, run), options.limit);

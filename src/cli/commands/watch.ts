@@ -37,7 +37,7 @@ export function addWatch(program: Command): void {
 }
 
 async function watch(given: string, options: CommonOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const { id } = await findRun(new Stemma({ store }), given);
   const ended = stopSignal();
   const isScreen = process.stdout.isTTY && process.env["TERM"] !== "dumb" && options.json !== true;
