@@ -4,10 +4,11 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /** What is promised of runs holds on every store: these files run a second time, on PostgreSQL. */
 const onEveryStore = [
-  "test/{life-of-a-run,operations,retries,poison,streams,context,time-limits,versions,invariants}.test.ts",
+  "test/{life-of-a-run,operations,retries,poison,streams,context,time-limits,versions,invariants,invariants-reuse,refused,restart-crashes}.test.ts",
   "test/{waits,children,cancel,cancel-bad-times,family.property,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{carried-waits,checkpoints,feed,offer,resume-trace,bad-input,long-history}.test.ts",
-  "test/{recall/recall,lives/found,behaviours/trace-*}.test.ts",
+  "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay}.test.ts",
+  "test/behaviours/{trace-*,graph-storages,graph-durable}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({

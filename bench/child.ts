@@ -10,10 +10,12 @@ import { rememberConnections } from "./connections.ts";
 import { claim, claimFloor, claimFloorWorker, claimWorker } from "./program/claim.ts";
 import { floor, floorAlone, floorLong } from "./program/floor.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
+import { pingPongDurable, pingPongMemory, twentySupersteps } from "./program/graph.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
-import { million, tasks } from "./program/tasks.ts";
+import { million, tasks, tasksAlone } from "./program/tasks.ts";
+import { verify } from "./program/verify.ts";
 import { alone, blocked, cost, load } from "./program/stemma.ts";
 
 const programs: Readonly<Record<string, (args: never) => Promise<Record<string, number>>>> = {
@@ -41,7 +43,12 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   signals,
   suspend,
   million,
+  pingPongDurable,
+  pingPongMemory,
   tasks,
+  tasksAlone,
+  verify,
+  twentySupersteps,
 };
 
 async function main(name = "", args = "{}"): Promise<void> {

@@ -10,6 +10,7 @@ import type { Measurement } from "./harness.ts";
 import { claim } from "./measure/claim.ts";
 import { cost } from "./measure/cost.ts";
 import { eventLoop } from "./measure/event-loop.ts";
+import { graph } from "./measure/graph.ts";
 import { growth } from "./measure/growth.ts";
 import { latency } from "./measure/latency.ts";
 import { postgresLatency } from "./measure/postgres-latency.ts";
@@ -18,12 +19,25 @@ import { resume } from "./measure/resume.ts";
 import { reuse } from "./measure/reuse.ts";
 import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
+import { verify } from "./measure/verify.ts";
 import { postgresWaits, waits } from "./measure/waits.ts";
 import { BenchServer } from "./server.ts";
 import { markdown, surroundings } from "./table.ts";
 import type { Section } from "./table.ts";
 
-const onSqlite: readonly Measurement[] = [throughput, latency, growth, resume, cost, eventLoop, waits, tasks, reuse];
+const onSqlite: readonly Measurement[] = [
+  throughput,
+  latency,
+  growth,
+  resume,
+  cost,
+  eventLoop,
+  waits,
+  tasks,
+  graph,
+  reuse,
+  verify,
+];
 const onPostgres: readonly Measurement[] = [postgresThroughput, postgresLatency, postgresWaits, claim];
 const measurements = [...onSqlite, ...onPostgres];
 

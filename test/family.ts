@@ -66,6 +66,8 @@ export async function faultsOf(stemma: Stemma, run: RunId): Promise<string[]> {
   }
   for (const row of rows)
     if (row.state.origin.kind === "child" && started.get(row.id) !== 1) found.push(`${row.id} is called by no event`);
+  const { flaws } = await stemma.verify(run, { family: true });
+  found.push(...flaws.map(({ run: of, seq, kind, message }) => `${of} ${seq}: ${kind}: ${message}`));
   if (started.size !== rows.length - 1) found.push(`${started.size} calls, and ${rows.length - 1} called runs`);
   return found;
 }

@@ -13,6 +13,11 @@ export const tasks: Measurement = {
   async cases(bench) {
     return shapes.flatMap((shape): Case[] => [
       ...counts(bench).map((count) => ({ id: `${shape} ${count}`, program: "tasks", args: { shape, count } })),
+      ...["bare", "run"].map((what) => ({
+        id: `${shape} ${what} alone`,
+        program: "tasksAlone",
+        args: { shape, count: 10_000, what },
+      })),
       ...(bench.quick ? [] : [{ id: `${shape} million`, program: "million", args: { shape } }]),
     ]);
   },
@@ -27,13 +32,18 @@ export const tasks: Measurement = {
         lines.push(
           against(found, { what: `${what}: against a bare loop`, unit, target }, [id, "againNs"], [id, "bareNs"]),
         );
-        lines.push(against(found, { what: `${what}: the graph is new`, unit }, [id, "newNs"], [id, "bareNs"]));
+        lines.push(against(found, { what: `${what}: the graph is new`, unit }, [id, "newNs"], [id, "bareThenNs"]));
         const limit = { what: `${what}: a limit of time on each, against none`, unit, target: "≤ 3" };
-        lines.push(against(found, limit, [id, "timedNs"], [id, "againNs"]));
+        lines.push(against(found, limit, [id, "timedNs"], [id, "withoutNs"]));
         lines.push(
           plain(found, { what: `${what}: event loop blocked, longest`, unit: "ms", target: "≤ 20" }, [id, "max"]),
         );
       }
+      const alone = {
+        what: `${shape}, 10,000, per task: against a bare loop, each in a process of its own`,
+        unit: "ns",
+      };
+      lines.push(against(found, alone, [`${shape} run alone`, "ns"], [`${shape} bare alone`, "ns"]));
       for (const count of more) {
         const what = `${shape}, ${count.toLocaleString("en-US")} against ${few.toLocaleString("en-US")}, per task`;
         lines.push(

@@ -34,35 +34,48 @@ async function run(steps: readonly TaskStep[]): Promise<void> {
   if (results.size !== steps.length) throw new Error(`Expected ${steps.length} results, got ${results.size}.`);
 }
 
-/** Nanoseconds per task, half of the rounds. */
-async function nsPerTask(rounds: number, count: number, round: () => () => Promise<void>): Promise<number> {
-  const found: number[] = [];
-  for (let i = 0; i < rounds; i++) {
-    const call = round();
-    const start = performance.now();
-    await call();
-    found.push(((performance.now() - start) * 1e6) / count);
+type Call = () => Promise<void>;
+
+/** Nanoseconds per task of each, half of the rounds: in turns, so that what disturbs one disturbs the others too. */
+async function nsPerTask(rounds: number, count: number, prepare: readonly (() => Call)[]): Promise<number[]> {
+  const found: number[][] = prepare.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, one] of prepare.entries()) {
+      const call = one();
+      const start = performance.now();
+      await call();
+      found[i]?.push(((performance.now() - start) * 1e6) / count);
+    }
   }
-  return found.toSorted((a, b) => a - b)[rounds >> 1] ?? Number.NaN;
+  return found.map((ns) => ns.toSorted((x, y) => x - y)[rounds >> 1] ?? Number.NaN);
 }
 
-/** A graph that is run again and again, one that is new each time, and one in which every task has a limit of time. */
+/** A graph that is run again and again, one in which every task has a limit of time, and one that is new each time. */
 export async function tasks({ shape, count }: { shape: string; count: number }): Promise<Record<string, number>> {
-  const rounds = Math.max(5, Math.round(300_000 / count));
+  const rounds = Math.max(9, Math.round(600_000 / count));
   const steps = graph(shape, count);
-  const timed = graph(shape, count, 60_000);
-  for (const warmUp of [steps, timed]) await run(warmUp);
-  await bare(steps);
-  const bareNs = await nsPerTask(rounds, count, () => () => bare(steps));
+  await nsPerTask(2, count, [() => () => bare(steps), () => () => run(steps)]);
   const stop = watchEventLoop();
-  const againNs = await nsPerTask(rounds, count, () => () => run(steps));
+  const [bareNs = 0, againNs = 0] = await nsPerTask(rounds, count, [() => () => bare(steps), () => () => run(steps)]);
   const { max } = stop();
-  const timedNs = await nsPerTask(rounds, count, () => () => run(timed));
-  const newNs = await nsPerTask(rounds, count, () => {
-    const fresh = graph(shape, count);
-    return () => run(fresh);
-  });
-  return { bareNs, againNs, timedNs, newNs, max };
+  const timed = graph(shape, count, 60_000);
+  const [withoutNs = 0, timedNs = 0] = await nsPerTask(rounds, count, [() => () => run(steps), () => () => run(timed)]);
+  const fresh = (): Call => {
+    const made = graph(shape, count);
+    return () => run(made);
+  };
+  const [bareThenNs = 0, newNs = 0] = await nsPerTask(rounds, count, [() => () => bare(steps), fresh]);
+  return { bareNs, againNs, withoutNs, timedNs, bareThenNs, newNs, max };
+}
+
+/** One of the two, in a process in which the other has never been. */
+export async function tasksAlone(of: { shape: string; count: number; what: string }): Promise<Record<string, number>> {
+  const { shape, count, what } = of;
+  const steps = graph(shape, count);
+  const call = what === "bare" ? () => bare(steps) : () => run(steps);
+  await nsPerTask(2, count, [() => call]);
+  const [ns = 0] = await nsPerTask(Math.max(9, Math.round(600_000 / count)), count, [() => call]);
+  return { ns };
 }
 
 /** A million tasks, once. */

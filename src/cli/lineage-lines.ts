@@ -150,8 +150,8 @@ function factsOf(member: FamilyMember, asked: boolean, now: number): Cell[] {
   return facts;
 }
 
-/** `audit@1`, `restart`, `fork behind classify#2`, `called by scoring`. */
-export function originText({ origin, at, workflow, version, source }: FamilyMember): string {
+/** `audit@1`, `restart from draft`, `fork behind classify#2`, `restart that reuses nothing`, `called by scoring`. */
+export function originText({ origin, at, from, reuse, workflow, version, source }: FamilyMember): string {
   const gone = "run" in origin && source === undefined ? ` of ${origin.run}, which is not in this store` : "";
   switch (origin.kind) {
     case "new":
@@ -159,7 +159,10 @@ export function originText({ origin, at, workflow, version, source }: FamilyMemb
       return `${workflow}@${version}`;
     case "child":
       return `${workflow}@${version} called by ${at ?? origin.key}${gone}`;
-    default:
-      return `${origin.kind}${at === undefined ? "" : ` behind ${at}`}${gone}`;
+    default: {
+      const behind = at === undefined ? "" : ` behind ${at}`;
+      const place = from === undefined ? behind : ` from ${from}`;
+      return `${origin.kind}${place}${reuse === "none" ? " that reuses nothing" : ""}${gone}`;
+    }
   }
 }

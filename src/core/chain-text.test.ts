@@ -105,4 +105,12 @@ describe("the hash of a stored event's texts", () => {
     const moved = { ...event, data: canonical({ key: "x", output: reference }) };
     expect(storedHash(sha256, previous, moved)).toBe(event.hash);
   });
+
+  test("is another one when what ends an inline value is another bracket", () => {
+    const ended = { key: "x", output: { inline: { a: 1 } }, reuse: "r" };
+    const event = seal(sha256, previous, { seq: 1, at: 1, type: "step.succeeded", causes: [0], data: ended });
+    const changed = event.data.replace("1}}", "1}]");
+    expect(changed).not.toBe(event.data);
+    expect(storedHash(sha256, previous, { ...event, data: changed })).not.toBe(event.hash);
+  });
 });

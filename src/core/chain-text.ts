@@ -36,8 +36,8 @@ function sealedText(hash: Hash, text: string): string {
     if (colon < 0 || end < 0) break;
     if (text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1))) {
       const from = start + inline.length;
-      // Whatever is not exactly an inline value counts as it stands.
-      if (valueEnd(text, from) === end - 1) {
+      // Whatever is not exactly an inline value counts as it stands, also one that ends with another bracket.
+      if (valueEnd(text, from) === end - 1 && text.charCodeAt(end - 1) === closeBrace) {
         const value = text.slice(from, end - 1);
         result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
         copied = end;

@@ -6,6 +6,17 @@
 /** What each code means to the surfaces: `status` for HTTP, `exit` for the CLI, `retryable` for callers. */
 export const errorCodes = {
   "usage.invalid": { status: 400, exit: 2, retryable: false },
+  "request.unauthorized": { status: 401, exit: 4, retryable: false },
+  "request.forbidden": { status: 403, exit: 4, retryable: false },
+  "request.no_route": { status: 404, exit: 2, retryable: false },
+  "request.wrong_method": { status: 405, exit: 2, retryable: false },
+  "request.too_slow": { status: 408, exit: 4, retryable: true },
+  "request.wrong_type": { status: 415, exit: 2, retryable: false },
+  "request.too_many": { status: 429, exit: 4, retryable: true },
+  "server.unreachable": { status: 503, exit: 4, retryable: true },
+  "server.stopping": { status: 503, exit: 4, retryable: true },
+  "server.invalid_answer": { status: 502, exit: 4, retryable: false },
+
   "engine.bug": { status: 500, exit: 1, retryable: false },
   "engine.stopped": { status: 503, exit: 4, retryable: true },
 

@@ -157,8 +157,12 @@ export type EventData = {
     overrides?: { [key: string]: Value };
     by?: string;
     reason?: string;
-    /** Asked for with the change, where it was. */
+    /** Asked for with the change, where it was: what may be reused, and the step from or behind which it runs again. */
     reuse?: "all" | "none";
+    from?: string;
+    after?: string;
+    /** Which of equal successes an ask gets, where it is not the one in its place. Runs made of this one choose anew. */
+    matching?: "earliest";
     /** `once` steps that may be entered again although their input changed or they were cut. */
     allowEffects?: string[];
     /** What `ctx.patched` said before the checkpoint that the run starts from. */
@@ -220,14 +224,15 @@ export type EventData = {
   "step.overridden": StepRef & By & { output: Value; reuse?: ReuseKey };
   /**
    * `unwanted`: nobody waits for it any more, so nobody has to decide; said again where it came to that later. `held`:
-   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it.
+   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it; `undecided`:
+   * that run has not begun it, because somebody has to decide there whether it may.
    */
   "step.in_doubt": StepRef & {
     attempt: number;
     error?: ErrorRecord;
     kept?: Value;
     unwanted?: Unwanted;
-    held?: { run: RunId; why: "in flight" | "in doubt" | "done with another input" | "cut" };
+    held?: { run: RunId; why: "in flight" | "undecided" | "in doubt" | "done with another input" | "cut" };
   };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
 

@@ -2,7 +2,6 @@
 import { StemmaError } from "./error.ts";
 import type { Pass } from "./json-pass.ts";
 import { textCharsMax } from "./json-pass.ts";
-import { limits } from "./limits.ts";
 
 /** What JSON would lose, and what to do instead. */
 const remedies: Record<string, string> = {
@@ -98,8 +97,8 @@ export function tooLong(pass: Pass): never {
   return tooLarge(pass, textCharsMax, "characters of JSON text");
 }
 
-export function tooManyBytes(pass: Pass): never {
-  return tooLarge(pass, limits.payloadBytesMax, "bytes of JSON text");
+export function tooManyBytes(pass: Pass, max: number): never {
+  return tooLarge(pass, max, "bytes of JSON text");
 }
 
 function tooLarge(pass: Pass, max: number, unit: string): never {

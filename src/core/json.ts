@@ -8,7 +8,7 @@ import type { Json } from "./json-pass.ts";
 import { newPass, trustedDepthMax } from "./json-pass.ts";
 import { refuse, refuseText, tooManyBytes } from "./json-refusal.ts";
 import { checkIntegers, checkNesting, inspect, parseText } from "./json-text.ts";
-import { run } from "./json-write.ts";
+import { plainText, run } from "./json-write.ts";
 import { limits } from "./limits.ts";
 
 export type { Json } from "./json-pass.ts";
@@ -39,6 +39,8 @@ export function encode(value: unknown, what: string = "value"): string | undefin
  * @throws StemmaError as {@link encode}, should the value not be JSON after all.
  */
 export function canonical(value: Json): string {
+  const plain = plainText(value);
+  if (plain !== undefined) return plain;
   const pass = newPass("value", true, trustedDepthMax, Number.POSITIVE_INFINITY);
   return run(value, pass) ?? refuse(pass, "undefined", "undefined");
 }
@@ -60,12 +62,12 @@ export function decode(text: string): Json {
  * @param what names the text in messages, for example `body of POST /runs`.
  * @throws StemmaError `json.invalid` for bad syntax, for integers that a number cannot hold exactly, for numbers too
  * large for a double and for lone surrogates; `json.too_deep` beyond `limits.jsonDepthMax`; `payload.too_large` beyond
- * `limits.payloadBytesMax` UTF-8 bytes or `limits.jsonNodesMax` values.
+ * `bytesMax` UTF-8 bytes (`limits.payloadBytesMax` if left out) or `limits.jsonNodesMax` values.
  */
-export function parse(text: string, what: string = "JSON text"): Json {
+export function parse(text: string, what: string = "JSON text", bytesMax: number = limits.payloadBytesMax): Json {
   const pass = newPass(what, true, limits.jsonDepthMax, limits.jsonNodesMax);
   checkNesting(text, pass);
-  if (text.length > limits.payloadBytesMax || utf8Length(text) > limits.payloadBytesMax) tooManyBytes(pass);
+  if (text.length > bytesMax || utf8Length(text) > bytesMax) tooManyBytes(pass, bytesMax);
   if (!text.isWellFormed()) refuseText(pass, "one half of a surrogate pair in the text", "send well-formed text");
   const value = parseText(text, what);
   if (inspect(value, pass)) checkIntegers(text, pass);
@@ -88,8 +90,12 @@ export function firstDifference(a: Json | undefined, b: Json | undefined): strin
   return differ(a, b, []);
 }
 
+// oxlint-disable-next-line no-control-regex -- the first of them is where ASCII begins
+const beyondAscii = /[^\u0000-\u007f]/;
+
 /** Bytes of `text` in UTF-8. Half a surrogate pair counts 3, as the replacement character that encoders write for it. */
 export function utf8Length(text: string): number {
+  if (!beyondAscii.test(text)) return text.length;
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);

@@ -37,4 +37,15 @@ export const limits = {
   streamValuesMax: 10_000,
   /** Messages that wait in the inbox of one run. */
   inboxMessagesMax: 10_000,
+  /** Body of one HTTP request, and all of its headers. */
+  requestBytesMax: 4_194_304,
+  requestHeaderBytesMax: 16_384,
+  /** How long an HTTP request may take to arrive. */
+  requestArrivalMsMax: 15_000,
+  /** Streams of events that one server has open at a time. */
+  streamsMax: 2000,
+  /** How long one request waits for the end of a run; who wants to wait longer asks again. */
+  resultWaitMsMax: 60_000,
+  /** Steps of a comparison whose large values are read, asked for over HTTP. */
+  comparedDetailsMax: 10_000,
 } as const;

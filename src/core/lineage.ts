@@ -3,6 +3,7 @@
  * Whatever the origins say (a source that is not there any more, a circle), every run is in the tree once and every
  * walk ends; nothing here calls itself, so a chain may be as long as one likes.
  */
+import { StemmaError } from "./error.ts";
 import type { Origin, RunId, Seq } from "./event.ts";
 
 /** What the tree needs to know of a run. */
@@ -20,6 +21,13 @@ export type Family<K extends Kin> = {
 /** The run that an origin names, of any kind: source of a restart or fork, or caller. */
 export function sourceOf(origin: Origin): { run: RunId; seq: Seq } | undefined {
   return "run" in origin ? { run: origin.run, seq: origin.seq } : undefined;
+}
+
+/** The refusal of a run whose source was removed while it was made; every store says it in the same words. */
+export function sourceGone(source: RunId): StemmaError {
+  return new StemmaError("run.not_found", `There is no run ${source} in this store any more to make another from.`, {
+    data: { run: source },
+  });
 }
 
 /**

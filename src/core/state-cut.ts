@@ -18,7 +18,7 @@ import type { Part, Reference } from "./state.ts";
 import { referenceChars, rowText } from "./state.ts";
 
 /** Values up to this size are not looked into. */
-const wholeCharsMax = 2048;
+export const wholeCharsMax = 2048;
 /** A group is full with so much text, or, where there are references in it, with so much altogether … */
 const groupCharsMax = 512;
 const mixedCharsMax = 1024;
@@ -30,12 +30,12 @@ const nodeMax = 5;
 /** A piece of a long string. */
 const pieceChars = 1024;
 /** How deep lists and objects within each other are looked into. Each level costs another reading of the text in it. */
-const nestedMax = 8;
+export const nestedMax = 8;
 
 /** A state that was cut: the payloads that are not known yet, and the digests of them all. */
 export type Cut = { root: Digest; pieces: ReadonlySet<Digest>; added: readonly { digest: Digest; text: string }[] };
 
-type Cutting = {
+export type Cutting = {
   text: string;
   hash: Hash;
   known: ReadonlySet<Digest>;
@@ -47,7 +47,7 @@ type Cutting = {
  * A row as it is gathered: full groups by level, lowest first, and what is in no group yet. Between two items, and so
  * between two groups, comes the separator; it is part of neither, so an element is the same wherever it stands.
  */
-type Row = { separator: "," | ""; levels: Reference[][]; open: Part[]; chars: number; plain: boolean };
+export type Row = { separator: "," | ""; levels: Reference[][]; open: Part[]; chars: number; plain: boolean };
 
 /**
  * Cuts the canonical text of a state.
@@ -60,7 +60,7 @@ export function cutState(hash: Hash, text: string, known: ReadonlySet<Digest>): 
   return { root: digest, pieces: cutting.pieces, added: cutting.added };
 }
 
-function cutValue(cutting: Cutting, start: number, end: number, depth: number): Part[] {
+export function cutValue(cutting: Cutting, start: number, end: number, depth: number): Part[] {
   const { text } = cutting;
   if (end - start <= wholeCharsMax) return [text.slice(start, end)];
   const first = text.charAt(start);
@@ -95,12 +95,12 @@ function cutPlain(cutting: Cutting, start: number, end: number): Part[] {
   return [...rest(row), text.slice(from, end)];
 }
 
-function newRow(separator: Row["separator"]): Row {
+export function newRow(separator: Row["separator"]): Row {
   return { separator, levels: [], open: [], chars: 0, plain: true };
 }
 
 /** Puts an item at the end of a row. `last`: a group may end with it. */
-function add(cutting: Cutting, row: Row, parts: readonly Part[], last: boolean): void {
+export function add(cutting: Cutting, row: Row, parts: readonly Part[], last: boolean): void {
   row.open = joined(row.open.length === 0 ? parts : [...row.open, row.separator, ...parts]);
   for (const part of parts) row.chars += typeof part === "string" ? part.length : referenceChars;
   row.plain &&= parts.every((part) => typeof part === "string");
@@ -120,7 +120,7 @@ function climb(cutting: Cutting, row: Row, level: number, group: Reference): voi
 }
 
 /** All of a row: what is highest came first. */
-function rest({ separator, levels, open }: Row): Part[] {
+export function rest({ separator, levels, open }: Row): Part[] {
   const groups = between(levels.toReversed().flat(), separator);
   return joined(groups.length === 0 || open.length === 0 ? [...groups, ...open] : [...groups, separator, ...open]);
 }
@@ -140,7 +140,7 @@ function joined(parts: readonly Part[]): Part[] {
   return all;
 }
 
-function keep({ hash, known, pieces, added }: Cutting, text: string, node: boolean): Reference {
+export function keep({ hash, known, pieces, added }: Cutting, text: string, node: boolean): Reference {
   const digest = hash(text);
   if (!pieces.has(digest) && !known.has(digest)) added.push({ digest, text });
   pieces.add(digest);
@@ -150,7 +150,7 @@ function keep({ hash, known, pieces, added }: Cutting, text: string, node: boole
 const markCharsMax = 256;
 
 /** Whether an item is one of the quarter of all that end a group, judged by its key or else its text (FNV-1a). */
-function endsGroup(text: string, from: number, to: number): boolean {
+export function endsGroup(text: string, from: number, to: number): boolean {
   const end = Math.min(to, from + markCharsMax);
   let sum = 0x811c9dc5;
   for (let i = from; i < end; i++) sum = Math.imul(sum ^ text.charCodeAt(i), 0x01000193);

@@ -7,6 +7,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import type { RetryPolicy } from "../core/retry.ts";
+import type { StateMemory } from "../core/state-memory.ts";
 import type { Decision } from "./decision.ts";
 import type { Encoded } from "./value.ts";
 
@@ -131,8 +132,15 @@ export type Operations = {
    * With `carryWaits`, waits of the root scope may be open, timers not. Their promises never settle; what the body asks
    * for again, with the same name and input, in the root scope and before it asks for anything else, is the same wait:
    * its key, its expiry, and its answer if that came in between. The others are withdrawn.
+   *
+   * @param options `memory`: for states whose values are never changed, each made of the last: then a checkpoint takes the
+   * time of what is new in it
    */
-  checkpoint(causes: readonly Seq[], state: unknown, options?: { carryWaits?: boolean }): Promise<Segment>;
+  checkpoint(
+    causes: readonly Seq[],
+    state: unknown,
+    options?: { memory?: StateMemory; carryWaits?: boolean },
+  ): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */

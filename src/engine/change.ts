@@ -20,6 +20,12 @@ export type Change = {
   outputs?: { readonly [key: string]: unknown };
   /** "none" runs everything again; "all" also offers what earlier restarts and forks had cut. */
   reuse?: "default" | "all" | "none";
+  /**
+   * Which recorded success an ask gets where several are equal: "in order", the nth of equal asks the nth success (so
+   * loops and polling stay right), or "earliest", any number of equal asks the earliest success, and no failure is
+   * replayed. It holds for this one run, and for called runs that are restarted inside it.
+   */
+  matching?: "in order" | "earliest";
   /** Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. */
   allowEffects?: readonly string[];
   /** Whether `outputs` may name what the source never asked for. */
@@ -42,6 +48,7 @@ const known: ReadonlySet<string> = new Set([
   "context",
   "outputs",
   "reuse",
+  "matching",
   "allowEffects",
   "allowUnused",
   "reason",
@@ -69,6 +76,10 @@ export function checkChange(change: Change): Change {
   }
   if (reuse !== "default" && (from !== undefined || after !== undefined)) {
     throw invalid(`reuse: "${reuse}" leaves nothing for ${from === undefined ? "after" : "from"} to say`);
+  }
+  const { matching = "in order" } = change;
+  if (matching !== "in order" && matching !== "earliest") {
+    throw invalid(`Expected matching to be "in order" or "earliest", got ${JSON.stringify(matching)}`);
   }
   if (checkpoint !== undefined && checkpoint !== "last" && !(Number.isSafeInteger(checkpoint) && checkpoint >= 0)) {
     throw invalid(`Expected checkpoint to be "last" or the seq of one, got ${JSON.stringify(checkpoint)}`);

@@ -50,9 +50,16 @@ export async function planByDryRun(
     ...found.steps.map((step): PlannedStep =>
       step.verdict === "decide" ? { ...step, saves: savesOf(before.get(step.key)) } : step,
     ),
-    ...behind.map((step): PlannedStep => ({ ...step, verdict: "depends", reason: "behind what runs" })),
+    ...behind.map(notReached),
   ];
   return { grade: "dry run", steps, totals: totalsOf(steps) };
+}
+
+/** A step that the code has not come to: whether it is asked for again, and with what, is open. */
+function notReached(step: PlannedStep): PlannedStep {
+  // The record names a step that it is behind, which may be reused after all.
+  if (step.verdict === "decide") return { ...step, reason: step.reason.replace(/behind .*$/u, "behind what runs") };
+  return { ...step, verdict: "depends", reason: "behind what runs" };
 }
 
 function savesOf(step: PlannedStep | undefined): PlannedStep["saves"] {
@@ -94,7 +101,7 @@ export async function planByHistory(
   const ended = await endedBy(making.store, row);
   if (offers.length === 0) offers.push(ended === undefined ? nothing : { ...nothing, ended });
   const sources: PlanSource[] = [];
-  for (const offered of offers) sources.push(await planSource(making.store, offered, created.start));
+  for (const offered of offers) sources.push(await planSource(making.store, offered, created));
   const wholes = [before.data.input, created.input, before.data.context, created.context];
   const known = await texts(wholes);
   const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
@@ -147,12 +154,19 @@ function withPayloads(store: Store, own: readonly Payload[]): Pick<Store, "paylo
 async function planSource(
   store: Store,
   { run, head, cut = [], ended }: OfferedRun,
-  start: EventData["run.created"]["start"],
+  { start, matching }: EventData["run.created"],
 ): Promise<PlanSource> {
   const steps: RecordedSteps = newSteps();
   for await (const event of eventsOf(store, run, 0, head)) addToSteps(steps, event);
   const from: Seq | undefined = start?.run === run ? start.seq : undefined;
-  return { run, steps, cut, ended, ...(from === undefined ? {} : { start: from }) };
+  // Where equal asks get the earliest success, no failure is replayed.
+  return {
+    run,
+    steps,
+    cut,
+    ended: matching === "earliest" ? undefined : ended,
+    ...(from === undefined ? {} : { start: from }),
+  };
 }
 
 /** The outputs that are given, and where each differs from what the nearest run has on record. */

@@ -23,6 +23,10 @@ export type FamilyMember = {
   reason?: string;
   by?: string;
   overrides?: readonly string[];
+  /** What was asked for where that is said: what may be reused, and the step from or behind which it runs again. */
+  reuse?: "all" | "none";
+  from?: string;
+  after?: string;
   tags: readonly string[];
   steps: RunState["steps"];
   createdAt: Timestamp;
@@ -107,24 +111,25 @@ async function memberOf(store: Store, { id, state }: RunRow, source: RunId | und
   };
 }
 
-/** What a row does not say of where a run comes from. */
-async function originOf(
-  store: Store,
-  run: RunId,
-  origin: Origin,
-): Promise<Pick<FamilyMember, "at" | "reason" | "by" | "overrides">> {
+/** How a run was made from another, as far as its row does not say. */
+type Made = Pick<FamilyMember, "at" | "reason" | "by" | "overrides" | "reuse" | "from" | "after">;
+
+async function originOf(store: Store, run: RunId, origin: Origin): Promise<Made> {
   if (origin.kind === "child") return { at: origin.key };
   const from = sourceOf(origin);
   if (from === undefined) return {};
   const [first, left] = await Promise.all([eventAt(store, run, 0), eventAt(store, from.run, from.seq)]);
-  const found: Pick<FamilyMember, "at" | "reason" | "by" | "overrides"> = {};
+  const found: Made = {};
   if (left?.type === "scope.closed") found.at = left.data.scope;
   else if (left !== undefined && "key" in left.data) found.at = left.data.key;
   if (first?.type !== "run.created") return found;
-  const { reason, by, overrides } = first.data;
+  const { reason, by, overrides, reuse, from: cut, after } = first.data;
   if (reason !== undefined) found.reason = reason;
   if (by !== undefined) found.by = by;
   if (overrides !== undefined) found.overrides = Object.keys(overrides);
+  if (reuse !== undefined) found.reuse = reuse;
+  if (cut !== undefined) found.from = cut;
+  if (after !== undefined) found.after = after;
   return found;
 }
 

@@ -70,12 +70,14 @@ export function operationsOf(primitives: Primitives): Operations {
       const input = toValue(valid, `input of workflow ${asked.workflow.name}`);
       return ask(asked, input, { kind: "call", ask: asked });
     },
-    async checkpoint(causes, state, { carryWaits = false } = {}) {
+    async checkpoint(causes, state, { memory, carryWaits = false } = {}) {
       checkNoCheckpoint("another checkpoint");
-      const encoded = encodeState(state);
       checkpointing = true;
       try {
-        return await primitives.checkpoint(causes, encoded, carryWaits);
+        return await primitives.checkpoint(causes, encodeState(state, memory), carryWaits);
+      } catch (error) {
+        memory?.forget();
+        throw error;
       } finally {
         checkpointing = false;
       }

@@ -259,7 +259,10 @@ function reuseOf(
     next: clock.turn,
     remakeChild(ask, child) {
       const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
-      return remakeChild({ store, workflow: () => workflow }, child, calledFrom(ask));
+      return remakeChild({ store, workflow: () => workflow }, child, {
+        ...calledFrom(ask),
+        matching: created.data.matching,
+      });
     },
     lineOf: calledFrom,
     changed: life.wake,

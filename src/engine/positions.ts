@@ -7,8 +7,29 @@ import type { OfferedRun, RunId, Seq } from "../core/event.ts";
 import type { Producer } from "../store/store.ts";
 import { isIn } from "../core/cut.ts";
 
-/** A place in what is offered under one key. `key`: of the step there, where it had to be known. */
-export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string };
+/**
+ * A place in what is offered under one key. Where there are several: `key` of the step there, whether it failed, and
+ * whether what is there is `lost` to whoever gets the place, so that it runs.
+ */
+export type Position = {
+  entry: number;
+  run: RunId;
+  seq: Seq;
+  cut: boolean;
+  key?: string;
+  failed?: true;
+  lost?: true;
+};
+
+/** The places under one key. */
+export interface Places {
+  /** The place that an ask had which is on record and was not reused. */
+  passed(key: string): Position | undefined;
+  /** A place that was used is free again. */
+  freed(): void;
+  /** The place for the ask with this key; the caller notes that it is used. */
+  next(key: string): Position | undefined;
+}
 
 /** What is offered under a key, from its recorded successes in the order of the feed. */
 export function offeredUnder(offers: readonly OfferedRun[], producers: readonly Producer[]): Position[] {
@@ -29,8 +50,8 @@ export function offeredUnder(offers: readonly OfferedRun[], producers: readonly 
   return positions;
 }
 
-/** The places under one key, of which each is given once. */
-export class Places {
+/** Places of which each is given once, in their order. */
+export class InOrder implements Places {
   readonly #positions: readonly Position[];
   readonly #isUsed: (position: Position) => boolean;
   readonly #byKey = new Map<string, Position>();
@@ -44,21 +65,20 @@ export class Places {
   }
 
   /**
-   * The place that an ask had which is on record and was not reused: one that is to be made anew, if any. Where it ran
-   * because there was none for it, it took none from others.
+   * The place that an ask had which is on record and was not reused: one that is to be made anew, or of which there is
+   * nothing to be had, if any. Where it ran because there was none for it, it took none from others.
    */
   passed(key: string): Position | undefined {
+    const had = (position: Position): boolean => (position.cut || position.lost === true) && !this.#isUsed(position);
     const same = this.#byKey.get(key);
-    if (same !== undefined) return same.cut && !this.#isUsed(same) ? same : undefined;
-    return this.#positions.find((position) => position.cut && !this.#isUsed(position));
+    if (same !== undefined) return had(same) ? same : undefined;
+    return this.#positions.find(had);
   }
 
-  /** A place that was used is free again. */
   freed(): void {
     this.#from = 0;
   }
 
-  /** The place for the ask with this key; the caller notes that it is used. */
   next(key: string): Position | undefined {
     const same = this.#byKey.get(key);
     if (same !== undefined && !this.#isUsed(same)) return same;

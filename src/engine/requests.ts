@@ -217,9 +217,9 @@ export class Requests {
     return { accepted: sent.accepted || sent.reason === "repeated", status: (await this.#rowAgain(row)).state.status };
   }
 
-  async pause(row: RunRow, kind: "pause" | "unpause", by: By): Promise<void> {
-    const key = `${kind} ${newRunId(this.#clock.now())}`;
-    expectOpen(row, await this.#send(row.id, key, kind, withBy({}, by)));
+  async pause(row: RunRow, kind: "pause" | "unpause", { idempotencyKey, ...by }: By & Once): Promise<void> {
+    const once = idempotencyKey === undefined ? newRunId(this.#clock.now()) : checkId(idempotencyKey, "idempotencyKey");
+    expectOpen(row, await this.#send(row.id, `${kind} ${once}`, kind, withBy({}, by)));
   }
 
   async #rowAgain(row: RunRow): Promise<RunRow> {

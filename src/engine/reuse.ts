@@ -7,11 +7,11 @@
  * way of its source, and asks with undeclared input are known again behind them. What is found costs a look into memory
  * mostly: a source is read ahead from where the last outcome was found.
  */
-import type { Digest, EventOf, NotReused, OfferedRun, ReuseKey, RunId, Seq, Value } from "../core/event.ts";
+import { isStemmaError } from "../core/error.ts";
+import type { Digest, NotReused, ReuseKey, RunId, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
 import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
-import { isIn } from "../core/cut.ts";
 import type { Journal } from "./journal.ts";
 import type { calledLine } from "./line.ts";
 import type { Loaded } from "./load.ts";
@@ -19,18 +19,16 @@ import type { Effects } from "./effects.ts";
 import { Generations } from "./generations.ts";
 import { whyNot } from "./not-reused.ts";
 import type { Patiently } from "./patience.ts";
+import { OnOffer } from "./on-offer.ts";
 import type { Position } from "./positions.ts";
-import { Places, offeredUnder } from "./positions.ts";
 import { Ready } from "./ready.ts";
 import type { Hit } from "./ready.ts";
 import type { ReuseKeys } from "./reuse-keys.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { isReplayable, reusedOutcome } from "./reused-outcome.ts";
 import { corrupt, readTexts } from "./history-pages.ts";
-import { SourceReader } from "./source-reader.ts";
-import { readEvent } from "./source.ts";
+import type { SourceReader } from "./source-reader.ts";
 import { Undone } from "./undone.ts";
-import { readList } from "./stored-list.ts";
 
 export type ReuseParts = {
   run: RunId;
@@ -63,19 +61,10 @@ const whyReadsMax = 8;
 
 export class Reuse {
   readonly #with: ReuseParts;
-  /** Undefined until they are read. */
-  #offers: readonly OfferedRun[] | undefined;
-  #readers: SourceReader[] = [];
-  /** Seqs of each offered run that were given, or had their turn. */
-  #used: Set<Seq>[] = [];
-  readonly #places = new Map<ReuseKey, Places>();
+  readonly #onOffer: OnOffer;
   readonly #overrides: ReadonlyMap<string, Value>;
   /** Overrides that were not asked for yet. */
   readonly #unasked: Set<string>;
-  /** Asks that other activations or segments have made, by key: they had their turn. */
-  readonly #past = new Map<ReuseKey, string[]>();
-  #pastReused: { run: RunId; seq: Seq }[] = [];
-  readonly #pastReusedKeys = new Set<string>();
   #waiting: Ask[] = [];
   #missed: Ask[] = [];
   readonly #ready = new Ready();
@@ -93,18 +82,17 @@ export class Reuse {
 
   constructor(parts: ReuseParts) {
     this.#with = parts;
+    this.#onOffer = new OnOffer(parts);
     this.#undone = new Undone(parts.store);
     this.#generations = new Generations(parts.store, parts.loaded.created, parts.patiently);
-    const { offers, overrides = {} } = parts.loaded.created.data;
-    if (offers === undefined) this.#offers = [];
-    this.#overrides = new Map(Object.entries(overrides));
+    this.#overrides = new Map(Object.entries(parts.loaded.created.data.overrides ?? {}));
     this.#unasked = new Set(this.#overrides.keys());
   }
 
   /** Whether anything may be reused or overridden at all. */
   get #isIdle(): boolean {
     if (this.#generations.ready() !== undefined) return false;
-    return this.#overrides.size === 0 && this.#offers !== undefined && this.#offers.length === 0;
+    return this.#overrides.size === 0 && this.#onOffer.isEmpty;
   }
 
   /** What the runs that are called have of this. */
@@ -169,24 +157,12 @@ export class Reuse {
   recalled(ask: Ask): void {
     if (this.#isIdle) return;
     this.#unasked.delete(ask.ref.key);
-    this.#hadItsTurn(ask, this.#with.keys.of(ask));
-  }
-
-  /** The nth of equal asks is the one for the nth success, whatever it was given. */
-  #hadItsTurn({ ref }: Ask, key: ReuseKey | undefined): void {
-    if (key === undefined) return;
-    const places = this.#places.get(key);
-    const past = this.#past.get(key);
-    if (places !== undefined) this.#passOne(places, ref.key);
-    else if (past === undefined) this.#past.set(key, [ref.key]);
-    else past.push(ref.key);
+    this.#onOffer.hadItsTurn(ask.ref.key, this.#with.keys.of(ask));
   }
 
   /** An outcome that is on record was delivered again. */
   redelivered(event: OutcomeEvent): void {
-    if ((event.type !== "step.reused" && event.type !== "step.failed") || event.data.from === undefined) return;
-    this.#pastReused.push(event.data.from);
-    this.#pastReusedKeys.add(event.data.key);
+    this.#onOffer.redelivered(event);
   }
 
   /** Takes an ask that is about to be begun, if it has to be looked up first; it is begun later where nothing is found. */
@@ -201,8 +177,7 @@ export class Reuse {
   /** Goes one step on when the body has nothing else to hear. True if there is more to do at once. */
   turn(): boolean {
     if (this.#reading || !this.#isLooking) return false;
-    if (this.#offers === undefined || this.#generations.ready() !== undefined)
-      return this.#read(() => this.#readOffers());
+    if (!this.#onOffer.isRead || this.#generations.ready() !== undefined) return this.#read(() => this.#readOffers());
     if (this.#waiting.length > 0) this.#lookUp();
     if (this.#missed.length > 0 && !this.#reading) this.#explain();
     if (this.#reading) return false;
@@ -239,44 +214,39 @@ export class Reuse {
 
   async #readOffers(): Promise<void> {
     await this.#generations.ready();
-    const { store, run, loaded } = this.#with;
-    const { value } = await readList<OfferedRun[]>(store, run, loaded.created.data.offers, []);
-    this.#readers = value.map((offered) => new SourceReader(store, offered.run, offered.head));
-    this.#used = value.map(() => new Set());
-    this.#offers = value;
-    // What is asked for first is most likely what the source asked for first.
-    const [nearest] = this.#readers;
-    const { start } = loaded.created.data;
-    if (nearest === undefined || loaded.start.seq > 0) return;
-    await nearest.read(start !== undefined && start.run === nearest.run ? start.seq : 0);
+    await this.#onOffer.read();
   }
 
   // ---- looking up ----------------------------------------------------------------------------------------------
 
   #lookUp(): void {
-    for (const { run, seq } of this.#pastReused) this.#use({ run, seq });
-    this.#pastReused = [];
     const asks = this.#waiting;
     this.#waiting = [];
-    const unknown: { ask: Ask; key: ReuseKey }[] = [];
+    const unknown: Ask[] = [];
     for (const ask of asks) {
       if (ask.withdrawn !== undefined) continue;
       const key = this.#with.keys.of(ask);
-      const places = key === undefined ? undefined : this.#places.get(key);
       if (this.#overrides.has(ask.ref.key)) {
         this.#unasked.delete(ask.ref.key);
-        this.#hadItsTurn(ask, key);
+        this.#onOffer.hadItsTurn(ask.ref.key, key);
         this.#hit(ask, undefined);
-      } else if (key === undefined) this.#with.begin(ask);
-      else if (!this.#atHand(ask, key)) {
-        if (places === undefined) unknown.push({ ask, key });
-        else this.#choose(ask, places);
+        continue;
       }
+      const position = key === undefined ? undefined : this.#onOffer.take(ask.ref.key, key);
+      if (key === undefined) this.#with.begin(ask);
+      else if (position === "unknown") unknown.push(ask);
+      else if (position === undefined) this.#miss(ask);
+      else if (position.cut) this.#miss(ask, "cut");
+      else this.#hit(ask, position);
     }
     // Where many are asked at once, what is found of the first tells where the others are.
-    const some = unknown.splice(0, lookUpMax);
-    this.#waiting.push(...unknown.map(({ ask }) => ask));
-    if (some.length > 0) this.#read(() => this.#find(some, unknown.length > 0));
+    const some = unknown.slice(0, lookUpMax);
+    this.#waiting = unknown.concat(this.#waiting);
+    if (some.length > 0) this.#read(() => this.#onOffer.find(this.#keysOf(some)));
+  }
+
+  #keysOf(asks: readonly Ask[]): ReuseKey[] {
+    return [...new Set(asks.flatMap((ask) => this.#with.keys.of(ask) ?? []))];
   }
 
   #hit(ask: Ask, position: Position | undefined): void {
@@ -284,91 +254,9 @@ export class Reuse {
     this.#ready.add({ ask, position, order: this.#order });
   }
 
-  /** The very same step of the nearest run is the one to take whatever else there is, and most often it is at hand. */
-  #atHand(ask: Ask, key: ReuseKey): boolean {
-    const [offered] = this.#offers ?? [];
-    const found = this.#readers[0]?.of(ask.ref.key);
-    if (offered === undefined || found === undefined || found.reuse !== key) return false;
-    const { run, head, cut } = offered;
-    const { seq } = found.event;
-    if (seq > head || this.#used[0]?.has(seq) === true) return false;
-    this.#take(ask, { entry: 0, run, seq, cut: isIn(cut, seq) });
-    return true;
-  }
-
-  #choose(ask: Ask, places: Places): void {
-    const position = places.next(ask.ref.key);
-    if (position === undefined) this.#miss(ask);
-    else this.#take(ask, position);
-  }
-
-  #take(ask: Ask, position: Position): void {
-    this.#used[position.entry]?.add(position.seq);
-    if (position.cut) this.#miss(ask, "cut");
-    else this.#hit(ask, position);
-  }
-
   #miss(ask: Ask, why?: NotReused): void {
     if (why !== undefined) ask.why = why;
     this.#missed.push(ask);
-  }
-
-  #use({ run, seq }: { run: RunId; seq: Seq }): void {
-    const entry = this.#offers?.findIndex((offered) => offered.run === run) ?? -1;
-    this.#used[entry]?.add(seq);
-  }
-
-  /** Finds what is offered under keys that were not asked for before. */
-  async #find(asks: readonly { ask: Ask; key: ReuseKey }[], isPart: boolean): Promise<void> {
-    const { store, loaded } = this.#with;
-    const keys = [...new Set(asks.map(({ key }) => key))];
-    let first = Infinity;
-    const found = await store.reusable(loaded.created.data.family, keys);
-    for (const key of keys) {
-      if (this.#places.has(key)) continue;
-      const producers = found.get(key) ?? [];
-      const positions = offeredUnder(this.#offers ?? [], producers);
-      if (positions.length > 1) for (const position of positions) await this.#name(position);
-      const places = new Places(positions, ({ entry, seq }) => this.#used[entry]?.has(seq) === true);
-      await this.#passBy(key, places, producers);
-      this.#places.set(key, places);
-      const [nearest] = positions;
-      if (nearest !== undefined && nearest.entry === 0) first = Math.min(first, nearest.seq);
-    }
-    const [reader] = this.#readers;
-    if (isPart && reader !== undefined && first !== Infinity && reader.at(first) === undefined)
-      await reader.read(first);
-    this.#waiting.unshift(...asks.map(({ ask }) => ask));
-  }
-
-  async #name(position: Position): Promise<void> {
-    const reader = this.#readers[position.entry];
-    if (reader === undefined) return;
-    if (reader.at(position.seq) === undefined) await reader.read(position.seq);
-    const key = reader.at(position.seq)?.event.data.key;
-    if (key !== undefined) position.key = key;
-  }
-
-  /** Passes by what asks of this run before this activation had: in it, and in segments that are not read again. */
-  async #passBy(key: ReuseKey, places: Places, producers: readonly { run: RunId; seq: Seq }[]): Promise<void> {
-    const { run, store, loaded } = this.#with;
-    for (const { run: of, seq } of producers) {
-      if (of !== run || seq >= loaded.start.seq) continue;
-      const reader = new SourceReader(store, run, seq);
-      await reader.read(seq);
-      const event = reader.at(seq)?.event;
-      if (event === undefined) continue;
-      const { from } = event.data as Partial<EventOf<"step.reused">["data"]>;
-      if (from !== undefined) this.#use(from);
-      else this.#passOne(places, event.data.key);
-    }
-    for (const label of this.#past.get(key) ?? []) if (!this.#pastReusedKeys.has(label)) this.#passOne(places, label);
-    this.#past.delete(key);
-  }
-
-  #passOne(places: Places, label: string): void {
-    const position = places.passed(label);
-    if (position !== undefined) this.#used[position.entry]?.add(position.seq);
   }
 
   // ---- nothing found -------------------------------------------------------------------------------------------
@@ -376,7 +264,7 @@ export class Reuse {
   /** Begins what was not found, and says why it was not. */
   #explain(): void {
     for (let ask = this.#missed[0]; ask !== undefined; ask = this.#missed[0]) {
-      const [reader] = this.#readers;
+      const reader = this.#onOffer.nearest;
       if (ask.withdrawn === undefined && ask.why === undefined && reader !== undefined) {
         if (this.#isWorthReading(reader, ask)) {
           this.#whyReads += 1;
@@ -402,22 +290,12 @@ export class Reuse {
 
   /** A called run that failed, or did not end, goes on as a restart of its own. */
   async #remake(ask: Ask): Promise<void> {
-    const { store, loaded, keys, remakeChild, begin } = this.#with;
-    const key = keys.begun(ask);
-    const producers = (await store.reusable(loaded.created.data.family, [key])).get(key) ?? [];
-    let found: { run: RunId; position: Position } | undefined;
-    for (const position of offeredUnder(this.#offers ?? [], producers)) {
-      if (this.#used[position.entry]?.has(position.seq) === true) continue;
-      const event = await readEvent(store, position.run, position.seq);
-      if (event.type !== "child.started" || event.data.reuse !== key) continue;
-      const isSame = event.data.key === ask.ref.key;
-      if (found === undefined || isSame) found = { run: event.data.run, position };
-      if (isSame) break;
-    }
-    if (found !== undefined) {
-      if (found.position.cut) ask.why = "cut";
-      else ask.remake = await remakeChild(ask, found.run);
-      this.#used[found.position.entry]?.add(found.position.seq);
+    const { keys, remakeChild, begin } = this.#with;
+    const found = await this.#onOffer.begun(ask.ref.key, keys.begun(ask));
+    if (found?.cut === true) ask.why = "cut";
+    else if (found !== undefined) {
+      const remake = await remakeChild(ask, found.run).catch(unlessRemoved);
+      if (remake !== undefined) ask.remake = remake;
     }
     begin(ask);
   }
@@ -429,7 +307,7 @@ export class Reuse {
     for (let hit = this.#ready.first; hit !== undefined; hit = this.#ready.first) {
       if (hit.ask.withdrawn !== undefined) {
         this.#ready.take();
-        this.#free(hit);
+        if (hit.position !== undefined) this.#onOffer.free(hit.position, hit.ask.reuse);
         continue;
       }
       const done = hit.position === undefined ? this.#override(hit) : this.#reuse(hit, hit.position);
@@ -441,13 +319,6 @@ export class Reuse {
       return false;
     }
     return false;
-  }
-
-  /** It was taken back before it was given anything: what it would have been given is there for another. */
-  #free({ ask, position }: Hit): void {
-    if (position === undefined) return;
-    this.#used[position.entry]?.delete(position.seq);
-    if (ask.reuse !== undefined) this.#places.get(ask.reuse)?.freed();
   }
 
   #override({ ask }: Hit): "given" | "reading" {
@@ -470,10 +341,11 @@ export class Reuse {
     return "given";
   }
 
-  #reuse({ ask }: Hit, { entry, seq }: Position): "given" | "reading" | "missed" {
-    const reader = this.#readers[entry];
-    const offered = this.#offers?.[entry];
-    if (reader === undefined || offered === undefined) return "missed";
+  #reuse({ ask }: Hit, position: Position): "given" | "reading" | "missed" {
+    const at = this.#onOffer.at(position);
+    if (at === undefined) return "missed";
+    const { reader, offered } = at;
+    const { seq } = position;
     const found = reader.at(seq);
     if (found === undefined) {
       this.#read(() => reader.read(seq));
@@ -489,8 +361,13 @@ export class Reuse {
     if (undone === "undone") ask.why = "compensated";
     const recording = undone === "undone" ? undefined : reusedOutcome(ask, found, reader.run);
     if (recording === undefined) return "missed";
-    reader.drop(seq);
+    this.#onOffer.given(position);
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
   }
+}
+
+/** A called run is removed before its caller, so it may be gone; then there is nothing to go on from. */
+function unlessRemoved(error: unknown): undefined {
+  if (!isStemmaError(error, "run.not_found")) throw error;
 }

@@ -5,27 +5,46 @@
 import { StemmaError } from "../core/error.ts";
 import type { Digest, Event, RunId, StateTree, Value } from "../core/event.ts";
 import { decode, encode, utf8Length } from "../core/json.ts";
+import type { Json } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import { checkForm, partsOf, stateForm, stateText } from "../core/state.ts";
 import { cutState } from "../core/state-cut.ts";
+import type { MemorizedCut, StateMemory } from "../core/state-memory.ts";
 import type { Payload, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { readTexts } from "./history-pages.ts";
 
-/** The canonical text of a state and its size; no text where it is `undefined`. */
-export type EncodedState = { text: string | undefined; bytes: number };
+/** The canonical text of a state and its size; no text where it is `undefined`, or was cut without one. */
+export type EncodedState = { bytes: number } & (
+  | { text: string | undefined; cut?: undefined }
+  | { text?: undefined; cut: MemorizedCut }
+);
 
 /** What an event holds of a state, and what goes to the store with it. `pieces`: digests of all that it is made of. */
 export type StoredState = { value: Value | StateTree; payloads: readonly Payload[]; pieces: ReadonlySet<Digest> };
 
 const what = "state of a checkpoint";
 
-/** Encodes a state strictly. Throws json.not_serializable, json.too_deep, payload.too_large. */
-export function encodeState(state: unknown): EncodedState {
+/**
+ * Encodes a state strictly.
+ *
+ * @param memory of states like this one; then it must be JSON already, and no value in it may ever be changed
+ * @throws json.not_serializable, json.too_deep, payload.too_large
+ */
+export function encodeState(state: unknown, memory?: StateMemory): EncodedState {
+  const cut = memory?.cut(state as Json);
+  if (cut !== undefined && cut.bytes > limits.inlineBytesMax) {
+    if (cut.bytes > limits.stateBytesMax) throw tooLarge(cut.bytes);
+    return { cut, bytes: cut.bytes };
+  }
   const text = encode(state, what);
   const bytes = text === undefined ? 0 : utf8Length(text);
   if (bytes <= limits.stateBytesMax) return { text, bytes };
-  throw new StemmaError(
+  throw tooLarge(bytes);
+}
+
+function tooLarge(bytes: number): StemmaError {
+  return new StemmaError(
     "payload.too_large",
     `Expected ${what} to be at most ${limits.stateBytesMax} bytes of JSON, got ${bytes}. Keep the data elsewhere and a reference to it in the state.`,
     { data: { bytes, limit: limits.stateBytesMax } },
@@ -33,7 +52,12 @@ export function encodeState(state: unknown): EncodedState {
 }
 
 /** @param known digests of the pieces of the run's last state, which are not written again */
-export function storeState({ text, bytes }: EncodedState, known: ReadonlySet<Digest>): StoredState {
+export function storeState({ text, cut, bytes }: EncodedState, known: ReadonlySet<Digest>): StoredState {
+  if (cut !== undefined) {
+    const payloads = cut.made.filter(({ digest }) => !known.has(digest));
+    // What a run has written stays as long as the run does, so what was known is.
+    return { value: { tree: stateForm, digest: cut.root, bytes }, payloads, pieces: known };
+  }
   if (text === undefined) return { value: { undefined: true }, payloads: [], pieces: none };
   if (bytes <= limits.inlineBytesMax) return { value: { inline: decode(text) }, payloads: [], pieces: none };
   const { root, pieces, added } = cutState(sha256, text, known);

@@ -10,7 +10,7 @@ import { reduceAll } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { trace } from "../core/trace.ts";
-import type { ListQuery, NewRun, Queryable, RunRow, Store } from "../store/store.ts";
+import type { ListQuery, NewRun, RunRow, Store } from "../store/store.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -23,6 +23,7 @@ import type { DryRunParts } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
+import { goldenOf } from "./golden.ts";
 import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
@@ -33,11 +34,13 @@ import { KnownWorkflows } from "./known-workflows.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional } from "./options.ts";
 import type { Decision } from "./decision.ts";
 import type { Answered, By, Once } from "./requests.ts";
+import { Records } from "./records.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
 import type { Making } from "./restart.ts";
 import { checkSameChange, makeRun } from "./restart.ts";
 import { RunHandle } from "./run-handle.ts";
+import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "./run-options.ts";
 import type { FeedEntry, FeedOptions } from "./tail.ts";
 import { tail } from "./tail.ts";
 import type { OpenWait, WaitsQuery } from "./waits-query.ts";
@@ -76,49 +79,7 @@ export type Seams = {
   pageEvents: number;
 };
 
-export type PlanOptions = {
-  /** Ask the code too, which has to be here: exact up to the first step of each branch that is not reused. */
-  dryRun?: boolean;
-  /** What is planned; by default a restart of a run that has ended, and a fork of another or with a change of values. */
-  kind?: "restart" | "fork";
-};
-
-export type RunOptions = {
-  /** A run id of one's own making: starting it again gives the run that is there. */
-  id?: RunId;
-  /** A second value given with the run: tenant, model, settings. */
-  context?: unknown;
-  /** Starting a workflow again with the same key gives the run that is there. */
-  idempotencyKey?: string;
-  /** When it may first be worked on. */
-  delay?: Duration;
-  /** Lower is more urgent; 0 is normal. */
-  priority?: number;
-  tags?: readonly string[];
-  /** How long it may take from its first start, waits included; in place of the workflow's own limit. */
-  timeout?: Duration;
-  /**
-   * A client of `pg` in the midst of a transaction, for stores that offer it (`stemma/postgres`): the run is there from
-   * the transaction's COMMIT on, and never if it is rolled back. Until then it can be neither found nor waited for.
-   */
-  client?: Queryable;
-};
-
-export type AgainOptions = {
-  /** What was said, for the record. */
-  value?: unknown;
-  prompt?: string;
-  reason?: string;
-  /** From now. Default: as before. */
-  expires?: Duration;
-};
-
-export type AnswerOptions = {
-  /** A second answer with the same key is the same answer. Default: one answer for each wait. */
-  idempotencyKey?: string;
-  /** Who answers; kept on record. */
-  by?: string;
-};
+export type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "./run-options.ts";
 
 const drainMs = 10_000;
 
@@ -130,7 +91,7 @@ const drainMs = 10_000;
  * const run = await stemma.run(audit, { dir: "node_modules" });
  * console.log(await run.result());
  */
-export class Stemma {
+export class Stemma extends Records {
   readonly store: Store;
   readonly #workflows: KnownWorkflows;
   readonly #clock: Clock;
@@ -140,6 +101,7 @@ export class Stemma {
   readonly #requests: Requests;
 
   constructor(options: StemmaOptions, seams: Partial<Seams> = {}) {
+    super();
     this.#clock = options.clock ?? systemClock;
     const patience = { lingerMs: seams.lingerMs ?? 250, recallGraceMs: seams.recallGraceMs ?? 10_000 };
     this.#dryRun = { clock: this.#clock, delivery: seams.delivery ?? delivery, ...patience };
@@ -371,12 +333,12 @@ export class Stemma {
   }
 
   /** Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. */
-  async pause(id: RunId, by: By = {}): Promise<void> {
+  async pause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "pause", by);
   }
 
   /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
-  async unpause(id: RunId, by: By = {}): Promise<void> {
+  async unpause(id: RunId, by: By & Once = {}): Promise<void> {
     await this.#requests.pause(await this.row(id), "unpause", by);
   }
 
@@ -444,11 +406,24 @@ export class Stemma {
   /**
    * Two runs side by side: their steps aligned by what they are, and where input, output, error, time and cost differ.
    *
+   * With one run, it is held against the golden run of its workflow, which is `a` then.
+   *
    * @throws run.not_found
    * @example const { same, steps, first } = await stemma.compare(before, after);
    */
-  async compare(a: RunId, b: RunId, options: CompareOptions = {}): Promise<Comparison> {
+  async compare(a: RunId, b?: RunId, options: CompareOptions = {}): Promise<Comparison> {
+    if (b === undefined)
+      return this.compare(await goldenOf(this.store, (await this.row(a)).state.workflow), a, options);
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
+  }
+
+  /** What can be started here: each workflow at its highest version. */
+  workflows(): readonly Workflow[] {
+    return this.#workflows.names.flatMap((name) => this.#workflows.highest(name) ?? []);
+  }
+
+  protected now(): Timestamp {
+    return this.#clock.now();
   }
 
   /** The workflow of this name, at its highest version here or at the one given. Throws workflow.not_found. */
@@ -472,6 +447,7 @@ export class Stemma {
     const context = options.context === undefined ? undefined : toValue(options.context, "context");
     const at: Timestamp = this.#clock.now();
     const tags = options.tags && checkTags(options.tags);
+    if (options.by !== undefined) checkId(options.by, "by");
     const run = buildRun({
       id,
       workflow,
@@ -482,6 +458,7 @@ export class Stemma {
       ...(context === undefined ? {} : { context }),
       ...(tags === undefined ? {} : { tags }),
       ...(options.timeout === undefined ? {} : { timeoutMs: timeLimit(options.timeout, "timeout of the run") }),
+      ...(options.by === undefined ? {} : { more: { by: options.by } }),
     });
     return {
       ...run,

@@ -19,7 +19,8 @@ export interface Store {
 
   /**
    * Creates runs with their first event. A run whose id, or whose (workflow, idempotency key), is already there is not
-   * created: the answer then names the run that is there. All of one call is one transaction.
+   * created: the answer then names the run that is there. All of one call is one transaction. Throws run.not_found where
+   * the run that one comes from is not there (any more); then none of the call is created.
    */
   create(runs: readonly NewRun[]): Promise<readonly Created[]>;
 

@@ -1,11 +1,32 @@
 /**
  * What a restart or fork is, as users of other systems know it, with the outcomes of this one; the better outcome where
- * one was asked for.
+ * one was asked for. The numbers are those of the list of their behaviours; what is reused (A) is in
+ * `control-plane-replay`.
+ *
+ *     B1   a failed run or a failed called run restarted      here, and control-plane-family (a called run alone)
+ *     B2   only one node                                      control-plane-family: a called run by itself, or `from`
+ *     B3   reuse none                                         control-plane-replay, with A4
+ *     B4   what cannot be meant                               here; every code of a refusal: test/refused.test.ts
+ *     B5   fork or restart                                    here
+ *     B6   another input                                      here
+ *     B7   the run whose body failed, named itself            here; theirs reuses nothing there
+ *     B8   what began after the step restarted from           control-plane-replay, with A2
+ *     B9   what is inherited                                  here, with B1 (there are no webhooks yet)
+ *     B10  a source that goes on                              here: refused; theirs accepts it
+ *     B11  one idempotency key                                here; from two processes: test/restart-crashes.test.ts
+ *     B12  a refusal leaves nothing                           here
+ *     B13  the calls are exactly those that are needed        here
+ *     B14  where it comes from, and why, wherever it is shown control-plane-family
+ *     B15  another output of one step                         here
+ *     B16  ancestors and descendants                          control-plane-family
+ *     B17  a source is removed                                here, before and while another is made from it
+ *     B18  steps in the process                               here
  */
 import { describe, expect, test } from "vitest";
 import { components, workflow } from "../../src/index.ts";
 import type { Event, Stemma } from "../../src/index.ts";
-import { errorOf, stage, until } from "../stage.ts";
+import { around } from "../../src/testing/around.ts";
+import { errorOf, fresh, stage, until } from "../stage.ts";
 import { World, ended, reusedKeys } from "./restart-world.ts";
 
 describe("B: restart and fork", () => {
@@ -121,6 +142,15 @@ describe("B: restart and fork", () => {
     expect((await stemma.list()).runs).toHaveLength(2);
     const other = stemma.fork(run.id, { input: 2, idempotencyKey: "ticket 1" });
     expect((await errorOf(other)).code).toBe("run.conflict");
+    // The step from which it runs again is a part of what is asked for; why it is asked for is not.
+    const from = await stemma.restart(run.id, { from: "a", idempotencyKey: "ticket 2", reason: "a is wrong" });
+    const again = await stemma.restart(run.id, { from: "a", idempotencyKey: "ticket 2", reason: "asked again" });
+    expect(again.id).toBe(from.id);
+    for (const change of [{}, { after: "a" }, { reuse: "none" }, { from: "a", allowEffects: ["a"] }] as const) {
+      const another = stemma.restart(run.id, { ...change, idempotencyKey: "ticket 2" });
+      expect((await errorOf(another)).code).toBe("run.conflict");
+    }
+    expect((await stemma.list()).runs).toHaveLength(3);
   });
 
   test("B12: an input that the workflow refuses leaves no run behind", async () => {
@@ -210,6 +240,53 @@ describe("B: restart and fork", () => {
     const pruned = await stemma.store.prune({ endedBefore: Date.now() + 60_000, limit: 1 });
     expect(pruned.runs).toEqual([again.id]);
     expect(await (await stemma.restart<string>(run.id)).result()).toHaveLength(3000);
+  });
+
+  test("B17: a run that is removed while another is made from it leaves that one not made", async () => {
+    const wf = workflow({ name: "gone" }, (ctx) => ctx.step("a", { input: 1 }, () => "a".repeat(3000)));
+    await using inner = fresh();
+    let prunes = true;
+    const store = around(
+      inner,
+      async ({ method, make }) => {
+        if (method === "create" && prunes) await inner.prune({ endedBefore: Date.now() + 60_000, limit: 9 });
+        return make();
+      },
+      {},
+    );
+    await using place = await stage([wf], { store });
+    const { stemma } = place;
+    const run = await stemma.run(wf, undefined);
+    await run.result();
+    expect(await errorOf(stemma.restart(run.id))).toMatchObject({ code: "run.not_found", data: { run: run.id } });
+    expect((await stemma.list()).runs).toEqual([]);
+    prunes = false;
+  });
+
+  test("B17: a called run that failed and was removed is called anew where its caller is restarted", async () => {
+    const world = new World();
+    const child = workflow({ name: "child" }, (ctx, n: number) =>
+      ctx.step("work", { input: n }, () => world.enter(`work ${n}`, "x".repeat(3000))),
+    );
+    const wf = workflow({ name: "caller" }, async (ctx) => {
+      const [a, b] = [await ctx.call(child, 1), await ctx.call(child, 2)];
+      return a.length + b.length;
+    });
+    await using store = fresh();
+    const before = await stage([wf, child], { store });
+    world.broken.add("work 2");
+    const run = await before.stemma.run(wf, undefined);
+    await ended(run);
+    await before.stemma.stop();
+    world.broken.clear();
+    world.since();
+    // Nobody works on the restart yet, so nothing comes from the called runs.
+    const { id } = await before.stemma.restart(run.id);
+    expect((await store.prune({ endedBefore: Date.now() + 60_000, limit: 9 })).runs).toHaveLength(2);
+    await using place = await stage([wf, child], { store });
+    expect(await (await place.stemma.get(id)).result()).toBe(6000);
+    expect(world.since()).toEqual(["work 2"]);
+    expect(components(await place.stemma.trace(id, { family: true }))).toBe(1);
   });
 
   test("B18: steps in the same process and called runs are reused alike", async () => {

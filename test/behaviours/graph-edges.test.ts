@@ -242,6 +242,42 @@ test("71: what is wrong with a graph is found when it is built, by its kind", ()
   );
 });
 
+test("71: types that schemas tell are checked when the graph is built: one edge, lists of fan-ins and joins, kinds of objects", () => {
+  const sends = (id: string, schema: z.ZodType): Executor =>
+    executor<unknown, unknown>(id, { sends: [schema] }, () => 0);
+  const takes = (input: z.ZodType): Node => executor<unknown, unknown>("end", { input }, () => 0);
+  const start = pass("start");
+  const [x, n] = [sends("x", z.string()), sends("n", z.number())];
+  const fanIn = (input: z.ZodType) => (): unknown => {
+    const builder = new WorkflowBuilder({ name: "g", start }).addFanOutEdges(start, [x, n]);
+    return builder.addFanInEdges([x, n], takes(input)).build();
+  };
+  const join = (input: z.ZodType) => (): unknown => {
+    const end = takes(input);
+    const builder = new WorkflowBuilder({ name: "g", start }).addFanOutEdges(start, [x, n]);
+    return builder.addEdge(x, end).addEdge(n, end).addJoin(end).build();
+  };
+  const edge = (sent: z.ZodType, input: z.ZodType) => (): unknown => {
+    const from = sends("from", sent);
+    return new WorkflowBuilder({ name: "g", start: from }).addEdge(from, takes(input)).build();
+  };
+  const wrong = ["type_compatibility"];
+  const kind = (name: string): z.ZodType => z.object({ kind: z.literal(name), id: z.string() });
+  const list = z.array(z.union([z.string(), z.number()]));
+  for (const good of [fanIn(list), fanIn(z.array(z.unknown())), fanIn(z.unknown()), join(list)])
+    expect(problemsOf(good)).toEqual([]);
+  expect(problemsOf(fanIn(z.string()))).toEqual(wrong);
+  expect(problemsOf(fanIn(z.array(z.string())))).toEqual(wrong);
+  expect(problemsOf(fanIn(z.union([z.array(z.string()), z.array(z.number())])))).toEqual(wrong);
+  expect(problemsOf(join(z.array(z.number())))).toEqual(wrong);
+  expect(problemsOf(edge(kind("a"), kind("b")))).toEqual(wrong);
+  expect(problemsOf(edge(kind("a"), z.union([kind("b"), kind("a")])))).toEqual([]);
+  expect(problemsOf(edge(z.object({ id: z.string() }), z.object({ id: z.number() })))).toEqual(wrong);
+  expect(problemsOf(edge(z.object({ id: z.string().optional() }), z.object({ id: z.number().optional() })))).toEqual(
+    [],
+  );
+});
+
 test("types: an edge on which nothing can be delivered does not compile", () => {
   const texts = executor("texts", (_: string, ctx: WorkflowContext<string>) => ctx.sendMessage("x"));
   const numbers = executor("numbers", (n: number) => void n);

@@ -1,17 +1,9 @@
 /** Questions of message graphs to people, and graphs inside graphs that ask. */
 import { expect, test } from "vitest";
 import { z } from "zod";
-import {
-  Executor,
-  handler,
-  memoryCheckpoints,
-  responseHandler,
-  WorkflowBuilder,
-  WorkflowExecutor,
-} from "../../src/graph.ts";
-import type { Workflow } from "../../src/graph.ts";
+import { Executor, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
 import { errorOf } from "../stage.ts";
-import { step, ends, all, asking, asks, type Ctx } from "./graph.ts";
+import { step, all, asking, asks, type Ctx } from "./graph.ts";
 
 test("22, 23, 26: an entry holds the input, a response entry the answers; both can be resumed", async () => {
   const storage = memoryCheckpoints();
@@ -79,32 +71,6 @@ test("X10: answers are no supersteps of a loop: 200 rounds under a limit of 10",
   let result = await graph.run(0);
   for (let n = 1; n <= 200; n += 1) result = await graph.run({ responses: { [result.requests[0]!.id]: n } });
   expect([result.status, result.outputs]).toEqual(["succeeded", [200]]);
-});
-
-test("65, 67, X21: a graph inside is told of by its path, its requests come out, and some are answered here", async () => {
-  const inner = asks();
-  const known = (request: unknown): { answer: unknown } | undefined =>
-    request === "k" ? { answer: "known" } : undefined;
-  const outer = (): Workflow => {
-    const inside = new WorkflowExecutor(inner, "inside", { intercept: known });
-    return new WorkflowBuilder({ name: "chain", start: inside }).addEdge(inside, ends("end")).build();
-  };
-  const options = { checkpointStorage: memoryCheckpoints() };
-  const graph = outer();
-  const asked = await graph.run("kq", options);
-  expect(asked.outputs).toEqual(["k->known-end"]);
-  expect(asked.requests.map(({ executorId, data }) => [executorId, data])).toEqual([["inside", "q"]]);
-  const invoked = asked.events.filter(({ type }) => type === "executor_invoked").map(({ executorId }) => executorId);
-  expect(invoked).toEqual(["inside", "inside/start", "inside/ask", "inside/ask", "inside/ask", "end"]);
-  const id = asked.requests[0]!.id;
-  expect(
-    (await errorOf(outer().run({ checkpointId: asked.checkpointId!, responses: { [id]: 7 } }, options))).code,
-  ).toBe("wait.invalid_answer");
-  const { outputs, status } = await outer().run(
-    { checkpointId: asked.checkpointId!, responses: { [id]: "yes" } },
-    options,
-  );
-  expect([outputs, status]).toEqual([["q->yes-end"], "succeeded"]);
 });
 
 test("54: a fresh run while requests are open says so; they stay answerable, by their own run", async () => {

@@ -344,6 +344,30 @@ describe("results", () => {
   });
 });
 
+test("tasks that say no more than that they succeeded have results of their own, and are counted", async () => {
+  const runner = new TaskRunner({});
+  const results = await runner.execute([step("a"), step("b", ["a"]), step("c", ["a"])]);
+  expect(runner.outcome?.counts).toEqual({ success: 3, failure: 0, skipped: 0, cancelled: 0 });
+  const [a, b] = [results.get("a"), results.get("b")] as [TaskResult, TaskResult];
+  a.message = "mine";
+  expect(b.message).toBeUndefined();
+  expect(b.metrics?.startTime).toBeGreaterThanOrEqual(a.metrics?.endTime ?? Number.NaN);
+});
+
+test("a trigger that a step is given between two runs of the same array counts", async () => {
+  const steps: TaskStep[] = [step("a", [], () => fails("no")), step("b", ["a"])];
+  expect(statuses(await new TaskRunner({}).execute(steps))).toEqual({ a: "failure", b: "skipped" });
+  Object.assign(steps[1] as TaskStep, { trigger: "always" });
+  expect(statuses(await new TaskRunner({}).execute(steps))).toEqual({ a: "failure", b: "success" });
+  Object.assign(steps[0] as TaskStep, { run: async () => ({ status: "success" }) });
+  Object.assign(steps[1] as TaskStep, { trigger: "any", dependencies: ["a", "c"] });
+  expect(statuses(await new TaskRunner({}).execute([...steps, step("c")]))).toEqual({
+    a: "success",
+    b: "success",
+    c: "success",
+  });
+});
+
 test("graphs may be changed between two runs of the same array", async () => {
   const steps = [step("A"), step("B", ["A"])];
   const runner = new TaskRunner({});

@@ -236,7 +236,7 @@ function keysOf(events: readonly Event[]): string[] {
   return [...keys];
 }
 
-/** The trace of the family is one, and every reused value is that of the run and step that it names. */
+/** Everything verifies, the trace of the family is one, and every reused value is that of the run and step that it names. */
 async function judge(store: Store, id: string): Promise<string[]> {
   const wrong: string[] = [];
   const { runs } = await store.list({ ids: [id] });
@@ -246,6 +246,8 @@ async function judge(store: Store, id: string): Promise<string[]> {
   for (const member of members.toReversed()) traced.push({ run: member.id, events: await readAll(store, member.id) });
   const parts = components(trace(traced));
   if (parts !== 1) wrong.push(`the trace of the family has ${parts} components`);
+  const { flaws } = await new Stemma({ store, log: silent }).verify(id, { family: true });
+  for (const { run, seq, kind, message } of flaws) wrong.push(`${run} ${seq}: ${kind}: ${message}`);
   const byRun = new Map(traced.map(({ run, events }) => [run, events]));
   for (const { run, events } of traced) {
     for (const { type, data } of events) {

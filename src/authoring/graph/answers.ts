@@ -66,7 +66,7 @@ export function forked(
     toPlain(value, `state ${key}`, graph.classes),
   ]);
   // What was done of a superstep was done with what is changed here.
-  const { settled: _, ...kept } = state;
+  const { settled: _, unfinished: __, ...kept } = state;
   return {
     ...kept,
     messages,

@@ -4,19 +4,11 @@ import { checkName } from "../../core/name.ts";
 import type { Designation, GraphDefinition } from "./definition.ts";
 import type { CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
 import type { Node } from "./executor.ts";
+import type { Accepting, BranchEnd, Chained, Fits, Fitting, Switching, TakesList, YieldOf } from "./fits.ts";
 import type { ValueClass } from "./plain.ts";
 import type { Reducers } from "./shared-state.ts";
 import { checkGraph } from "./validate.ts";
 import { Workflow } from "./workflow.ts";
-
-/** `never` where nothing that the source sends can be what the target takes, so that the call does not compile. */
-export type Fits<O, I> = unknown extends O
-  ? unknown
-  : unknown extends I
-    ? unknown
-    : [O & I] extends [never]
-      ? never
-      : unknown;
 
 export type BuilderOptions<I, Y> = {
   readonly name: string;
@@ -43,6 +35,9 @@ export type Route<M = unknown> = Partial<Omit<RouteEdge, "target" | "when">> & {
 };
 
 /**
+ * Each call gives the same builder; what comes out of the graph is typed as what the executors yield that were named in
+ * the calls that were chained.
+ *
  * @example
  * const graph = new WorkflowBuilder({ name: "greet", start: upper }).addEdge(upper, reverse).build();
  * const { outputs } = await graph.run("hello");
@@ -69,29 +64,43 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   }
 
   /** One target, where the predicate says so or always. An edge from an executor to itself is fine. */
-  addEdge<SO, TI>(source: Node<unknown, SO>, target: Node<TI> & Fits<SO, TI>, when?: Predicate<SO>): this {
+  addEdge<SO, TI, SY, TY>(
+    source: Node<unknown, SO, SY>,
+    target: Node<TI, unknown, TY> & Fits<SO, TI>,
+    when?: Predicate<SO>,
+  ): WorkflowBuilder<I, Y | SY | TY> {
     const group = { kind: "single", id: this.#id(), source: this.#add(source), target: this.#add(target) } as const;
     this.#groups.push(when === undefined ? group : { ...group, when });
-    return this;
+    return this.#with();
   }
 
   /** All targets that can handle it get a message. */
-  addFanOutEdges(source: Node, targets: readonly Node[]): this {
+  addFanOutEdges<SO, const T extends readonly Node[]>(
+    source: Node<unknown, SO>,
+    targets: T & Accepting<SO, T>,
+  ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
     const from = this.#add(source);
     this.#groups.push({ kind: "fanOut", id: this.#id(), source: from, targets: targets.map((to) => this.#add(to)) });
-    return this;
+    return this.#with();
   }
 
   /** The targets whose ids are selected get a message. */
-  addMultiSelectionEdges<SO>(source: Node<unknown, SO>, targets: readonly Node[], select: Selection<SO>): this {
+  addMultiSelectionEdges<SO, const T extends readonly Node[]>(
+    source: Node<unknown, SO>,
+    targets: T & Accepting<SO, T>,
+    select: Selection<SO>,
+  ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
     const from = this.#add(source);
     const to = targets.map((target) => this.#add(target));
     this.#groups.push({ kind: "select", id: this.#id(), source: from, targets: to, select });
-    return this;
+    return this.#with();
   }
 
   /** The first case that is true, else the default. @throws graph.invalid */
-  addSwitchCaseEdges<SO>(source: Node<unknown, SO>, branches: readonly (CaseBranch<SO> | DefaultBranch)[]): this {
+  addSwitchCaseEdges<SO, const B extends readonly (CaseBranch<SO> | DefaultBranch)[]>(
+    source: Node<unknown, SO>,
+    branches: B & Switching<SO, B>,
+  ): WorkflowBuilder<I, Y | YieldOf<BranchEnd<B[number]>>> {
     if (branches.length < 2) {
       throw shape("A switch must contain at least two cases (including the default case).");
     }
@@ -103,14 +112,18 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       "when" in branch ? [{ when: branch.when, target: this.#add(branch.to) }] : [],
     );
     this.#groups.push({ kind: "switch", id: this.#id(), source: from, cases, otherwise: this.#add(last.otherwise) });
-    return this;
+    return this.#with();
   }
 
   /**
    * Ways out of a router, as in `routes`: named ones first, then those whose predicate is true, then those without one,
    * then the default; of each kind the one with the lowest priority, or all with `fanOut`.
    */
-  addRoutes<SO>(source: Node<unknown, SO>, routes: readonly Route<SO>[], options: { fanOut?: boolean } = {}): this {
+  addRoutes<SO, T extends readonly Node[]>(
+    source: Node<unknown, SO>,
+    routes: { readonly [K in keyof T]: Route<SO> & Fitting<SO, T[K]> },
+    options: { fanOut?: boolean } = {},
+  ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
     const from = this.#add(source);
     const edges = routes.map(({ to, when, route, ...rest }): RouteEdge => ({
       target: this.#add(to),
@@ -122,20 +135,23 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       ...(when === undefined ? {} : { when }),
     }));
     this.#groups.push({ kind: "routes", id: this.#id(), source: from, edges, fanOut: options.fanOut ?? false });
-    return this;
+    return this.#with();
   }
 
   /** The target gets one list when every source has sent: all that they sent, in the order of the sources. */
-  addFanInEdges(sources: readonly Node[], target: Node): this {
+  addFanInEdges<const S extends readonly Node[], TI, TY>(
+    sources: S,
+    target: Node<TI, unknown, TY> & TakesList<S, TI>,
+  ): WorkflowBuilder<I, Y | TY> {
     const from = sources.map((source) => this.#add(source));
     this.#groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
-    return this;
+    return this.#with();
   }
 
-  addChain(nodes: readonly Node[]): this {
+  addChain<const T extends readonly Node[]>(nodes: T & Chained<T>): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
     if (nodes.length < 2) throw shape(`A chain must have at least two executors, got ${nodes.length}.`);
     nodes.slice(1).forEach((node, index) => this.addEdge(nodes[index] as Node, node));
-    return this;
+    return this.#with();
   }
 
   /**
@@ -171,6 +187,11 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   #add(node: Node): string {
     this.#nodes.add(node);
     return node.id;
+  }
+
+  /** This, known to yield what the executors of an edge yield as well. */
+  #with<More>(): WorkflowBuilder<I, Y | More> {
+    return this;
   }
 
   #id(): string {

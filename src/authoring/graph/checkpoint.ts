@@ -46,6 +46,9 @@ export type CheckpointStorage = {
   getLatest(query: { workflowName: string }): Promise<WorkflowCheckpoint | undefined>;
 };
 
+/** States of runs at work. They are made of each other and never changed, so a storage may go by what is the same in them. */
+export const unchanging: WeakSet<GraphState> = new WeakSet();
+
 export function newCheckpointId(): CheckpointID {
   return newRunId(Date.now()).replace("run_", "ckpt_") as CheckpointID;
 }

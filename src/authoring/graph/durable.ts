@@ -7,23 +7,25 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { encode } from "../../core/json.ts";
+import { StateMemory } from "../../core/state-memory.ts";
 import type { Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf, signatureOf } from "./definition.ts";
-import type { Drop, Running } from "./deliver.ts";
+import type { Delivery, Drop, Running } from "./deliver.ts";
 import { enterAlone } from "./enter.ts";
 import type { Executor } from "./executor.ts";
 import type { Call } from "./invoke.ts";
 import { responseHandlerOf } from "./invoke.ts";
 import { running, untilRest } from "./loop.ts";
-import type { Effects, GraphRequest, GraphState } from "./message.ts";
+import type { Effects, GraphRequest, GraphState, SettledInvocation } from "./message.ts";
 import { entryState } from "./message.ts";
 import { fromPlain, toPlain } from "./plain.ts";
 import { fit, jsonSchemaOf } from "./schema.ts";
 import type { Host, Invoked } from "./superstep.ts";
 import { SuperstepFailure, withAnswers } from "./superstep.ts";
+import type { Intercept } from "./sub-workflow.ts";
 import { WorkflowExecutor } from "./sub-workflow.ts";
 
 export type DurableOptions = {
@@ -36,22 +38,30 @@ export type DurableOptions = {
 /** A workflow for `new Stemma({ workflows })`; `inner` are those of graphs inside, to be offered with it. */
 export type DurableGraph<I, Y> = Workflow<I, Y[]> & { readonly inner: readonly Workflow[] };
 
-export function durable<I, Y>({ graph }: { graph: GraphDefinition }, options: DurableOptions): DurableGraph<I, Y> {
+/** @param held there for a graph inside: the executor that holds it */
+export function durable<I, Y>(
+  { graph }: { graph: GraphDefinition },
+  options: DurableOptions,
+  held?: { path: string; intercept: Intercept | undefined },
+): DurableGraph<I, Y> {
   const { name = graph.name, version = 1 } = options;
+  const path = held?.path ?? "";
   const inner = new Map<string, DurableGraph<unknown, unknown>>();
   for (const id of graph.nodes.keys()) {
     const executor = prototypeOf(graph, id);
-    if (executor instanceof WorkflowExecutor) inner.set(id, durable(executor, { name: `${name}.${id}`, version }));
+    if (!(executor instanceof WorkflowExecutor)) continue;
+    const holds = { path: `${path}${id}/`, intercept: executor.options.intercept };
+    inner.set(id, durable(executor, { name: `${name}.${id}`, version }, holds));
   }
   const schema = inputSchema<I>(graph);
   return {
     name,
     version,
-    source: sourceOf(graph),
+    source: held?.intercept === undefined ? sourceOf(graph) : `${sourceOf(graph)}\n${String(held.intercept)}`,
     ...(schema === undefined ? {} : { schema }),
     inner: [...inner.values()].flatMap((child) => [child, ...child.inner]),
     body(operations, info) {
-      const life = new DurableRun(graph, inner, operations, info);
+      const life = new DurableRun({ graph, inner, held }, operations, info);
       return { done: life.carryOut(), causes: () => life.causes() };
     },
   };
@@ -77,30 +87,43 @@ function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | 
   return { "~standard": { version: 1, vendor: "stemma", validate } };
 }
 
-/** What a checkpoint of a durable run holds. */
-type Saved = { readonly state: GraphState; readonly outputs: readonly Json[] };
+/** What a checkpoint of a durable run holds. `asked`: requests whose waits it carries; left out where there are none. */
+type Saved = { readonly state: GraphState; readonly outputs: readonly Json[]; readonly asked?: readonly string[] };
 
 type Yielded = { index: number; executor: string; effects: Effects };
 
+/** Where a graph is: the graphs inside it, and what it is inside of. */
+type Standing = {
+  readonly graph: GraphDefinition;
+  readonly inner: ReadonlyMap<string, Workflow>;
+  readonly held: { path: string; intercept: Intercept | undefined } | undefined;
+};
+
 class DurableRun implements Host {
   readonly prefix = "";
+  readonly #held: Standing["held"];
   readonly #parts: Running;
   readonly #inner: ReadonlyMap<string, Workflow>;
   readonly #operations: Operations;
   readonly #info: RunInfo;
   #segment: Segment;
-  #outputs: Json[];
+  #outputs: readonly Json[];
+  /** Of what was saved last: all of it is plain values that nobody changes. */
+  readonly #memory = new StateMemory(sha256);
+  /** Of the shared state that executors saw last. */
+  readonly #seen = new StateMemory(sha256);
   /** Outcomes since the last checkpoint. */
   #recent: Seq[] = [];
   #yielded: Yielded[] = [];
-  /** Requests whose waits are open. */
+  /** Requests whose waits are open, or whose answers have not been taken yet. */
   readonly #open = new Set<string>();
   readonly #arrived: { id: string; data: Json; causes: string[] }[] = [];
   #failedWait: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(graph: GraphDefinition, inner: ReadonlyMap<string, Workflow>, operations: Operations, info: RunInfo) {
+  constructor({ graph, inner, held }: Standing, operations: Operations, info: RunInfo) {
     this.#parts = running(graph);
+    this.#held = held;
     this.#inner = inner;
     this.#operations = operations;
     this.#info = info;
@@ -118,7 +141,9 @@ class DurableRun implements Host {
     const entry = (): GraphState =>
       entryState(graph.start, toPlain(input, "input", graph.classes), [this.#place(this.#segment.seq)]);
     let state = (restored as Saved | undefined)?.state ?? entry();
-    await this.#ask(state);
+    await this.#ask(state, (restored as Saved | undefined)?.asked);
+    // As behind a superstep: whoever continues from a checkpoint asks as whoever went on from it did.
+    state = this.#taken(state);
     for (;;) {
       state = await untilRest(this.#parts, state, this, { end: (reached) => this.#endOfSuperstep(reached) }).catch(
         (error: unknown) => Promise.reject(error instanceof SuperstepFailure ? error.error : (error as Error)),
@@ -139,7 +164,7 @@ class DurableRun implements Host {
     const { effect, version } = executor.stepOptions;
     const outcome = await this.#operations.step({
       ...place,
-      input: { value: inputOf(call, snapshot) },
+      input: { value: inputOf(call, snapshot, this.#seen) },
       ...(effect === undefined ? {} : { effect }),
       ...(version === undefined ? {} : { version }),
       run: (_, tools) => {
@@ -154,6 +179,11 @@ class DurableRun implements Host {
     const effects = outcome.value as Effects;
     this.#yielded.push({ index: delivery.index, executor: executor.id, effects });
     return { effects, place: this.#place(outcome.seq) };
+  }
+
+  /** Steps are found again by the engine, so nothing is settled here. */
+  reused(_: Delivery, { place }: SettledInvocation): string {
+    return place;
   }
 
   dropped({ message, reason, target }: Drop): void {
@@ -183,30 +213,34 @@ class DurableRun implements Host {
     return { effects, place: this.#place(outcome.seq) };
   }
 
-  async #endOfSuperstep(state: GraphState): Promise<GraphState> {
+  async #endOfSuperstep(reached: GraphState): Promise<GraphState> {
+    // Answers that came meanwhile go on record in front of the checkpoint, so they are in it.
+    const state = this.#taken(reached);
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
-      if (this.#parts.graph.designation(executor) === "output") this.#outputs.push(...effects.yielded);
+      if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
     }
     this.#yielded = [];
-    // What was answered is in the state; what is still open is asked again behind the checkpoint, before anything else.
-    const taken = this.#taken(state);
-    const saved: Saved = { state: taken, outputs: this.#outputs };
-    this.#segment = await this.#operations.checkpoint(this.causes(), saved, { carryWaits: true });
+    const asked = [...this.#open];
+    const saved: Saved = { state, outputs: this.#outputs, ...(asked.length === 0 ? {} : { asked }) };
+    const options = { memory: this.#memory, carryWaits: true };
+    this.#segment = await this.#operations.checkpoint(this.causes(), saved, options);
     this.#recent = [];
     this.#open.clear();
-    await this.#ask(taken);
-    return taken;
+    await this.#ask(state, asked);
+    return this.#taken(state);
   }
 
-  /** Opens a wait for every request that has none. */
-  async #ask(state: GraphState): Promise<void> {
-    for (const request of Object.values(state.requests)) {
+  /** Opens a wait for every request that has none; those that the last checkpoint carries first, as they are. */
+  async #ask(state: GraphState, carried: readonly string[] = []): Promise<void> {
+    const requests = Object.values(state.requests);
+    const first = requests.filter(({ id }) => carried.includes(id));
+    for (const request of new Set([...first, ...requests])) {
       if (this.#open.has(request.id)) continue;
       this.#open.add(request.id);
+      if (!carried.includes(request.id) && (await this.#isIntercepted(request))) continue;
       const ask = await this.#waitOf(request);
       void this.#operations.wait(ask).then((outcome) => {
         this.#recent.push(outcome.seq);
-        this.#open.delete(request.id);
         if (outcome.ok) {
           const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
           this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
@@ -214,6 +248,30 @@ class DurableRun implements Host {
         this.#wake?.();
       });
     }
+  }
+
+  /** Whether whoever holds this graph answers the request. It is a step, so that it stays answered as it was. */
+  async #isIntercepted(request: GraphRequest): Promise<boolean> {
+    const intercept = this.#held?.intercept;
+    if (intercept === undefined) return false;
+    const { classes } = this.#parts.graph;
+    const executorId = `${this.#held?.path ?? ""}${request.executor}`;
+    const outcome = await this.#operations.step({
+      scope: this.#segment.root,
+      name: "intercept",
+      causes: this.#causesOf(request.causes),
+      input: { value: { executorId, request: request.data } },
+      run: async () => {
+        const found = await intercept(fromPlain(request.data, classes), { executorId, requestId: request.id });
+        return found === undefined ? null : { answer: toPlain(found.answer, `answer to ${request.id}`, classes) };
+      },
+    });
+    this.#recent.push(outcome.seq);
+    if (!outcome.ok) throw outcome.error;
+    const said = outcome.value as { answer: Json } | null;
+    if (said === null) return false;
+    this.#arrived.push({ id: request.id, data: said.answer, causes: [this.#place(outcome.seq)] });
+    return true;
   }
 
   async #waitOf(request: GraphRequest): Promise<Parameters<Operations["wait"]>[0]> {
@@ -250,7 +308,9 @@ class DurableRun implements Host {
 
   #taken(state: GraphState): GraphState {
     if (this.#failedWait !== undefined) throw this.#failedWait;
-    return this.#arrived.length === 0 ? state : withAnswers(state, this.#arrived.splice(0));
+    const answers = this.#arrived.splice(0);
+    for (const { id } of answers) this.#open.delete(id);
+    return answers.length === 0 ? state : withAnswers(state, answers);
   }
 
   #place(seq: Seq): string {
@@ -268,13 +328,13 @@ class DurableRun implements Host {
 }
 
 /** All that a handler can read is in the declared input, so a recorded success is reused exactly where all of it is equal. */
-function inputOf({ delivery, shared }: Call, snapshot: Json | undefined): Record<string, unknown> {
+function inputOf({ delivery, shared }: Call, snapshot: Json | undefined, seen: StateMemory): Record<string, unknown> {
   const { data, sources, request } = delivery;
   return {
     message: data,
     sources,
     ...(request === undefined ? {} : { request: request.data }),
-    ...(Object.keys(shared).length === 0 ? {} : { state: sha256(encode(shared) ?? "") }),
+    ...(Object.keys(shared).length === 0 ? {} : { state: seen.cut(shared).root }),
     ...(snapshot === undefined ? {} : { own: sha256(encode(snapshot) ?? "") }),
   };
 }

@@ -71,16 +71,19 @@ export type EdgeGroup =
   | { readonly kind: "fanIn"; readonly id: string; readonly sources: readonly string[]; readonly target: string };
 
 /** One branch of a switch: the first whose predicate is true is taken. */
-export type CaseBranch<M = unknown> = { readonly when: Predicate<M>; readonly to: Node };
-export type DefaultBranch = { readonly otherwise: Node };
+export type CaseBranch<M = unknown, I = unknown, Y = unknown> = {
+  readonly when: Predicate<M>;
+  readonly to: Node<I, unknown, Y>;
+};
+export type DefaultBranch<I = unknown, Y = unknown> = { readonly otherwise: Node<I, unknown, Y> };
 
 /** @example builder.addSwitchCaseEdges(read, [Case((n: number) => n < 5, small), Default(large)]); */
-export function Case<M>(when: Predicate<M>, to: Node): CaseBranch<M> {
+export function Case<M, I, Y>(when: Predicate<M>, to: Node<I, unknown, Y>): CaseBranch<M, I, Y> {
   return { when, to };
 }
 
 /** Where a message goes that no case is true for. */
-export function Default(to: Node): DefaultBranch {
+export function Default<I, Y>(to: Node<I, unknown, Y>): DefaultBranch<I, Y> {
   return { otherwise: to };
 }
 

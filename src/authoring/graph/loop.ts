@@ -8,8 +8,8 @@ import { Executor, instanceOf } from "./executor.ts";
 import type { GraphState } from "./message.ts";
 import { fromPlain } from "./plain.ts";
 import { reachOf } from "./reach.ts";
-import type { Host } from "./superstep.ts";
 import { notConverged, superstep } from "./superstep.ts";
+import type { Host, SuperstepFailure } from "./superstep.ts";
 
 /** What is done around each superstep. */
 export type Rounds = {
@@ -46,4 +46,24 @@ export async function untilRest(parts: Running, start: GraphState, host: Host, r
     rounds.begin?.(state.iteration + 1);
     state = await rounds.end(await superstep(parts, state, found, host));
   }
+}
+
+/** Whether a superstep that failed leaves something behind that need not be done again. */
+export function isSomethingDone({ settled, unfinished }: SuperstepFailure): boolean {
+  return Object.keys(settled).length > 0 || Object.keys(unfinished).length > 0;
+}
+
+/** The state before a superstep that failed, with what was done of it. */
+export function withDone(before: GraphState, { settled, unfinished }: SuperstepFailure): GraphState {
+  return { ...before, settled: { ...before.settled, ...settled }, unfinished };
+}
+
+/** The states of executors as of the last invocation that was done, of a superstep that was not finished too. */
+export function ownStates({ executors, settled = {} }: GraphState): Readonly<Record<string, Json>> {
+  const states = { ...executors };
+  for (const index of Object.keys(settled).sort((a, b) => Number(a) - Number(b))) {
+    const { executor, effects } = settled[index] ?? {};
+    if (executor !== undefined && effects?.snapshot !== undefined) states[executor] = effects.snapshot;
+  }
+  return states;
 }

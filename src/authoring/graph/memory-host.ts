@@ -3,13 +3,13 @@ import { StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
 import { toRecord } from "../../engine/failure.ts";
 import type { Heard } from "./context.ts";
-import type { Drop, Running } from "./deliver.ts";
+import type { Delivery, Drop, Running } from "./deliver.ts";
 import type { Telling } from "./events.ts";
 import type { Executor } from "./executor.ts";
 import type { Call } from "./invoke.ts";
 import { invoke } from "./invoke.ts";
-import { restoreExecutors, running, untilRest } from "./loop.ts";
-import type { Effects, GraphRequest, GraphState } from "./message.ts";
+import { ownStates, restoreExecutors, running, untilRest, withDone } from "./loop.ts";
+import type { Effects, GraphRequest, GraphState, SettledInvocation } from "./message.ts";
 import { entryState } from "./message.ts";
 import { fromPlain, toPlain } from "./plain.ts";
 import type { Host, Invoked } from "./superstep.ts";
@@ -48,25 +48,41 @@ export class MemoryHost implements Host {
     const invoked = tell({ type: "executor_invoked", executorId, data: delivery.data, causes: delivery.causes });
     try {
       if (abort.aborted) throw abort.reason;
-      const work =
+      const work: Promise<Nested> =
         executor instanceof WorkflowExecutor
           ? this.#nested(executor, call, snapshot, invoked)
-          : this.#handle(executor, call, invoked);
-      const effects = await within(abort, work);
+          : this.#handle(executor, call, invoked).then((effects) => ({ effects, ends: [] }));
+      const { effects, ends } = await within(abort, work);
       const data = [...effects.sent.map((sent) => sent.data), ...effects.yielded];
       const place = tell({
         type: "executor_completed",
         executorId,
-        causes: [invoked],
+        causes: ends.length === 0 ? [invoked] : ends,
         data: data.length === 0 ? null : data,
       });
       return { effects, place };
-    } catch (thrown) {
+    } catch (caught) {
+      const thrown = caught instanceof Unfinished ? caught.error : caught;
       const error = thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
       const data = toRecord(thrown) as Json;
       const place = tell({ type: "executor_failed", executorId, causes: [invoked], data });
-      return { error, place, stopped: abort.aborted };
+      const failed = { error, place, stopped: abort.aborted };
+      return caught instanceof Unfinished ? { ...failed, unfinished: caught.snapshot } : failed;
     }
+  }
+
+  /** It is not done again, and what it said is said again: whoever goes on from there has not heard it. */
+  reused({ executor, causes }: Delivery, { effects, place }: SettledInvocation): string {
+    const data = [...effects.sent.map((sent) => sent.data), ...effects.yielded];
+    const reused = this.#place.tell({
+      type: "executor_reused",
+      executorId: `${this.#place.path}${executor}`,
+      causes: [...causes, place],
+      data: data.length === 0 ? null : data,
+    });
+    for (const said of effects.yielded) this.#hear(executor, { type: "yield", data: said }, reused);
+    for (const request of effects.requests) this.#hear(executor, { type: "request", request }, reused);
+    return reused;
   }
 
   dropped({ message, reason, target }: Drop): void {
@@ -96,74 +112,158 @@ export class MemoryHost implements Host {
     }
   }
 
-  /** Each message begins a run inside; an answer goes to the one that asked. Their states are the executor's own. */
-  async #nested(executor: WorkflowExecutor, call: Call, snapshot: Json | undefined, invoked: string): Promise<Effects> {
+  /**
+   * Each message begins a run inside; an answer goes to the one that asked. Their states are the executor's own. One that
+   * failed, or was stopped, goes on from its last superstep.
+   */
+  async #nested(executor: WorkflowExecutor, call: Call, snapshot: Json | undefined, invoked: string): Promise<Nested> {
     const { delivery } = call;
-    const children = { ...(snapshot as Record<string, GraphState> | undefined) };
+    const children = { ...(snapshot as Record<string, Child> | undefined) };
     const { request } = delivery;
+    const own = `${call.state.iteration + 1}.${delivery.index}`;
     const key =
-      request === undefined
-        ? `${call.state.iteration + 1}.${delivery.index}`
-        : (Object.keys(children).find((name) => Object.hasOwn(children[name]?.requests ?? {}, request.id)) ?? "");
+      request === undefined ? own : (Object.keys(children).find((name) => asked(children[name], request)) ?? own);
     const before = children[key];
-    const start =
-      request === undefined || before === undefined
-        ? entryState(executor.graph.start, delivery.data, [invoked])
-        : withAnswers(before, [{ id: request.id, data: delivery.data, causes: [invoked] }]);
-    const asked = new Set(Object.keys(start.requests));
-    const { state, yielded } = await this.#inner(executor, start, `${call.prefix}${executor.id}.${key}.`);
-    const requests = Object.values(state.requests).filter(({ id }) => !asked.has(id));
+    const inside = new Inside(executor, this.#place, invoked);
+    const parts = this.#inside.get(executor.id) ?? running(executor.graph);
+    this.#inside.set(executor.id, parts);
+    const host = new MemoryHost(parts, inside.place, `${call.prefix}${executor.id}.${key}.`);
+    const ids = new Set(Object.keys(before?.requests ?? {}));
+    const done = await inside.run(parts, host, startOf(executor, delivery, before, invoked), before?.yielded ?? []);
+    if ("error" in done) throw new Unfinished(done.error, { ...children, [key]: done.child } as unknown as Json);
+    const { state, yielded } = done;
+    const requests = Object.values(state.requests).filter(({ id }) => !ids.has(id));
     if (Object.keys(state.requests).length > 0) children[key] = state;
     else delete children[key];
     const direct = executor.options.allowDirectOutput === true;
     if (direct) for (const data of yielded) this.#hear(executor.id, { type: "yield", data }, invoked);
-    return {
+    for (const asking of requests) this.#hear(executor.id, { type: "request", request: questionOf(asking) }, invoked);
+    const effects: Effects = {
       sent: direct ? [] : yielded.map((data) => ({ data })),
       yielded: direct ? yielded : [],
       requests: requests.map(questionOf),
       writes: [],
       snapshot: children as unknown as Json,
     };
+    return { effects, ends: inside.ends() };
   }
+}
 
-  async #inner(
-    executor: WorkflowExecutor,
-    start: GraphState,
-    prefix: string,
-  ): Promise<{ state: GraphState; yielded: Json[] }> {
-    const path = `${this.#place.path}${executor.id}/`;
-    const parts = this.#inside.get(executor.id) ?? running(executor.graph);
-    this.#inside.set(executor.id, parts);
-    await restoreExecutors(parts, start.executors);
-    const yielded: Json[] = [];
+/** A graph inside. `yielded`: what its supersteps have yielded, where the invocation that they are of was not done. */
+type Child = GraphState & { readonly yielded?: readonly Json[] };
+
+type Nested = { effects: Effects; ends: readonly string[] };
+
+/** A graph inside that did not come to rest, with how far it came. */
+class Unfinished extends Error {
+  readonly error: Error;
+  readonly snapshot: Json;
+
+  constructor(error: Error, snapshot: Json) {
+    super(error.message, { cause: error });
+    this.error = error;
+    this.snapshot = snapshot;
+  }
+}
+
+/** Whether a graph inside asked this, and waits for the answer or has begun to work on it. */
+function asked(child: GraphState | undefined, { id }: GraphRequest): boolean {
+  return child !== undefined && (Object.hasOwn(child.requests, id) || child.answered.includes(id));
+}
+
+/** Where a run inside begins, or goes on. */
+function startOf(
+  executor: WorkflowExecutor,
+  delivery: Delivery,
+  before: Child | undefined,
+  invoked: string,
+): GraphState {
+  const { request, data } = delivery;
+  if (before === undefined) return entryState(executor.graph.start, data, [invoked]);
+  const { yielded: _, ...state } = before;
+  if (request === undefined || !Object.hasOwn(state.requests, request.id)) return state;
+  return withAnswers(state, [{ id: request.id, data, causes: [invoked] }]);
+}
+
+/** One run of a graph inside, as it is told of outside. */
+class Inside {
+  readonly place: Place;
+  readonly #executor: WorkflowExecutor;
+  readonly #yielded: Json[] = [];
+  /** Executors' ends that nothing inside came from. */
+  readonly #ends = new Set<string>();
+
+  constructor(executor: WorkflowExecutor, outside: Place, invoked: string) {
+    this.#executor = executor;
+    const executorId = `${outside.path}${executor.id}`;
     const tell = (telling: Telling): string => {
-      // Outputs inside are messages outside; what is shown on the way is shown here.
-      if (telling.type === "output") yielded.push(telling.data ?? null);
-      return this.#place.tell(telling.type === "output" ? { ...telling, type: "data" } : telling);
+      const { type, data = null } = telling;
+      if (type === "output") this.#yielded.push(data);
+      // What is shown on the way is shown by whoever holds the graph; what it asks is asked there, if nobody answers it here.
+      const told =
+        type === "intermediate"
+          ? { ...telling, executorId }
+          : type === "output" || type === "request_info"
+            ? { ...telling, type: "data" as const }
+            : telling;
+      const causes = told.causes ?? [invoked];
+      const id = outside.tell({ ...told, causes });
+      for (const cause of causes) this.#ends.delete(cause);
+      if (type === "executor_completed") this.#ends.add(id);
+      return id;
     };
-    const host = new MemoryHost(parts, { ...this.#place, path, tell }, prefix);
-    const rest = (from: GraphState): Promise<GraphState> =>
-      untilRest(parts, from, host, { end: async (state) => state }).catch((error: unknown) =>
-        Promise.reject(error instanceof SuperstepFailure ? error.error : (error as Error)),
-      );
-    let state = await rest(start);
-    for (let answers = this.#intercepted(executor, state); answers.length > 0;) {
-      state = await rest(withAnswers(state, answers));
-      answers = this.#intercepted(executor, state);
-    }
-    return { state, yielded };
+    this.place = { ...outside, path: `${executorId}/`, tell };
   }
 
-  #intercepted(
-    { options, graph, id }: WorkflowExecutor,
-    state: GraphState,
-  ): { id: string; data: Json; causes: string[] }[] {
-    return Object.values(state.requests).flatMap((request) => {
-      const executorId = `${this.#place.path}${id}/${request.executor}`;
-      const found = options.intercept?.(fromPlain(request.data, graph.classes), { executorId });
-      if (found === undefined) return [];
-      return [{ id: request.id, data: toPlain(found.answer, `answer to ${request.id}`, graph.classes), causes: [] }];
-    });
+  ends(): readonly string[] {
+    return [...this.#ends];
+  }
+
+  /** To rest, with the answers that are given here. */
+  async run(
+    parts: Running,
+    host: Host,
+    start: GraphState,
+    before: readonly Json[],
+  ): Promise<{ state: GraphState; yielded: readonly Json[] } | { child: Child; error: Error }> {
+    let [state, yielded] = [start, before];
+    this.#yielded.push(...before);
+    const rounds = {
+      end: async (reached: GraphState) => {
+        yielded = [...this.#yielded];
+        return (state = reached);
+      },
+    };
+    try {
+      await restoreExecutors(parts, ownStates(start));
+      state = await untilRest(parts, start, host, rounds);
+      for (let answers = await this.#intercepted(state); answers.length > 0; answers = await this.#intercepted(state)) {
+        state = await untilRest(parts, withAnswers(state, answers), host, rounds);
+      }
+      return { state, yielded: this.#yielded };
+    } catch (thrown) {
+      // What was yielded in the superstep that failed is said again with what is done of it.
+      if (!(thrown instanceof SuperstepFailure)) return { child: { ...state, yielded }, error: thrown as Error };
+      return { child: { ...withDone(state, thrown), yielded }, error: thrown.error };
+    }
+  }
+
+  async #intercepted(state: GraphState): Promise<{ id: string; data: Json; causes: string[] }[]> {
+    const { options, graph } = this.#executor;
+    const answers = [];
+    for (const request of options.intercept === undefined ? [] : Object.values(state.requests)) {
+      const executorId = `${this.place.path}${request.executor}`;
+      const found = await options.intercept?.(fromPlain(request.data, graph.classes), {
+        executorId,
+        requestId: request.id,
+      });
+      if (found === undefined) continue;
+      const data = toPlain(found.answer, `answer to ${request.id}`, graph.classes);
+      const told = { name: "request intercepted", data: { request: request.id, answer: data } };
+      const cause = this.place.tell({ type: "data", executorId, causes: request.causes, data: told });
+      answers.push({ id: request.id, data, causes: [cause] });
+    }
+    return answers;
   }
 }
 

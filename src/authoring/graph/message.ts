@@ -68,6 +68,8 @@ export type GraphState = {
   readonly answered: readonly string[];
   /** In the checkpoint of a failed superstep: which of its invocations were done. */
   readonly settled?: Readonly<Record<string, SettledInvocation>>;
+  /** There too: how far graphs inside came whose invocations were not done, as snapshots of the executors that hold them. */
+  readonly unfinished?: Readonly<Record<string, Json>>;
 };
 
 /** A graph before its first superstep, with the input on its way to the start. */

@@ -8,11 +8,11 @@ import type { Json } from "../../core/json.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { newRunId } from "../../engine/id.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
-import { newCheckpointId } from "./checkpoint.ts";
+import { newCheckpointId, unchanging } from "./checkpoint.ts";
 import type { Running } from "./deliver.ts";
 import { EventLog } from "./events.ts";
 import type { GraphStatus, WorkflowEvent } from "./events.ts";
-import { restoreExecutors, untilRest } from "./loop.ts";
+import { isSomethingDone, ownStates, restoreExecutors, untilRest, withDone } from "./loop.ts";
 import { cancelledRun, MemoryHost } from "./memory-host.ts";
 import type { GraphState } from "./message.ts";
 import { fromPlain } from "./plain.ts";
@@ -185,6 +185,7 @@ export class GraphRun {
       event,
       state: this.#state,
     };
+    unchanging.add(this.#state);
     try {
       await storage.save(saved);
       this.#parent = checkpointId;
@@ -198,9 +199,8 @@ export class GraphRun {
   /** What was done of a superstep that failed is kept, so that a run that continues from there does not do it again. */
   async #failed(thrown: unknown): Promise<StemmaError> {
     const cause = thrown instanceof SuperstepFailure ? thrown.error : thrown;
-    if (thrown instanceof SuperstepFailure && Object.keys(thrown.settled).length > 0) {
-      const before = this.#state;
-      this.#state = { ...before, settled: { ...before.settled, ...thrown.settled } };
+    if (thrown instanceof SuperstepFailure && isSomethingDone(thrown)) {
+      this.#state = withDone(this.#state, thrown);
       await this.#save("failure").catch(() => undefined);
     }
     const record = toRecord(cause) as Json;
@@ -249,14 +249,4 @@ export class GraphRun {
   #decoded(event: WorkflowEvent<Json>): WorkflowEvent {
     return event.data === undefined ? event : { ...event, data: fromPlain(event.data, this.#parts.graph.classes) };
   }
-}
-
-/** The states of executors as of the last invocation that was done, of a superstep that was not finished too. */
-function ownStates({ executors, settled = {} }: GraphState): Readonly<Record<string, Json>> {
-  const states = { ...executors };
-  for (const index of Object.keys(settled).sort((a, b) => Number(a) - Number(b))) {
-    const { executor, effects } = settled[index] ?? {};
-    if (executor !== undefined && effects?.snapshot !== undefined) states[executor] = effects.snapshot;
-  }
-  return states;
 }

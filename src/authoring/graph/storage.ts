@@ -5,11 +5,14 @@
  */
 import type { Digest } from "../../core/event.ts";
 import { decode, encode, utf8Length } from "../../core/json.ts";
+import type { Json } from "../../core/json.ts";
 import { partsOf, stateForm, stateText } from "../../core/state.ts";
 import { cutState } from "../../core/state-cut.ts";
+import { StateMemory } from "../../core/state-memory.ts";
+import type { MemorizedCut } from "../../core/state-memory.ts";
 import { sha256 } from "../../engine/hash.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
-import { notFound, unreadable } from "./checkpoint.ts";
+import { notFound, unchanging, unreadable } from "./checkpoint.ts";
 
 /** What is said of a checkpoint without reading its pieces. */
 export type Header = {
@@ -32,7 +35,11 @@ export type Shelf = {
   keepOnly(digests: ReadonlySet<Digest>): Promise<void>;
 };
 
+/** Runs whose last checkpoints are remembered, so that the next one takes the time of what is new in it. */
+const memoriesMax = 100;
+
 export function storageOn(shelf: Shelf): CheckpointStorage {
+  const memories = new Map<string, { states: StateMemory; last: CheckpointID }>();
   const load = async (id: CheckpointID): Promise<WorkflowCheckpoint> => {
     const header = await shelf.header(id).catch((error: unknown) => Promise.reject(unreadable(id, error)));
     if (header === undefined) throw notFound(id);
@@ -50,12 +57,22 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
   };
   return {
     async save(checkpoint) {
-      const text = encode(checkpoint, "checkpoint") ?? "null";
-      const { root, added } = cutState(sha256, text, new Set());
+      const { checkpointId: id, workflowName, runId } = checkpoint;
+      const memory = memories.get(runId);
+      memories.delete(runId);
+      // Pieces of the last one are there as long as it is: somebody may have deleted it.
+      if (memory !== undefined && (await shelf.header(memory.last)) === undefined) memory.states.forget();
+      const states = memory?.states ?? new StateMemory(sha256);
+      const { root, bytes, made } = unchanging.has(checkpoint.state)
+        ? states.cut(plainOf(checkpoint))
+        : cutWhole(checkpoint);
       const missing = [];
-      for (const piece of added) if (!(await shelf.has(piece.digest))) missing.push(piece);
-      const { checkpointId: id, workflowName } = checkpoint;
-      await shelf.put({ id, workflowName, root, bytes: utf8Length(text) }, missing);
+      for (const piece of made) if (!(await shelf.has(piece.digest))) missing.push(piece);
+      await shelf.put({ id, workflowName, root, bytes }, missing);
+      // Only what was kept is built on.
+      if (unchanging.has(checkpoint.state)) memories.set(runId, { states, last: id });
+      const [oldest] = memories.keys();
+      if (memories.size > memoriesMax && oldest !== undefined) memories.delete(oldest);
       return id;
     },
     load,
@@ -88,6 +105,17 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
       return load(newest.id);
     },
   };
+}
+
+function cutWhole(checkpoint: WorkflowCheckpoint): MemorizedCut {
+  const text = encode(checkpoint, "checkpoint") ?? "null";
+  const { root, added } = cutState(sha256, text, new Set());
+  return { root, bytes: utf8Length(text), made: added };
+}
+
+/** A checkpoint is JSON; its type says more than that of JSON does. */
+function plainOf(checkpoint: WorkflowCheckpoint): Json {
+  return checkpoint as unknown as Json;
 }
 
 function byId(a: { id: string }, b: { id: string }): number {

@@ -7,9 +7,20 @@ import { Executor } from "./executor.ts";
 export type WorkflowExecutorOptions = {
   /** What it yields is yielded here too, not sent on. */
   readonly allowDirectOutput?: boolean;
-  /** Answers a request of the graph inside, so that nobody outside is asked; undefined lets it through. In memory only. */
-  readonly intercept?: (request: unknown, from: { executorId: string }) => { answer: unknown } | undefined;
+  /**
+   * Answers a request of the graph inside in the place of whoever is outside; undefined lets it through. In a durable run
+   * it is a step of the run inside, so what it said stays said.
+   */
+  readonly intercept?: Intercept;
 };
+
+/** @param from `executorId`: who asks, by its path from the outermost graph; `requestId`: the request's own */
+export type Intercept = (
+  request: unknown,
+  from: { readonly executorId: string; readonly requestId: string },
+) => Interception | Promise<Interception>;
+
+export type Interception = { readonly answer: unknown } | undefined;
 
 /**
  * @example builder.addEdge(read, new WorkflowExecutor(checking, "check"));

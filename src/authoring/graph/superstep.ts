@@ -18,7 +18,12 @@ import { applyWrites } from "./shared-state.ts";
 export type Invoked = (
   | { readonly effects: Effects }
   /** `stopped`: nothing failed, the run is not wanted any more; so no way for failures leads on. */
-  | { readonly error: Error; readonly stopped?: boolean }
+  | {
+      readonly error: Error;
+      readonly stopped?: boolean;
+      /** How far a graph inside came. */
+      readonly unfinished?: Json;
+    }
 ) & {
   /** Place of the event that says so, `<run>:<seq>`. */
   readonly place: string;
@@ -30,6 +35,8 @@ export type Host = {
   readonly prefix: string;
   /** @param snapshot the executor's own state before, where it is known */
   invoke(call: Call, snapshot: Json | undefined): Promise<Invoked>;
+  /** Told of an invocation that was done before its superstep failed. Gives the place that what it sent comes from. */
+  reused(delivery: Delivery, done: SettledInvocation): string;
   dropped(drop: Drop): void;
 };
 
@@ -37,11 +44,17 @@ export type Host = {
 export class SuperstepFailure extends Error {
   readonly error: Error;
   readonly settled: Readonly<Record<string, SettledInvocation>>;
+  readonly unfinished: Readonly<Record<string, Json>>;
 
-  constructor(error: Error, settled: Readonly<Record<string, SettledInvocation>>) {
+  constructor(
+    error: Error,
+    settled: Readonly<Record<string, SettledInvocation>>,
+    unfinished: Readonly<Record<string, Json>> = {},
+  ) {
     super(error.message, { cause: error });
     this.error = error;
     this.settled = settled;
+    this.unfinished = unfinished;
   }
 }
 
@@ -50,9 +63,10 @@ type Settled = { delivery: Delivery; effects: Effects; place: string; failure?: 
 /** Throws SuperstepFailure. */
 export async function superstep(running: Running, state: GraphState, found: Plan, host: Host): Promise<GraphState> {
   for (const drop of found.drops) host.dropped(drop);
-  if (found.problem !== undefined) throw new SuperstepFailure(found.problem, state.settled ?? {});
+  if (found.problem !== undefined) throw new SuperstepFailure(found.problem, state.settled ?? {}, state.unfinished);
   const settled: Settled[] = [];
   const failures: Error[] = [];
+  const unfinished: Record<string, Json> = { ...state.unfinished };
   const work = [...Map.groupBy(found.deliveries, ({ executor }) => executor)].map(async ([executor, deliveries]) => {
     let own: Json | undefined = state.executors[executor];
     const writes: Write[] = [];
@@ -61,8 +75,10 @@ export async function superstep(running: Running, state: GraphState, found: Plan
       const done = await one(running, state, { delivery, own, writes }, host);
       if ("error" in done) {
         failures.push(done.error);
+        if (done.unfinished !== undefined) unfinished[delivery.index] = done.unfinished;
         return;
       }
+      delete unfinished[delivery.index];
       settled.push(done);
       own = done.effects.snapshot ?? own;
       writes.push(...done.effects.writes);
@@ -74,9 +90,9 @@ export async function superstep(running: Running, state: GraphState, found: Plan
   try {
     if (failure === undefined) return commit(running, state, found, settled);
   } catch (error) {
-    throw new SuperstepFailure(error as Error, recordOf(settled));
+    throw new SuperstepFailure(error as Error, recordOf(settled), unfinished);
   }
-  throw new SuperstepFailure(failure, recordOf(settled));
+  throw new SuperstepFailure(failure, recordOf(settled), unfinished);
 }
 
 function recordOf(settled: readonly Settled[]): Record<string, SettledInvocation> {
@@ -88,14 +104,19 @@ function recordOf(settled: readonly Settled[]): Record<string, SettledInvocation
 
 type Turn = { delivery: Delivery; own: Json | undefined; writes: readonly Write[] };
 
-async function one(running: Running, state: GraphState, turn: Turn, host: Host): Promise<Settled | { error: Error }> {
+async function one(
+  running: Running,
+  state: GraphState,
+  turn: Turn,
+  host: Host,
+): Promise<Settled | { error: Error; unfinished?: Json }> {
   const { delivery, own, writes } = turn;
   const { graph } = running;
   const before = state.settled?.[delivery.index];
-  if (before !== undefined) return { delivery, ...before };
+  if (before !== undefined) return { delivery, ...before, place: host.reused(delivery, before) };
   const shared = applyWrites(state.shared, writes, graph.reducers);
   const call: Call = { delivery, shared, state, reducers: graph.reducers, classes: graph.classes, prefix: host.prefix };
-  const done = await host.invoke(call, own);
+  const done = await host.invoke(call, state.unfinished?.[delivery.index] ?? own);
   if ("effects" in done) return { delivery, ...done };
   const failure: Message = {
     id: `${state.iteration + 1}.${delivery.index}.failure`,
@@ -104,7 +125,7 @@ async function one(running: Running, state: GraphState, turn: Turn, host: Host):
     failed: true,
     causes: [done.place],
   };
-  if (done.stopped === true || !isRouted(running, failure)) return { error: done.error };
+  if (done.stopped === true || !isRouted(running, failure)) return done;
   return { delivery, effects: { sent: [], yielded: [], requests: [], writes: [] }, place: done.place, failure };
 }
 
@@ -138,7 +159,7 @@ function commit({ graph }: Running, state: GraphState, found: Plan, settled: rea
     shared = applyWrites(shared, effects.writes, graph.reducers);
     if (effects.snapshot !== undefined) executors[executor] = effects.snapshot;
   }
-  const { settled: _, ...kept } = state;
+  const { settled: _, unfinished: __, ...kept } = state;
   const { fanIn, joins } = found;
   return { ...kept, iteration, sinceInput: state.sinceInput + 1, messages, requests, executors, shared, fanIn, joins };
 }

@@ -1,11 +1,12 @@
 /** What is wrong with a graph, found when it is built and all at once: six kinds of problems. */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { StemmaError } from "../../core/error.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { arrows, sourcesOf, targetsOf } from "./edges.ts";
 import type { EdgeGroup } from "./edges.ts";
 import type { AnyHandler, Executor, Node } from "./executor.ts";
 import { instanceOf } from "./executor.ts";
-import { areDisjoint } from "./schema.ts";
+import { areDisjoint, refusesList } from "./schema.ts";
 
 export type ProblemKind =
   | "executor_duplication"
@@ -99,21 +100,47 @@ function wrongRoutes({ source, edges }: EdgeGroup & { kind: "routes" }): string[
 
 /** Where sender and receiver both say their types, one pair that may fit is enough. */
 function types(graph: GraphDefinition, executors: ReadonlyMap<string, Executor>): GraphFault[] {
-  return arrows(graph.groups).flatMap(({ source, target, group }) => {
-    // What arrives behind a fan-in or at a join is a list of what was sent.
-    if (group.kind === "fanIn" || graph.joins.includes(target)) return [];
-    const [from, to] = [executors.get(source), executors.get(target)];
-    if (from === undefined || to === undefined || canFit(from, to)) return [];
-    return [{ kind: "type_compatibility", message: `Nothing that '${source}' sends is accepted by '${target}'.` }];
+  const fault = (sources: readonly string[], target: string): GraphFault => ({
+    kind: "type_compatibility",
+    message: `Nothing that '${sources.join("' and '")}' sends is accepted by '${target}'.`,
   });
+  const edges = arrows(graph.groups).flatMap(({ source, target, group }) => {
+    if (group.kind === "fanIn") return [];
+    const [from, to] = [sentBy(executors.get(source)), executors.get(target)];
+    // A failure has a form of its own.
+    const isForFailures =
+      group.kind === "routes" && group.edges.every((edge) => edge.target !== target || edge.onFailure);
+    if (from === undefined || to === undefined || isForFailures) return [];
+    // What arrives at a join is a list of what was sent by some of those that lead to it.
+    const fits = graph.joins.includes(target) ? takesList([from], to) : takesOne(from, to);
+    return fits ? [] : [fault([source], target)];
+  });
+  const fanIns = graph.groups.flatMap((group) => {
+    const to = group.kind === "fanIn" ? executors.get(group.target) : undefined;
+    if (group.kind !== "fanIn" || to === undefined) return [];
+    const sent = group.sources.map((source) => sentBy(executors.get(source)) ?? []);
+    return takesList(sent, to) ? [] : [fault(group.sources, group.target)];
+  });
+  return [...edges, ...fanIns];
 }
 
-function canFit(from: Executor, to: Executor): boolean {
-  const handlers: readonly Pick<AnyHandler, "sends">[] = [...from.handlers, ...from.responseHandlers];
-  if (handlers.some(({ sends }) => sends === undefined)) return true;
-  const sent = handlers.flatMap(({ sends = [] }) => sends);
-  const accepted = to.handlers.map(({ input }) => input);
-  return sent.some((one) => accepted.some((other) => other === undefined || !areDisjoint(one, other)));
+/** What it says that it sends; nothing where one of its handlers does not say. */
+function sentBy(executor: Executor | undefined): readonly StandardSchemaV1[] | undefined {
+  const handlers: readonly Pick<AnyHandler, "sends">[] = [
+    ...(executor?.handlers ?? []),
+    ...(executor?.responseHandlers ?? []),
+  ];
+  return handlers.some(({ sends }) => sends === undefined) ? undefined : handlers.flatMap(({ sends = [] }) => sends);
+}
+
+function takesOne(sent: readonly StandardSchemaV1[], { handlers }: Executor): boolean {
+  return handlers.some(({ input }) => input === undefined || sent.some((one) => !areDisjoint(one, input)));
+}
+
+/** @param sent of each that sends into the list; empty where it is not known */
+function takesList(sent: readonly (readonly StandardSchemaV1[])[], { handlers }: Executor): boolean {
+  const known = sent.filter((schemas) => schemas.length > 0);
+  return handlers.some(({ input }) => input === undefined || !refusesList(known, input));
 }
 
 function unreachable(graph: GraphDefinition): GraphFault[] {

@@ -8,6 +8,7 @@ import type { DurableGraph, DurableOptions } from "./durable.ts";
 import { durable } from "./durable.ts";
 import type { GraphStatus, WorkflowEvent } from "./events.ts";
 import { Executor } from "./executor.ts";
+import type { Stemma } from "../../engine/stemma.ts";
 import { running } from "./loop.ts";
 import type { Shared } from "./message.ts";
 import { entryState } from "./message.ts";
@@ -85,15 +86,21 @@ export class Workflow<I = unknown, Y = unknown> {
 
   /**
    * The same graph under the engine: each invocation is a step, each superstep ends with a checkpoint, a request is a
-   * wait, a graph inside is a called run.
+   * wait, a graph inside is a called run. With a Stemma it is offered there, and so are the graphs inside it.
    *
+   * @throws what `Stemma.offer` throws
    * @example
-   * const greeting = graph.durable({ name: "greet" });
-   * await using stemma = await new Stemma({ store: sqlite("stemma.db"), workflows: [greeting] }).start();
+   * await using stemma = await new Stemma({ store: sqlite("stemma.db") }).start();
+   * const greeting = graph.durable(stemma, { name: "greet" });
    * console.log(await (await stemma.run(greeting, "hello")).result());
    */
-  durable(options: DurableOptions = {}): DurableGraph<I, Y> {
-    return durable<I, Y>(this, options);
+  durable(stemma: Pick<Stemma, "offer">, options?: DurableOptions): DurableGraph<I, Y>;
+  durable(options?: DurableOptions): DurableGraph<I, Y>;
+  durable(first: Pick<Stemma, "offer"> | DurableOptions = {}, second: DurableOptions = {}): DurableGraph<I, Y> {
+    if (!("offer" in first)) return durable<I, Y>(this, first);
+    const made = durable<I, Y>(this, second);
+    first.offer(made, ...made.inner);
+    return made;
   }
 
   #launch(

@@ -30,6 +30,11 @@ function isAbort(thrown: unknown): boolean {
   }
 }
 
+/** Whether an attempt has a limit of time. */
+export function hasLimit<C>({ timeout }: TaskStep<C>): boolean {
+  return timeout !== undefined && timeout > 0;
+}
+
 /** Enters the task, with its limit of time if it has one. `signal` is the run's. Never rejects. */
 export function attempt<C>(
   step: TaskStep<C>,
@@ -38,8 +43,7 @@ export function attempt<C>(
   tools: TaskTools | undefined,
   deadlines?: Deadlines,
 ): Promise<TaskResult> {
-  const { timeout } = step;
-  if (timeout === undefined || !(timeout > 0)) return untimed(step, context, signal, tools);
+  if (!hasLimit(step)) return untimed(step, context, signal, tools);
   if (deadlines !== undefined) return timed(step, context, signal, tools, deadlines);
   return timedAlone(step, context, signal, tools);
 }

@@ -9,14 +9,15 @@ export function* firstCycle<C>({
   index,
   waiting,
   first,
-  next,
   target,
-}: Omit<Graph<C>, "prioritised">): Generator<void, string[] | undefined> {
-  const left = [...waiting];
-  const free = left.flatMap((count, i) => (count === 0 ? [i] : []));
+}: Omit<Graph<C>, "prioritised" | "triggered">): Generator<void, string[] | undefined> {
+  const left = waiting.slice();
+  const free: number[] = [];
+  for (const [i, count] of left.entries()) if (count === 0) free.push(i);
   // What can be taken away from its dependencies on is in no cycle.
   for (let done = 0; done < free.length; done++) {
-    for (let edge = first[free[done] as number] as number; edge >= 0; edge = next[edge] as number) {
+    const from = free[done] as number;
+    for (let edge = first[from] as number; edge < (first[from + 1] as number); edge++) {
       const dependent = target[edge] as number;
       left[dependent] = (left[dependent] as number) - 1;
       if (left[dependent] === 0) free.push(dependent);
@@ -35,7 +36,7 @@ const done = 2;
 function* walk(
   steps: Graph<unknown>["steps"],
   index: ReadonlyMap<string, number>,
-  left: readonly number[],
+  left: Int32Array,
 ): Generator<void, string[] | undefined> {
   const seen = new Uint8Array(steps.length);
   const position = new Int32Array(steps.length);

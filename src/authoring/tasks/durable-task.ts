@@ -9,7 +9,7 @@ import type { RetryPolicy } from "../../core/retry.ts";
 import type { StepAsk, StepTools } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import { fatal } from "../../engine/verdict.ts";
-import { looped, retried } from "./again.ts";
+import { looped, retried, retryDelay } from "./again.ts";
 import { attempt } from "./attempt.ts";
 import { checkedResult } from "./careful.ts";
 import type { ContextPatch } from "./context-patch.ts";
@@ -35,12 +35,26 @@ class TaskFailure extends Error {
   }
 }
 
+/** Told of an attempt that failed and will be followed by another, behind a delay in milliseconds. */
+export type OnRetry = (attempt: number, delayMs: number, result: TaskResult) => void;
+
 /** Carries out a task within an attempt of the engine. Throws if it failed. */
-export async function carryOut<C>(step: TaskStep<C>, given: TaskInput, tools: StepTools): Promise<TaskOutput> {
+export async function carryOut<C>(
+  step: TaskStep<C>,
+  given: TaskInput,
+  tools: StepTools,
+  onRetry: OnRetry,
+): Promise<TaskOutput> {
   const before = given.context;
   const context = structuredClone(before) as C;
-  const result = await enter(step, context, given.results ?? {}, tools);
-  if (result.status === "failure") throw failureOf(result);
+  let result: TaskResult;
+  try {
+    result = await enter(step, context, given.results ?? {}, tools);
+    if (result.status === "failure") throw failureOf(result);
+  } catch (thrown) {
+    tellRetry(step, tools, thrown, onRetry);
+    throw thrown;
+  }
   const { metrics: _, ...kept } = result;
   const changes = before === undefined ? undefined : patchOf(before, contextOf(step.name, context));
   return { result: kept, ...(changes === undefined ? {} : { changes }) };
@@ -60,6 +74,17 @@ async function enter<C>(
   if (step.loop === undefined) return checkedResult(step.name, await step.run(context, abort, tools));
   const once = async (): Promise<TaskResult> => checkedResult(step.name, await attempt(step, context, abort, tools));
   return looped(step, context, abort, () => retried(step, abort, once));
+}
+
+/** The delay is the one that the engine takes, but for what it leaves to chance. */
+function tellRetry<C>({ retry, loop }: TaskStep<C>, tools: StepTools, thrown: unknown, onRetry: OnRetry): void {
+  const failed = tools.attempt;
+  if (retry === undefined || loop !== undefined || failed > retry.attempts) return;
+  const { retryIf } = retryOf(retry);
+  if (retryIf?.(thrown, failed) === false) return;
+  const result: TaskResult =
+    thrown instanceof TaskFailure ? thrown.data : { status: "failure", error: textOfThrown(thrown) };
+  onRetry(failed, retryDelay(retry, failed, 0), result);
 }
 
 function failureOf(result: TaskResult): Error {

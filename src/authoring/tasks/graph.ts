@@ -9,7 +9,7 @@ import { filled } from "./filled.ts";
 import { message } from "./messages.ts";
 import type { TaskStep } from "./step.ts";
 
-/** A checked graph. It is shared by runs, and never changed. Edges are lists: `first` of a task, then `next` of each. */
+/** A checked graph. It is shared by runs, and never changed. */
 export type Graph<C> = {
   readonly steps: readonly TaskStep<C>[];
   readonly names: readonly string[];
@@ -17,14 +17,14 @@ export type Graph<C> = {
   /** Names of the dependencies of all tasks, one after another. */
   readonly dependencies: readonly string[];
   /** How many dependencies each task has. */
-  readonly waiting: readonly number[];
-  /** First edge to a dependent, or -1. */
-  readonly first: readonly number[];
-  /** Per edge: the next one from the same task, or -1; and the task it leads to. */
-  readonly next: readonly number[];
-  readonly target: readonly number[];
+  readonly waiting: Int32Array;
+  /** Tasks that depend on others: those of task `i` from `first[i]` on and before `first[i + 1]`. */
+  readonly target: Int32Array;
+  readonly first: Int32Array;
   /** Whether priorities differ, so that the order in which tasks became ready is not enough. */
   readonly prioritised: boolean;
+  /** Whether some tasks wait for something else than the success of all. */
+  readonly triggered: boolean;
 };
 
 export type GraphProblem =
@@ -69,22 +69,26 @@ export function* readGraph<C>(
     reading.readNames(from, Math.min(from + stretch, steps.length));
     yield;
   }
-  // From the last to the first, so that the dependents of a task are listed in the order of their definition.
-  for (let to = steps.length; to > 0; to -= stretch) {
-    reading.readEdges(Math.max(to - stretch, 0), to);
+  reading.makeRoom();
+  for (let from = 0; from < steps.length; from += stretch) {
+    reading.readEdges(from, Math.min(from + stretch, steps.length));
+    yield;
+  }
+  reading.addUp();
+  for (let from = 0; from < steps.length; from += stretch) {
+    reading.turnRound(from, Math.min(from + stretch, steps.length));
     yield;
   }
   const { graph, missing, errors } = reading;
-  for (const [at, dependency] of missing.toReversed()) {
-    errors.push(missingDependency(graph.names[at] as string, dependency));
-  }
+  for (const problem of missing) errors.push(problem);
   if (!reading.forward && missing.length === 0) {
     const cyclePath = yield* firstCycle(graph);
     if (cyclePath !== undefined) {
       errors.push({ type: "cycle", message: message("cycle", cyclePath.join(" -> ")), details: { cyclePath } });
     }
   }
-  return { graph: { ...graph, prioritised: reading.prioritised }, errors };
+  const { prioritised, triggered } = reading;
+  return { graph: { ...graph, prioritised, triggered }, errors };
 }
 
 class Reading<C> {
@@ -93,56 +97,94 @@ class Reading<C> {
     names: string[];
     index: Map<string, number>;
     dependencies: string[];
-    waiting: number[];
-    first: number[];
-    next: number[];
-    target: number[];
+    waiting: Int32Array;
+    target: Int32Array;
+    first: Int32Array;
   };
   readonly errors: GraphProblem[] = [];
-  /** Of each, the task, and the name that it depends on. */
-  readonly missing: [number, string][] = [];
+  readonly missing: GraphProblem[] = [];
   prioritised = false;
+  triggered = false;
   /** Whether all tasks depend on earlier ones: then there is no cycle, and nobody has to search for one. */
   forward = true;
+  /** Per dependency, the task that it is; -1 for one that is missing. */
+  #sources = new Int32Array(0);
+  /** Where the next edge of each task goes. */
+  #room = new Int32Array(0);
+  #at = 0;
 
   constructor(steps: readonly TaskStep<C>[]) {
-    const waiting = filled(steps.length, 0);
-    const first = filled(steps.length, -1);
-    this.graph = { steps, names: [], index: new Map(), dependencies: [], waiting, first, next: [], target: [] };
+    this.graph = {
+      steps,
+      names: filled(steps.length, ""),
+      index: new Map(),
+      dependencies: [],
+      waiting: new Int32Array(steps.length),
+      target: new Int32Array(0),
+      first: new Int32Array(steps.length + 1),
+    };
   }
 
   readNames(from: number, to: number): void {
-    const { steps, names, index } = this.graph;
+    const { steps, names, index, waiting } = this.graph;
     for (let i = from; i < to; i++) {
-      const { name, dependencies, priority } = checkStep(steps[i], i);
-      names.push(name);
+      const { name, dependencies, priority, trigger } = checkStep(steps[i], i);
+      names[i] = name;
       index.set(name, i);
       if (index.size <= i - this.errors.length) this.errors.push(duplicate(name));
       if (priority !== undefined && priority !== 0) this.prioritised = true;
+      if (trigger !== undefined && trigger !== "all") this.triggered = true;
       if (dependencies === undefined) continue;
       if (!Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
-      this.graph.waiting[i] = dependencies.length;
+      waiting[i] = dependencies.length;
       for (const dependency of dependencies) this.graph.dependencies.push(dependency as string);
     }
   }
 
+  makeRoom(): void {
+    const edges = this.graph.dependencies.length;
+    this.#sources = new Int32Array(edges);
+    this.graph.target = new Int32Array(edges);
+  }
+
+  /** Looks up the dependencies of a stretch of the steps, and counts for each task those that depend on it. */
   readEdges(from: number, to: number): void {
-    const { steps, index, first, next, target } = this.graph;
-    for (let i = to - 1; i >= from; i--) {
-      const { dependencies } = steps[i] as TaskStep<C>;
-      if (dependencies === undefined) continue;
-      // Backwards too, so that all that is missing is found in one order.
-      for (let d = dependencies.length - 1; d >= 0; d--) {
-        const dependency = dependencies[d] as string;
-        const before = index.get(dependency);
-        if (before === undefined) this.missing.push([i, dependency]);
-        else {
-          if (before >= i) this.forward = false;
-          next.push(first[before] as number);
-          first[before] = target.push(i) - 1;
-        }
+    const { names, index, dependencies, waiting, first } = this.graph;
+    let at = this.#at;
+    for (let i = from; i < to; i++) {
+      for (const end = at + (waiting[i] as number); at < end; at++) {
+        const dependency = dependencies[at] as string;
+        const source = index.get(dependency) ?? -1;
+        this.#sources[at] = source;
+        if (source < 0) this.missing.push(missingDependency(names[i] as string, dependency));
+        else first[source + 1] = (first[source + 1] as number) + 1;
+        if (source >= i) this.forward = false;
       }
     }
+    this.#at = at;
+  }
+
+  addUp(): void {
+    const { first } = this.graph;
+    for (let i = 1; i < first.length; i++) first[i] = (first[i] as number) + (first[i - 1] as number);
+    this.#room = first.slice();
+    this.#at = 0;
+  }
+
+  /** From where edges come is known; puts down where they lead to, in the order of the steps. */
+  turnRound(from: number, to: number): void {
+    const { waiting, target } = this.graph;
+    let at = this.#at;
+    for (let i = from; i < to; i++) {
+      for (const end = at + (waiting[i] as number); at < end; at++) {
+        const source = this.#sources[at] as number;
+        if (source < 0) continue;
+        const place = this.#room[source] as number;
+        this.#room[source] = place + 1;
+        target[place] = i;
+      }
+    }
+    this.#at = at;
   }
 }
 

@@ -21,12 +21,12 @@ export function* graphOf<C>(steps: readonly TaskStep<C>[]): Generator<void, Grap
 
 function* isSame<C>(graph: Graph<C>, steps: readonly TaskStep<C>[]): Generator<void, boolean> {
   if (graph.steps.length !== steps.length) return false;
-  const comparing = { graph, steps, dependency: 0, prioritised: false };
+  const comparing = { graph, steps, dependency: 0, prioritised: false, triggered: false };
   for (let from = 0; from < steps.length; from += stretch) {
     if (!compare(comparing, from, Math.min(from + stretch, steps.length))) return false;
     yield;
   }
-  return comparing.prioritised === graph.prioritised;
+  return comparing.prioritised === graph.prioritised && comparing.triggered === graph.triggered;
 }
 
 type Comparing<C> = {
@@ -35,6 +35,7 @@ type Comparing<C> = {
   /** The next one of the graph's dependencies. */
   dependency: number;
   prioritised: boolean;
+  triggered: boolean;
 };
 
 /** Whether a stretch of the steps is as it was. */
@@ -45,7 +46,8 @@ function compare<C>(comparing: Comparing<C>, from: number, to: number): boolean 
     const step = steps[i] as TaskStep<C>;
     if (step !== graph.steps[i] || step.name !== graph.names[i]) return false;
     if (step.priority !== undefined && step.priority !== 0) comparing.prioritised = true;
-    const { dependencies } = step;
+    const { dependencies, trigger } = step;
+    if (trigger !== undefined && trigger !== "all") comparing.triggered = true;
     if ((dependencies?.length ?? 0) !== graph.waiting[i]) return false;
     if (dependencies === undefined) continue;
     for (const dependency of dependencies) if (dependency !== graph.dependencies[at++]) return false;

@@ -116,7 +116,7 @@ export class TaskStateManager<C = unknown> {
   hydrate(snapshot: TaskSnapshot, options: LoadOptions = {}): void {
     this.#known = checkedSnapshot(snapshot);
     this.#loading = options;
-    if (this.#plan.state.length > 0) this.initialize(this.#plan.graph.steps);
+    if (this.#plan.size > 0) this.initialize(this.#plan.graph.steps);
   }
 
   /** What is known now, as plain JSON. */

@@ -2,8 +2,8 @@
  * What may start, and what is skipped, in view of what has ended. It knows no clock, no promises and no code of tasks:
  * whoever drives it says how tasks ended, and finds in `freed` what may start now and in `skipped` what never will.
  */
-import { filled } from "./filled.ts";
 import type { Graph } from "./graph.ts";
+import { roomFor } from "./room.ts";
 import type { TaskStatus, TaskStep } from "./step.ts";
 
 /** Where a task stands. Numbers, because there may be a million of them; from `success` on it has ended. */
@@ -33,26 +33,29 @@ export function stateOf(status: unknown): number | undefined {
 
 export class Plan<C> {
   graph: Graph<C>;
-  readonly state: number[];
+  /** How many tasks there are. What is kept of them may have room for more. */
+  size: number;
+  state: Uint8Array;
   /** Tasks that may start because of what ended last; taken out by the driver. */
   readonly freed: number[] = [];
   /** Tasks that will not start because of what ended last, each behind the one that is to blame; taken out likewise. */
   readonly skipped: { task: number; because: number }[] = [];
   /** Per task: ends that it still waits for. */
-  readonly #left: number[];
+  #left: Int32Array;
   /** Tasks with `none-failed` of which a dependency has succeeded. */
   readonly #hopeful = new Set<number>();
   #extended = false;
 
   constructor(graph: Graph<C>) {
     this.graph = graph;
-    this.state = filled<number>(graph.steps.length, pending);
-    this.#left = [...graph.waiting];
+    this.size = graph.steps.length;
+    this.state = new Uint8Array(this.size);
+    this.#left = graph.waiting.slice();
   }
 
   /** Finds what may start without waiting for anything, from a position on. */
   start(from = 0): void {
-    for (let task = from; task < this.state.length; task++) {
+    for (let task = from; task < this.size; task++) {
       if (this.#left[task] === 0 && this.state[task] === pending) this.#free(task);
     }
   }
@@ -68,7 +71,8 @@ export class Plan<C> {
   /** Marks as cancelled what has not started, but for some: those that wait for others, and those that might start. */
   cancel(but: (step: TaskStep<C>) => boolean): { waiting: number[]; queued: number[] } {
     const found: { waiting: number[]; queued: number[] } = { waiting: [], queued: [] };
-    for (const [task, state] of this.state.entries()) {
+    for (let task = 0; task < this.size; task++) {
+      const state = this.state[task] as number;
       if (state > ready || but(this.graph.steps[task] as TaskStep<C>)) continue;
       this.state[task] = cancelled;
       found[state === ready ? "queued" : "waiting"].push(task);
@@ -78,26 +82,17 @@ export class Plan<C> {
 
   /** Puts the tasks of another graph behind these, and gives the position of the first. */
   extend(more: Graph<C>): number {
-    const from = this.state.length;
+    const from = this.size;
+    this.size += more.steps.length;
     if (!this.#extended) {
-      const { steps, names, index, waiting, first, next, target } = this.graph;
-      this.graph = {
-        ...this.graph,
-        steps: [...steps],
-        names: [...names],
-        index: new Map(index),
-        waiting: [...waiting],
-        first: [...first],
-        next: [...next],
-        target: [...target],
-      };
+      const { steps, names, index, first } = this.graph;
+      this.graph = { ...this.graph, steps: [...steps], names: [...names], index: new Map(index), first: first.slice() };
       this.#extended = true;
     }
     append(this.graph as unknown as Growing<C>, more, from);
-    for (const count of more.waiting) {
-      this.state.push(pending);
-      this.#left.push(count);
-    }
+    this.state = roomFor(this.state, this.size);
+    this.#left = roomFor(this.#left, this.size);
+    this.#left.set(more.waiting, from);
     return from;
   }
 
@@ -106,12 +101,36 @@ export class Plan<C> {
     this.freed.push(task);
   }
 
+  /**
+   * The same as `settle` for a success where no task has a trigger of its own, as nearly all of them have none. If it
+   * frees one task only, gives that, in the place of putting it where others are; else -1.
+   */
+  succeed(from: number): number {
+    const { first, target } = this.graph;
+    this.state[from] = success;
+    let only = -1;
+    const end = first[from + 1] as number;
+    for (let edge = first[from] as number; edge < end; edge++) {
+      const task = target[edge] as number;
+      const left = (this.#left[task] as number) - 1;
+      this.#left[task] = left;
+      if (left > 0 || this.state[task] !== pending) continue;
+      this.state[task] = ready;
+      if (only >= 0) this.freed.push(only);
+      only = task;
+    }
+    if (only < 0 || this.freed.length === 0) return only;
+    this.freed.push(only);
+    return -1;
+  }
+
   #follow(from: number): void {
-    const { first, next, target, steps } = this.graph;
+    const { first, target, steps } = this.graph;
     const state = this.state[from] as number;
     const satisfied =
       state === success || state === absent || (state === failure && steps[from]?.continueOnError === true);
-    for (let edge = first[from] as number; edge >= 0; edge = next[edge] as number) {
+    const end = first[from + 1] as number;
+    for (let edge = first[from] as number; edge < end; edge++) {
       const task = target[edge] as number;
       if (this.state[task] !== pending) continue;
       const left = ((this.#left[task] as number) -= 1);
@@ -152,25 +171,19 @@ type Growing<C> = {
   steps: TaskStep<C>[];
   names: string[];
   index: Map<string, number>;
-  waiting: number[];
-  first: number[];
-  next: number[];
-  target: number[];
+  first: Int32Array;
+  target: Int32Array;
 };
 
 function append<C>(graph: Growing<C>, more: Graph<C>, from: number): void {
-  const edges = graph.target.length;
+  const edges = graph.first[from] as number;
   for (const [i, name] of more.names.entries()) {
     graph.index.set(name, from + i);
     graph.names.push(name);
     graph.steps.push(more.steps[i] as TaskStep<C>);
-    graph.waiting.push(more.waiting[i] as number);
-    graph.first.push(shifted(more.first[i] as number, edges));
   }
-  for (const edge of more.next) graph.next.push(shifted(edge, edges));
-  for (const task of more.target) graph.target.push(from + task);
-}
-
-function shifted(edge: number, by: number): number {
-  return edge < 0 ? -1 : edge + by;
+  graph.first = roomFor(graph.first, from + more.first.length);
+  for (const [i, edge] of more.first.entries()) graph.first[from + i] = edges + edge;
+  graph.target = roomFor(graph.target, edges + more.target.length);
+  for (const [edge, task] of more.target.entries()) graph.target[edges + edge] = from + task;
 }

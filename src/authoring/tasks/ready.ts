@@ -1,4 +1,5 @@
 /** Tasks that may start, in the order in which they do: the highest priority first, of equals the one that came first. */
+import { roomFor } from "./room.ts";
 
 /** What a run takes its tasks from. */
 export type Ready = {
@@ -15,40 +16,40 @@ export type Ready = {
 
 /** First come, first served. */
 export class Line implements Ready {
-  #tasks: number[] = [];
+  #tasks: Int32Array;
   #head = 0;
+  #end = 0;
+
+  /** With room for all tasks that are known: each of them comes once. */
+  constructor(room = 0) {
+    this.#tasks = new Int32Array(room);
+  }
 
   get size(): number {
-    return this.#tasks.length - this.#head;
+    return this.#end - this.#head;
   }
 
   push(task: number): void {
-    this.#tasks.push(task);
+    if (this.#end === this.#tasks.length) this.#tasks = roomFor(this.#tasks, this.#end + 1);
+    this.#tasks[this.#end++] = task;
   }
 
   pushAll(tasks: readonly number[]): void {
-    if (this.#tasks.length === 0) this.#tasks = [...tasks];
-    else for (const task of tasks) this.#tasks.push(task);
+    for (const task of tasks) this.push(task);
   }
 
   peek(): number {
-    return this.#tasks[this.#head] ?? -1;
+    return this.#head < this.#end ? (this.#tasks[this.#head] as number) : -1;
   }
 
   take(): number {
-    if (this.#head === this.#tasks.length) return -1;
-    const task = this.#tasks[this.#head++] as number;
-    if (this.#head === this.#tasks.length) {
-      this.#tasks.length = 0;
-      this.#head = 0;
-    }
-    return task;
+    return this.#head < this.#end ? (this.#tasks[this.#head++] as number) : -1;
   }
 
   clear(): number[] {
-    const tasks = this.#tasks.slice(this.#head);
-    this.#tasks = [];
+    const tasks = [...this.#tasks.subarray(this.#head, this.#end)];
     this.#head = 0;
+    this.#end = 0;
     return tasks;
   }
 }

@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import { filled } from "./filled.ts";
 import type { Plan } from "./plan.ts";
 import { statusOf } from "./plan.ts";
+import { roomFor } from "./room.ts";
 import type { TaskResult } from "./step.ts";
 
 export class Results<C> {
@@ -13,30 +14,41 @@ export class Results<C> {
   /** What the task returned, or, where `started` is no number, its result as it is given out. */
   readonly #values: (TaskResult | undefined)[];
   /** Milliseconds of `performance.now()`; NaN for tasks that were not entered. */
-  readonly started: number[];
-  readonly ended: number[];
-  /** Tasks in the order in which they ended. */
-  readonly order: number[] = [];
+  started: Float64Array;
+  ended: Float64Array;
+  /** How many tasks have ended. */
+  count = 0;
+  /** These, in the order in which they did. */
+  #order: Int32Array;
 
   constructor(plan: Plan<C>) {
+    const { size } = plan;
     this.#plan = plan;
-    this.#values = filled<TaskResult | undefined>(plan.state.length, undefined);
-    this.started = filled(plan.state.length, Number.NaN);
-    this.ended = filled(plan.state.length, Number.NaN);
+    this.#values = filled<TaskResult | undefined>(size, undefined);
+    this.started = new Float64Array(size).fill(Number.NaN);
+    this.ended = new Float64Array(size);
+    this.#order = new Int32Array(size);
   }
 
   /** Makes room for further tasks. */
-  extend(count: number): void {
-    for (let i = 0; i < count; i++) {
-      this.#values.push(undefined);
-      this.started.push(Number.NaN);
-      this.ended.push(Number.NaN);
-    }
+  extend(): void {
+    const { size } = this.#plan;
+    while (this.#values.length < size) this.#values.push(undefined);
+    const before = this.started.length;
+    this.started = roomFor(this.started, size);
+    this.started.fill(Number.NaN, before);
+    this.ended = roomFor(this.ended, size);
+    this.#order = roomFor(this.#order, size);
   }
 
   add(task: number, value: TaskResult): void {
     this.#values[task] = value;
-    this.order.push(task);
+    this.#order[this.count++] = task;
+  }
+
+  /** The same for a task that was entered. Of one that says no more than that it succeeded, nothing needs to be kept. */
+  addSuccess(task: number, value: TaskResult): void {
+    this.add(task, saysMore(value) ? value : bare);
   }
 
   /** The result of a task that has ended; undefined for others. */
@@ -65,13 +77,24 @@ export class Results<C> {
   }
 
   *entries(): Generator<[string, TaskResult]> {
-    for (const task of this.order) yield [this.#plan.graph.names[task] as string, this.of(task) as TaskResult];
+    for (let at = 0; at < this.count; at++) {
+      const task = this.#order[at] as number;
+      yield [this.#plan.graph.names[task] as string, this.of(task) as TaskResult];
+    }
   }
 
   /** Results by name, in the order in which the tasks ended. */
   asMap(): Map<string, TaskResult> {
     return new Unread(this);
   }
+}
+
+/** Stands for the results of all tasks that returned this; a copy is given out. */
+const bare: TaskResult = Object.freeze({ status: "success" });
+
+function saysMore(value: TaskResult): boolean {
+  for (const key in value) if (key !== "status") return true;
+  return false;
 }
 
 /** A value that cannot be cloned: in the place of results that nobody has looked at yet. */
@@ -108,7 +131,7 @@ class Unread extends Map<string, TaskResult> {
   }
 
   override get size(): number {
-    return this.#results === undefined ? super.size : this.#results.order.length;
+    return this.#results === undefined ? super.size : this.#results.count;
   }
 
   override set(name: string, result: TaskResult): this {

@@ -4,20 +4,19 @@
  */
 import type { Careful } from "./careful.ts";
 import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
-import { Limited, resultOfThrown, thrownOf } from "./attempt.ts";
+import { hasLimit, Limited, resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
 import type { EventBus, RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { Origin } from "./events.ts";
+import type { Growing } from "./further.ts";
+import { Further } from "./further.ts";
 import type { Graph } from "./graph.ts";
-import { buildGraph, TaskGraphValidationError } from "./graph.ts";
 import { message, skippedBecause } from "./messages.ts";
-import type { Whole } from "./opened.ts";
-import { blameOf, Opened } from "./opened.ts";
 import { absent, failure, Plan, ready, running, skipped, stateOf, success } from "./plan.ts";
 import type { Ready } from "./ready.ts";
 import { Line, Ranking } from "./ready.ts";
-import { checkDemand, Scarce } from "./resources.ts";
+import { Scarce } from "./resources.ts";
 import { Results } from "./results.ts";
 import { Stop } from "./stop.ts";
 import { Tally } from "./tally.ts";
@@ -25,7 +24,7 @@ import type { IExecutionStrategy } from "./strategy.ts";
 import type { TaskResult, TaskRunnerExecutionConfig, TaskRunOutcome, TaskSnapshot, TaskStep } from "./step.ts";
 import type { Surroundings } from "./tools.ts";
 import { Tools } from "./tools.ts";
-import { atOnce, inTurns, nextTurn, turnIsOver } from "./turn.ts";
+import { inTurns, nextTurn, turnIsOver } from "./turn.ts";
 
 export type RunOptions<C> = {
   runId: string;
@@ -42,12 +41,12 @@ export type RunOptions<C> = {
 };
 
 /** Lanes that are opened before those that are open may go on. More at once would only fill the memory. */
-const burst = 256;
+const burst = 32;
 /** Tasks between two looks at the clock, where nothing is entered. */
 const stretch = 256;
 const abortGraceMs = 100;
 
-export class Run<C> implements Surroundings, Careful<C> {
+export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   readonly runId: string;
   readonly plan: Plan<C>;
   readonly results: Results<C>;
@@ -66,17 +65,19 @@ export class Run<C> implements Surroundings, Careful<C> {
   readonly #lanesMax: number;
   readonly #scarce: Scarce | undefined;
   readonly #ready: Ready;
-  readonly #opened = new Opened();
+  readonly #further: Further<C>;
   readonly #over = Promise.withResolvers<void>();
   readonly #tally = new Tally();
+  /** Taken once: each look at the global costs as much as the clock itself. */
+  readonly #clock = performance;
+  /** Whether successes have no further consequences. */
+  #quick: boolean;
   #startedAt = 0;
   #lanes = 0;
   /** Tasks that have not ended. */
   #left: number;
   /** Whether more lanes will be opened without anybody's doing. */
   #opening = false;
-  /** Further tasks of tasks that are about to return. */
-  readonly #prepared = new Map<number, Graph<C>>();
   #grace: NodeJS.Timeout | undefined;
 
   constructor(options: RunOptions<C>) {
@@ -92,16 +93,18 @@ export class Run<C> implements Surroundings, Careful<C> {
     this.#stop = new Stop(config.signal, config.timeout);
     this.plan = new Plan(graph);
     this.results = new Results(this.plan);
+    this.#further = new Further(this, config.resourceLimits);
     this.#left = graph.steps.length;
     this.#lanesMax = lanesMax(config.concurrency);
     const newLine = (): Ready =>
-      graph.prioritised ? new Ranking((task) => this.#step(task).priority ?? 0) : new Line();
+      graph.prioritised ? new Ranking((task) => this.#step(task).priority ?? 0) : new Line(graph.steps.length);
     const { resourceLimits } = config;
     this.#scarce =
       resourceLimits === undefined
         ? undefined
         : new Scarce(resourceLimits, newLine, (task) => this.#step(task).resources);
     this.#ready = this.#scarce ?? newLine();
+    this.#quick = this.#scarce === undefined && !graph.triggered;
   }
 
   /** Carries it out. Rejects only for errors of this code. */
@@ -115,7 +118,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     } else {
       this.plan.start();
       this.#queue();
-      this.#open(performance.now());
+      this.#open(this.#clock.now());
     }
     if (this.#left === 0) this.#over.resolve();
     try {
@@ -125,7 +128,7 @@ export class Run<C> implements Surroundings, Careful<C> {
       this.#stop.close();
       this.deadlines.close();
     }
-    this.outcome = this.#tally.outcome(this.runId, this.#startedAt, this.#stop.stopped);
+    this.outcome = this.#tally.outcome(this.runId, this.plan, this.#startedAt, this.#stop.stopped);
     const results = this.results.asMap();
     this.tell("workflowEnd", { context, results });
     return results;
@@ -161,7 +164,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     let then = now;
     if (this.#events.hears("taskStart")) {
       this.tell("taskStart", { step: this.#step(task) });
-      then = performance.now();
+      then = this.#clock.now();
     }
     this.results.started[task] = then;
     return then;
@@ -181,7 +184,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     let n = 0;
     for (const name of Object.keys(known)) {
       const task = plan.graph.index.get(name);
-      if (task !== undefined && plan.state[task] !== absent && this.#recalled(task)) over.push(task);
+      if (task !== undefined && plan.state[task] !== absent && this.recalled(task)) over.push(task);
       if (++n % stretch === 0) yield;
     }
     // Only when it is known of all whether they run do we ask what that frees.
@@ -189,76 +192,84 @@ export class Run<C> implements Surroundings, Careful<C> {
       plan.settle(task, plan.state[task] as number);
       if (++n % stretch === 0) yield;
     }
-    for (const task of over) if (this.#step(task).expand !== undefined) this.#recallFurther(task);
+    for (const task of over) {
+      if (this.#step(task).expand !== undefined) this.joined(-this.#further.recall(task, this.known));
+    }
   }
 
-  /** Whether a task is known to have succeeded. */
-  #recalled(task: number): boolean {
+  /** There are further tasks to come; or, below zero, fewer. */
+  joined(count: number): void {
+    this.#left += count;
+  }
+
+  /** Whether a task is known to have succeeded; then it has ended. */
+  recalled(task: number): boolean {
     const name = this.nameOf(task);
     const result = Object.hasOwn(this.known, name) ? this.known[name] : undefined;
     if (result?.status !== "success") return false;
     this.plan.state[task] = success;
     this.results.add(task, result);
-    this.#tally.count(success);
     this.#left--;
     return true;
-  }
-
-  /** What is known of the further tasks of one that has succeeded: they ended, and their steps are not needed. */
-  #recallFurther(task: number): void {
-    const names = Object.keys(this.known).filter((name) => name.startsWith(`${this.nameOf(task)}/`));
-    const steps = names.map((name) => ({ name, run: () => Promise.reject(new Error("This task has ended.")) }));
-    const from = this.#extend(atOnce(buildGraph<C>(steps)));
-    this.#left -= names.length;
-    for (const [i, name] of names.entries()) {
-      const result = this.known[name] as TaskResult;
-      const state = stateOf(result.status) ?? success;
-      this.plan.state[from + i] = state;
-      this.results.add(from + i, result);
-      this.#tally.count(state);
-    }
   }
 
   async #lane(first: number, from: number): Promise<void> {
     const { plan } = this;
     let now = from;
-    for (let task = first; task >= 0; task = this.#next(now)) {
+    for (let task = first; task >= 0;) {
       const step = this.#step(task);
       let value: unknown;
-      if (isPlain(step, this)) {
-        const limited = this.#limited(task, step, this.begin(task, now));
+      if (!isPlain(step, this)) value = await carefully(this, task, step);
+      else if (hasLimit(step)) value = await this.#within(task, step, now);
+      else {
+        this.begin(task, now);
         try {
-          value =
-            limited === undefined
-              ? await step.run(this.context, this.signal, new Tools(this, task))
-              : await step.run(limited.around(this.context), limited.signal, new Tools(this, task));
+          value = await step.run(this.context, this.signal, new Tools(this, task));
         } catch (thrown) {
           value = resultOfThrown(thrown, this.#stop.signal);
         }
-        limited?.done();
-      } else value = await carefully(this, task, step);
-      now = performance.now();
+      }
+      now = this.#clock.now();
       // It was given up, and others have gone on in its place.
       if (plan.state[task] !== running) return;
-      this.#returned(task, value, now);
+      let only = -1;
+      if (this.#quick && this.#events.silent && isSuccess(value)) only = this.#succeeded(task, value, now);
+      else this.#returned(task, value, now);
       if (turnIsOver(now)) {
+        if (only >= 0) plan.freed.push(only);
+        only = -1;
         await nextTurn();
-        now = performance.now();
+        now = this.#clock.now();
       }
+      task = this.#next(only, now);
     }
     this.#lanes--;
   }
 
-  /** What watches over a limit of time. When it is over, the lane is given up, and its place is free. */
-  #limited(task: number, { name, timeout }: TaskStep<C>, now: number): Limited | undefined {
-    if (timeout === undefined || !(timeout > 0)) return undefined;
-    return new Limited({ name, timeout }, this.signal, this.deadlines, now, (result) => {
+  /** A success in a run in which there is nothing to do but to go on. Gives the task that it frees, if that is one. */
+  #succeeded(task: number, value: TaskResult, now: number): number {
+    this.results.ended[task] = now;
+    this.results.addSuccess(task, value);
+    if (--this.#left === 0) this.#over.resolve();
+    return this.plan.succeed(task);
+  }
+
+  /** Enters a task within its limit of time. When that is over, the lane is given up, and its place is free. */
+  async #within(task: number, step: TaskStep<C>, now: number): Promise<unknown> {
+    const limited = new Limited(step, this.signal, this.deadlines, this.begin(task, now), (result) => {
       if (this.plan.state[task] !== running) return;
       this.#lanes--;
-      this.#returned(task, result, performance.now());
+      this.#returned(task, result, this.#clock.now());
       this.#queue();
-      this.#open(performance.now());
+      this.#open(this.#clock.now());
     });
+    try {
+      return await step.run(limited.around(this.context), limited.signal, new Tools(this, task));
+    } catch (thrown) {
+      return resultOfThrown(thrown, this.#stop.signal);
+    } finally {
+      limited.done();
+    }
   }
 
   /** A task has returned: it has ended, unless it has become several. */
@@ -266,12 +277,11 @@ export class Run<C> implements Surroundings, Careful<C> {
     const result = isResult(value) ? value : checkedResult(this.nameOf(task), value);
     this.results.ended[task] = now;
     this.#scarce?.release(task);
-    const further = this.#prepared.get(task);
-    if (further === undefined) this.#close(task, result);
-    else this.#becomeSeveral(task, result, further);
+    if (!this.#further.becomesSeveral(task, result)) this.close(task, result);
   }
 
-  #close(task: number, returned: TaskResult): void {
+  /** A task has ended. */
+  close(task: number, returned: TaskResult): void {
     const state = stateOf(returned.status) as number;
     const thrown = state === failure ? thrownOf(returned) : undefined;
     const result = thrown === undefined ? returned : { ...returned, failure: toRecord(thrown.thrown) };
@@ -287,14 +297,10 @@ export class Run<C> implements Surroundings, Careful<C> {
   /** Puts a result where everybody finds it, and tells of it. */
   #note(task: number, result: TaskResult, state: number): void {
     this.results.add(task, result);
-    this.#tally.count(state);
     this.#left--;
     const step = this.#step(task);
     if (!this.#events.silent) this.#tellEnd(task, step, state);
-    if (this.#opened.any) {
-      const whole = this.#opened.ended(task, blameOf(step.name, result, step.continueOnError === true));
-      if (whole !== undefined) this.#closeWhole(whole.task, whole.open);
-    }
+    this.#further.ended(task, result);
     if (this.#left === 0) this.#over.resolve();
   }
 
@@ -322,66 +328,22 @@ export class Run<C> implements Surroundings, Careful<C> {
   }
 
   prepare(task: number, further: Graph<C>): void {
-    for (const [i, name] of further.names.entries()) {
-      if (this.plan.graph.index.has(name)) throw duplicateName(name);
-      checkDemand(further.steps[i] as TaskStep<C>, this.#options.config.resourceLimits ?? {});
+    this.#further.prepare(task, further);
+    this.#quick = false;
+  }
+
+  /** The next task for a lane, or -1. `only` is one that is ready, and in no line yet; or -1. */
+  #next(only: number, now: number): number {
+    const { state, freed } = this.plan;
+    let task = only;
+    // One behind another, the common case: no line to stand in.
+    if (only >= 0 && this.#ready.size === 0 && state[only] === ready) state[only] = running;
+    else {
+      if (only >= 0) freed.push(only);
+      this.#queue();
+      task = this.#take();
     }
-    this.#prepared.set(task, further);
-  }
-
-  #becomeSeveral(task: number, result: TaskResult, further: Graph<C>): void {
-    this.#prepared.delete(task);
-    const from = this.#extend(further);
-    const count = further.steps.length;
-    this.#opened.add(task, result, from, count);
-    const over: number[] = [];
-    for (let i = from; i < from + count; i++) if (this.#recalled(i)) over.push(i);
-    for (const one of over) this.plan.settle(one, success);
-    this.plan.start(from);
-    for (const one of over) {
-      const whole = this.#opened.ended(one, undefined);
-      if (whole !== undefined) this.#closeWhole(whole.task, whole.open);
-    }
-  }
-
-  #closeWhole(task: number, { result, from, count, blamed }: Whole): void {
-    this.results.ended[task] = performance.now();
-    this.#close(task, blamed ?? this.#collected(task, result, from, count));
-  }
-
-  #collected(task: number, result: TaskResult, from: number, count: number): TaskResult {
-    const step = this.#step(task);
-    if (step.collect === undefined) return result;
-    try {
-      const results = Array.from({ length: count }, (_, i) => this.results.of(from + i) as TaskResult);
-      return { ...result, data: step.collect(results, result) };
-    } catch (thrown) {
-      return resultOfThrown(thrown, undefined);
-    }
-  }
-
-  #extend(further: Graph<C>): number {
-    const from = this.plan.extend(further);
-    this.results.extend(further.steps.length);
-    this.#left += further.steps.length;
-    return from;
-  }
-
-  /** The next task for a lane, or -1. */
-  #next(now: number): number {
-    const { freed } = this.plan;
-    if (freed.length === 1 && this.#ready.size === 0 && this.#scarce === undefined) {
-      // One behind another, the common case: no line to stand in.
-      const only = freed[0] as number;
-      freed.length = 0;
-      if (this.plan.state[only] === ready) {
-        this.plan.state[only] = running;
-        return only;
-      }
-    }
-    this.#queue();
-    const task = this.#take();
-    if (this.#ready.size > 0 && this.#lanes < this.#lanesMax) this.#open(now);
+    if (!this.#opening && this.#ready.size > 0 && this.#lanes < this.#lanesMax) this.#open(now);
     return task;
   }
 
@@ -389,7 +351,7 @@ export class Run<C> implements Surroundings, Careful<C> {
     const { freed } = this.plan;
     if (freed.length === 0) return;
     this.#ready.pushAll(freed);
-    freed.length = 0;
+    empty(freed);
   }
 
   #take(): number {
@@ -412,7 +374,7 @@ export class Run<C> implements Surroundings, Careful<C> {
       if (task < 0) return;
       this.#lanes++;
       this.#lane(task, now).catch(this.#over.reject);
-      now = performance.now();
+      now = this.#clock.now();
       const late = turnIsOver(now);
       if (n < burst && !late) continue;
       this.#opening = true;
@@ -427,11 +389,11 @@ export class Run<C> implements Surroundings, Careful<C> {
     if (late) await nextTurn();
     let before = 0;
     do {
-      before = this.results.order.length;
+      before = this.results.count;
       await Promise.resolve();
-    } while (this.results.order.length - before > burst / 8);
+    } while (this.results.count - before > burst / 8);
     this.#opening = false;
-    this.#open(performance.now());
+    this.#open(this.#clock.now());
   }
 
   #onStop(): void {
@@ -460,36 +422,41 @@ export class Run<C> implements Surroundings, Careful<C> {
       [waiting, waitingText],
     ] as const) {
       for (const task of tasks) {
-        this.#close(task, { status: "cancelled", message: text });
+        this.close(task, { status: "cancelled", message: text });
         if (++n % stretch === 0) yield;
       }
     }
     this.#queue();
-    this.#open(performance.now());
+    this.#open(this.#clock.now());
   }
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
-    const now = performance.now();
-    for (const [task, state] of this.plan.state.entries()) {
-      if (state !== running || this.#opened.has(task) || this.#step(task).trigger === "finally") continue;
+    const now = this.#clock.now();
+    for (let task = 0; task < this.plan.size; task++) {
+      if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
+        continue;
       this.#lanes--;
       this.results.ended[task] = now;
       const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");
-      this.#close(task, { status: "cancelled", message: text });
+      this.close(task, { status: "cancelled", message: text });
     }
     this.#queue();
     this.#open(now);
   }
 }
 
-function duplicateName(taskId: string): TaskGraphValidationError {
-  const text = message("duplicateTask", taskId);
-  const errors = [{ type: "duplicate_task", message: text, details: { taskId } } as const];
-  return new TaskGraphValidationError({ isValid: false, errors });
-}
-
 /** How many tasks at a time. */
 function lanesMax(concurrency: number | undefined): number {
   return concurrency === undefined || Number.isNaN(concurrency) ? Number.POSITIVE_INFINITY : concurrency;
+}
+
+function isSuccess(value: unknown): value is TaskResult {
+  return typeof value === "object" && value !== null && (value as TaskResult).status === "success";
+}
+
+function empty(tasks: number[]): void {
+  // To set the length of a short array costs more than to take out what is in it.
+  if (tasks.length > 16) tasks.length = 0;
+  while (tasks.length > 0) tasks.pop();
 }

@@ -1,18 +1,13 @@
 /** Counts the ends of a run, and says in the end how the run ended. */
 import { filled } from "./filled.ts";
+import type { Plan } from "./plan.ts";
 import { absent } from "./plan.ts";
 import type { StopCause } from "./stop.ts";
 import type { TaskRunOutcome } from "./step.ts";
 
 export class Tally {
-  /** By state. */
-  readonly #counts: number[] = filled(absent + 1, 0);
   readonly #failures: TaskRunOutcome["failures"][number][] = [];
   #allowed = 0;
-
-  count(state: number): void {
-    this.#counts[state] = (this.#counts[state] as number) + 1;
-  }
 
   /** A task has failed; `allowed` says whether others may go on behind it. */
   failed(failure: TaskRunOutcome["failures"][number], allowed: boolean): void {
@@ -20,8 +15,10 @@ export class Tally {
     if (allowed) this.#allowed++;
   }
 
-  outcome(runId: string, startedAt: number, stopped: StopCause | undefined): TaskRunOutcome {
-    const [, , , success = 0, failure = 0, skipped = 0, cancelled = 0] = this.#counts;
+  outcome<C>(runId: string, plan: Plan<C>, startedAt: number, stopped: StopCause | undefined): TaskRunOutcome {
+    const counts = filled(absent + 1, 0);
+    for (const state of plan.state.subarray(0, plan.size)) counts[state] = (counts[state] as number) + 1;
+    const [, , , success = 0, failure = 0, skipped = 0, cancelled = 0] = counts;
     const ended = this.#failures.length > this.#allowed ? "failure" : "success";
     return {
       runId,

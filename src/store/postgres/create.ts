@@ -4,6 +4,7 @@
  */
 import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
+import { sourceGone } from "../../core/lineage.ts";
 import type { RunState } from "../../core/reduce.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Created, NewRun } from "../store.ts";
@@ -11,6 +12,7 @@ import { addTo, appendColumns, expectDigest, pieces, shapeOf, valuesOf } from ".
 import type { EventColumns } from "./row.ts";
 import { eventOf, stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
+import { runsGone } from "./sql-parts.ts";
 import { createRuns as createRunsSql, firstEvents, runsThere } from "./sql.ts";
 
 /** Everything that a create sends, made before anything is sent: what cannot be read fails here. */
@@ -26,11 +28,12 @@ export type Creation = {
 /** `values`: behind the clock. */
 type Statement = { sql: string; values: readonly unknown[] };
 
-export function creationOf(runs: readonly NewRun[]): Creation {
+/** @param origins "expected": nothing is created where the run that one comes from is not there */
+export function creationOf(runs: readonly NewRun[], origins: "locked" | "expected" = "locked"): Creation {
   const same = sameRuns(runs);
   // In the order of what could clash, as others do it too.
   const first = [...new Set(same)].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
-  return { same, first, statements: pieces(first, charsOf).map(statementOf) };
+  return { same, first, statements: pieces(first, charsOf).map((some) => statementOf(some, origins)) };
 }
 
 /** About how much text is sent for a run. */
@@ -39,7 +42,7 @@ export function charsOf({ events, payloads }: NewRun): number {
   return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
-function statementOf(first: readonly NewRun[]): Statement {
+function statementOf(first: readonly NewRun[], origins: "locked" | "expected"): Statement {
   const columns: unknown[][] = Array.from({ length: 18 }, () => []);
   const tags: unknown[][] = [[], []];
   for (const run of first) {
@@ -73,7 +76,8 @@ function statementOf(first: readonly NewRun[]): Statement {
     first.map((run) => ({ ...run, run: run.id, family: run.state.family, seq: 0, reuse: undefined })),
   );
   const given = { runs: columns, events, tags, rest: uses[0]?.length === 0 ? [] : [...payloads, ...uses] };
-  const shape = { ...shapeOf(given), origins: first.some(({ state }) => originOf(state) !== null) };
+  const comeFromOthers = first.some(({ state }) => originOf(state) !== null);
+  const shape = { ...shapeOf(given), origins: comeFromOthers ? origins : undefined };
   return { sql: createRunsSql(shape), values: valuesOf(given, shape) };
 }
 
@@ -136,6 +140,9 @@ async function findThere(
   }
   const missing = old.find((run) => !there.has(run));
   if (missing === undefined) return there;
+  const origins = first.flatMap(({ state }) => originOf(state) ?? []);
+  const [gone] = await db.query<{ id: RunId }>(runsGone, [origins.filter((id) => !first.some((run) => run.id === id))]);
+  if (gone !== undefined) throw sourceGone(gone.id);
   throw new StemmaError("store.busy", `Run ${missing.id} was removed while it was being created. Try again.`);
 }
 

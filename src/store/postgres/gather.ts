@@ -68,7 +68,12 @@ export class Gather {
 
   async #together(calls: readonly Call[]): Promise<void> {
     try {
-      const created = await this.#create(creationOf(calls.flatMap(({ runs }) => runs)));
+      const created = await this.#create(
+        creationOf(
+          calls.flatMap(({ runs }) => runs),
+          "expected",
+        ),
+      );
       let at = 0;
       for (const { runs, resolve } of calls) resolve(created.slice(at, (at += runs.length)));
     } catch (error) {

@@ -27,3 +27,7 @@ export function rowsOf(rows: number, from: number, ...types: readonly string[]):
   const row = (at: number): string => types.map((type, i) => `$${from + at * types.length + i}::${type}`).join(", ");
   return `(values ${Array.from({ length: rows }, (_, at) => `(${row(at)})`).join(", ")})`;
 }
+
+/** Which of these runs are not there. */
+export const runsGone: string = /* sql */ `
+  select o.id from unnest($1::text[]) as o (id) where not exists (select from @.runs r where r.id = o.id) order by o.id`;

@@ -43,11 +43,12 @@ export const unknownMigrations: string = /* sql */ `
 export type Shape = {
   /** It is for one run, with so many events (at most two): its values are parameters. Else there are arrays of them. */
   readonly alone: number | undefined;
-  /** Whether there are payloads and their uses; tags to be set; messages that became events; runs that others come from. */
+  /** Whether there are payloads and their uses; tags to be set; messages that became events. */
   readonly payloads: boolean;
   readonly tags: boolean;
   readonly inbox?: boolean;
-  readonly origins?: boolean;
+  /** Runs that others come from: locked, so that they stay, or also expected to be there. */
+  readonly origins?: "locked" | "expected" | undefined;
 };
 
 /** More events than this of one run are sent as arrays too. */
@@ -131,6 +132,9 @@ function followers(
 const runTypes =
   "text text text text bigint text bigint bigint boolean text text text bigint text bigint text bigint text".split(" ");
 
+/** The runs that those that are given come from, but for those among them. Where they are expected nothing is created unless all are there. */
+const sourcesGiven = "select origin from given where origin is not null except select id from given";
+
 /** Creates runs with their events. Gives the ids of those that were not there. */
 export const createRuns: (shape: Shape) => string = shaped((shape) => {
   const { alone, origins } = shape;
@@ -148,7 +152,7 @@ export const createRuns: (shape: Shape) => string = shaped((shape) => {
                  seq, hash, due_at, queue, priority, key${alone === undefined ? ", ord" : ""})
   ),
   source as materialized (
-    ${origins === true ? "select r.id from @.runs r where r.id in (select origin from given) order by r.id for key share" : "select 1"}
+    ${origins !== undefined ? `select r.id from @.runs r where r.id in (${sourcesGiven}) order by r.id for key share` : "select 1"}
   ),
   made as (
     insert into @.runs (id, family, origin, workflow, version, status, created_at, ended_at, state, tags, refused,
@@ -158,7 +162,7 @@ export const createRuns: (shape: Shape) => string = shaped((shape) => {
            g.seq, decode(g.hash, 'hex'), case when not g.ended then coalesce(g.due_at, t.now) end,
            g.queue, g.priority, g.key
       from given g, t
-     where (select count(*) from source) >= 0
+     where (select count(*) from source) ${origins === "expected" ? `= (select count(*) from (${sourcesGiven}) s)` : ">= 0"}
      ${alone === undefined ? "order by g.ord" : ""}
     on conflict do nothing
     returning id as run, seq

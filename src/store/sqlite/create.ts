@@ -4,6 +4,7 @@
  */
 import { StemmaError } from "../../core/error.ts";
 import type { RunId, Timestamp } from "../../core/event.ts";
+import { sourceGone } from "../../core/lineage.ts";
 import type { RunState } from "../../core/reduce.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Created, NewRun } from "../store.ts";
@@ -11,10 +12,22 @@ import { append } from "./append.ts";
 import { bytesOf } from "./digest.ts";
 import type { Statements } from "./driver.ts";
 import { stateText } from "./row.ts";
-import { eventHash, insertRun, insertTag, runThere } from "./sql.ts";
+import { eventHash, insertRun, insertTag, runHead, runThere } from "./sql.ts";
 
 export function createRuns(db: Statements, runs: readonly NewRun[], now: Timestamp): readonly Created[] {
   return runs.map((run) => createRun(db, run, now));
+}
+
+/**
+ * A run that was removed while another was made from it would leave that one without what it is to reuse. Throws
+ * run.not_found, and with that nothing is created.
+ */
+export function expectOrigins(db: Statements, runs: readonly NewRun[], created: readonly Created[]): void {
+  for (const [i, { state }] of runs.entries()) {
+    const origin = originOf(state);
+    if (created[i]?.created !== true || origin === null || db.prepare(runHead).get(origin) !== undefined) continue;
+    throw sourceGone(origin);
+  }
 }
 
 /** Whether runs that were answered as created are there; undefined if none were. */

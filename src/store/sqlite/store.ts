@@ -31,7 +31,7 @@ import type {
 } from "../store.ts";
 import { Claims } from "./claim.ts";
 import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts";
-import { createRuns, haveLanded as runsHaveLanded } from "./create.ts";
+import { createRuns, expectOrigins, haveLanded as runsHaveLanded } from "./create.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
@@ -116,7 +116,9 @@ class SqliteFile implements SqliteStore {
     return this.#group.join({
       work: () => {
         this.#claims.released();
-        return createRuns(db, runs, this.#now());
+        const created = createRuns(db, runs, this.#now());
+        expectOrigins(db, runs, created);
+        return created;
       },
       landed: (result) => runsHaveLanded(db, result),
     });

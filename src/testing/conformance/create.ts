@@ -74,6 +74,30 @@ export function createGuarantees(check: Check): void {
     );
   });
 
+  check("a run that comes from one that is not there is refused, and nothing of the call is created", async (bench) => {
+    const { store, newRun } = bench;
+    const [gone, family] = [newRun(), newRun()];
+    await store.create([family]);
+    const before = await snapshot(store);
+    const origin = { kind: "restart", run: gone.id, seq: 0, hash: gone.events[0]?.hash ?? "" } as const;
+    const orphan = newRun({ family: family.id, origin });
+    const refused = { code: "run.not_found", data: { run: gone.id } };
+    await assert.rejects(store.create([newRun(), orphan]), refused);
+    await assert.rejects(store.create([orphan]), refused);
+    // Asked for at the same time as others, which are created.
+    const beside = newRun();
+    const [others, alone] = await Promise.allSettled([store.create([beside]), store.create([orphan])]);
+    assert.deepEqual([others.status, alone.status], ["fulfilled", "rejected"]);
+    assert.deepEqual(await listedIds(store), [beside.id, family.id]);
+    assert.equal((await snapshot(store)).runs.length, before.runs.length + 1);
+    // A run and what comes from it may be created together.
+    const child = newRun({ family: beside.id, origin: { kind: "child", run: gone.id, key: "call", seq: 0 } });
+    assert.equal(
+      (await store.create([gone, child])).every(({ created }) => created),
+      true,
+    );
+  });
+
   check("an idempotency key holds when its run has ended, and after a reopen", async ({ store, newRun, reopen }) => {
     const first = newRun({ idempotencyKey: "k", steps: [{ type: "run.cancelled", data: {} }] });
     await store.create([first]);

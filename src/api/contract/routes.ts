@@ -1,0 +1,87 @@
+/**
+ * Every route by its method and path, with the types of what it takes and gives: those of the engine, as they are. The
+ * contract beside it says the same with schemas, and the compiler holds the two against each other. Nothing of this file
+ * is left at run time, so the client is typed by it and carries no schema library.
+ */
+import type { ErrorRecord, Event, RunId } from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { RunState } from "../../core/reduce.ts";
+import type { Status } from "../../core/run.ts";
+import type { Trace } from "../../core/trace.ts";
+import type { Change } from "../../engine/change.ts";
+import type { CompareOptions, Comparison } from "../../engine/compare.ts";
+import type { Decision } from "../../engine/decision.ts";
+import type { Lineage } from "../../engine/lineage.ts";
+import type { Answered, By } from "../../engine/requests.ts";
+import type { AgainOptions, PlanOptions, RunOptions } from "../../engine/stemma.ts";
+import type { StreamItem } from "../../engine/streams.ts";
+import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
+import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
+import type { Finding } from "../../store/inspection.ts";
+import type { ListQuery, RunRow } from "../../store/store.ts";
+
+/** What starts a run: as the options of `Stemma.run`, and the name of the workflow. */
+export type StartBody = { workflow: string; input?: unknown } & Omit<
+  RunOptions,
+  "client" | "idempotencyKey" | "tags" | "by"
+> & { by?: string; tags?: string[] };
+
+export type ChangeBody = Omit<Change, "idempotencyKey">;
+export type PlanBody = PlanOptions & { change?: ChangeBody };
+
+/** An answer is a value (nothing said is `undefined`), an error, or that the wait has to wait on. */
+export type ResumeBody = { wait: string; value?: unknown; error?: ErrorRecord; again?: AgainBody; by?: string };
+export type AgainBody = Omit<AgainOptions, "value">;
+
+export type Ended = { run: RunId; status: Status; output?: unknown };
+export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
+export type BusyWorker = { worker: string; runs: number };
+
+/**
+ * What a route takes besides what is in its path, and the JSON of its answer (of one event, where that is a stream). A
+ * key that makes a POST one request is a header of its own.
+ */
+export type Routes = {
+  "GET /health": { result: { status: "ok" } };
+  "GET /metrics": { result: string };
+  "GET /openapi.json": { result: object };
+
+  "GET /v1/runs": { query: ListQuery; result: { runs: readonly RunRow[]; cursor?: string } };
+  "POST /v1/runs": { body: StartBody; result: RunRow };
+  "GET /v1/runs/{run}": { result: RunRow };
+  "GET /v1/runs/{run}/history": {
+    query: { after?: number; limit?: number };
+    result: { row: RunRow; events: Event[]; more: boolean };
+  };
+  "GET /v1/runs/{run}/events": { query: { after?: number }; result: Event };
+  "GET /v1/runs/{run}/stream": { query: { name: string; after?: number }; result: StreamItem };
+  "GET /v1/runs/{run}/result": { query: { wait?: number }; result: Ended };
+  "GET /v1/runs/{run}/state": { query: { seq: number }; result: RunState };
+  "GET /v1/runs/{run}/trace": { query: { family?: boolean }; result: Trace };
+  "GET /v1/runs/{run}/lineage": { result: Lineage };
+  "GET /v1/runs/{run}/compare/{other}": { query: CompareOptions; result: Comparison };
+
+  "POST /v1/runs/{run}/plan": { body: PlanBody; result: Plan };
+  "POST /v1/runs/{run}/restart": { body: ChangeBody; result: RunRow };
+  "POST /v1/runs/{run}/fork": { body: ChangeBody; result: RunRow };
+
+  "POST /v1/runs/{run}/resume": { body: ResumeBody; result: Answered };
+  "POST /v1/runs/{run}/signal": { body: { name: string; payload?: unknown; by?: string }; result: object };
+  "POST /v1/runs/{run}/decide": { body: { step: string; decision: Decision } & By; result: object };
+  "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
+  "POST /v1/runs/{run}/pause": { body: By; result: object };
+  "POST /v1/runs/{run}/unpause": { body: By; result: object };
+
+  "GET /v1/waits": { query: WaitsQuery; result: { waits: OpenWait[]; cursor?: string } };
+  "GET /v1/feed": { query: Omit<FeedOptions, "signal">; result: FeedEntry };
+  "GET /v1/payloads": { query: { digest: readonly string[] }; result: { texts: Record<string, string> } };
+  "GET /v1/workflows": { result: { workflows: KnownWorkflow[] } };
+  "GET /v1/workers": { result: { workers: BusyWorker[] } };
+  "GET /v1/doctor": { result: { ok: boolean; store: string; findings: readonly Finding[] } };
+};
+
+export type RouteName = keyof Routes;
+export type QueryOf<R extends RouteName> = Routes[R] extends { query: infer Q } ? Q : undefined;
+export type BodyOf<R extends RouteName> = Routes[R] extends { body: infer B } ? B : undefined;
+export type ResultOf<R extends RouteName> = Routes[R]["result"];

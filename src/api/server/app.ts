@@ -1,0 +1,260 @@
+/**
+ * The server as a function from a request to an answer, made from the contract: each route with its checks in one order
+ * (where it comes from, who asks, whether they may, what they say), then its handler. It listens nowhere, so it can be
+ * part of any server.
+ */
+import { Hono } from "hono";
+import type { Context } from "hono";
+import type { ZodError } from "zod";
+import { StemmaError } from "../../core/error.ts";
+import { decodeHeader } from "../contract/header.ts";
+import { contract } from "../contract/contract.ts";
+import type { RouteSpec, Scope } from "../contract/route.ts";
+import type { RouteName } from "../contract/routes.ts";
+import type { Log } from "../../engine/body.ts";
+import { eventStream } from "./event-stream.ts";
+import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
+import { followersOf, handlersOf } from "./handlers.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Names, Place } from "./origin.ts";
+import { checkHost, checkOrigin } from "./origin.ts";
+import type { Principal, Recognize } from "./principal.ts";
+import { byOf, mayUse } from "./principal.ts";
+import { problemOf, problemResponse } from "./problem.ts";
+import type { Buckets } from "./rate.ts";
+import { readBody } from "./request-body.ts";
+
+export type Parts = Served & {
+  log: Log;
+  counts: Metrics;
+  names: Names;
+  place: Place;
+  /** Undefined where no token is asked for. */
+  recognize: Recognize | undefined;
+  requests: Buckets;
+  failures: Buckets;
+  streamsMax: number;
+  heartbeatMs: number;
+  /** How long a body may take to arrive. */
+  arrivalMs: number;
+};
+
+type Bindings = { incoming?: { socket?: { remoteAddress?: string }; headersDistinct?: NodeJS.Dict<string[]> } };
+type Env = { Bindings: Bindings; Variables: { route: string } };
+type Asked = Context<Env>;
+
+/** What no answer should be used for: nothing of it is shown as a page, kept, or read by pages of others. */
+const safe = {
+  "x-content-type-options": "nosniff",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "cross-origin-resource-policy": "same-origin",
+  "cache-control": "no-store",
+};
+
+export function appOf(parts: Parts): Hono<Env> {
+  const app = new Hono<Env>();
+  const handlers = handlersOf(parts);
+  const followers = followersOf(parts);
+  const { log, counts: metrics, names, place } = parts;
+
+  app.use(async (c, next) => {
+    const start = performance.now();
+    c.set("route", "none");
+    const host = hostOf(c);
+    checkHost(host, names, place);
+    const origin = checkOrigin(c.req.raw.headers, host ?? "", names);
+    await (c.req.method === "OPTIONS" && origin !== undefined ? preflight(c) : next());
+    for (const [name, value] of Object.entries(safe)) c.header(name, value);
+    if (origin !== undefined) allow(c, origin);
+    metrics.answered(c.get("route"), c.res.status, (performance.now() - start) / 1000);
+  });
+  app.onError((error, c) => {
+    const problem = problemOf(error);
+    if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: error.stack ?? String(error) });
+    const answer = problemResponse(problem, problem.status === 401 ? { "www-authenticate": "Bearer" } : {});
+    for (const [name, value] of Object.entries(safe)) answer.headers.set(name, value);
+    return answer;
+  });
+
+  const methods = new Map<string, string[]>();
+  for (const [name, spec] of Object.entries(contract) as [RouteName, RouteSpec][]) {
+    const [method = "", path = ""] = name.split(" ");
+    const pattern = path.replaceAll(/\{(\w+)\}/g, ":$1");
+    methods.set(pattern, [...(methods.get(pattern) ?? []), method]);
+    app.on(method, pattern, async (c) => {
+      c.set("route", name);
+      // A reader of headers alone would leave a stream open that nobody reads.
+      if (c.req.raw.method === "HEAD") throw wrongMethod(name);
+      const principal = authorize(parts, c, spec.scope);
+      const call = await callOf(parts, c, name, spec, principal);
+      if (isStream(name, followers)) return stream(parts, followers, name, call);
+      return answerOf(await perform(handlers, name, call), spec);
+    });
+  }
+  for (const [pattern, allowed] of methods) {
+    app.all(pattern, (c) => {
+      // Who may not ask learns nothing about what there is.
+      authorize(parts, c, "read");
+      return problemResponse(problemOf(wrongMethod(pattern)), { allow: allowed.join(", ") });
+    });
+  }
+  app.notFound((c) => {
+    authorize(parts, c, "read");
+    throw new StemmaError("request.no_route", "There is no such route. GET /openapi.json says which there are.");
+  });
+  return app;
+}
+
+function answerOf(result: unknown, { kind, status = 200 }: RouteSpec): Response {
+  const type = kind === "text" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
+  const text = kind === "text" ? String(result) : JSON.stringify(result);
+  return new Response(text, { status, headers: { "content-type": type } });
+}
+
+/** The name in `Host`. Two of them are none: who stands between may have looked at the other. */
+function hostOf(c: Asked): string | undefined {
+  const all = c.env.incoming?.headersDistinct?.["host"];
+  if (all !== undefined && all.length !== 1) return undefined;
+  return c.req.header("host") ?? new URL(c.req.url).host;
+}
+
+function allow(c: Asked, origin: string): void {
+  c.header("access-control-allow-origin", origin);
+  c.header("vary", "Origin");
+  c.header("cross-origin-resource-policy", "cross-origin");
+}
+
+/** A browser asks beforehand whether a page of another origin may ask; only one that was named gets here. */
+async function preflight(c: Asked): Promise<void> {
+  c.res = new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
+      "access-control-max-age": "600",
+    },
+  });
+}
+
+/** Throws request.unauthorized, request.forbidden, request.too_many. */
+function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: Scope): Principal | undefined {
+  const address = c.env.incoming?.socket?.remoteAddress ?? "";
+  if (needed === "none" || recognize === undefined) {
+    take(requests, `address ${address}`);
+    return undefined;
+  }
+  const principal = recognize(c.req.header("authorization"));
+  if (principal === undefined) {
+    // Who has a token is not held up by others of the same address (a proxy's, say) who try in vain.
+    take(failures, address);
+    throw new StemmaError("request.unauthorized", "Expected a token: Authorization: Bearer <token>.");
+  }
+  take(requests, `token ${principal.name}`);
+  if (mayUse(principal, needed)) return principal;
+  throw new StemmaError(
+    "request.forbidden",
+    `Expected a token of scope ${needed}; that of ${principal.name} is of scope ${principal.scope}.`,
+    { data: { needed, scope: principal.scope } },
+  );
+}
+
+function take(buckets: Buckets, who: string): void {
+  if (!buckets.take(who)) throw tooMany();
+}
+
+function tooMany(): StemmaError {
+  return new StemmaError("request.too_many", "Expected fewer requests at a time. Wait a second, and ask again.");
+}
+
+function wrongMethod(what: string): StemmaError {
+  return new StemmaError("request.wrong_method", `Expected another method for ${what}. GET /openapi.json says which.`);
+}
+
+async function callOf<R extends RouteName>(
+  { recognize, arrivalMs }: Parts,
+  c: Asked,
+  name: R,
+  spec: RouteSpec,
+  principal: Principal | undefined,
+): Promise<Call<R>> {
+  const body = spec.body === undefined ? undefined : ((await readBody(c.req.raw, name, arrivalMs)) ?? {});
+  const key = c.req.header("idempotency-key");
+  return {
+    params: c.req.param(),
+    query: checked(spec.query, queryOf(c.req.url), "query", name),
+    body: checked(spec.body, body, "body", name),
+    once: key === undefined ? {} : { idempotencyKey: decodeHeader(key) },
+    by: (given) => byOf(recognize === undefined ? undefined : principal, given),
+    lastEventId: lastEventId(c.req.header("last-event-id")),
+    signal: c.req.raw.signal,
+  } as Call<R>;
+}
+
+/** What is given several times is a list; whether there may be one is said by the schema. */
+function queryOf(url: string): Record<string, string | string[]> {
+  const query = Object.create(null) as Record<string, string | string[]>;
+  for (const [name, value] of new URL(url).searchParams) {
+    const known = query[name];
+    query[name] = known === undefined ? value : [known, value].flat();
+  }
+  return { ...query };
+}
+
+function lastEventId(given: string | undefined): number | undefined {
+  if (given === undefined || given === "") return undefined;
+  if (/^\d{1,15}$/.test(given)) return Number(given);
+  throw new StemmaError("usage.invalid", "Expected Last-Event-ID to be the id of an event: a whole number.");
+}
+
+const issuesMax = 5;
+
+/** Throws usage.invalid with where it does not fit. */
+function checked(schema: RouteSpec["query"], given: unknown, part: string, route: string): unknown {
+  if (schema === undefined) return undefined;
+  const result = schema.safeParse(given, { reportInput: false });
+  if (result.success) return result.data;
+  const issues = (result.error as ZodError).issues.slice(0, issuesMax).map(({ path, message }) => ({
+    path: [`$${part}`, ...path.map(String)].join(".").slice(1, 200),
+    message: message.slice(0, 200),
+  }));
+  const found = issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  throw new StemmaError("usage.invalid", `${route}: ${found}.`, { data: { issues } });
+}
+
+function isStream(name: RouteName, followers: Followers): name is StreamRoute {
+  return name in followers;
+}
+
+/** The compiler knows that each route has the handler of its own types, and not that a route picked here still has. */
+function perform(handlers: Handlers, name: PlainRoute, call: unknown): Promise<unknown> {
+  return (handlers[name] as (call: unknown) => Promise<unknown>)(call);
+}
+
+async function stream(parts: Parts, followers: Followers, name: StreamRoute, call: unknown): Promise<Response> {
+  const { hub, counts: metrics, log, streamsMax, heartbeatMs } = parts;
+  if (hub.stopped.signal.aborted) throw new StemmaError("server.stopping", "This server is stopping.");
+  if (metrics.streams >= streamsMax) throw tooMany();
+  metrics.streams += 1;
+  try {
+    const leave = await hub.join();
+    try {
+      const follower = await (followers[name] as (call: unknown) => ReturnType<Followers[StreamRoute]>)(call);
+      return eventStream(follower, {
+        heartbeatMs,
+        stopped: hub.stopped.signal,
+        left: () => {
+          metrics.streams -= 1;
+          leave();
+        },
+        failed: (error) => log.warn(`${name} broke off`, { error: String(error) }),
+      });
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  } catch (error) {
+    metrics.streams -= 1;
+    throw error;
+  }
+}

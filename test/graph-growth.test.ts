@@ -1,0 +1,104 @@
+/** Graphs whose state grows: what is stored is what is new, and every checkpoint is whole whatever happens to others. */
+import { expect, test } from "vitest";
+import { executor, fileCheckpoints, memoryCheckpoints, WorkflowBuilder } from "../src/graph.ts";
+import type { CheckpointStorage, Workflow, WorkflowContext } from "../src/graph.ts";
+import { fakeClock, faults } from "../src/testing.ts";
+import { folder } from "./behaviours/graph.ts";
+import { fresh, stage } from "./stage.ts";
+
+type Ctx = WorkflowContext<number, number>;
+const kilobyte = (n: number): string => `${n}:`.padEnd(1024, `${n} `);
+
+/** Two executors that send a number back and forth, each time with a kilobyte more of shared state. */
+function pingPong(supersteps: number): Workflow<number, number> {
+  const turn = (n: number, ctx: Ctx): void => {
+    ctx.setState("log", kilobyte(n));
+    if (n + 1 < supersteps) ctx.sendMessage(n + 1);
+    else ctx.yieldOutput((ctx.getState("log") as string[]).length);
+  };
+  const [ping, pong] = [executor<number, number, number>("ping", turn), executor<number, number, number>("pong", turn)];
+  return new WorkflowBuilder({ name: "grows", start: ping, state: { log: "append" }, maxSupersteps: supersteps })
+    .addEdge(ping, pong)
+    .addEdge(pong, ping)
+    .build();
+}
+
+const whole = (supersteps: number): string[] => Array.from({ length: supersteps }, (_, n) => kilobyte(n));
+
+/** Checkpoints that are there, each with as much of the log as there was. */
+async function expectWhole(storage: CheckpointStorage): Promise<number> {
+  const ids = await storage.listCheckpointIds({ workflowName: "grows" });
+  for (const id of ids) {
+    const { state, iterationCount } = await storage.load(id);
+    expect(state.shared["log"] ?? []).toEqual(whole(iterationCount));
+  }
+  return ids.length;
+}
+
+test("X24: what checkpoints of a state that grows take is in proportion to what is new in them", async () => {
+  const [few, many] = [memoryCheckpoints(), memoryCheckpoints()];
+  expect((await pingPong(50).run(0, { checkpointStorage: few })).outputs).toEqual([50]);
+  expect((await pingPong(400).run(0, { checkpointStorage: many })).outputs).toEqual([400]);
+  expect(many.bytes / 400).toBeLessThan((few.bytes / 50) * 1.3);
+  expect(many.bytes / 400).toBeLessThan(4096);
+  expect(await expectWhole(many)).toBe(401);
+});
+
+test("a checkpoint is whole though the one before it was deleted, in memory and in files", async () => {
+  using at = folder();
+  for (const storage of [memoryCheckpoints(), fileCheckpoints(at.path)]) {
+    const before: string[] = [];
+    const deleting: CheckpointStorage = {
+      ...storage,
+      async save(checkpoint) {
+        const id = await storage.save(checkpoint);
+        before.push(id);
+        if (before.length % 3 === 0) {
+          for (const old of before.splice(0)) await storage.delete(old as typeof id);
+        }
+        return id;
+      },
+    };
+    await pingPong(20).run(0, { checkpointStorage: deleting });
+    expect(await expectWhole(storage)).toBe(0);
+    await pingPong(22).run(0, { checkpointStorage: deleting });
+    expect(await expectWhole(storage)).toBeGreaterThan(0);
+  }
+});
+
+test("a checkpoint is whole though the one before it could not be saved", async () => {
+  using at = folder();
+  const storage = fileCheckpoints(at.path);
+  let saves = 0;
+  const failing: CheckpointStorage = {
+    ...storage,
+    async save(checkpoint) {
+      // The second attempt finds that the first was half of one: a state that JSON cannot say.
+      if (++saves % 4 === 0) await storage.save({ ...checkpoint, timestamp: 1n as never });
+      return storage.save(checkpoint);
+    },
+  };
+  await pingPong(20).run(0, { checkpointStorage: failing, onSaveFailure: "continue" });
+  expect(await expectWhole(storage)).toBe(21 - 5);
+});
+
+test("a durable run that crashes while its state grows goes on with all of it", async () => {
+  for (const commit of [7, 20, 33, 34]) {
+    const [clock, first] = [fakeClock(), faults(fresh())];
+    first.crash("commit.after", commit);
+    const graph = pingPong(30).durable();
+    const dying = await stage([graph], { store: first, clock });
+    const { id } = await dying.stemma.run(graph, 0);
+    await first.crashed;
+    dying.stemma.abandon();
+    const store = first.next();
+    await using next = await stage([graph], { store, clock });
+    await clock.advance("15s");
+    const run = await next.stemma.get(id);
+    expect(await run.result(), `${commit}`).toEqual([30]);
+    const last = (await run.history()).findLast(({ type }) => type === "checkpoint");
+    const forked = await next.stemma.fork(id, { checkpoint: last!.seq });
+    expect(await forked.result()).toEqual([30]);
+    await store.close();
+  }
+});
