@@ -197,6 +197,7 @@ function journalOf(
       life.wake();
     },
     flushed: life.wake,
+    news: () => surroundings.look(row.id),
     sent(messages) {
       surroundings.sent(messages);
       others().children.sent(messages);
