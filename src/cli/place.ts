@@ -73,10 +73,10 @@ export function serverOf({ server, store }: CommonOptions): string | undefined {
  * @param workflows the code that is here, for what is asked of it; a server asks its own
  * @throws StemmaError as `openStore`; usage.invalid for what is no address
  */
-export function openPlace(options: CommonOptions, workflows: readonly Workflow[] = []): Place {
+export async function openPlace(options: CommonOptions, workflows: readonly Workflow[] = []): Promise<Place> {
   const url = serverOf(options);
   if (url !== undefined) return onServer(url);
-  const store = openStore(options, "look");
+  const store = await openStore(options, "look");
   const stemma = new Stemma({ store, workflows });
   return {
     stemma,

@@ -15,6 +15,8 @@ import type { Surroundings } from "./surroundings.ts";
 /** What the activation does for its recall. */
 export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recallGraceMs"> & {
   deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
+  /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
+  deliverEarly(): boolean;
   goLive(): void;
   /** The body does not fit what is recorded; `detail` says where. */
   diverged(detail: Awaited<ReturnType<typeof describeDivergence>>): void;
@@ -43,6 +45,7 @@ export class Recalling {
   turn(): void {
     this.stop();
     const { cursor, asks, compensation, reuse } = this.#parts;
+    if (this.#with.deliverEarly()) return this.#with.wake();
     const next = cursor.next();
     if (next === "nothing") return this.#with.goLive();
     if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
@@ -66,7 +69,12 @@ export class Recalling {
     const { clock, recallGraceMs, fault } = this.#with;
     const hasEnded = this.#course.end !== undefined && !isStopped(this.#course);
     const grace = hasEnded ? Math.min(recallGraceMs, endedGraceMs) : recallGraceMs;
-    this.#stopStall = clock.after(grace, () => void this.#diverged().catch(fault), { kind: "grace" });
+    const end = (): void => {
+      // Carried waits that it does not ask for again are no divergence: its own code had its time to come to them.
+      if (this.#parts.undertakings.closeCarried()) this.#with.wake();
+      else void this.#diverged().catch(fault);
+    };
+    this.#stopStall = clock.after(grace, end, { kind: "grace" });
   }
 
   async #diverged(): Promise<void> {

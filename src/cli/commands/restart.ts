@@ -38,7 +38,7 @@ function addOptions(command: Command, kind: "restart" | "fork"): void {
 }
 
 async function make(kind: "restart" | "fork", given: string, options: RestartOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const change = await changeOf(options, stemma, id);

@@ -51,7 +51,7 @@ async function start(name: string, files: readonly string[], options: StartOptio
   }
   const workflows = await loadWorkflows(files);
   const input = await readInput(options.input);
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   await using stemma = new Stemma({ store, workflows });
   const run = await stemma.run(stemma.workflow(name), input, runOptions(options));
   // Awaited here: the store is closed when this function is left.
