@@ -110,6 +110,7 @@ export class Activation {
       wake,
       deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
       goLive: () => this.#goLive(),
+      misfit: workflow.misfit,
       diverged: (detail) => {
         const { fingerprint } = surroundings;
         this.#departure.setAside({ reason: "divergence", detail, fingerprint }, now(), "divergence");

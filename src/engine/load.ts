@@ -43,6 +43,8 @@ export type Loaded = {
   signals: readonly Kept[];
   /** The event at a place of the history. */
   eventAt(seq: Seq): Promise<Event | undefined>;
+  /** Texts of payloads that its events name. */
+  textsOf(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };
@@ -87,6 +89,7 @@ export async function load(
     inboxTexts: await textsOfMessages(store, inbox),
     signals: await keptSignals(store, row.id, start, found.recall),
     eventAt: (seq) => eventAt(store, row.id, seq),
+    textsOf: (digests) => readTexts(store, row.id, digests),
     now,
   };
 }
