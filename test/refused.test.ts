@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { limits } from "../src/core/limits.ts";
 import { StemmaError, workflow } from "../src/index.ts";
-import type { Change, ErrorCode, RunHandle, Stemma, Store } from "../src/index.ts";
+import type { ErrorCode, RunHandle, Stemma, Store } from "../src/index.ts";
 import { around } from "../src/testing/around.ts";
 import type { Method } from "../src/testing/around.ts";
 import { storeAt } from "./place.ts";

@@ -9,12 +9,15 @@ import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addGolden } from "./commands/golden.ts";
 import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addProv } from "./commands/prov.ts";
 import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
+import { addServe } from "./commands/serve.ts";
 import { addShow } from "./commands/show.ts";
 import { addSignal } from "./commands/signal.ts";
 import { addStart } from "./commands/start.ts";
@@ -22,6 +25,7 @@ import { addTrace } from "./commands/trace.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWaits } from "./commands/waits.ts";
 import { addWatch } from "./commands/watch.ts";
+import { addWhy } from "./commands/why.ts";
 import { addWorker } from "./commands/worker.ts";
 import { report } from "./report.ts";
 
@@ -29,12 +33,16 @@ import { report } from "./report.ts";
 const commands = [
   addStart,
   addWorker,
+  addServe,
   addRuns,
   addShow,
   addWatch,
   addTrace,
   addLineage,
   addCompare,
+  addGolden,
+  addWhy,
+  addProv,
   addVerify,
   addWaits,
   addResume,

@@ -18,11 +18,12 @@ describe("every code", () => {
   });
 
   test.each(codes)("%s means the same to HTTP, to the CLI and to callers", (code, { status, exit, retryable }) => {
-    // Not found is 404 and 3 everywhere; bad input is 2; nobody is told to try again what can never go well.
-    expect(exit === 3).toBe(status === 404);
+    // Not found is 404 and 3 everywhere; bad input is 2, a path that is none too; nobody is told to try again what can
+    // never go well.
+    expect(exit === 3).toBe(status === 404 && code !== "request.no_route");
     expect(exit === 3).toBe(code.endsWith(".not_found"));
     if (status === 400 || status === 413 || status === 422) expect(exit).toBe(2);
-    if (retryable) expect([409, 503, 507]).toContain(status);
+    if (retryable) expect([408, 409, 429, 503, 507]).toContain(status);
     if (retryable) expect(exit).toBe(4);
   });
 });

@@ -1,8 +1,18 @@
 /** What can be asked of records without working on runs: proof, provenance, and keeping house. `Stemma` has all of it. */
 import { StemmaError } from "../core/error.ts";
-import type { RunId } from "../core/event.ts";
+import type { RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunRow, Store } from "../store/store.ts";
+import type { ProvDocument } from "../core/prov.ts";
+import { toProv } from "../core/prov.ts";
+import type { TracedRun } from "../core/trace.ts";
+import type { GoldenMark, GoldenOptions, GoldenQuery } from "./golden.ts";
+import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
+import { sha256 } from "./hash.ts";
+import { readHistory } from "./history-pages.ts";
+import { checkRunId } from "./id.ts";
+import type { Why, WhyOptions } from "./why.ts";
+import { whyOf } from "./why.ts";
 import type { Verification, VerifyOptions } from "./verify.ts";
 import { Verifier } from "./verify.ts";
 
@@ -10,6 +20,8 @@ export abstract class Records {
   abstract readonly store: Store;
 
   abstract row(id: RunId): Promise<RunRow>;
+
+  protected abstract now(): Timestamp;
 
   /**
    * Recomputes the hash chain of a run, of its family, or of everything there is, and checks payloads, rows, and what
@@ -34,6 +46,58 @@ export abstract class Records {
     const family = id === undefined ? undefined : (await this.row(id)).state.family;
     for await (const run of runsOf(this.store, family)) await verifier.verify(run);
     return verifier.result();
+  }
+
+  /**
+   * Where the output of a step comes from, or without a key that of the run: every step, answer, input and override that
+   * leads to it, through reuse, calls and inputs, across runs. With `path` it is about a part of the value, and the answer
+   * is narrowed to the places in which that part is found again, where there are any.
+   *
+   * Causes are exact in graphs and for declared inputs of reused steps; in functions they say what may have been used.
+   *
+   * @throws run.not_found, step.not_found, run.not_terminal (a run without an output), usage.invalid (nothing at the path)
+   * @example
+   * const { nodes } = await stemma.why(run.id, "report", { path: "$.packages[3].licence" });
+   */
+  why(id: RunId, key?: string, options: WhyOptions = {}): Promise<Why> {
+    return whyOf(this.store, checkRunId(id), key, options);
+  }
+
+  /**
+   * What happened in a run, or with `family` in all connected to it, as a W3C PROV-JSON document: for tools that know
+   * PROV. Values are named by their digests. Throws run.not_found.
+   */
+  async prov(id: RunId, options: { family?: boolean } = {}): Promise<ProvDocument> {
+    const row = await this.row(id);
+    const runs: TracedRun[] = [];
+    if (options.family !== true)
+      return toProv(sha256, [{ run: id, events: (await readHistory(this.store, id)).events }]);
+    for await (const run of runsOf(this.store, row.state.family)) {
+      runs.push({ run, events: (await readHistory(this.store, run)).events });
+    }
+    return toProv(sha256, runs.toReversed());
+  }
+  /**
+   * Marks a run that has ended as golden: what others of its workflow are held against, by `compare` and in CI. Of each name
+   * a workflow has one; the one before is un-marked. The run stays as it is, and is kept by `prune` as long as it is golden.
+   *
+   * @throws run.not_found, run.not_terminal, name.invalid, limit.exceeded (tags)
+   * @example
+   * await stemma.golden(run.id, { by: "ada", reason: "checked by hand" });
+   * const { same } = await stemma.compare(later.id); // against the golden run
+   */
+  async golden(id: RunId, options: GoldenOptions = {}): Promise<GoldenMark> {
+    return markGolden(this.store, await this.row(id), this.now(), options);
+  }
+
+  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */
+  async ungolden(query: GoldenQuery): Promise<GoldenMark[]> {
+    return unmarkGolden(this.store, query);
+  }
+
+  /** Which runs are golden, the one that was marked last first. */
+  async goldens(query: GoldenQuery = {}): Promise<GoldenMark[]> {
+    return goldenMarks(this.store, query);
   }
 }
 

@@ -23,6 +23,7 @@ import type { DryRunParts } from "./dry-run.ts";
 import { Ends } from "./ends.ts";
 import { toRecord } from "./failure.ts";
 import { checkRunId, newRunId } from "./id.ts";
+import { goldenOf } from "./golden.ts";
 import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
@@ -110,7 +111,7 @@ export class Stemma extends Records {
     const log = options.log ?? defaultLog;
     const committer = new Committer(this.store, this.#clock, log);
     const pollMs = seams.pollMs ?? 25;
-    this.#ends = new Ends(this.store, this.#clock, pollMs);
+    this.#ends = new Ends(this.store, this.#clock, pollMs, log);
     committer.onEnded = (commits) => this.#ends.ended(commits);
     this.#worker = new Worker({
       store: this.store,
@@ -405,16 +406,24 @@ export class Stemma extends Records {
   /**
    * Two runs side by side: their steps aligned by what they are, and where input, output, error, time and cost differ.
    *
+   * With one run, it is held against the golden run of its workflow, which is `a` then.
+   *
    * @throws run.not_found
    * @example const { same, steps, first } = await stemma.compare(before, after);
    */
-  async compare(a: RunId, b: RunId, options: CompareOptions = {}): Promise<Comparison> {
+  async compare(a: RunId, b?: RunId, options: CompareOptions = {}): Promise<Comparison> {
+    if (b === undefined)
+      return this.compare(await goldenOf(this.store, (await this.row(a)).state.workflow), a, options);
     return compareRuns(this.store, [await this.row(a), await this.row(b)], options);
   }
 
   /** What can be started here: each workflow at its highest version. */
   workflows(): readonly Workflow[] {
     return this.#workflows.names.flatMap((name) => this.#workflows.highest(name) ?? []);
+  }
+
+  protected now(): Timestamp {
+    return this.#clock.now();
   }
 
   /** The workflow of this name, at its highest version here or at the one given. Throws workflow.not_found. */

@@ -115,7 +115,7 @@ class DurableRun implements Host {
   /** Outcomes since the last checkpoint. */
   #recent: Seq[] = [];
   #yielded: Yielded[] = [];
-  /** Requests whose waits are open. */
+  /** Requests whose waits are open, or whose answers have not been taken yet. */
   readonly #open = new Set<string>();
   readonly #arrived: { id: string; data: Json; causes: string[] }[] = [];
   #failedWait: Error | undefined;
@@ -213,7 +213,9 @@ class DurableRun implements Host {
     return { effects, place: this.#place(outcome.seq) };
   }
 
-  async #endOfSuperstep(state: GraphState): Promise<GraphState> {
+  async #endOfSuperstep(reached: GraphState): Promise<GraphState> {
+    // Answers that came meanwhile go on record in front of the checkpoint, so they are in it.
+    const state = this.#taken(reached);
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
       if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
     }
@@ -237,7 +239,6 @@ class DurableRun implements Host {
       const ask = await this.#waitOf(request);
       void this.#operations.wait(ask).then((outcome) => {
         this.#recent.push(outcome.seq);
-        this.#open.delete(request.id);
         if (outcome.ok) {
           const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
           this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
@@ -267,7 +268,6 @@ class DurableRun implements Host {
     if (!outcome.ok) throw outcome.error;
     const said = outcome.value as { answer: Json } | null;
     if (said === null) return false;
-    this.#open.delete(request.id);
     this.#arrived.push({ id: request.id, data: said.answer, causes: [this.#place(outcome.seq)] });
     return true;
   }
@@ -306,7 +306,9 @@ class DurableRun implements Host {
 
   #taken(state: GraphState): GraphState {
     if (this.#failedWait !== undefined) throw this.#failedWait;
-    return this.#arrived.length === 0 ? state : withAnswers(state, this.#arrived.splice(0));
+    const answers = this.#arrived.splice(0);
+    for (const { id } of answers) this.#open.delete(id);
+    return answers.length === 0 ? state : withAnswers(state, answers);
   }
 
   #place(seq: Seq): string {

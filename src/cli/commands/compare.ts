@@ -1,37 +1,49 @@
 /** `stemma compare`: two runs side by side. With `--fail-on` it is a check: exit code 1 where they differ. */
 import { Option } from "commander";
-import type { Command } from "commander";
+import type { Argument, Command } from "commander";
 import type { Comparison } from "../../engine/compare.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { comparisonLines, differs } from "../comparison-lines.ts";
-import { findRun, runArgument } from "../find-run.ts";
+import { comparedRuns } from "../compared-runs.ts";
+import { runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 
-type CompareOptions = CommonOptions & { failOn?: "output" | "steps"; all?: boolean };
+type CompareOptions = CommonOptions & { failOn?: "output" | "steps"; all?: boolean; workflow?: string };
 
 export function addCompare(program: Command): void {
   const command = program
     .command("compare")
     .description("compare two runs: what was inserted, removed, moved or changed")
-    .addArgument(runArgument("a"))
-    .addArgument(runArgument("b"))
+    .addArgument(comparedArgument("a"))
+    .addArgument(comparedArgument("b").argOptional())
     .addOption(
       new Option(
         "--fail-on <what>",
         "exit code 1 where they end otherwise (output), or where any step differs too (steps)",
       ).choices(["output", "steps"]),
     )
+    .option("--workflow <name>", "of which workflow golden and latest are, where nothing else says it")
     .option("--all", "show every step, also those that are the same");
-  withCommonOptions(command).action(compare);
+  withPlaceOptions(command).action(compare);
 }
 
-async function compare(givenA: string, givenB: string, options: CompareOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
-  const [a, b] = [await findRun(stemma, givenA), await findRun(stemma, givenB)];
-  const comparison = await stemma.compare(a.id, b.id);
+/** Besides a run: the golden one of its workflow, and the latest that has ended. */
+function comparedArgument(name: string): Argument {
+  const argument = runArgument(name);
+  argument.description += "; golden or golden:NAME; latest (that has ended)";
+  return argument;
+}
+
+async function compare(givenA: string, givenB: string | undefined, options: CompareOptions): Promise<void> {
+  await using place = openPlace(options);
+  const { stemma } = place;
+  const [a, b] = await comparedRuns(
+    stemma,
+    givenB === undefined ? ["golden", givenA] : [givenA, givenB],
+    options.workflow,
+  );
+  const comparison = await stemma.compare(a, b);
   if (options.json === true) printJson(comparison);
   else print(...comparisonLines(comparison, { width: terminalWidth(), all: options.all === true }));
   if (fails(comparison, options.failOn)) process.exitCode = 1;

@@ -1,0 +1,81 @@
+/** The commands that prove: `verify`, `why` and `prov`, on a file that a test works on. */
+import { DatabaseSync } from "node:sqlite";
+import { describe, expect, it } from "vitest";
+import { answered, typed, workshop } from "../../test/command-line.ts";
+import { workflow } from "../index.ts";
+
+const two = workflow({ name: "two" }, async (ctx, n: number) => {
+  const found = await ctx.step("find", { input: n }, () => ({ items: ["first one", "second one"] }));
+  return ctx.step("show", { input: found }, ({ items }) => `it is ${items[1]}`);
+});
+
+describe("stemma verify", () => {
+  it("says what it proved and exits with 0; and with 1, naming run and event, once a byte is another", async () => {
+    await using shop = await workshop([two]);
+    const run = await shop.stemma.run(two, 1);
+    await run.result();
+    await shop.stop();
+    const fine = await typed("verify", "--store", shop.path);
+    expect(fine).toMatchObject({ status: 0, err: "" });
+    expect(fine.out).toMatch(/^as written {2}1 run, 5 events, 0 payloads/);
+    const { value } = await answered("verify", run.id, "--store", shop.path);
+    const head = value["head"] as { seq: number; hash: string };
+    expect((await typed("verify", run.id, "--expect", `${head.seq}:${head.hash}`, "--store", shop.path)).status).toBe(
+      0,
+    );
+    expect((await typed("verify", run.id, "--expect", "x", "--store", shop.path)).status).toBe(2);
+    const file = new DatabaseSync(shop.path);
+    file.exec("update events set data = replace(data, 'second', 'zecond') where seq = 2");
+    file.close();
+    const tampered = await typed("verify", "--store", shop.path);
+    expect(tampered.status).toBe(1);
+    expect(tampered.out).toContain("not as written: 1 place");
+    expect(tampered.out).toContain(`${run.id}  event 2  event altered`);
+  });
+});
+
+describe("stemma why and stemma prov", () => {
+  it("draw the tree of what a value comes from, and print the document", async () => {
+    await using shop = await workshop([two]);
+    const run = await shop.stemma.run(two, 1);
+    await run.result();
+    await shop.stop();
+    const { out } = await typed("why", run.id, "find", "--path", "$.items[1]", "--store", shop.path);
+    expect(out).toContain("find");
+    const whole = await typed("why", run.id, "--store", shop.path);
+    expect(whole.out.split("\n").map((line) => /output of the run|show|find|input of the run/.exec(line)?.[0])).toEqual(
+      ["output of the run", "show", "find", "input of the run", undefined],
+    );
+    const { value } = await answered("why", run.id, "show", "--store", shop.path);
+    expect(value["key"]).toBe("show");
+    expect((await answered("prov", run.id, "--store", shop.path)).value).toHaveProperty("wasGeneratedBy");
+    expect((await typed("why", run.id, "nothing", "--store", shop.path)).status).toBe(3);
+  });
+});
+
+describe("stemma golden", () => {
+  it("marks a run that CI holds the latest against: exit code 1 where its output is another", async () => {
+    await using shop = await workshop([two]);
+    const ids: string[] = [];
+    for (const n of [1, 2]) {
+      const run = await shop.stemma.run(two, n);
+      await run.result();
+      ids.push(run.id);
+    }
+    await shop.stop();
+    const store = ["--store", shop.path];
+    const [one = "", other = ""] = ids;
+    expect((await typed("compare", "golden", "latest", ...store)).status).toBe(2);
+    expect((await typed("golden", one, "--by", "ada", "--tag", "eu", "--reason", "checked", ...store)).out).toContain(
+      one,
+    );
+    expect((await typed("golden", ...store)).out).toMatch(/two .* golden .* eu .* ada .* checked/);
+    const ci = ["compare", "golden", "latest", "--fail-on", "output", ...store] as const;
+    expect(await answered(...ci)).toMatchObject({ status: 0, value: { a: { run: one }, b: { run: other } } });
+    expect((await answered("compare", other, ...store)).value).toMatchObject({ a: { run: one }, b: { run: other } });
+    expect((await typed("compare", other, "--fail-on", "steps", ...store)).status).toBe(1);
+    expect((await typed("golden", one, "--remove", ...store)).out).toContain("not golden any more");
+    expect((await typed("golden", one, "--remove", ...store)).status).toBe(3);
+    expect((await typed("compare", other, ...store)).status).toBe(3);
+  });
+});
