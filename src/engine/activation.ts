@@ -114,6 +114,7 @@ export class Activation {
       deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
       deliverEarly: () => this.#deliverEarly(),
       goLive: () => this.#goLive(),
+      misfit: workflow.misfit,
       diverged: (detail) => {
         const { fingerprint } = surroundings;
         this.#departure.setAside({ reason: "divergence", detail, fingerprint }, now(), "divergence");

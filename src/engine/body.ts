@@ -182,6 +182,9 @@ export type RunInfo = {
 /** A running body: how it ends, and which outcomes that end is caused by (asked for once, at the end). */
 export type RunningBody = { done: Promise<unknown>; causes(): readonly Seq[] };
 
+/** A step on record that was not asked for, or one that is asked for and not on record; `input` as far as it was read. */
+export type Misfit = { scope: string; name: string; input: unknown };
+
 /** A named, versioned definition. `source` is what its code fingerprint is made from. */
 export type Workflow<I = unknown, O = unknown> = {
   readonly name: string;
@@ -191,6 +194,8 @@ export type Workflow<I = unknown, O = unknown> = {
   /** How long a run may take from its first start to its end, in milliseconds; a run can be given another limit. */
   readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
+  /** How the code differs from what is on record, in its own words: asked when the two do not fit. */
+  readonly misfit?: (unasked: readonly Misfit[], held: readonly Misfit[]) => Json;
   /** Only for inference; never there at run time. */
   readonly types?: { input: I; output: O };
 };

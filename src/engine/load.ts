@@ -47,6 +47,8 @@ export type Loaded = {
   answers: ReadonlyMap<string, Undelivered>;
   /** The event at a place of the history. */
   eventAt(seq: Seq): Promise<Event | undefined>;
+  /** Texts of payloads that its events name. */
+  textsOf(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };
@@ -92,6 +94,7 @@ export async function load(
     signals: await keptSignals(store, row.id, start, found.recall),
     answers: await carriedAnswers(store, row.id, start),
     eventAt: (seq) => eventAt(store, row.id, seq),
+    textsOf: (digests) => readTexts(store, row.id, digests),
     now,
   };
 }

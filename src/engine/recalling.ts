@@ -3,10 +3,12 @@
  * recorded has been asked for. A body that does nothing more while records are unasked does not fit its history.
  */
 import type { Digest } from "../core/event.ts";
+import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
+import type { Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
-import { describeDivergence } from "./divergence.ts";
+import { describeDivergence, describeMisfit } from "./divergence.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
 import type { OutcomeEvent } from "./recall.ts";
@@ -18,8 +20,10 @@ export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recall
   /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
   deliverEarly(): boolean;
   goLive(): void;
+  /** What the workflow has to say about that. */
+  misfit: Workflow["misfit"];
   /** The body does not fit what is recorded; `detail` says where. */
-  diverged(detail: Awaited<ReturnType<typeof describeDivergence>>): void;
+  diverged(detail: Json): void;
   wake(): void;
   fault(error: unknown): void;
 };
@@ -79,7 +83,12 @@ export class Recalling {
 
   async #diverged(): Promise<void> {
     const { undertakings } = this.#parts;
-    const detail = await describeDivergence(this.#loaded, undertakings.held, this.#course.end !== undefined);
+    const { misfit } = this.#with;
+    const found = await describeDivergence(this.#loaded, undertakings.held, this.#course.end !== undefined);
+    const detail: Json =
+      misfit === undefined
+        ? found
+        : { ...found, misfit: await describeMisfit(this.#loaded, undertakings.held, misfit) };
     if (this.#course.phase !== "recall") return;
     this.#with.log.warn("A run does not fit the code that should continue it", { run: this.#loaded.row.id, detail });
     this.#with.diverged(detail);
