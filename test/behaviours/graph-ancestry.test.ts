@@ -47,7 +47,7 @@ class Node extends Executor {
       const hop = Array.isArray(message) ? Math.max(...(message as number[])) : (message as number);
       this.#seen += 1;
       ctx.setState(this.id, this.#seen);
-      await null;
+      await Promise.resolve();
       if (hop === this.#told.at) throw new Error("told to fail");
       if (hop >= hops) ctx.yieldOutput(hop);
       else if (this.#asks && hop < 2) ctx.requestInfo(hop);

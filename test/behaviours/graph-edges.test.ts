@@ -97,7 +97,7 @@ test("6: an executor handles one message at a time", async () => {
   expect(events.filter((event) => event.type === "executor_invoked" && event.executorId === "target")).toHaveLength(2);
 });
 
-test("7: a fan-out, as a sequence of events", async () => {
+test("8: a fan-out to two that yield, as a sequence of events", async () => {
   const [a, b, c] = [adding("a", 1), adding("b", 0, 1), adding("c", 0, 1)];
   const graph = new WorkflowBuilder({ name: "out", start: a }).addFanOutEdges(a, [b, c]).build();
   const { events, outputs, status } = await graph.run(0);
@@ -120,6 +120,28 @@ test("7: a fan-out, as a sequence of events", async () => {
     ["executor_completed", "c"],
     ["superstep_completed", 2],
   ]);
+});
+
+test("7: a fan-out to one that yields and one that sends on to nobody: a third superstep delivers nothing", async () => {
+  const [a, b, c] = [adding("a", 1), adding("b", 0, 1), adding("c", 0, 2)];
+  const graph = new WorkflowBuilder({ name: "out", start: a, undeliverable: "report" })
+    .addFanOutEdges(a, [b, c])
+    .build();
+  const { events, outputs, status } = await graph.run(0);
+  expect([outputs, status]).toEqual([[1], "succeeded"]);
+  const shown = events
+    .filter(({ type }) => type !== "status" && type !== "started" && type !== "message_dropped")
+    .map((event) => `${event.type} ${event.executorId ?? event.iteration}`);
+  expect(shown).toHaveLength(13);
+  expect(shown.slice(-2)).toEqual(["superstep_started 3", "superstep_completed 3"]);
+});
+
+test("11: a cycle of two ends where one of them has enough", async () => {
+  const [a, b] = [adding("a", 2, 6), adding("b", 1)];
+  const graph = new WorkflowBuilder({ name: "cycle", start: a }).addEdge(a, b).addEdge(b, a).build();
+  const { outputs, events } = await graph.run(2);
+  expect(outputs).toEqual([7]);
+  expect(new Set(events.flatMap(({ executorId = [] }) => executorId))).toEqual(new Set(["a", "b"]));
 });
 
 test("9, 12: a fan-in waits for every source and gives one list in the order of the sources", async () => {

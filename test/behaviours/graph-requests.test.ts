@@ -95,3 +95,41 @@ test("54: a fresh run while requests are open says so; they stay answerable, by 
   expect([answered.runId, answered.outputs, answered.status]).toEqual([first.runId, [2], "succeeded"]);
   expect((await graph.run({ responses: { [second.requests[0]!.id]: "yes" } })).runId).toBe(second.runId);
 });
+
+test("62: yes, no, and both at once: each answer goes to the handler of what was asked", async () => {
+  class Approval extends Executor {
+    readonly handlers = [
+      handler(
+        { input: z.string() },
+        (what, ctx: Ctx) => void ctx.requestInfo({ approve: what }, { prompt: `${what}?` }),
+      ),
+      handler({ input: z.number() }, (amount, ctx: Ctx) => void ctx.requestInfo({ amount })),
+    ];
+    override readonly responseHandlers = [
+      responseHandler(
+        { request: z.object({ approve: z.string() }), response: z.boolean() },
+        ({ approve }, yes, ctx: Ctx) => ctx.yieldOutput(`${approve} ${yes ? "approved" : "denied"}`),
+      ),
+      responseHandler(
+        { request: z.object({ amount: z.number() }), response: z.number() },
+        ({ amount }, given, ctx: Ctx) => ctx.yieldOutput(amount - given),
+      ),
+    ];
+  }
+  const start = step("start", (list, ctx) => (list as unknown[]).forEach((one) => ctx.sendMessage(one)));
+  const graph = new WorkflowBuilder({ name: "approval", start }).addEdge(start, new Approval("approval")).build();
+  for (const [answer, said] of [
+    [true, "pay approved"],
+    [false, "pay denied"],
+  ] as const) {
+    const asked = await graph.run(["pay"]);
+    expect(asked.requests).toMatchObject([{ data: { approve: "pay" }, prompt: "pay?", executorId: "approval" }]);
+    const done = await graph.run({ responses: { [asked.requests[0]!.id]: answer } });
+    expect([done.outputs, done.status]).toEqual([[said], "succeeded"]);
+  }
+  const { requests } = await graph.run(["pay", 10]);
+  const wrong = { responses: { [requests[1]!.id]: true } };
+  expect((await errorOf(graph.run(wrong))).code).toBe("wait.invalid_answer");
+  const both = await graph.run({ responses: { [requests[0]!.id]: true, [requests[1]!.id]: 4 } });
+  expect([both.outputs, both.status]).toEqual([["pay approved", 6], "succeeded"]);
+});
