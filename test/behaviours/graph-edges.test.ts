@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Case, Default, Executor, executor, handler, toDot, toMermaid, WorkflowBuilder } from "../../src/graph.ts";
-import type { Node, WorkflowContext } from "../../src/graph.ts";
+import type { BuilderOptions, Node, WorkflowContext } from "../../src/graph.ts";
 import { errorOf } from "../stage.ts";
 
 type Sends = WorkflowContext<unknown, unknown>;
@@ -49,6 +49,8 @@ test("2: a loop that does not end fails at the limit of supersteps, and is not s
   const error = await errorOf(graph.run(1));
   expect([error.code, error.message]).toEqual(["run.failed", "Runner did not converge after 5 iterations."]);
   expect((error.cause as { code: string }).code).toBe("graph.not_converged");
+  const events = error.data?.["events"] as { status?: string }[];
+  expect(events.flatMap(({ status }) => status ?? [])).toEqual(["running", "failed"]);
   expect(graph.status).toBe("failed");
 });
 
@@ -158,6 +160,18 @@ test("9, 12: a fan-in waits for every source and gives one list in the order of 
   expect(invoked.map(({ causes }) => causes.length)).toEqual([2]);
 });
 
+test("9: two beside each other and their sum, as a sequence of events", async () => {
+  const [a, b, c] = [adding("a", 1), adding("b", 1), adding("c", 1)];
+  const sum = executor<number[], never, number>("sum", (list, ctx) => ctx.yieldOutput(list.reduce((x, y) => x + y)));
+  const graph = new WorkflowBuilder({ name: "sum", start: a })
+    .addFanOutEdges(a, [b, c])
+    .addFanInEdges([b, c], sum)
+    .build();
+  const { outputs, events, status } = await graph.run(0);
+  expect([outputs, status]).toEqual([[4], "succeeded"]);
+  expect(events.filter(({ type }) => type !== "status" && type !== "started")).toHaveLength(15);
+});
+
 test("10: all kinds of edges, twice on the same graph", async () => {
   const read = pass("read");
   const [a, b, hub] = [adding("a", 1), adding("b", 2), adding("hub", 2)];
@@ -236,6 +250,24 @@ test("18: a switch takes the first case that is true, else the default; and has 
   expect(wrong([Default(a)])).toThrow("must contain at least two cases (including the default case).");
   expect(wrong([Default(a), Default(b)])).toThrow("must contain exactly one default case.");
   expect(wrong([Case(() => true, a), Case(() => true, b)])).toThrow("must contain exactly one default case.");
+  const c = ends("c");
+  const enteredBy = async (n: number): Promise<unknown[]> =>
+    (await graphOf().run(n)).events.flatMap(({ type, executorId }) =>
+      type === "executor_invoked" ? [executorId] : [],
+    );
+  const graphOf = () =>
+    new WorkflowBuilder({ name: "s", start })
+      .addSwitchCaseEdges(start, [
+        Case((n: unknown) => (n as number) < 5, a),
+        Case((n: unknown) => (n as number) < 10, b),
+        Default(c),
+      ])
+      .build();
+  expect([await enteredBy(1), await enteredBy(7), await enteredBy(10)]).toEqual([
+    ["start", "a"],
+    ["start", "b"],
+    ["start", "c"],
+  ]);
 });
 
 test("71: what is wrong with a graph is found when it is built, by its kind", () => {
@@ -403,3 +435,44 @@ test("60: what is not designated is hidden, and stays in the event of its execut
     "hidden",
   ]);
 });
+
+test("60: outputs are those of the executors that are named; one kind of all, or all others on the way", async () => {
+  const [a, b] = [
+    executor<unknown, unknown, unknown>("a", (n, ctx) => {
+      ctx.yieldOutput(10);
+      (ctx as Sends).sendMessage(n);
+    }),
+    executor<unknown, unknown, unknown>("b", (_, ctx) => ctx.yieldOutput(20)),
+  ];
+  const shown = async (options: Partial<BuilderOptions<unknown, unknown>>): Promise<unknown[]> => {
+    const graph = new WorkflowBuilder({ name: "o", start: a, ...options }).addEdge(a, b).build();
+    const { outputs, intermediates } = await graph.run(1);
+    return [outputs, intermediates];
+  };
+  expect(await shown({})).toEqual([[10, 20], []]);
+  expect(await shown({ outputFrom: [b] })).toEqual([[20], []]);
+  expect(await shown({ outputFrom: "all" })).toEqual([[10, 20], []]);
+  expect(await shown({ outputFrom: [b], intermediateFrom: "all_other" })).toEqual([[20], [10]]);
+  expect(await shown({ intermediateFrom: "all" })).toEqual([[], [10, 20]]);
+  expect(await shown({ intermediateFrom: [a] })).toEqual([[], [10]]);
+});
+
+test.each([
+  ["no edge", undefined],
+  ["type", executor("numbers", { input: z.number() }, () => undefined)],
+])(
+  "X15: a message with no way, or that its only receiver cannot handle, is an event and an error (%s)",
+  async (reason, target) => {
+    const build = (undeliverable: "fail" | "report") => {
+      const start = pass("start");
+      const builder = new WorkflowBuilder({ name: "lost", start, undeliverable });
+      return target === undefined ? builder.build() : builder.addEdge(start, target).build();
+    };
+    const error = await errorOf(build("fail").run("text"));
+    expect((error.cause as { code: string }).code).toBe("graph.undeliverable");
+    const reported = await build("report").run("text");
+    for (const events of [error.data?.["events"] as typeof reported.events, reported.events])
+      expect(events.find(({ type }) => type === "message_dropped")?.data).toMatchObject({ reason });
+    expect(reported.status).toBe("succeeded");
+  },
+);

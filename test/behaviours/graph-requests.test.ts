@@ -17,6 +17,11 @@ test("22, 23, 26: an entry holds the input, a response entry the answers; both c
   const response = saved.find(({ kind }) => kind === "response");
   expect(response).toMatchObject({ iterationCount: 2, previousCheckpointId: checkpointId, state: { requests: {} } });
   expect(response?.state.messages).toHaveLength(1);
+  expect(response?.checkpointId).not.toBe(checkpointId);
+  const entries = saved.filter(({ iterationCount }) => iterationCount === 0);
+  expect(entries).toMatchObject([
+    { kind: "entry", previousCheckpointId: null, state: { messages: [{ target: "start", data: "q" }] } },
+  ]);
   expect((await asks().run({ checkpointId: response!.checkpointId }, options)).outputs).toEqual(["q->yes"]);
   expect((await asks().run({ checkpointId: saved[0]!.checkpointId }, options)).status).toBe("suspended");
 });

@@ -237,6 +237,21 @@ test("20, 56: what was yielded before a failure is told before it; then the exec
   expect(types(seen).slice(-5)).toEqual(["executor_invoked", "output", "executor_failed", "failed", "status"]);
 });
 
+test("56: of a second in a chain that fails it is said which it was, by the graph, before the run's failure", async () => {
+  const graph = chain(
+    pass("a"),
+    step("b", () => {
+      throw new RangeError("broken");
+    }),
+  );
+  const error = await errorOf(graph.run("x"));
+  const events = error.data?.["events"] as WorkflowEvent[];
+  const [executor, run, status] = events.slice(-3);
+  expect(executor).toMatchObject({ type: "executor_failed", executorId: "b", origin: "framework" });
+  expect(executor?.data).toMatchObject({ name: "RangeError", message: "broken" });
+  expect([run?.type, status?.status, error.cause]).toEqual(["failed", "failed", expect.any(RangeError)]);
+});
+
 test("58, 59: what an executor was given is shown as it was, and what it sent", async () => {
   const graph = chain(
     step("a", (list, ctx) => {
