@@ -1,4 +1,16 @@
-/** Questions of message graphs to people, and graphs inside graphs that ask. */
+/**
+ * Questions of message graphs to people, and graphs inside graphs that ask.
+ *
+ * | Behaviour | Guarantee |
+ * | --- | --- |
+ * | 22, 23, 26 | an entry holds the input, a response entry the answers; both can be resumed |
+ * | 63, 64, X8, X9 | what is open is told again by whoever restores; partial answers leave the rest open |
+ * | X27 | an answer to what is not open, or one that does not fit, changes nothing |
+ * | X28, X29 | an id of a request is given once in a run, and only where there is a handler for the answer |
+ * | X10 | answers are no supersteps of a loop: 200 rounds under a limit of 10 |
+ * | 54 | a fresh run while requests are open says so; they stay answerable, by their own run |
+ * | 62 | yes, no, and both at once: each answer goes to the handler of what was asked |
+ */
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Executor, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
