@@ -88,12 +88,7 @@ function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | 
 }
 
 /** What a checkpoint of a durable run holds. */
-type Saved = {
-  readonly state: GraphState;
-  readonly outputs: readonly Json[];
-  /** Open requests that whoever holds the graph has let through. */
-  readonly passed?: readonly string[];
-};
+type Saved = { readonly state: GraphState; readonly outputs: readonly Json[] };
 
 type Yielded = { index: number; executor: string; effects: Effects };
 
@@ -122,7 +117,6 @@ class DurableRun implements Host {
   #yielded: Yielded[] = [];
   /** Requests whose waits are open, or whose answers have not been taken yet. */
   readonly #open = new Set<string>();
-  readonly #passed: Set<string>;
   readonly #arrived: { id: string; data: Json; causes: string[] }[] = [];
   #failedWait: Error | undefined;
   #wake: (() => void) | undefined;
@@ -134,9 +128,7 @@ class DurableRun implements Host {
     this.#operations = operations;
     this.#info = info;
     this.#segment = info.segment;
-    const restored = info.restored as Saved | undefined;
-    this.#outputs = [...(restored?.outputs ?? [])];
-    this.#passed = new Set(restored?.passed);
+    this.#outputs = [...((info.restored as Saved | undefined)?.outputs ?? [])];
   }
 
   causes(): readonly Seq[] {
@@ -230,8 +222,7 @@ class DurableRun implements Host {
     this.#yielded = [];
     // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
     if (this.#open.size === 0) {
-      const passed = [...this.#passed].filter((id) => Object.hasOwn(state.requests, id));
-      const saved: Saved = { state, outputs: this.#outputs, ...(passed.length === 0 ? {} : { passed }) };
+      const saved: Saved = { state, outputs: this.#outputs };
       this.#segment = await this.#operations.checkpoint(this.causes(), saved, this.#memory);
       this.#recent = [];
     }
@@ -239,32 +230,22 @@ class DurableRun implements Host {
     return this.#taken(state);
   }
 
-  /**
-   * Opens a wait for every request that has none, unless whoever holds this graph answers it. What the holder let through
-   * comes first and is not asked of it again: waits that cross a checkpoint are asked for before anything else.
-   */
+  /** Opens a wait for every request that has none. */
   async #ask(state: GraphState): Promise<void> {
-    const due = Object.values(state.requests).filter(({ id }) => !this.#open.has(id));
-    for (const request of due) this.#open.add(request.id);
-    const isNew = ({ id }: GraphRequest): boolean => this.#held?.intercept !== undefined && !this.#passed.has(id);
-    for (const request of due) if (!isNew(request)) await this.#openWait(request);
-    for (const request of due.filter(isNew)) {
+    for (const request of Object.values(state.requests)) {
+      if (this.#open.has(request.id)) continue;
+      this.#open.add(request.id);
       if (await this.#isIntercepted(request)) continue;
-      this.#passed.add(request.id);
-      await this.#openWait(request);
+      const ask = await this.#waitOf(request);
+      void this.#operations.wait(ask).then((outcome) => {
+        this.#recent.push(outcome.seq);
+        if (outcome.ok) {
+          const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
+          this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
+        } else this.#failedWait ??= outcome.error;
+        this.#wake?.();
+      });
     }
-  }
-
-  async #openWait(request: GraphRequest): Promise<void> {
-    const ask = await this.#waitOf(request);
-    void this.#operations.wait(ask).then((outcome) => {
-      this.#recent.push(outcome.seq);
-      if (outcome.ok) {
-        const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
-        this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
-      } else this.#failedWait ??= outcome.error;
-      this.#wake?.();
-    });
   }
 
   /** Whether whoever holds this graph answers the request. It is a step, so that it stays answered as it was. */
