@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { client } from "../../src/client.ts";
 import { dropSchema, postgresUrl, sql } from "../../test/postgres/database.ts";
+import { Stemma, workflow } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { replay } from "../../src/testing.ts";
+import { audit } from "./audit.ts";
 import type { Figures } from "./figures.ts";
 import { Ledger } from "./ledger.ts";
 import { listPackages } from "./packages.ts";
@@ -25,7 +30,11 @@ afterEach(() => rmSync(parent, { recursive: true }));
 
 /** The demonstration as a process; `seen` settles when its standard error has shown a match. */
 function demonstrate(...args: string[]): Demonstration {
-  const child = spawn(process.execPath, [program, "--once", "--json", "--keep", folder, ...args], {
+  return begin("--once", ...args);
+}
+
+function begin(...args: string[]): Demonstration {
+  const child = spawn(process.execPath, [program, "--json", "--keep", folder, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own, so that all of it can be sent a signal, as a terminal does.
     detached: true,
@@ -40,6 +49,7 @@ function demonstrate(...args: string[]): Demonstration {
       await expect.poll(() => shown, { timeout: longMs }).toMatch(pattern);
     },
     processes: () => [...shown.matchAll(/process (\d+)/g)].map(([, pid]) => Number(pid)),
+    url: () => /server +(http:\S+),/.exec(shown)?.[1] ?? "",
     server: () => /postgres .* in (\/.*)/.exec(shown)?.[1] ?? "",
     signal: (name) => child.kill(name),
     signalAll: (name) => process.kill(-(child.pid ?? 0), name),
@@ -50,6 +60,8 @@ type Demonstration = {
   end(): Promise<{ code: number | null; stdout: string; stderr: string }>;
   seen(pattern: RegExp): Promise<void>;
   processes(): number[];
+  /** Address of the server that stays. */
+  url(): string;
   /** Folder of the PostgreSQL server that was started for it. */
   server(): string;
   signal(name: NodeJS.Signals): boolean;
@@ -93,6 +105,20 @@ function expectGood(found: Figures, packages: number): void {
   expect(found.chargedBeforeCrash / found.charged).toBeLessThan(0.8);
 }
 
+/** What the processes recorded, crash, restart and fork among it, fits the audit as it is now; other code is told where. */
+async function expectReplayable(path: string): Promise<void> {
+  await using store = sqlite(path);
+  expect(await new Stemma({ store }).verify()).toMatchObject({ ok: true, flaws: [] });
+  const replayed = await replay({ store }, audit, { graceMs: 3000 });
+  expect(replayed.findings).toEqual([]);
+  expect(replayed.runs).toBeGreaterThan(1);
+  const renamed = workflow({ name: "audit", version: 1 }, (ctx, { dir }: { dir: string }) =>
+    ctx.step("list all", { input: dir }, () => []),
+  );
+  const { findings } = await replay({ store, limit: 1 }, renamed, { graceMs: 300 });
+  expect(findings).toMatchObject([{ kind: "diverges", key: "list" }]);
+}
+
 describe("npm start", () => {
   test(
     "a worker killed in the middle of real work costs nothing twice and loses nothing",
@@ -123,6 +149,7 @@ describe("npm start", () => {
       const report = JSON.parse(readFileSync(join(folder, "report/report.json"), "utf8")) as { packages: unknown[] };
       expect(report.packages).toHaveLength(packages);
       expect(readdirSync(join(folder, "report")).toSorted()).toEqual(["report.json", "report.md"]);
+      await expectReplayable(join(folder, "stemma.db"));
     },
   );
 
@@ -136,6 +163,31 @@ describe("npm start", () => {
       run.signal(signal);
       await run.end();
       await expect.poll(() => run.processes().filter(lives), { timeout: 20_000 }).toEqual([]);
+    },
+  );
+});
+
+describe("npm start without --once", () => {
+  test(
+    "leaves a server and a worker that go on with what was begun, and ends with everything when it is told to",
+    { timeout: longMs },
+    async () => {
+      const story = begin("--port", "0");
+      await story.seen(/server +http:/);
+      const stemma = client({ url: story.url() });
+      const { runs } = await stemma.list({ workflow: "audit" });
+      expect(runs.map(({ state }) => state.status).toSorted()).toEqual(["failed", "succeeded", "succeeded"]);
+      const [newest] = runs;
+      const again = await stemma.restart(newest?.id ?? "", { reason: "to see that a worker is there" });
+      await expect.poll(async () => (await stemma.lineage(again.id)).runs.length, { timeout: longMs }).toBe(4);
+      for await (const event of again.events()) if (event.type === "wait.opened") break;
+      const processes = story.processes();
+      story.signal("SIGTERM");
+      const { code, stderr } = await story.end();
+      expect(code).toBe(143);
+      expect(stderr).not.toContain("the audit failed");
+      expect(processes.length).toBeGreaterThan(2);
+      expect(processes.filter(lives)).toEqual([]);
     },
   );
 });

@@ -7,7 +7,7 @@ import { StemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
 import type { SqliteStore } from "../sqlite.ts";
 
-export type CommonOptions = { json?: boolean; store?: string };
+export type CommonOptions = { json?: boolean; store?: string; server?: string };
 
 /** Adds what every command takes. `json` says what `--json` does. */
 export function withCommonOptions(

@@ -5,10 +5,12 @@ import { StemmaError } from "../../core/error.ts";
 import type { RunHandle } from "../../engine/run-handle.ts";
 import type { RunOptions } from "../../engine/stemma.ts";
 import { Stemma } from "../../engine/stemma.ts";
+import { commandText } from "../command-text.ts";
 import { readInput } from "../input-option.ts";
 import { relativeText, wordsOf } from "../look.ts";
+import { clientOf, serverOf, withPlaceOptions } from "../place.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openStore } from "../store-option.ts";
 import { jsonText, note, paintNote, print, printJson, shellWord, visible } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
@@ -20,6 +22,9 @@ type StartOptions = CommonOptions & {
   delay?: string;
   wait?: boolean;
 };
+
+/** A run, here or on a server. */
+type Started = Pick<RunHandle, "id" | "status" | "result" | "events">;
 
 /** How long a run may lie there before it is worth saying that nobody has taken it. */
 const untakenMs = 3000;
@@ -39,11 +44,13 @@ export function addStart(program: Command): void {
     ])
     .option("--delay <duration>", "when it may first be worked on: 10s, 2h …")
     .option("--wait", "follow it to its end; exit code 1 when it fails (a worker must be running)");
-  withCommonOptions(command).action(start);
+  withPlaceOptions(command).action(start);
 }
 
 async function start(name: string, files: readonly string[], options: StartOptions): Promise<void> {
   keepOutputClean();
+  const url = serverOf(options);
+  if (url !== undefined) return startOnServer(url, name, files, options);
   if (files.length === 0) {
     const message = `Expected the file that exports workflow ${name}. Give it: stemma start ${shellWord(name)} workflows.ts`;
     throw new StemmaError("workflow.not_found", message, { data: { workflow: name } });
@@ -54,6 +61,23 @@ async function start(name: string, files: readonly string[], options: StartOptio
   await using stemma = new Stemma({ store, workflows });
   const run = await stemma.run(stemma.workflow(name), input, runOptions(options));
   // Awaited here: the store is closed when this function is left.
+  await tell(run, options);
+}
+
+/** A server has the code itself. */
+async function startOnServer(
+  url: string,
+  name: string,
+  files: readonly string[],
+  options: StartOptions,
+): Promise<void> {
+  if (files.length > 0) {
+    throw new StemmaError("usage.invalid", `Expected no files with --server: it starts the workflows that it has.`);
+  }
+  await tell(await clientOf(url).run(name, await readInput(options.input), runOptions(options)), options);
+}
+
+async function tell(run: Started, options: StartOptions): Promise<void> {
   if (options.wait === true) await follow(run, options);
   else if (options.json === true) printJson({ run: run.id, status: await run.status() });
   else {
@@ -72,13 +96,11 @@ function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
 }
 
 function showCommand(run: string, options: CommonOptions): string {
-  return ["stemma", "show", run, ...(options.store === undefined ? [] : ["--store", options.store])]
-    .map(shellWord)
-    .join(" ");
+  return commandText(["show", run], options);
 }
 
 /** The answer is the output; a run that ends otherwise is an error, and with `--json` the answer says so too. */
-async function follow(run: RunHandle, options: StartOptions): Promise<void> {
+async function follow(run: Started, options: StartOptions): Promise<void> {
   if (options.json !== true) print(run.id);
   const delayMs = options.delay === undefined ? 0 : milliseconds(options.delay, "delay");
   const untaken = setTimeout(
@@ -101,7 +123,7 @@ async function follow(run: RunHandle, options: StartOptions): Promise<void> {
 }
 
 /** Says on standard error what happens to the run as a whole, until it ends. */
-async function narrate(run: RunHandle, taken: () => void): Promise<void> {
+async function narrate(run: Started, taken: () => void): Promise<void> {
   let createdAt: number | undefined;
   for await (const event of run.events()) {
     createdAt ??= event.at;
