@@ -6,7 +6,7 @@ import { changeOf, withChange } from "../change-options.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { planLines } from "../plan-lines.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openPlace, withPlaceOptions } from "../place.ts";
+import { openPlace, serverOf, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
@@ -25,7 +25,7 @@ export function addPlan(program: Command): void {
 
 async function plan(given: string, files: readonly string[], options: PlanOptions): Promise<void> {
   const { dryRun = false, all = false } = options;
-  expectFiles(dryRun, files);
+  expectFiles(dryRun, files, serverOf(options) !== undefined);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
   await using place = openPlace(options, workflows);
@@ -36,9 +36,12 @@ async function plan(given: string, files: readonly string[], options: PlanOption
   print(...planLines(found, { width: terminalWidth(), all }));
 }
 
-/** Neither is of any use without the other. */
-function expectFiles(dryRun: boolean, files: readonly string[]): void {
-  if (dryRun === files.length > 0) return;
+/** Code is for a dry run, and a dry run is for code; a server has its own. */
+function expectFiles(dryRun: boolean, files: readonly string[], onServer: boolean): void {
+  if (onServer && files.length > 0) {
+    throw new StemmaError("usage.invalid", "Expected no modules with a server: it asks the code that it has itself.");
+  }
+  if (onServer || dryRun === files.length > 0) return;
   const [wanted, why] = dryRun
     ? ["a module that exports the run's workflow, behind the run", "A dry run asks its code"]
     : ["--dry-run with a module", "Without it the code is not asked"];
