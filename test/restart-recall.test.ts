@@ -74,3 +74,38 @@ describe("equal asks, of which the first had a failure in the source", () => {
     },
   );
 });
+
+describe("equal asks, of which one success is cut", () => {
+  test.each([[false], [true]])(
+    "the one behind it has the success behind it (with a crash between them: %j)",
+    async (crashed) => {
+      const world = new World();
+      gate = Promise.withResolvers();
+      let passed = false;
+      const wf = workflow({ name: "charges" }, async (ctx, { together }: { together: boolean }) => {
+        const charge = (input: number): Promise<number> =>
+          ctx.step("charge", { input }, () => world.enter(`charge ${input}`, input));
+        if (together) return Promise.all([1, 2, 2, 2].map(charge));
+        // In the source these are the second, the third, which is cut, and the fourth.
+        const first = [await charge(2), await charge(2)];
+        passed = true;
+        await gate.promise;
+        return [...first, await charge(2)];
+      });
+      const { reused, result } = await twoLives(
+        wf as Workflow<never>,
+        crashed,
+        async (stemma) => {
+          const run = await stemma.run(wf, { together: true });
+          await run.result();
+          world.since();
+          return (await stemma.fork(run.id, { input: { together: false }, from: "charge#3" })).id;
+        },
+        () => passed,
+      );
+      expect(result).toEqual([2, 2, 2]);
+      expect(world.since()).toEqual(["charge 2"]);
+      expect(reused).toEqual(["charge", "charge#3"]);
+    },
+  );
+});

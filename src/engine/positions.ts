@@ -71,7 +71,7 @@ export class InOrder implements Places {
   passed(key: string): Position | undefined {
     const had = (position: Position): boolean => (position.cut || position.lost === true) && !this.#isUsed(position);
     const same = this.#byKey.get(key);
-    if (same !== undefined) return had(same) ? same : undefined;
+    if (same !== undefined && !this.#isUsed(same)) return had(same) ? same : undefined;
     return this.#positions.find(had);
   }
 

@@ -59,6 +59,12 @@ describe("commands with --server", () => {
       const plain = (text: string): string => text.replaceAll(/ --(store|server) \S+/g, "").replaceAll(/\d+m?s/g, "…");
       expect([words[0], far.status, plain(far.out)]).toEqual([words[0], near.status, plain(near.out)]);
     }
+    // A dry run asks the code of the server.
+    const dry = await answered("plan", id, "--dry-run", "--output", "approval=true", ...there);
+    expect(dry).toMatchObject({ status: 0, value: { grade: "dry run" } });
+    expect(await answered("plan", id, "tale.ts", "--dry-run", ...there)).toMatchObject({
+      value: { code: "usage.invalid" },
+    });
     expect((await typed("doctor", ...there)).status).toBe((await typed("doctor", "--store", shop.path)).status);
     expect(await typed("cancel", id, ...there)).toMatchObject({ status: 4 });
   });

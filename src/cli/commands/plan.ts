@@ -25,8 +25,7 @@ export function addPlan(program: Command): void {
 
 async function plan(given: string, files: readonly string[], options: PlanOptions): Promise<void> {
   const { dryRun = false, all = false } = options;
-  // A server has the code itself.
-  if (serverOf(options) === undefined || files.length > 0) expectFiles(dryRun, files);
+  expectFiles(dryRun, files, serverOf(options) !== undefined);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
   await using place = await openPlace(options, workflows);
@@ -37,9 +36,12 @@ async function plan(given: string, files: readonly string[], options: PlanOption
   print(...planLines(found, { width: terminalWidth(), all }));
 }
 
-/** Neither is of any use without the other. */
-function expectFiles(dryRun: boolean, files: readonly string[]): void {
-  if (dryRun === files.length > 0) return;
+/** Code is for a dry run, and a dry run is for code; a server has its own. */
+function expectFiles(dryRun: boolean, files: readonly string[], onServer: boolean): void {
+  if (onServer && files.length > 0) {
+    throw new StemmaError("usage.invalid", "Expected no modules with a server: it asks the code that it has itself.");
+  }
+  if (onServer || dryRun === files.length > 0) return;
   const [wanted, why] = dryRun
     ? ["a module that exports the run's workflow, behind the run", "A dry run asks its code"]
     : ["--dry-run with a module", "Without it the code is not asked"];
