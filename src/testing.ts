@@ -6,3 +6,6 @@ export type { FaultIf, FaultPoint, Faults, FaultWhen, StoreErrorCode } from "./t
 export { storeConformance } from "./testing/store-conformance.ts";
 export type { StoreConformance, TestFunctions } from "./testing/store-conformance.ts";
 export type { CreateStore, StoreUnderTest } from "./testing/conformance/fixture.ts";
+export { replay } from "./testing/replay.ts";
+export type { Histories, Replayed } from "./testing/replay.ts";
+export type { ReplayFinding, ReplayKind, ReplayOptions } from "./engine/replay.ts";

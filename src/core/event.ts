@@ -211,14 +211,15 @@ export type EventData = {
   "step.overridden": StepRef & By & { output: Value; reuse?: ReuseKey };
   /**
    * `unwanted`: nobody waits for it any more, so nobody has to decide; said again where it came to that later. `held`:
-   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it.
+   * not by an attempt of its own, but because of what another run of the line did, or is doing, with it; `undecided`:
+   * that run has not begun it, because somebody has to decide there whether it may.
    */
   "step.in_doubt": StepRef & {
     attempt: number;
     error?: ErrorRecord;
     kept?: Value;
     unwanted?: Unwanted;
-    held?: { run: RunId; why: "in flight" | "in doubt" | "done with another input" | "cut" };
+    held?: { run: RunId; why: "in flight" | "undecided" | "in doubt" | "done with another input" | "cut" };
   };
   "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
 

@@ -394,6 +394,7 @@ export class Activation {
   #goLive(): void {
     this.#course.phase = "live";
     this.#parts.journal.startFlushing();
+    if (this.#with.missed !== undefined && this.#course.end !== undefined) return this.#endNothing();
     const { worker, fingerprint } = this.#with;
     const started = { worker, epoch: this.#parts.journal.epoch, fingerprint };
     if (!this.#parts.undertakings.paused)
@@ -419,10 +420,16 @@ export class Activation {
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
-    // A body that ends may have something made up for, and where nothing is begun, nothing is made up for.
-    if (this.#with.missed !== undefined) return this.drain();
     this.#course.end = recordable(end);
+    // In recall what is on record may not have been asked for, and that comes first.
+    if (this.#with.missed !== undefined && this.#course.phase !== "recall") return this.#endNothing();
     this.#wake();
+  }
+
+  /** A body that ends may have something made up for, and where nothing is begun, nothing is made up for. */
+  #endNothing(): void {
+    this.#course.end = undefined;
+    this.drain();
   }
 
   /**

@@ -11,6 +11,7 @@ import type { Loaded } from "./load.ts";
 import type { Places, Position } from "./positions.ts";
 import { InOrder, offeredUnder } from "./positions.ts";
 import type { OutcomeEvent } from "./recall.ts";
+import { isReplayable } from "./reused-outcome.ts";
 import { SourceReader } from "./source-reader.ts";
 import { readEvent } from "./source.ts";
 import { readList } from "./stored-list.ts";
@@ -130,7 +131,9 @@ export class OnOffer {
     for (const from of this.#pastReused) this.#use(from);
     this.#pastReused = [];
     const places = this.#places.get(key);
-    const position = this.#atHand(label, key) ?? (places === undefined ? "unknown" : places.next(label));
+    // Equal asks that had their turn before may have had what is at hand.
+    const atHand = this.#past.has(key) ? undefined : this.#atHand(label, key);
+    const position = atHand ?? (places === undefined ? "unknown" : places.next(label));
     if (typeof position === "object") this.#used[position.entry]?.add(position.seq);
     return position;
   }
@@ -194,6 +197,8 @@ export class OnOffer {
     if (event === undefined) return;
     position.key = event.data.key;
     if (event.type === "step.failed") position.failed = true;
+    const offered = this.#offers?.[position.entry];
+    if (offered !== undefined && !isReplayable(event, offered)) position.lost = true;
   }
 
   /** The called run that a call began and did not bring to its end; `cut` where it is to be made anew. */
