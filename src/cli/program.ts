@@ -9,7 +9,9 @@ import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addExport } from "./commands/export.ts";
 import { addGolden } from "./commands/golden.ts";
+import { addImport } from "./commands/import.ts";
 import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addPlan } from "./commands/plan.ts";
@@ -51,6 +53,8 @@ const commands = [
   addPlan,
   addRestart,
   addFork,
+  addExport,
+  addImport,
   addDoctor,
   addCompletion,
 ];

@@ -79,3 +79,20 @@ describe("stemma golden", () => {
     expect((await typed("compare", other, ...store)).status).toBe(3);
   });
 });
+
+describe("stemma export and stemma import", () => {
+  it("take a family to a file that was not there, and into another store", async () => {
+    await using shop = await workshop([two]);
+    const run = await shop.stemma.run(two, 1);
+    await run.result();
+    await shop.stop();
+    const file = `${shop.path}.family`;
+    expect((await typed("export", run.id, "--out", file, "--store", shop.path)).status).toBe(0);
+    expect((await typed("export", run.id, "--out", file, "--store", shop.path)).status).toBe(2);
+    const other = `${shop.path}.other`;
+    expect((await answered("import", file, "--store", other)).value).toMatchObject({ runs: [run.id], events: 5 });
+    expect((await typed("verify", run.id, "--store", other)).status).toBe(0);
+    expect((await typed("import", `${file}.gone`, "--store", other)).status).toBe(2);
+    expect((await answered("import", shop.path, "--store", other)).value).toMatchObject({ code: "import.refused" });
+  });
+});
