@@ -16,6 +16,7 @@ import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addProv } from "./commands/prov.ts";
+import { addPrune } from "./commands/prune.ts";
 import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
@@ -55,6 +56,7 @@ const commands = [
   addFork,
   addExport,
   addImport,
+  addPrune,
   addDoctor,
   addCompletion,
 ];

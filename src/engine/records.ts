@@ -15,6 +15,8 @@ import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
 import { sha256 } from "./hash.ts";
 import { readHistory } from "./history-pages.ts";
 import { checkRunId } from "./id.ts";
+import type { PrunedRuns, PruneOptions } from "./prune.ts";
+import { pruneFamilies } from "./prune.ts";
 import type { Why, WhyOptions } from "./why.ts";
 import { whyOf } from "./why.ts";
 import type { Verification, VerifyOptions } from "./verify.ts";
@@ -126,6 +128,18 @@ export abstract class Records {
    */
   async import(open: OpenFile, options: ImportOptions = {}): Promise<Imported> {
     return importFamily(this.store, open, options);
+  }
+  /**
+   * Removes runs that ended long enough ago, with their events and what no other run has of their payloads. A run stays
+   * as long as something that stays leads to it: a restart or fork of it, the run that called it, a golden mark. It goes
+   * on family by family, a few runs at a time; what a crash broke off the next call finishes.
+   *
+   * @throws usage.invalid, duration.invalid
+   * @example
+   * const { runs, payloadBytes } = await stemma.prune({ olderThan: "30d", status: ["succeeded"], dryRun: true });
+   */
+  async prune(options: PruneOptions): Promise<PrunedRuns> {
+    return pruneFamilies(this.store, this.now(), options);
   }
 }
 
