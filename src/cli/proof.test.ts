@@ -96,3 +96,23 @@ describe("stemma export and stemma import", () => {
     expect((await answered("import", shop.path, "--store", other)).value).toMatchObject({ code: "import.refused" });
   });
 });
+
+describe("stemma prune", () => {
+  it("says what would go, removes it, and keeps what is golden", async () => {
+    await using shop = await workshop([two]);
+    for (const n of [1, 2]) await (await shop.stemma.run(two, n)).result();
+    const [{ id = "" } = {}] = (await shop.stemma.list()).runs;
+    await shop.stemma.golden(id);
+    await shop.stop();
+    const store = ["--store", shop.path];
+    const words = ["prune", "--older-than", "1ms", ...store] as const;
+    const counts = { runs: 1, events: 5, kept: 1 };
+    expect((await answered(...words, "--dry-run")).value).toMatchObject({ ...counts, dryRun: true });
+    expect((await typed(...words)).out).toMatch(
+      /^removed 1 runs, 5 events, 0 bytes of payloads; 1 that are old enough stay/,
+    );
+    expect((await typed("verify", ...store)).status).toBe(0);
+    expect((await typed("prune", "--older-than", "soon", ...store)).status).toBe(2);
+    expect((await typed("prune", ...store)).status).toBe(2);
+  });
+});
