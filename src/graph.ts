@@ -13,6 +13,7 @@ export type { Intercept, Interception, WorkflowExecutorOptions } from "./authori
 export type { GraphFault, ProblemKind } from "./authoring/graph/validate.ts";
 export type { Reducer, Reducers } from "./authoring/graph/shared-state.ts";
 export { toDot, toMermaid } from "./authoring/graph/picture.ts";
+export type { DrawnRun } from "./authoring/graph/standing.ts";
 
 // run
 export { Workflow } from "./authoring/graph/workflow.ts";

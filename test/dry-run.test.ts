@@ -48,8 +48,9 @@ describe("a dry run", () => {
       "write depends",
       "seal depends",
       "approve depends",
-      "send depends",
+      "send decide",
     ]);
+    expect(plan.steps.at(-1)?.reason).toBe("effect once, behind what runs");
     expect(entered).toEqual([]);
     expect((await stemma.list()).runs).toHaveLength(1);
     const forked = await stemma.fork(id, change);

@@ -34,7 +34,7 @@ test("a dry run says what will run and what is reused, enters nothing and writes
     "classify#3": "run: input changed at $",
     draft: "depends: behind what runs",
     check: "depends: behind what runs",
-    publish: "depends: behind what runs",
+    publish: "decide: effect once, behind what runs",
   });
   expect(plan.totals.saves.cost[0]).toBe(4);
   expect(entered).toEqual([]);

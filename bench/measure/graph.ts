@@ -28,6 +28,13 @@ export const graph: Measurement = {
       const [id, short] = [`${host} ${many}`, `${host} ${few}`];
       const against1000 = `against those of ${few.toLocaleString("en-US")}`;
       return [
+        plain(found, { what: `${what}, CPU per superstep`, unit: "ms" }, [id, "cpuMs"]),
+        against(
+          found,
+          { what: `${what}: CPU, the last tenth against the first`, unit: "ms", target: "≤ 1.3" },
+          [id, "lateCpuMs"],
+          [id, "earlyCpuMs"],
+        ),
         plain(found, { what: `${what}, per superstep`, unit: "ms" }, [id, "ms"]),
         against(
           found,

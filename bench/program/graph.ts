@@ -21,13 +21,17 @@ const kilobyte = (n: number): string => `${n}:`.padEnd(1024, `${(n * 2_654_435_7
 /** Supersteps of the run before the one that is measured. */
 const warmUp = 200;
 
-/** Times at which supersteps began. */
-let begun: number[] = [];
+/** Times at which supersteps began, and the CPU that this process had taken by then, in milliseconds. */
+let begun: { at: number; cpu: number }[] = [];
+const now = (): { at: number; cpu: number } => {
+  const { user, system } = process.cpuUsage();
+  return { at: performance.now(), cpu: (user + system) / 1000 };
+};
 
 /** A kilobyte more of shared state in each superstep. */
 function pingPong(supersteps: number): Workflow<number, number> {
   const turn = (n: number, ctx: Ctx): void => {
-    begun.push(performance.now());
+    begun.push(now());
     ctx.setState("log", kilobyte(n));
     if (n + 1 < supersteps) ctx.sendMessage(n + 1);
     else ctx.yieldOutput(n + 1);
@@ -37,15 +41,19 @@ function pingPong(supersteps: number): Workflow<number, number> {
   return new WorkflowBuilder(options).addEdge(ping, pong).addEdge(pong, ping).build();
 }
 
-/** Milliseconds per superstep, of all, of the first tenth and of the last. */
-function times(end: number): { ms: number; earlyMs: number; lateMs: number } {
+/** Milliseconds per superstep of all, of the first tenth and of the last, and of CPU. */
+function times(end: { at: number; cpu: number }): Record<string, number> {
   const count = begun.length;
   const part = partOf(count);
-  const at = (n: number): number => begun[n] ?? end;
+  const between = (from: number, to: number, what: "at" | "cpu"): number =>
+    ((begun[to] ?? end)[what] - (begun[from] ?? end)[what]) / (to - from);
   return {
-    ms: (end - at(0)) / count,
-    earlyMs: (at(part) - at(0)) / part,
-    lateMs: (end - at(count - part)) / part,
+    ms: between(0, count, "at"),
+    earlyMs: between(0, part, "at"),
+    lateMs: between(count - part, count, "at"),
+    cpuMs: between(0, count, "cpu"),
+    earlyCpuMs: between(0, part, "cpu"),
+    lateCpuMs: between(count - part, count, "cpu"),
   };
 }
 
@@ -55,7 +63,7 @@ export async function pingPongMemory({ supersteps }: { supersteps: number }): Pr
   begun = [];
   const storage = memoryCheckpoints();
   const { outputs } = await pingPong(supersteps).run(0, { checkpointStorage: storage });
-  const found = times(performance.now());
+  const found = times(now());
   if (outputs[0] !== supersteps) throw new Error(`Expected ${supersteps} supersteps, got ${String(outputs[0])}.`);
   return { ...found, bytes: storage.bytes / supersteps };
 }
@@ -75,7 +83,7 @@ export async function pingPongDurable({
   await (await stemma.run(warm, 0)).result();
   begun = [];
   await (await stemma.run(graph, 0)).result();
-  const found = times(performance.now());
+  const found = times(now());
   expectDurable();
   await stemma.stop();
   await store.close();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { client } from "../../src/client.ts";
 import { dropSchema, postgresUrl, sql } from "../../test/postgres/database.ts";
 import { Stemma, workflow } from "../../src/index.ts";
 import { sqlite } from "../../src/sqlite.ts";
@@ -29,7 +30,11 @@ afterEach(() => rmSync(parent, { recursive: true }));
 
 /** The demonstration as a process; `seen` settles when its standard error has shown a match. */
 function demonstrate(...args: string[]): Demonstration {
-  const child = spawn(process.execPath, [program, "--once", "--json", "--keep", folder, ...args], {
+  return begin("--once", ...args);
+}
+
+function begin(...args: string[]): Demonstration {
+  const child = spawn(process.execPath, [program, "--json", "--keep", folder, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own, so that all of it can be sent a signal, as a terminal does.
     detached: true,
@@ -44,6 +49,7 @@ function demonstrate(...args: string[]): Demonstration {
       await expect.poll(() => shown, { timeout: longMs }).toMatch(pattern);
     },
     processes: () => [...shown.matchAll(/process (\d+)/g)].map(([, pid]) => Number(pid)),
+    url: () => /server +(http:\S+),/.exec(shown)?.[1] ?? "",
     server: () => /postgres .* in (\/.*)/.exec(shown)?.[1] ?? "",
     signal: (name) => child.kill(name),
     signalAll: (name) => process.kill(-(child.pid ?? 0), name),
@@ -54,6 +60,8 @@ type Demonstration = {
   end(): Promise<{ code: number | null; stdout: string; stderr: string }>;
   seen(pattern: RegExp): Promise<void>;
   processes(): number[];
+  /** Address of the server that stays. */
+  url(): string;
   /** Folder of the PostgreSQL server that was started for it. */
   server(): string;
   signal(name: NodeJS.Signals): boolean;
@@ -155,6 +163,31 @@ describe("npm start", () => {
       run.signal(signal);
       await run.end();
       await expect.poll(() => run.processes().filter(lives), { timeout: 20_000 }).toEqual([]);
+    },
+  );
+});
+
+describe("npm start without --once", () => {
+  test(
+    "leaves a server and a worker that go on with what was begun, and ends with everything when it is told to",
+    { timeout: longMs },
+    async () => {
+      const story = begin("--port", "0");
+      await story.seen(/server +http:/);
+      const stemma = client({ url: story.url() });
+      const { runs } = await stemma.list({ workflow: "audit" });
+      expect(runs.map(({ state }) => state.status).toSorted()).toEqual(["failed", "succeeded", "succeeded"]);
+      const [newest] = runs;
+      const again = await stemma.restart(newest?.id ?? "", { reason: "to see that a worker is there" });
+      await expect.poll(async () => (await stemma.lineage(again.id)).runs.length, { timeout: longMs }).toBe(4);
+      for await (const event of again.events()) if (event.type === "wait.opened") break;
+      const processes = story.processes();
+      story.signal("SIGTERM");
+      const { code, stderr } = await story.end();
+      expect(code).toBe(143);
+      expect(stderr).not.toContain("the audit failed");
+      expect(processes.length).toBeGreaterThan(2);
+      expect(processes.filter(lives)).toEqual([]);
     },
   );
 });

@@ -16,14 +16,15 @@ import { broken } from "./figures.ts";
 import { Progress } from "./progress.ts";
 import { figureLines, heading, nextCommands, summaryLines } from "./show.ts";
 import { billLines, comparisonLines, familyCommands, planLines } from "./show-repair.ts";
+import { stay } from "./stay.ts";
 import { storeChoice } from "./store.ts";
 import type { StoreChoice } from "./store.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
-const usage = `usage: npm start -- [--once] [--json] [--dir FOLDER] [--keep FOLDER] [--store STORE]
+const usage = `usage: npm start -- [--once] [--json] [--dir FOLDER] [--keep FOLDER] [--store STORE] [--port N]
 
-  --once         run once and exit
+  --once         end when the story is told; without it a server and a worker stay, until Ctrl+C
   --json         print one JSON object on stdout, everything else on stderr
   --dir FOLDER   what to audit (default: node_modules of this repository)
   --keep FOLDER  a new or empty folder for stores and report (default: a new one under .stemma/)
@@ -31,17 +32,35 @@ const usage = `usage: npm start -- [--once] [--json] [--dir FOLDER] [--keep FOLD
                    sqlite           a file in that folder (default)
                    postgres         a PostgreSQL server that is started for it and removed at the end
                    postgres://…     a database of yours, in a new schema stemma_audit_…, which stays there
+  --port N       port of the server that stays (default: 4747, or any that is free if that is taken)
 `;
 
-type Options = { json: boolean; dir: string; keep: string | undefined; store: StoreChoice; help: boolean };
+const portDefault = 4747;
+
+type Options = {
+  once: boolean;
+  json: boolean;
+  dir: string;
+  keep: string | undefined;
+  store: StoreChoice;
+  /** Undefined: the usual one, or any. */
+  port: number | undefined;
+  help: boolean;
+};
 
 function readOptions(): Options {
   const { values } = parsed();
-  const { json, dir, keep, store, help } = values;
-  return { json, dir: resolve(dir), keep, store: storeChoice(store), help };
+  const { once, json, dir, keep, store, help } = values;
+  return { once, json, dir: resolve(dir), keep, store: storeChoice(store), port: portOf(values.port), help };
 }
 
-type Given = { once: boolean; json: boolean; dir: string; keep?: string; store: string; help: boolean };
+function portOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new StemmaError("usage.invalid", `Expected --port to be a port, got ${JSON.stringify(text.slice(0, 40))}.`);
+}
+
+type Given = { once: boolean; json: boolean; dir: string; keep?: string; store: string; port?: string; help: boolean };
 
 function parsed(): { values: Given } {
   try {
@@ -52,6 +71,7 @@ function parsed(): { values: Given } {
         dir: { type: "string", default: join(repository, "node_modules") },
         keep: { type: "string" },
         store: { type: "string", default: "sqlite" },
+        port: { type: "string" },
         help: { type: "boolean", default: false },
       },
     });
@@ -84,6 +104,25 @@ async function tell(options: Options, open: AsyncDisposableStack): Promise<void>
   const complaints = broken(story.figures, concurrency);
   if (options.json) process.stdout.write(`${JSON.stringify(story.figures)}\n`);
   if (complaints.length > 0) throw new Error(complaints.join("; "));
+  if (!options.once) await remain(story, options.port, out, open);
+}
+
+/** Stays until a signal ends it. The usual port may be somebody else's: nobody asked for it by name. */
+async function remain(
+  { store, figures }: Story,
+  port: number | undefined,
+  out: Progress,
+  open: AsyncDisposableStack,
+): Promise<void> {
+  const place = { store, run: figures.run, out, open };
+  try {
+    await stay({ ...place, port: port ?? portDefault });
+  } catch (error) {
+    if (port !== undefined || !isStemmaError(error, "usage.invalid")) throw error;
+    await stay({ ...place, port: 0 });
+  }
+  // Nothing else to do; the server and the worker keep the process.
+  await new Promise<never>(() => {});
 }
 
 function show({ figures, output, tree, store, repaired }: Story, out: Progress): void {

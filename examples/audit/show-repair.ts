@@ -11,16 +11,21 @@ import type { Cell } from "./table.ts";
 /** How many steps of a kind are named. */
 const shownMax = 6;
 
-/** What becomes of how many steps, and which are not simply reused. */
+/** What becomes of how many steps: some of those that run, all that it is not sure of, and the sum. */
 export function planLines({ steps, totals }: Plan): string[] {
   const { reuse, run, depends, decide, runs } = totals;
-  const others = steps.filter(({ verdict }) => verdict !== "reuse");
-  const rows = others.slice(0, shownMax).map(({ key, verdict, reason }): Cell[] => [verdict, key, reason]);
+  const [sure, open] = [["run"], ["depends", "decide"]].map((wanted) =>
+    steps.filter(({ verdict }) => wanted.includes(verdict)),
+  );
+  const rowsOf = (some: Plan["steps"] = []): Cell[][] =>
+    some.slice(0, shownMax).map(({ key, verdict, reason }) => [verdict, key, reason]);
+  const left = (sure?.length ?? 0) - shownMax;
+  const more: Cell[][] = left > 0 ? [["", `and ${left} more that run`, ""]] : [];
   return [
-    ...table(["Verdict", "Step", "Why"], rows),
-    ...(others.length > shownMax ? [`  and ${others.length - shownMax} more`] : []),
+    ...table(["Verdict", "Step", "Why"], [...rowsOf(sure), ...more, ...rowsOf(open)]),
     "",
-    `  ${reuse} reuse, ${run} run, ${depends} depends, ${decide} decide: ${runs[0]} to ${runs[1]} of them are entered`,
+    `  ${reuse} steps are reused, ${run} run, and of ${depends + decide} it depends on what comes out:`,
+    `  ${runs[0]} to ${runs[1]} are entered`,
   ];
 }
 

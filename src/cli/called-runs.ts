@@ -6,9 +6,10 @@ import { unseal } from "../core/chain.ts";
 import type { RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import { isTerminal } from "../core/run.ts";
-import type { RunRow, Store } from "../store/store.ts";
+import type { RunRow } from "../store/store.ts";
 import type { Branch, Entry, Growing } from "./run-tree.ts";
 import { addEvent, newTree, treeOf } from "./run-tree.ts";
+import type { Looked } from "./place.ts";
 
 /** A called run; its tree is there where there is room for it. */
 export type CalledRun = { row: RunRow; tree?: Branch };
@@ -26,7 +27,7 @@ const eventsMax = 5000;
  * @param all every tree, however many and large they are
  */
 export async function lookAtCalled(
-  store: Store,
+  store: Looked,
   entries: readonly Entry[],
   known: KnownCalls,
   all: boolean,
@@ -42,7 +43,7 @@ export async function lookAtCalled(
 }
 
 /** A run that has ended stays as it is. */
-async function rowsOf(store: Store, ids: readonly RunId[], known: KnownCalls): Promise<RunRow[]> {
+async function rowsOf(store: Looked, ids: readonly RunId[], known: KnownCalls): Promise<RunRow[]> {
   const rows = new Map<RunId, RunRow>();
   const asked: RunId[] = [];
   for (const id of ids) {
@@ -57,7 +58,7 @@ async function rowsOf(store: Store, ids: readonly RunId[], known: KnownCalls): P
   return ids.flatMap((id) => rows.get(id) ?? []);
 }
 
-async function read(store: Store, row: RunRow, known: KnownCalls): Promise<void> {
+async function read(store: Looked, row: RunRow, known: KnownCalls): Promise<void> {
   const call = known.get(row.id) ?? { row, growing: newTree(), after: -1 };
   call.row = row;
   known.set(row.id, call);

@@ -10,9 +10,9 @@ import { decode } from "../core/json.ts";
 import { withValueAt } from "../core/json-path.ts";
 import { limits } from "../core/limits.ts";
 import { stepsOf } from "../core/recorded-step.ts";
-import type { Stemma } from "../engine/stemma.ts";
 import { readInput } from "./input-option.ts";
 import { asksForInput, jsonOrText, stepKey } from "./step-key.ts";
+import type { Asked } from "./place.ts";
 
 export type ChangeOptions = {
   from?: string;
@@ -57,7 +57,7 @@ export function withChange(command: Command): Command {
  *
  * @throws StemmaError `usage.invalid`, `json.invalid`, `step.not_found`
  */
-export async function changeOf(options: ChangeOptions, stemma: Stemma, run: RunId): Promise<Change> {
+export async function changeOf(options: ChangeOptions, stemma: Asked, run: RunId): Promise<Change> {
   const { reuse, allowUnused, reason, by, tag, idempotencyKey } = options;
   const keyOf = await keysOf(options, stemma, run);
   const outputs = await outputsOf(options.output ?? [], keyOf);
@@ -88,7 +88,7 @@ function checkpointOf(text: string): number | "last" {
 }
 
 /** Keys as they are, but for those that ask for an input: then the run's steps are read. */
-async function keysOf(options: ChangeOptions, stemma: Stemma, run: RunId): Promise<(given: string) => string> {
+async function keysOf(options: ChangeOptions, stemma: Asked, run: RunId): Promise<(given: string) => string> {
   const given = [options.from, options.after, ...(options.allowEffect ?? []), ...(options.output ?? [])];
   if (!given.some((key) => key !== undefined && key.includes("[input"))) return (key) => key;
   const { list } = stepsOf(await stemma.history(run));
@@ -116,7 +116,7 @@ function splitOutput(text: string): { key: string; value: string } {
   throw new StemmaError("usage.invalid", `Expected --output <key>=<json>, got ${JSON.stringify(text)}.`);
 }
 
-async function inputOf({ input, set }: ChangeOptions, stemma: Stemma, run: RunId): Promise<Pick<Change, "input">> {
+async function inputOf({ input, set }: ChangeOptions, stemma: Asked, run: RunId): Promise<Pick<Change, "input">> {
   if (input !== undefined && set !== undefined) {
     throw new StemmaError("usage.invalid", "Expected --input or --set, got both. Put everything into --input.");
   }
@@ -131,7 +131,7 @@ async function inputOf({ input, set }: ChangeOptions, stemma: Stemma, run: RunId
   return { input: value };
 }
 
-async function inputOfRun(stemma: Stemma, run: RunId): Promise<Json | undefined> {
+async function inputOfRun(stemma: Asked, run: RunId): Promise<Json | undefined> {
   const page = await stemma.store.history(run, { after: -1, limit: 1 });
   const [stored] = page?.events ?? [];
   const event = stored === undefined ? undefined : unseal(stored);
@@ -146,7 +146,7 @@ async function inputOfRun(stemma: Stemma, run: RunId): Promise<Json | undefined>
   );
 }
 
-async function textsOf(stemma: Stemma, values: readonly (Value | undefined)[]): Promise<ReadonlyMap<Digest, string>> {
+async function textsOf(stemma: Asked, values: readonly (Value | undefined)[]): Promise<ReadonlyMap<Digest, string>> {
   const digests = values.flatMap((value) => (value !== undefined && "digest" in value ? [value.digest] : []));
   const texts = new Map<Digest, string>();
   for (let from = 0; from < digests.length; from += limits.pageRunsMax) {

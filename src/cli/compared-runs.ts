@@ -2,18 +2,14 @@
 import { StemmaError } from "../core/error.ts";
 import type { RunId } from "../core/event.ts";
 import { terminal } from "../core/run.ts";
-import { goldenOf, markWorkflow } from "../engine/golden.ts";
-import type { Stemma } from "../engine/stemma.ts";
+import { goldenMarks, goldenOf, markWorkflow } from "../engine/golden.ts";
 import { findRun } from "./find-run.ts";
+import type { Asked } from "./place.ts";
 
 type Given = readonly [string, string];
 
 /** @param workflow of which `golden` and `latest` are; by default that of the other run, or the only one with a golden run */
-export async function comparedRuns(
-  stemma: Stemma,
-  given: Given,
-  workflow: string | undefined,
-): Promise<[RunId, RunId]> {
+export async function comparedRuns(stemma: Asked, given: Given, workflow: string | undefined): Promise<[RunId, RunId]> {
   const named = await Promise.all(given.map(async (each) => (isWord(each) ? undefined : findRun(stemma, each))));
   const of = workflow ?? named.find((row) => row !== undefined)?.state.workflow ?? (await onlyGolden(stemma));
   const found: RunId[] = [];
@@ -31,8 +27,8 @@ function isWord(given: string): boolean {
   return given === "latest" || given === "golden" || given.startsWith("golden:");
 }
 
-async function onlyGolden(stemma: Stemma): Promise<string> {
-  const workflows = [...new Set((await stemma.goldens()).map(({ workflow }) => workflow))];
+async function onlyGolden(stemma: Asked): Promise<string> {
+  const workflows = [...new Set((await goldenMarks(stemma.store, {})).map(({ workflow }) => workflow))];
   const [workflow, ...others] = workflows;
   if (workflow !== undefined && others.length === 0) return workflow;
   const found = workflows.length === 0 ? "no run is golden" : `there are golden runs of ${workflows.join(", ")}`;
@@ -40,7 +36,7 @@ async function onlyGolden(stemma: Stemma): Promise<string> {
 }
 
 /** The newest run of a workflow that has ended and is not the other one. */
-async function latestOf(stemma: Stemma, workflow: string, other: RunId): Promise<RunId> {
+async function latestOf(stemma: Asked, workflow: string, other: RunId): Promise<RunId> {
   const { runs } = await stemma.list({ workflow, status: [...terminal], limit: 2 });
   const found = runs.find(({ id }) => id !== other);
   if (found !== undefined && workflow !== markWorkflow) return found.id;

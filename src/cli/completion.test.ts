@@ -45,11 +45,11 @@ describe("completion in bash", () => {
   test("the first word is a command, and there is none that is not offered", () => {
     expect(commands().length).toBeGreaterThan(8);
     expect(offered("stemma", "")).toEqual(expect.arrayContaining([...commands(), "--version"]));
-    expect(offered("stemma", "s")).toEqual(["start", "show", "signal"]);
+    expect(offered("stemma", "s")).toEqual(["start", "serve", "show", "signal"]);
   });
 
   test("options are those of the command, also behind its arguments", () => {
-    expect(offered("stemma", "show", "--")).toEqual(["--outputs", "--all", "--store", "--json", "--help"]);
+    expect(offered("stemma", "show", "--")).toEqual(["--outputs", "--all", "--store", "--json", "--server", "--help"]);
     expect(offered("stemma", "trace", "run_x", "--f")).toEqual(["--format", "--family"]);
   });
 

@@ -1,10 +1,10 @@
 /** The run that somebody means: by its id, or by any part of it that no other run has. */
 import { Argument } from "commander";
 import { StemmaError } from "../core/error.ts";
-import type { Stemma } from "../engine/stemma.ts";
 import type { RunRow } from "../store/store.ts";
 import { relativeText, wordsOf } from "./look.ts";
 import { offerOf } from "./shown-run.ts";
+import type { Asked } from "./place.ts";
 
 const partCharsMin = 4;
 const idChars = 30;
@@ -21,7 +21,7 @@ export function runArgument(name: string = "run"): Argument {
  *
  * @throws StemmaError `run.invalid_id` for what cannot be part of an id, is too short or fits several; `run.not_found`
  */
-export async function findRun(stemma: Stemma, given: string): Promise<RunRow> {
+export async function findRun(stemma: Asked, given: string): Promise<RunRow> {
   if (!part.test(given)) {
     throw new StemmaError(
       "run.invalid_id",
@@ -63,7 +63,7 @@ function ambiguous(given: string, found: readonly RunRow[]): StemmaError {
 }
 
 /** The newest of the runs whose ids fit, and one more than is shown. */
-async function having(stemma: Stemma, given: string): Promise<readonly RunRow[]> {
+async function having(stemma: Asked, given: string): Promise<readonly RunRow[]> {
   const { runs } = await stemma.list({ idPart: given, limit: shownMax + 1 });
   return runs;
 }

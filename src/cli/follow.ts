@@ -6,7 +6,8 @@ import type { StemmaError as Trouble } from "../core/error.ts";
 import type { Event, RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import { isTerminal } from "../core/run.ts";
-import type { RunRow, Store } from "../store/store.ts";
+import type { RunRow } from "../store/store.ts";
+import type { Looked } from "./place.ts";
 
 export type News = {
   row: RunRow;
@@ -31,7 +32,7 @@ const troubleMs = 1000;
  *
  * @throws run.not_found also when the run is removed meanwhile; errors of the store that asking again does not mend
  */
-export async function* follow(store: Store, run: RunId, options: FollowOptions): AsyncGenerator<News> {
+export async function* follow(store: Looked, run: RunId, options: FollowOptions): AsyncGenerator<News> {
   const { pollMs, signal, trouble } = options;
   let after = -1;
   while (!signal.aborted) {

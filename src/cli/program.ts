@@ -20,6 +20,7 @@ import { addPrune } from "./commands/prune.ts";
 import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
+import { addServe } from "./commands/serve.ts";
 import { addShow } from "./commands/show.ts";
 import { addSignal } from "./commands/signal.ts";
 import { addStart } from "./commands/start.ts";
@@ -35,6 +36,7 @@ import { report } from "./report.ts";
 const commands = [
   addStart,
   addWorker,
+  addServe,
   addRuns,
   addShow,
   addWatch,

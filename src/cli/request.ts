@@ -4,12 +4,12 @@
  */
 import type { Command } from "commander";
 import type { By } from "../engine/requests.ts";
-import type { Stemma } from "../engine/stemma.ts";
 import { noWorkerOffersText } from "../core/offered.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow } from "../store/store.ts";
 import { note, paintNote } from "./terminal.ts";
 import { offerOf } from "./shown-run.ts";
+import type { Asked } from "./place.ts";
 
 export type ByOptions = { by?: string; reason?: string };
 
@@ -27,7 +27,7 @@ const takenInMs = 1000;
 const lookMs = 20;
 
 /** The run once a worker has taken in all that was sent to it, or as it is when none did within a second. */
-export async function afterTakenIn(stemma: Stemma, run: string): Promise<{ row: RunRow; taken: boolean }> {
+export async function afterTakenIn(stemma: Asked, run: string): Promise<{ row: RunRow; taken: boolean }> {
   const until = performance.now() + takenInMs;
   for (;;) {
     const row = await stemma.row(run);

@@ -76,6 +76,21 @@ describe("stemma plan, restart and fork", () => {
     expect(entered.filter((each) => each === "greet ada")).toEqual([]);
   });
 
+  test("--wait follows the new run to its end, and answers with its output, or with its failure", async () => {
+    await using shop = await workshop([letter]);
+    const id = await failedRun(shop);
+    const { status, out, err } = await typed("restart", id, "--wait", "--store", shop.path);
+    expect(status).toBe(0);
+    expect(out.split("\n")[1]).toBe('"[Dear ada, Dear bob (kind)]"');
+    expect(err).toContain("succeeded after");
+    const json = await answered("fork", id, "--wait", "--set", "tone=cold", "--store", shop.path);
+    expect(json.value).toMatchObject({ status: "succeeded", output: "[Dear ada, Dear bob (cold)]" });
+    broken = true;
+    const failed = await typed("fork", id, "--wait", "--set", "tone=sour", "--store", shop.path);
+    expect(failed.status).toBe(1);
+    expect(failed.err).toContain("out of ink");
+  });
+
   test("a fork can begin at a step, or be given what a step returns", async () => {
     await using shop = await workshop([letter]);
     broken = false;
@@ -137,7 +152,34 @@ describe("stemma plan, restart and fork", () => {
     expect(await code("fork", id, "--checkpoint", "last")).toBe("checkpoint.not_found");
     expect(await code("fork", id, "--reuse", "some")).toBe("usage.invalid");
     expect(await code("restart", "run_00000000000000000000000000")).toBe("run.not_found");
+    // Text that is a number which would become another one.
+    expect(await code("fork", id, "--set", "names[0]=9007199254740993")).toBe("json.invalid");
+    // A dry run without code, and code without a dry run.
+    expect(await code("plan", id, "--dry-run")).toBe("usage.invalid");
+    expect(await code("plan", id, "letter.ts")).toBe("usage.invalid");
     expect((await shop.stemma.list()).runs).toHaveLength(1);
+  });
+
+  test("who names a step that is not there is told which are", async () => {
+    await using shop = await workshop([letter]);
+    const id = await failedRun(shop);
+    const said = async (...words: string[]): Promise<string> => (await typed(...words, "--store", shop.path)).err;
+    expect(await said("restart", id, "--from", "wriet")).toContain(
+      'has no step "wriet". It has greet, greet#2, write.',
+    );
+    expect(await said("fork", id, "--output", "wriet=1")).toContain("It has greet, greet#2, write.");
+  });
+
+  test("a restart with another input says that it is a fork; why and from where stands in the run that is shown", async () => {
+    await using shop = await workshop([letter]);
+    const id = await failedRun(shop);
+    const { value } = await answered("restart", id, "--set", "tone=cold", "--store", shop.path);
+    expect(value).toMatchObject({ source: id, kind: "fork" });
+    const why = ["--from", "write", "--by", "ada", "--reason", "ink"];
+    const again = (await typed("restart", id, ...why, "--store", shop.path)).out.trim();
+    const { out } = await typed("show", again, "--store", shop.path);
+    expect(out).toContain(`restart of ${id}`);
+    expect(out).toContain("ada: ink (from write)");
   });
 
   test("one idempotency key is one new run, however often it is typed", async () => {

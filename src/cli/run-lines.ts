@@ -62,6 +62,7 @@ function headLines(run: ShownRun, options: EntryOptions): string[] {
   lines.push(...field("created", `${timeText(state.createdAt)} (${relativeText(state.createdAt, now)})`, width));
   lines.push(...field("started", startedText(row), width), ...field("ended", endedText(row), width));
   if (state.origin.kind !== "new") lines.push(...field("origin", originText(state.origin), width));
+  lines.push(...field("", changeText(created), width));
   lines.push(...field("signals", keptText(run, options), width));
   if (state.tags.length > 0) lines.push(...field("tags", state.tags.join(", "), width));
   return lines;
@@ -111,6 +112,20 @@ function originText(origin: RunRow["state"]["origin"]): string {
   if (origin.kind === "schedule") return `schedule ${origin.schedule}`;
   if (origin.kind === "new") return "";
   return origin.kind === "child" ? `child of ${origin.run}, step ${origin.key}` : `${origin.kind} of ${origin.run}`;
+}
+
+/** Who made it from another run, why, and what was asked for: `ada: the tone was wrong (from draft)`. */
+function changeText(created: ShownRun["created"]): string {
+  if (created === undefined) return "";
+  const { by, reason, from, after, reuse, overrides } = created;
+  const said = [by, reason].filter((text) => text !== undefined).join(": ");
+  const asked = [
+    ...(from === undefined ? [] : [`from ${from}`]),
+    ...(after === undefined ? [] : [`behind ${after}`]),
+    ...(reuse === undefined ? [] : [`reuse ${reuse}`]),
+    ...(overrides === undefined ? [] : [`output given: ${named(Object.keys(overrides))}`]),
+  ].join("; ");
+  return said === "" ? asked : `${said}${asked === "" ? "" : ` (${asked})`}`;
 }
 
 /** What a run that is not at its end waits for, and what one can do about it. */
@@ -180,6 +195,27 @@ function isDoneBefore({ held }: Entry): boolean {
   return held?.why === "done with another input" || held?.why === "cut";
 }
 
+/** Another run of the line is about to do it, or waits for somebody who says whether it may. */
+function isElsewhere({ held }: Entry): boolean {
+  return held?.why === "undecided" || held?.why === "in flight";
+}
+
+function elsewhereLines(
+  key: string,
+  held: NonNullable<Entry["held"]>,
+  which: string,
+  store: ShownRun["store"],
+): string[] {
+  const goesOn = `this one goes on by itself when that is`;
+  if (held.why === "in flight")
+    return [`${held.run} of its line is about to do ${which}, which is to be done once; ${goesOn} over.`];
+  return [
+    `${held.run} of its line waits for a decision about ${which}, which is to be done once; ${goesOn} decided, or that run cancelled.`,
+    `${commandText(["decide", held.run, key], { store })} …`,
+    commandText(["cancel", held.run], { store }),
+  ];
+}
+
 function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: readonly Entry[], now: number): string[] {
   const { row, suspension: data, store } = run;
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
@@ -195,6 +231,8 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
       const inDoubt = entries.filter(({ status, reason }) => status === "in_doubt" && reason === undefined);
       const doubtful = inDoubt.map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
+      const behind = inDoubt.length > 0 && inDoubt.every(isElsewhere) ? inDoubt[0] : undefined;
+      if (behind?.held !== undefined) return elsewhereLines(behind.key, behind.held, which, store);
       return [
         inDoubt.length > 0 && inDoubt.every(isDoneBefore)
           ? `An earlier run of its line has done ${which}, which is to be done once; it is not entered again until somebody decides: take something for its output (--record), do it again (--run), or let it fail (--fail and why).`

@@ -3,7 +3,7 @@ import { StemmaError } from "../core/error.ts";
 import type { Digest } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
 import type { Json } from "../core/json.ts";
-import { decode, equal } from "../core/json.ts";
+import { decode, equal, parse } from "../core/json.ts";
 import { valueAt } from "../core/json-path.ts";
 import type { RecordedStep } from "../core/recorded-step.ts";
 
@@ -45,13 +45,18 @@ export function stepKey(given: string, { list, texts }: Known): string {
   );
 }
 
-/** JSON where it is some, else the text itself: `17`, `true`, `"17"`, `ada`. */
+/**
+ * JSON where it is some, else the text itself: `17`, `true`, `"17"`, `ada`.
+ *
+ * @throws StemmaError `json.*` for JSON that cannot be held, such as a whole number beyond 2^53
+ */
 export function jsonOrText(text: string): Json {
   try {
-    return JSON.parse(text) as Json;
+    JSON.parse(text);
   } catch {
     return text;
   }
+  return parse(text, "value");
 }
 
 function inputOf({ given }: RecordedStep, texts: ReadonlyMap<Digest, string>): Json | undefined {

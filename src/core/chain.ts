@@ -78,7 +78,7 @@ function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
   for (const key of sorted(Object.keys(data))) {
     const value = data[key];
     if (value === undefined) continue;
-    const name = `${comma}${canonical(key)}:`;
+    const name = comma + nameText(key);
     // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into.
     const inline = valueFields.has(key) ? inlineText(value) : undefined;
     const text = inline === undefined ? canonical(value) : `{"inline":${inline}}`;
@@ -87,6 +87,19 @@ function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
     comma = ",";
   }
   return { stored: `{${stored}}`, hashed: `{${hashed}}` };
+}
+
+/** Names of properties, as they are written: there are few, and each is in thousands of events. */
+const nameTexts = new Map<string, string>();
+const nameTextsMax = 1000;
+
+function nameText(name: string): string {
+  let text = nameTexts.get(name);
+  if (text === undefined) {
+    text = `${canonical(name)}:`;
+    if (nameTexts.size < nameTextsMax) nameTexts.set(name, text);
+  }
+  return text;
 }
 
 export const valueFields: ReadonlySet<string> = new Set([

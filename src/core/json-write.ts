@@ -18,6 +18,16 @@ import {
 // oxlint-disable-next-line no-control-regex -- control characters are what must be found
 const needsCare = /["\\\u0000-\u001f\ud800-\udfff]/;
 
+/**
+ * The text of a value that needs no pass, because it is written as it is; undefined for all others. Most of what an event
+ * says is of this kind.
+ */
+export function plainText(value: unknown): string | undefined {
+  if (typeof value === "string") return needsCare.test(value) ? undefined : `"${value}"`;
+  if (typeof value === "number") return Number.isSafeInteger(value) ? String(value) : undefined;
+  return undefined;
+}
+
 export function run(value: unknown, pass: Pass): string | undefined {
   try {
     return write(value, pass);

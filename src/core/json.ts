@@ -8,7 +8,7 @@ import type { Json } from "./json-pass.ts";
 import { newPass, trustedDepthMax } from "./json-pass.ts";
 import { refuse, refuseText, tooManyBytes } from "./json-refusal.ts";
 import { checkIntegers, checkNesting, inspect, parseText } from "./json-text.ts";
-import { run } from "./json-write.ts";
+import { plainText, run } from "./json-write.ts";
 import { limits } from "./limits.ts";
 
 export type { Json } from "./json-pass.ts";
@@ -39,6 +39,8 @@ export function encode(value: unknown, what: string = "value"): string | undefin
  * @throws StemmaError as {@link encode}, should the value not be JSON after all.
  */
 export function canonical(value: Json): string {
+  const plain = plainText(value);
+  if (plain !== undefined) return plain;
   const pass = newPass("value", true, trustedDepthMax, Number.POSITIVE_INFINITY);
   return run(value, pass) ?? refuse(pass, "undefined", "undefined");
 }
@@ -88,8 +90,12 @@ export function firstDifference(a: Json | undefined, b: Json | undefined): strin
   return differ(a, b, []);
 }
 
+// oxlint-disable-next-line no-control-regex -- the first of them is where ASCII begins
+const beyondAscii = /[^\u0000-\u007f]/;
+
 /** Bytes of `text` in UTF-8. Half a surrogate pair counts 3, as the replacement character that encoders write for it. */
 export function utf8Length(text: string): number {
+  if (!beyondAscii.test(text)) return text.length;
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);

@@ -2,30 +2,51 @@
 import type { ErrorRecord, ReuseKey, RunId, Seq } from "../core/event.ts";
 import { compensationScope } from "../core/identity.ts";
 import { isTerminal } from "../core/run.ts";
-import type { Store } from "../store/store.ts";
+import type { RunRow, Store } from "../store/store.ts";
 import type { Found } from "./source-reader.ts";
 import { SourceReader } from "./source-reader.ts";
 import { eventsOf } from "./source.ts";
 
 /**
  * `not done`: it certainly did not happen, or was made up for. `in doubt`: nobody knows; `isOpen`: that run may still
- * come to know. `in flight`: that run is about to do it, or doing it; `isHeld`: it waits for yet another run.
+ * come to know. `in flight`: that run is about to do it, or doing it; `isHeld`: it has not begun it, because of what yet
+ * another run did with it, or is doing; `isUndecided`: then somebody has to decide there.
  */
 export type Standing =
   | { is: "succeeded"; found: Found }
   | { is: "not done" }
-  | { is: "in flight"; isHeld: boolean }
+  | { is: "in flight"; isHeld: boolean; isUndecided: boolean }
   | { is: "in doubt"; isOpen: boolean; error?: ErrorRecord };
 
+/** What was found of a run that had not ended, and where it stood then: as long as it stands there, that is how it is. */
+export type Standings = Map<string, { seq: Seq; standing: Standing }>;
+
 /** @param reuse key under which the step would have recorded its success */
-export async function standingOf(store: Store, run: RunId, key: string, reuse: ReuseKey): Promise<Standing> {
+export async function standingOf(
+  store: Store,
+  run: RunId,
+  key: string,
+  reuse: ReuseKey,
+  known: Standings = new Map(),
+): Promise<Standing> {
   const { runs } = await store.list({ ids: [run] });
   const [row] = runs;
   // Taken out of the store, it takes what it knew along.
   if (row === undefined) return { is: "in doubt", isOpen: false };
+  const asked = `${run} ${reuse}`;
+  const before = known.get(asked);
+  if (before?.seq === row.state.seq) return before.standing;
+  const standing = await readStanding(store, row, key, reuse);
+  // What it succeeded with may be large, and is asked for once.
+  if (standing.is !== "succeeded") known.set(asked, { seq: row.state.seq, standing });
+  return standing;
+}
+
+async function readStanding(store: Store, row: RunRow, key: string, reuse: ReuseKey): Promise<Standing> {
+  const run = row.id;
   const isOver = isTerminal(row.state.status);
   let is: Standing["is"] = isOver ? "not done" : "in flight";
-  let isHeld = false;
+  let [isHeld, isUndecided] = [false, false];
   let success: Seq | undefined;
   let undoing: "no" | "begun" | "done" = "no";
   for await (const event of eventsOf(store, run, 0, row.state.seq)) {
@@ -43,9 +64,11 @@ export async function standingOf(store: Store, run: RunId, key: string, reuse: R
         // Held back because of yet another run, it was not entered here.
         if (event.data.held === undefined) is = "in doubt";
         isHeld = event.data.held !== undefined;
+        isUndecided = event.data.held !== undefined && event.data.held.why !== "in flight";
         break;
       case "step.attempt_failed":
       case "step.decided":
+        isHeld = false;
         is = isOver ? "not done" : "in flight";
         break;
       case "step.failed":
@@ -69,6 +92,6 @@ export async function standingOf(store: Store, run: RunId, key: string, reuse: R
     const found = reader.at(success);
     return found?.reuse === reuse ? { is, found } : { is: "in doubt", isOpen: false };
   }
-  if (is === "in flight") return { is, isHeld };
+  if (is === "in flight") return { is, isHeld, isUndecided: isHeld && isUndecided };
   return is === "in doubt" ? { is, isOpen: !isOver } : { is: "not done" };
 }

@@ -3,6 +3,10 @@
  * the run puts the step into the line's ledger; where another run is there before it, what became of the step there
  * decides: a success is reused, whatever the change says of it; one that is under way is waited for; one of which nobody
  * knows, or that was done with another input, waits for a decision. Only what certainly did not happen is taken over.
+ *
+ * A run in which somebody has to decide keeps its place in the ledger: to take it from a run that may be told to go on at
+ * this very moment would let both enter. Those behind it say that it is `undecided` there, and go on when it was
+ * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
@@ -10,7 +14,7 @@ import { canonical } from "../core/json.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Clock } from "./clock.ts";
-import type { Standing } from "./effect-standing.ts";
+import type { Standing, Standings } from "./effect-standing.ts";
 import { standingOf } from "./effect-standing.ts";
 import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
@@ -39,12 +43,13 @@ export type EffectsParts = {
 
 /** How soon a step is looked at again that another run is in the midst of, in milliseconds: at first, and at most. */
 const againMsFirst = 250;
-const againMsMax = 30_000;
+const againMsMax = 5000;
 
 export class Effects {
   readonly #with: EffectsParts;
   #judging = 0;
   readonly #looks = new WeakMap<Ask, number>();
+  readonly #standings = new WeakMap<Ask, Standings>();
 
   constructor(parts: EffectsParts) {
     this.#with = parts;
@@ -130,7 +135,7 @@ export class Effects {
 
   #settle(ask: Ask, holder: RunId, standing: Standing): false {
     if (!this.#isOpen(ask)) return false;
-    if (standing.is === "in flight") this.#hold(ask, holder, "in flight", true);
+    if (standing.is === "in flight") this.#hold(ask, holder, standing.isUndecided ? "undecided" : "in flight", true);
     else if (standing.is === "succeeded") this.#reuse(ask, holder, standing);
     else this.#hold(ask, holder, "in doubt", standing.is === "in doubt" && standing.isOpen);
     return false;
@@ -145,15 +150,17 @@ export class Effects {
       if (this.#isFree(ask)) return true;
       // Of two that wait for each other, the earlier goes first.
       if (standing.is === "in flight" && standing.isHeld && run > this.#with.run) continue;
-      const isUnderWay = standing.is === "in flight";
-      this.#hold(ask, run, isUnderWay ? "in flight" : "done with another input", isUnderWay);
+      if (standing.is === "in flight") this.#hold(ask, run, standing.isUndecided ? "undecided" : "in flight", true);
+      else this.#hold(ask, run, "done with another input", false);
       return false;
     }
     return true;
   }
 
-  #look(run: RunId, { ref }: Ask, input: string): Promise<Standing> {
-    return this.#with.patiently(() => standingOf(this.#with.store, run, ref.key, input));
+  #look(run: RunId, ask: Ask, input: string): Promise<Standing> {
+    const known = this.#standings.get(ask) ?? (new Map() as Standings);
+    this.#standings.set(ask, known);
+    return this.#with.patiently(() => standingOf(this.#with.store, run, ask.ref.key, input, known));
   }
 
   /** The line has done it: that is the outcome. */

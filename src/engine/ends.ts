@@ -1,14 +1,16 @@
 /**
  * Who waits for runs to end. One that ends in this process is known by its commit, and nobody is asked; one that ends
- * elsewhere is found by one question for all that are waited for, a few dozen times a second.
+ * elsewhere is found by one question for all that are waited for, a few dozen times a second. Who waits for weeks waits
+ * through the restarts of a server: a store that is away for now is asked again, ever less often, until it is back.
  */
 import type { StoredEvent } from "../core/chain.ts";
-import { StemmaError } from "../core/error.ts";
+import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Commit, RunRow, Store } from "../store/store.ts";
+import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 
 /** How a run ended. */
@@ -19,19 +21,26 @@ export type End = {
   readonly last?: StoredEvent;
 };
 
+/** The longest that a store which is away is left alone. */
+const retryMsMax = 5000;
+
 type Waiting = { resolve: (end: End) => void; reject: (error: unknown) => void };
 
 export class Ends {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #pollMs: number;
+  readonly #log: Log;
   readonly #waiting = new Map<string, Waiting[]>();
   /** Runs that somebody has begun to wait for in this turn of the event loop. */
   #asked: RunId[] = [];
   #stopPoll: (() => void) | undefined;
+  /** How often in a row the store could not be asked. */
+  #failures = 0;
   #stopped = false;
 
-  constructor(store: Store, clock: Clock, pollMs: number) {
+  constructor(store: Store, clock: Clock, pollMs: number, log: Log) {
+    this.#log = log;
     this.#store = store;
     this.#clock = clock;
     this.#pollMs = pollMs;
@@ -45,6 +54,36 @@ export class Ends {
       else others.push({ resolve, reject });
       this.#ask(run);
     });
+  }
+
+  /** Reads something of a run, again and again as long as the store is only away for now. */
+  async read<T>(run: RunId, call: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        const read = await call();
+        this.#failures = 0;
+        return read;
+      } catch (error) {
+        if (!this.#passes(error)) throw error;
+        await new Promise<void>((resolve) => void this.#clock.after(this.#retryMs, resolve, { kind: "poll" }));
+        if (this.#stopped) throw stoppedBefore(run);
+      }
+    }
+  }
+
+  /** Whether the same question may be answered later; says so once for each time that the store is away. */
+  #passes(error: unknown): boolean {
+    if (!isStemmaError(error) || !error.retryable) return false;
+    this.#failures += 1;
+    if (this.#failures === 1) {
+      const facts = { code: error.code, error: error.message };
+      this.#log.warn("The store cannot be asked how runs ended; it is asked again until it can", facts);
+    }
+    return true;
+  }
+
+  get #retryMs(): number {
+    return Math.min(this.#pollMs * 2 ** Math.min(this.#failures, 16), retryMsMax);
   }
 
   /** These commits went through, and with them their runs ended. */
@@ -68,10 +107,7 @@ export class Ends {
   }
 
   #giveUp(): void {
-    for (const [run, waiting] of this.#waiting) {
-      const message = `This Stemma was stopped before run ${run} ended. Get the run from one that is open to wait for it.`;
-      for (const { reject } of waiting) reject(new StemmaError("engine.stopped", message, { data: { run } }));
-    }
+    for (const [run, waiting] of this.#waiting) for (const { reject } of waiting) reject(stoppedBefore(run));
     this.#waiting.clear();
   }
 
@@ -94,8 +130,9 @@ export class Ends {
         for (const row of runs) if (isTerminal(row.state.status)) this.#tell({ id: row.id, state: row.state });
         if (runs.length < some.length) this.#missing(some, runs);
       }
+      this.#failures = 0;
     } catch (error) {
-      for (const id of ids) {
+      for (const id of this.#passes(error) ? [] : ids) {
         for (const { reject } of this.#waiting.get(id) ?? []) reject(error);
         this.#waiting.delete(id);
       }
@@ -122,11 +159,17 @@ export class Ends {
   #pollLater(): void {
     if (this.#stopPoll !== undefined || this.#waiting.size === 0) return;
     // Most end in this process and are seen at their commit, so asking after many may take its time.
-    const waitMs = this.#pollMs * Math.ceil(this.#waiting.size / limits.pageRunsMax);
+    const usualMs = this.#pollMs * Math.ceil(this.#waiting.size / limits.pageRunsMax);
+    const waitMs = this.#failures === 0 ? usualMs : this.#retryMs;
     const look = (): void => {
       this.#stopPoll = undefined;
       void this.#check([...this.#waiting.keys()]);
     };
     this.#stopPoll = this.#clock.after(waitMs, look, { kind: "poll" });
   }
+}
+
+function stoppedBefore(run: string): StemmaError {
+  const message = `This Stemma was stopped before run ${run} ended. Get the run from one that is open to wait for it.`;
+  return new StemmaError("engine.stopped", message, { data: { run } });
 }

@@ -38,6 +38,9 @@ export type GoldenOptions = {
   reason?: string;
 };
 
+/** What is read of a store to find marks. */
+type Read = Pick<Store, "list" | "history" | "payloads">;
+
 export type GoldenQuery = { workflow?: string; name?: string; run?: RunId };
 
 /** The workflow of marks. Nobody offers one of this name. */
@@ -74,7 +77,7 @@ export async function unmarkGolden(store: Store, query: GoldenQuery): Promise<Go
 }
 
 /** The marks that there are, the newest first. */
-export async function goldenMarks(store: Store, { workflow, name, run }: GoldenQuery): Promise<GoldenMark[]> {
+export async function goldenMarks(store: Read, { workflow, name, run }: GoldenQuery): Promise<GoldenMark[]> {
   const marks: GoldenMark[] = [];
   const tag = workflow === undefined ? (name === undefined ? undefined : `named ${name}`) : `of ${workflow}`;
   let cursor: string | undefined;
@@ -92,7 +95,7 @@ export async function goldenMarks(store: Store, { workflow, name, run }: GoldenQ
   return marks.filter((mark) => (name === undefined || mark.name === name) && (run === undefined || mark.run === run));
 }
 
-async function read(store: Store, { id, state }: RunRow): Promise<GoldenMark[]> {
+async function read(store: Read, { id, state }: RunRow): Promise<GoldenMark[]> {
   const page = await store.history(id, { after: -1, limit: 1 });
   const [stored] = page?.events ?? [];
   const event = stored === undefined ? undefined : unseal(stored);
@@ -143,7 +146,7 @@ async function giveUp(store: Store, mark: RunId): Promise<void> {
 }
 
 /** The golden run of a workflow. Throws run.not_found where none is marked so. */
-export async function goldenOf(store: Store, workflow: string, name: string = goldenName): Promise<RunId> {
+export async function goldenOf(store: Read, workflow: string, name: string = goldenName): Promise<RunId> {
   const [mark] = await goldenMarks(store, { workflow, name });
   if (mark !== undefined) return mark.run;
   throw new StemmaError(

@@ -50,9 +50,16 @@ export async function planByDryRun(
     ...found.steps.map((step): PlannedStep =>
       step.verdict === "decide" ? { ...step, saves: savesOf(before.get(step.key)) } : step,
     ),
-    ...behind.map((step): PlannedStep => ({ ...step, verdict: "depends", reason: "behind what runs" })),
+    ...behind.map(notReached),
   ];
   return { grade: "dry run", steps, totals: totalsOf(steps) };
+}
+
+/** A step that the code has not come to: whether it is asked for again, and with what, is open. */
+function notReached(step: PlannedStep): PlannedStep {
+  // The record names a step that it is behind, which may be reused after all.
+  if (step.verdict === "decide") return { ...step, reason: step.reason.replace(/behind .*$/u, "behind what runs") };
+  return { ...step, verdict: "depends", reason: "behind what runs" };
 }
 
 function savesOf(step: PlannedStep | undefined): PlannedStep["saves"] {

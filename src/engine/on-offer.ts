@@ -11,9 +11,13 @@ import type { Loaded } from "./load.ts";
 import type { Places, Position } from "./positions.ts";
 import { InOrder, offeredUnder } from "./positions.ts";
 import type { OutcomeEvent } from "./recall.ts";
+import { isReplayable } from "./reused-outcome.ts";
 import { SourceReader } from "./source-reader.ts";
 import { readEvent } from "./source.ts";
 import { readList } from "./stored-list.ts";
+
+/** As many outcomes of a stretch are wanted before it is taken for granted that the next one is wanted too. */
+const followedMin = 100;
 
 export type OnOfferParts = { run: RunId; store: Store; loaded: Pick<Loaded, "created" | "start"> };
 
@@ -26,6 +30,8 @@ export class OnOffer {
   /** Seqs of each offered run that were given, or had their turn. */
   #used: Set<Seq>[] = [];
   readonly #places = new Map<ReuseKey, Places>();
+  /** How many outcomes were at hand since a stretch was read. */
+  #followed = 0;
   /** Asks that other activations or segments have made, by key: they had their turn. */
   readonly #past = new Map<ReuseKey, string[]>();
   #pastReused: { run: RunId; seq: Seq }[] = [];
@@ -125,7 +131,9 @@ export class OnOffer {
     for (const from of this.#pastReused) this.#use(from);
     this.#pastReused = [];
     const places = this.#places.get(key);
-    const position = this.#atHand(label, key) ?? (places === undefined ? "unknown" : places.next(label));
+    // Equal asks that had their turn before may have had what is at hand.
+    const atHand = this.#past.has(key) ? undefined : this.#atHand(label, key);
+    const position = atHand ?? (places === undefined ? "unknown" : places.next(label));
     if (typeof position === "object") this.#used[position.entry]?.add(position.seq);
     return position;
   }
@@ -139,6 +147,7 @@ export class OnOffer {
     const { run, head, cut } = offered;
     const { seq } = found.event;
     if (seq > head || this.#used[0]?.has(seq) === true) return undefined;
+    this.#followed += 1;
     return { entry: 0, run, seq, cut: isIn(cut, seq) };
   }
 
@@ -153,9 +162,13 @@ export class OnOffer {
     if (!this.#isEarliest) this.#readers[position.entry]?.drop(position.seq);
   }
 
-  /** Finds what is offered under keys that were not asked for before. */
+  /** Finds what is offered under keys that were not asked for before, or reads what is most likely offered under them. */
   async find(keys: readonly ReuseKey[]): Promise<void> {
     const { store, loaded } = this.#with;
+    // Who has asked for what the source did goes on with what it did then.
+    const follows = this.#followed >= followedMin;
+    this.#followed = 0;
+    if (follows && (await this.nearest?.follow()) === true) return;
     let first = Infinity;
     const found = await store.reusable(loaded.created.data.family, keys);
     for (const key of keys) {
@@ -184,6 +197,8 @@ export class OnOffer {
     if (event === undefined) return;
     position.key = event.data.key;
     if (event.type === "step.failed") position.failed = true;
+    const offered = this.#offers?.[position.entry];
+    if (offered !== undefined && !isReplayable(event, offered)) position.lost = true;
   }
 
   /** The called run that a call began and did not bring to its end; `cut` where it is to be made anew. */

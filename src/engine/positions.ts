@@ -7,8 +7,19 @@ import type { OfferedRun, RunId, Seq } from "../core/event.ts";
 import type { Producer } from "../store/store.ts";
 import { isIn } from "../core/cut.ts";
 
-/** A place in what is offered under one key. `key`: of the step there, and whether it failed, where that had to be known. */
-export type Position = { entry: number; run: RunId; seq: Seq; cut: boolean; key?: string; failed?: true };
+/**
+ * A place in what is offered under one key. Where there are several: `key` of the step there, whether it failed, and
+ * whether what is there is `lost` to whoever gets the place, so that it runs.
+ */
+export type Position = {
+  entry: number;
+  run: RunId;
+  seq: Seq;
+  cut: boolean;
+  key?: string;
+  failed?: true;
+  lost?: true;
+};
 
 /** The places under one key. */
 export interface Places {
@@ -54,13 +65,14 @@ export class InOrder implements Places {
   }
 
   /**
-   * The place that an ask had which is on record and was not reused: one that is to be made anew, if any. Where it ran
-   * because there was none for it, it took none from others.
+   * The place that an ask had which is on record and was not reused: one that is to be made anew, or of which there is
+   * nothing to be had, if any. Where it ran because there was none for it, it took none from others.
    */
   passed(key: string): Position | undefined {
+    const had = (position: Position): boolean => (position.cut || position.lost === true) && !this.#isUsed(position);
     const same = this.#byKey.get(key);
-    if (same !== undefined) return same.cut && !this.#isUsed(same) ? same : undefined;
-    return this.#positions.find((position) => position.cut && !this.#isUsed(position));
+    if (same !== undefined) return had(same) ? same : undefined;
+    return this.#positions.find(had);
   }
 
   freed(): void {

@@ -254,18 +254,16 @@ async function cutOf(store: Store, kind: "restart" | "fork", source: Source, cha
     await checkOverrides(store, source, wanted, allowUnused);
     return { own: [], older, left: undefined };
   }
-  const found = await lookThrough(store, row.id, row.state.seq, at, wanted);
+  const found = await lookThrough(store, row.id, row.state.seq, at);
   expectStep(row.id, at.key, found);
   expectAsked(row.id, wanted, found.asked, allowUnused);
   // What an earlier run did behind the same step, and this one had not come to, is behind it all the same.
   for (const { run, head } of offers) {
-    const { ranges } = await lookThrough(store, run, head, at, none);
+    const { ranges } = await lookThrough(store, run, head, at);
     if (ranges.length > 0) older.set(run, ranges);
   }
   return { own: found.ranges, older, left: found.left };
 }
-
-const none: ReadonlySet<string> = new Set();
 
 async function checkOverrides(
   store: Store,
@@ -274,7 +272,7 @@ async function checkOverrides(
   allowUnused: boolean,
 ): Promise<void> {
   if (wanted.size === 0 || allowUnused) return;
-  const { asked } = await lookThrough(store, row.id, row.state.seq, undefined, wanted);
+  const { asked } = await lookThrough(store, row.id, row.state.seq, undefined);
   expectAsked(row.id, wanted, asked, allowUnused);
 }
 
@@ -283,16 +281,29 @@ function expectAsked(run: RunId, wanted: ReadonlySet<string>, asked: ReadonlySet
   if (unused.length === 0) return;
   throw new StemmaError(
     "override.unused",
-    `Expected outputs for what run ${run} asked for; it never asked for ${unused.join(", ")}. Say allowUnused where the new run does.`,
+    `Expected outputs for what run ${run} asked for; it never asked for ${unused.join(", ")}. ${stepsText(unused[0] ?? "", asked)} Say allowUnused where the new run asks.`,
     { data: { run, keys: unused } },
   );
 }
 
-function expectStep(run: RunId, key: string, { left }: Looked): void {
+function expectStep(run: RunId, key: string, { left, asked }: Looked): void {
   if (left !== undefined) return;
-  throw new StemmaError("step.not_found", `Run ${run} has no step ${JSON.stringify(key)}, or no outcome of it yet.`, {
+  const missing = asked.has(key) ? "has no outcome yet of step" : "has no step";
+  throw new StemmaError("step.not_found", `Run ${run} ${missing} ${JSON.stringify(key)}. ${stepsText(key, asked)}`, {
     data: { run, step: key },
   });
+}
+
+const namedMax = 8;
+
+/** Keys that can be named: those in the scope of that name if it is one, else the first of all. */
+function stepsText(key: string, asked: ReadonlySet<string>): string {
+  const all = [...asked];
+  const inside = all.filter((one) => one.startsWith(`${key}/`) || one.startsWith(`${key}#`));
+  const shown = inside.length > 0 ? inside : all;
+  const more = shown.length > namedMax ? ` and ${shown.length - namedMax} more` : "";
+  const what = inside.length > 0 ? `Under ${key} it has` : "It has";
+  return `${what} ${shown.slice(0, namedMax).join(", ") || "none"}${more}.`;
 }
 
 type Lists = { data: Partial<EventData["run.created"]>; payloads: readonly Payload[] };

@@ -7,6 +7,7 @@
  * way of its source, and asks with undeclared input are known again behind them. What is found costs a look into memory
  * mostly: a source is read ahead from where the last outcome was found.
  */
+import { isStemmaError } from "../core/error.ts";
 import type { Digest, NotReused, ReuseKey, RunId, Value } from "../core/event.ts";
 import type { Store } from "../store/store.ts";
 import { segmentOf } from "../core/identity.ts";
@@ -292,7 +293,10 @@ export class Reuse {
     const { keys, remakeChild, begin } = this.#with;
     const found = await this.#onOffer.begun(ask.ref.key, keys.begun(ask));
     if (found?.cut === true) ask.why = "cut";
-    else if (found !== undefined) ask.remake = await remakeChild(ask, found.run);
+    else if (found !== undefined) {
+      const remake = await remakeChild(ask, found.run).catch(unlessRemoved);
+      if (remake !== undefined) ask.remake = remake;
+    }
     begin(ask);
   }
 
@@ -361,4 +365,9 @@ export class Reuse {
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
   }
+}
+
+/** A called run is removed before its caller, so it may be gone; then there is nothing to go on from. */
+function unlessRemoved(error: unknown): undefined {
+  if (!isStemmaError(error, "run.not_found")) throw error;
 }

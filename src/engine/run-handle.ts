@@ -2,7 +2,7 @@
 import { StemmaError } from "../core/error.ts";
 import type { ErrorCode } from "../core/error.ts";
 import { unseal } from "../core/chain.ts";
-import type { Event, RunId } from "../core/event.ts";
+import type { Digest, Event, RunId } from "../core/event.ts";
 import type { Status } from "../core/run.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
@@ -38,7 +38,8 @@ export class RunHandle<O = unknown> {
   }
 
   /**
-   * Waits for the end and gives the output, decoded from the record.
+   * Waits for the end and gives the output, decoded from the record. It waits through a store that is away for a while,
+   * and logs one warning then.
    *
    * @throws run.failed, run.cancelled, run.timed_out; `data` has the run id and the keys of the steps that ended it
    */
@@ -46,11 +47,12 @@ export class RunHandle<O = unknown> {
     const end = await this.#ends.of(this.id);
     const last =
       end.last === undefined
-        ? (await this.#stemma.history(this.id, { after: end.state.seq - 1 })).at(-1)
+        ? (await this.#ends.read(this.id, () => this.#stemma.history(this.id, { after: end.state.seq - 1 }))).at(-1)
         : unseal(end.last);
     if (last?.type === "run.succeeded") {
       const { output } = last.data;
-      const texts = "digest" in output ? await this.#stemma.store.payloads([output.digest]) : new Map<string, string>();
+      const read = (digest: Digest) => this.#ends.read(this.id, () => this.#stemma.store.payloads([digest]));
+      const texts = "digest" in output ? await read(output.digest) : new Map<string, string>();
       return fromValue(output, texts) as O;
     }
     throw endError(end, last);

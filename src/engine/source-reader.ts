@@ -41,6 +41,8 @@ export class SourceReader {
   readonly #asked = new Map<string, Asked>();
   #askedTo: Seq = -1;
   #chars = 0;
+  /** Behind the stretch that was read last; undefined where that was the end. */
+  #next: Seq | undefined;
   /** How the run stood when it was read last. */
   row: RunRow | undefined;
   /** Code that has worked on it. */
@@ -73,6 +75,13 @@ export class SourceReader {
     return this.#askedTo >= Math.min(seq, this.#head);
   }
 
+  /** Reads on behind the stretch that was read last; false where there is nothing. */
+  async follow(): Promise<boolean> {
+    if (this.#next === undefined) return false;
+    await this.read(this.#next);
+    return true;
+  }
+
   /** Reads the next stretch of what is not known yet. */
   async readOn(): Promise<void> {
     await this.read(this.#askedTo + 1);
@@ -89,6 +98,8 @@ export class SourceReader {
       for (const text of portion.texts.values()) chars += text.length;
       const each = eventChars + Math.ceil(chars / portion.events.length);
       for (const stored of portion.events) this.#take(stored, portion.texts, each);
+      const last = portion.events.at(-1)?.seq ?? this.#head;
+      this.#next = last < this.#head ? last + 1 : undefined;
       // What follows may be large, and is read when it is asked for.
       break;
     }

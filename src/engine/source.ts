@@ -76,21 +76,15 @@ export async function undoneIn(store: Store, { id, state }: RunRow): Promise<Seq
   return undone.toSorted(([a], [b]) => a - b);
 }
 
-/** What a look at a whole history found: what is behind a step, and which of some keys were asked for. */
+/** What a look at a whole history found: what is behind a step, and which keys were asked for. */
 export type Looked = { ranges: SeqRange[]; left: Seq | undefined; asked: ReadonlySet<string> };
 
-export async function lookThrough(
-  store: Store,
-  run: RunId,
-  head: Seq,
-  at: CutAt | undefined,
-  keys: ReadonlySet<string>,
-): Promise<Looked> {
+export async function lookThrough(store: Store, run: RunId, head: Seq, at: CutAt | undefined): Promise<Looked> {
   const cutter = at === undefined ? undefined : new Cutter(at);
   const asked = new Set<string>();
   for await (const event of eventsOf(store, run, 0, head)) {
     cutter?.add(event, outcomeOf[event.type] !== null);
-    if ("key" in event.data && keys.has(event.data.key)) asked.add(event.data.key);
+    if ("key" in event.data) asked.add(event.data.key);
   }
   return { ranges: cutter?.ranges ?? [], left: cutter?.left, asked };
 }

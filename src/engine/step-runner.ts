@@ -433,7 +433,9 @@ export class StepRunner {
 /** Whether a `once` step was entered by an attempt of which nobody knows the end. */
 function isDoubtful(step: StepAsk, ask: Ask, recorded: Recorded | undefined): boolean {
   if (step.effect !== "once" || recorded === undefined || ask.cleared === true) return false;
-  const { doubtful, entered = 0, attempts = 0 } = recorded;
+  const { doubtful, held, entered = 0, attempts = 0 } = recorded;
+  // It waited for another run and was never entered in this one: who is admitted after that has nothing to doubt.
+  if (held !== undefined && entered === 0) return false;
   return doubtful === true || (entered > attempts && (ask.attempt ?? entered) === entered);
 }
 

@@ -263,6 +263,32 @@ describe("B: restart and fork", () => {
     prunes = false;
   });
 
+  test("B17: a called run that failed and was removed is called anew where its caller is restarted", async () => {
+    const world = new World();
+    const child = workflow({ name: "child" }, (ctx, n: number) =>
+      ctx.step("work", { input: n }, () => world.enter(`work ${n}`, "x".repeat(3000))),
+    );
+    const wf = workflow({ name: "caller" }, async (ctx) => {
+      const [a, b] = [await ctx.call(child, 1), await ctx.call(child, 2)];
+      return a.length + b.length;
+    });
+    await using store = fresh();
+    const before = await stage([wf, child], { store });
+    world.broken.add("work 2");
+    const run = await before.stemma.run(wf, undefined);
+    await ended(run);
+    await before.stemma.stop();
+    world.broken.clear();
+    world.since();
+    // Nobody works on the restart yet, so nothing comes from the called runs.
+    const { id } = await before.stemma.restart(run.id);
+    expect((await store.prune({ endedBefore: Date.now() + 60_000, limit: 9 })).runs).toHaveLength(2);
+    await using place = await stage([wf, child], { store });
+    expect(await (await place.stemma.get(id)).result()).toBe(6000);
+    expect(world.since()).toEqual(["work 2"]);
+    expect(components(await place.stemma.trace(id, { family: true }))).toBe(1);
+  });
+
   test("B18: steps in the same process and called runs are reused alike", async () => {
     const world = new World();
     const child = workflow({ name: "child" }, (ctx, n: number) =>

@@ -194,6 +194,6 @@ describe("a tail over HTTP", () => {
     expect(text).toContain("run.created");
     expect(text).not.toContain("event: end");
     expect(await (await result).json()).toEqual({ run: run.id, status: "suspended" });
-    await expect(fetch(listening.url)).rejects.toThrow();
+    await expect(fetch(listening.url)).rejects.toThrow("fetch failed");
   });
 });

@@ -35,6 +35,8 @@ export type Parts = Served & {
   failures: Buckets;
   streamsMax: number;
   heartbeatMs: number;
+  /** How long a body may take to arrive. */
+  arrivalMs: number;
 };
 
 type Bindings = { incoming?: { socket?: { remoteAddress?: string }; headersDistinct?: NodeJS.Dict<string[]> } };
@@ -142,10 +144,10 @@ function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: S
     take(requests, `address ${address}`);
     return undefined;
   }
-  if (!failures.has(address)) throw tooMany();
   const principal = recognize(c.req.header("authorization"));
   if (principal === undefined) {
-    failures.take(address);
+    // Who has a token is not held up by others of the same address (a proxy's, say) who try in vain.
+    take(failures, address);
     throw new StemmaError("request.unauthorized", "Expected a token: Authorization: Bearer <token>.");
   }
   take(requests, `token ${principal.name}`);
@@ -170,13 +172,13 @@ function wrongMethod(what: string): StemmaError {
 }
 
 async function callOf<R extends RouteName>(
-  { recognize }: Parts,
+  { recognize, arrivalMs }: Parts,
   c: Asked,
   name: R,
   spec: RouteSpec,
   principal: Principal | undefined,
 ): Promise<Call<R>> {
-  const body = spec.body === undefined ? undefined : ((await readBody(c.req.raw, name)) ?? {});
+  const body = spec.body === undefined ? undefined : ((await readBody(c.req.raw, name, arrivalMs)) ?? {});
   const key = c.req.header("idempotency-key");
   return {
     params: c.req.param(),

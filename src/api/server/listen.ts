@@ -1,9 +1,11 @@
 /** The app on a port, with the bounds that only the server of Node can set, and an end that loses no answer. */
+import { createServer } from "node:http";
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import type { AddressInfo, Socket } from "node:net";
+import { RequestError, getRequestListener } from "@hono/node-server";
 import { StemmaError } from "../../core/error.ts";
 import { limits } from "../../core/limits.ts";
+import { problemOf, problemResponse } from "./problem.ts";
 
 export type Listening = AsyncDisposable & {
   /** `http://127.0.0.1:4747` */
@@ -25,19 +27,21 @@ const drainMs = 10_000;
 
 /** Throws usage.invalid when the port is taken or not to be had. */
 export async function listen({ fetch, host, port, stopping }: ListenOptions): Promise<Listening> {
-  const server = createAdaptorServer({
-    fetch,
+  // This is a part of somebody's program: what its globals are is not ours to say.
+  const listener = getRequestListener(fetch, {
     hostname: host,
-    // This is a part of somebody's program: what its globals are is not ours to say.
     overrideGlobalObjects: false,
-    serverOptions: {
-      maxHeaderSize: limits.requestHeaderBytesMax,
-      headersTimeout: limits.requestArrivalMsMax,
-      requestTimeout: limits.requestArrivalMsMax * 2,
-      connectionsCheckingInterval: 1000,
-      requireHostHeader: true,
-    },
-  }) as Server;
+    errorHandler: unreadable,
+  });
+  const bounds = {
+    maxHeaderSize: limits.requestHeaderBytesMax,
+    headersTimeout: limits.requestArrivalMsMax,
+    requestTimeout: limits.requestArrivalMsMax * 2,
+    connectionsCheckingInterval: 1000,
+    requireHostHeader: true,
+  };
+  const server = createServer(bounds, (incoming, outgoing) => void listener(incoming, outgoing));
+  const unused = unusedOf(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const why = error.code === "EADDRINUSE" ? "is taken" : `cannot be listened on (${error.code ?? error.message})`;
@@ -49,7 +53,7 @@ export async function listen({ fetch, host, port, stopping }: ListenOptions): Pr
   const { port: bound } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
   const close = ({ timeoutMs = drainMs }: { timeoutMs?: number } = {}): Promise<void> =>
-    (closing ??= drain(server, stopping, timeoutMs));
+    (closing ??= drain(server, unused, stopping, timeoutMs));
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
     port: bound,
@@ -58,12 +62,40 @@ export async function listen({ fetch, host, port, stopping }: ListenOptions): Pr
   };
 }
 
-async function drain(server: Server, stopping: () => Promise<void>, timeoutMs: number): Promise<void> {
+/** What is no request at all, such as one with a Host that is no name, gets no further than this. */
+function unreadable(error: unknown): Response {
+  const isTheirs = error instanceof RequestError;
+  return problemResponse(
+    problemOf(isTheirs ? new StemmaError("usage.invalid", "Expected a request with a Host and a path.") : error),
+  );
+}
+
+/** Connections on which nothing was asked yet: Node holds them for busy, and would wait for them. */
+function unusedOf(server: Server): ReadonlySet<Socket> {
+  const unused = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    unused.add(socket);
+    socket.once("close", () => unused.delete(socket));
+  });
+  server.on("request", ({ socket }: { socket: Socket }) => unused.delete(socket));
+  return unused;
+}
+
+async function drain(
+  server: Server,
+  unused: ReadonlySet<Socket>,
+  stopping: () => Promise<void>,
+  timeoutMs: number,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
   await stopping();
-  server.closeIdleConnections();
+  const closeIdle = (): void => {
+    for (const socket of unused) socket.destroy();
+    server.closeIdleConnections();
+  };
+  closeIdle();
   // A connection that is kept open for the next request would be waited for in vain.
-  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  const idle = setInterval(closeIdle, 50);
   const late = setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;
   clearInterval(idle);

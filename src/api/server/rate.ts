@@ -28,11 +28,6 @@ export class Buckets {
     return true;
   }
 
-  /** Whether there is one for `who`, without taking it. */
-  has(who: string): boolean {
-    return this.#filled(who).left >= 1;
-  }
-
   #filled(who: string): { left: number; at: number } {
     const { perSecond, burst } = this.#rate;
     const now = this.#now();

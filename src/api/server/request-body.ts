@@ -9,10 +9,10 @@ import { limits } from "../../core/limits.ts";
  *
  * @throws request.wrong_type, request.too_slow, payload.too_large, json.invalid, json.too_deep
  */
-export async function readBody(request: Request, what: string): Promise<Json | undefined> {
+export async function readBody(request: Request, what: string, withinMs: number): Promise<Json | undefined> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > limits.requestBytesMax) throw tooLarge(what);
-  const bytes = await readBytes(request, what);
+  const bytes = await readBytes(request, what, withinMs);
   if (bytes.byteLength === 0) return undefined;
   checkType(request.headers, what);
   return parse(textOf(bytes, what), what, limits.requestBytesMax);
@@ -30,15 +30,15 @@ function checkType(headers: Headers, what: string): void {
   );
 }
 
-async function readBytes(request: Request, what: string): Promise<Uint8Array> {
+async function readBytes(request: Request, what: string, withinMs: number): Promise<Uint8Array> {
   const reader = request.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined;
   if (reader === undefined) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let size = 0;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const message = `${what}: expected the body within ${limits.requestArrivalMsMax} ms.`;
-    timer = setTimeout(() => reject(new StemmaError("request.too_slow", message)), limits.requestArrivalMsMax);
+    const message = `${what}: expected the body within ${withinMs} ms.`;
+    timer = setTimeout(() => reject(new StemmaError("request.too_slow", message)), withinMs);
   });
   try {
     for (;;) {

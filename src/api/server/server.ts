@@ -54,6 +54,9 @@ export type StemmaServer = {
   close(): Promise<void>;
 };
 
+/** What a test can put in the place of a limit. */
+type Seams = { arrivalMs: number };
+
 const portDefault = 4747;
 
 /** A wrong token may be a slip; many are a search. */
@@ -70,7 +73,7 @@ const failedRate: Rate = { perSecond: 2, burst: 20 };
  * @example
  * export default { fetch: server(stemma, { token: process.env.TOKEN, hosts: ["flows.example"] }).fetch };
  */
-export function server(stemma: Stemma, options: ServerOptions = {}): StemmaServer {
+export function server(stemma: Stemma, options: ServerOptions = {}, seams: Partial<Seams> = {}): StemmaServer {
   const { token, tokens = [], host = "127.0.0.1", port = portDefault, hosts = [], origins = [] } = options;
   const { rate = { perSecond: 1000, burst: 2000 }, streams = limits.streamsMax, log = defaultLog } = options;
   const all: Token[] = [...tokens, ...(token === undefined ? [] : [{ name: "token", token, scope: "admin" as const }])];
@@ -93,6 +96,7 @@ export function server(stemma: Stemma, options: ServerOptions = {}): StemmaServe
     failures: new Buckets(failedRate),
     streamsMax: streams,
     heartbeatMs: options.heartbeatMs ?? 15_000,
+    arrivalMs: seams.arrivalMs ?? limits.requestArrivalMsMax,
   });
   const fetch = (request: Request, env?: unknown): Response | Promise<Response> => app.fetch(request, env ?? {});
   return {

@@ -87,8 +87,8 @@ function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | 
   return { "~standard": { version: 1, vendor: "stemma", validate } };
 }
 
-/** What a checkpoint of a durable run holds. */
-type Saved = { readonly state: GraphState; readonly outputs: readonly Json[] };
+/** What a checkpoint of a durable run holds. `asked`: requests whose waits it carries; left out where there are none. */
+type Saved = { readonly state: GraphState; readonly outputs: readonly Json[]; readonly asked?: readonly string[] };
 
 type Yielded = { index: number; executor: string; effects: Effects };
 
@@ -115,7 +115,7 @@ class DurableRun implements Host {
   /** Outcomes since the last checkpoint. */
   #recent: Seq[] = [];
   #yielded: Yielded[] = [];
-  /** Requests whose waits are open. */
+  /** Requests whose waits are open, or whose answers have not been taken yet. */
   readonly #open = new Set<string>();
   readonly #arrived: { id: string; data: Json; causes: string[] }[] = [];
   #failedWait: Error | undefined;
@@ -141,7 +141,7 @@ class DurableRun implements Host {
     const entry = (): GraphState =>
       entryState(graph.start, toPlain(input, "input", graph.classes), [this.#place(this.#segment.seq)]);
     let state = (restored as Saved | undefined)?.state ?? entry();
-    await this.#ask(state);
+    await this.#ask(state, (restored as Saved | undefined)?.asked);
     // As behind a superstep: whoever continues from a checkpoint asks as whoever went on from it did.
     state = this.#taken(state);
     for (;;) {
@@ -213,31 +213,34 @@ class DurableRun implements Host {
     return { effects, place: this.#place(outcome.seq) };
   }
 
-  async #endOfSuperstep(state: GraphState): Promise<GraphState> {
+  async #endOfSuperstep(reached: GraphState): Promise<GraphState> {
+    // Answers that came meanwhile go on record in front of the checkpoint, so they are in it.
+    const state = this.#taken(reached);
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
       if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
     }
     this.#yielded = [];
-    // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
-    if (this.#open.size === 0) {
-      const saved: Saved = { state, outputs: this.#outputs };
-      this.#segment = await this.#operations.checkpoint(this.causes(), saved, this.#memory);
-      this.#recent = [];
-    }
-    await this.#ask(state);
+    const asked = [...this.#open];
+    const saved: Saved = { state, outputs: this.#outputs, ...(asked.length === 0 ? {} : { asked }) };
+    const options = { memory: this.#memory, carryWaits: true };
+    this.#segment = await this.#operations.checkpoint(this.causes(), saved, options);
+    this.#recent = [];
+    this.#open.clear();
+    await this.#ask(state, asked);
     return this.#taken(state);
   }
 
-  /** Opens a wait for every request that has none. */
-  async #ask(state: GraphState): Promise<void> {
-    for (const request of Object.values(state.requests)) {
+  /** Opens a wait for every request that has none; those that the last checkpoint carries first, as they are. */
+  async #ask(state: GraphState, carried: readonly string[] = []): Promise<void> {
+    const requests = Object.values(state.requests);
+    const first = requests.filter(({ id }) => carried.includes(id));
+    for (const request of new Set([...first, ...requests])) {
       if (this.#open.has(request.id)) continue;
       this.#open.add(request.id);
-      if (await this.#isIntercepted(request)) continue;
+      if (!carried.includes(request.id) && (await this.#isIntercepted(request))) continue;
       const ask = await this.#waitOf(request);
       void this.#operations.wait(ask).then((outcome) => {
         this.#recent.push(outcome.seq);
-        this.#open.delete(request.id);
         if (outcome.ok) {
           const data = toPlain(outcome.value, `answer to ${request.id}`, this.#parts.graph.classes);
           this.#arrived.push({ id: request.id, data, causes: [this.#place(outcome.seq)] });
@@ -267,7 +270,6 @@ class DurableRun implements Host {
     if (!outcome.ok) throw outcome.error;
     const said = outcome.value as { answer: Json } | null;
     if (said === null) return false;
-    this.#open.delete(request.id);
     this.#arrived.push({ id: request.id, data: said.answer, causes: [this.#place(outcome.seq)] });
     return true;
   }
@@ -306,7 +308,9 @@ class DurableRun implements Host {
 
   #taken(state: GraphState): GraphState {
     if (this.#failedWait !== undefined) throw this.#failedWait;
-    return this.#arrived.length === 0 ? state : withAnswers(state, this.#arrived.splice(0));
+    const answers = this.#arrived.splice(0);
+    for (const { id } of answers) this.#open.delete(id);
+    return answers.length === 0 ? state : withAnswers(state, answers);
   }
 
   #place(seq: Seq): string {

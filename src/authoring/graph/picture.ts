@@ -1,30 +1,46 @@
-/** The definition of a graph as a picture: Mermaid and DOT. */
+/** A graph as a picture, by itself or with what became of it in a run: Mermaid and DOT. */
+import type { Kind } from "../../core/trace-look.ts";
+import { colours } from "../../core/trace-look.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf } from "./definition.ts";
 import type { EdgeGroup } from "./edges.ts";
+import type { DrawnRun, Standing, Standings } from "./standing.ts";
+import { standingsOf } from "./standing.ts";
 
 type Line = { from: string; to: string; label?: string; dashed: boolean };
 type Picture = {
-  nodes: { id: string; text: string; shape: "start" | "plain" | "join" | "fanIn" }[];
+  /** `texts`: lines. With a kind where a run is drawn. */
+  nodes: { id: string; texts: string[]; shape: "start" | "plain" | "join" | "fanIn"; kind?: Kind }[];
   lines: Line[];
   inner: { id: string; picture: Picture }[];
 };
 
 /**
+ * A Mermaid flowchart (https://mermaid.js.org/syntax/flowchart.html).
+ *
+ * @param run says at each executor how often it ran, what failed and where the run waits, in colours: the trace of a
+ * durable run (of its family, for graphs inside), or what came of one in memory
  * @example
  * console.log(toMermaid(graph)); // flowchart TD …
+ * console.log(toMermaid(graph, await graph.run("hello")));
+ * console.log(toMermaid(graph, await stemma.trace(run.id)));
  */
-export function toMermaid({ graph }: { graph: GraphDefinition }): string {
-  return ["flowchart TD", ...mermaid(pictureOf(graph, ""), "  ")].join("\n");
+export function toMermaid({ graph }: { graph: GraphDefinition }, run?: DrawnRun): string {
+  const standings = run && standingsOf(graph, run);
+  const paints = Object.entries(standings === undefined ? {} : colours).map(
+    ([kind, { fill, line, ink }]) => `  classDef ${kind} fill:${fill},stroke:${line},color:${ink}`,
+  );
+  return ["flowchart TD", ...mermaid(pictureOf(graph, "", standings), "  "), ...paints].join("\n");
 }
 
-/** For Graphviz. */
-export function toDot({ graph }: { graph: GraphDefinition }): string {
-  return [`digraph ${JSON.stringify(graph.name)} {`, ...dot(pictureOf(graph, ""), "  "), "}"].join("\n");
+/** The same for Graphviz, in the DOT language (https://graphviz.org/doc/info/lang.html). */
+export function toDot({ graph }: { graph: GraphDefinition }, run?: DrawnRun): string {
+  const picture = pictureOf(graph, "", run && standingsOf(graph, run));
+  return [`digraph ${JSON.stringify(graph.name)} {`, ...dot(picture, "  "), "}"].join("\n");
 }
 
 /** @param path of the executor that holds this graph: ids are told apart by it */
-function pictureOf(graph: GraphDefinition, path: string): Picture {
+function pictureOf(graph: GraphDefinition, path: string, standings: Standings | undefined): Picture {
   const id = (name: string): string => `${path}${name}`;
   const executors = [...graph.nodes.keys()];
   const fanIns = graph.groups.filter((group) => group.kind === "fanIn");
@@ -32,7 +48,7 @@ function pictureOf(graph: GraphDefinition, path: string): Picture {
     nodes: [
       ...executors.map((name) => ({
         id: id(name),
-        text: name === graph.start ? `${name} (start)` : name,
+        ...looks(name === graph.start ? `${name} (start)` : name, standings, id(name)),
         shape:
           name === graph.start
             ? ("start" as const)
@@ -40,15 +56,37 @@ function pictureOf(graph: GraphDefinition, path: string): Picture {
               ? ("join" as const)
               : ("plain" as const),
       })),
-      ...fanIns.map((group) => ({ id: id(group.id), text: "fan-in", shape: "fanIn" as const })),
+      ...fanIns.map((group) => ({ id: id(group.id), texts: ["fan-in"], shape: "fanIn" as const })),
     ],
     lines: graph.groups.flatMap(linesOf).map((line) => ({ ...line, from: id(line.from), to: id(line.to) })),
     inner: executors.flatMap((name) => {
       const executor = prototypeOf(graph, name);
       if (!("graph" in executor)) return [];
-      return [{ id: id(name), picture: pictureOf(executor.graph as GraphDefinition, `${id(name)}/`) }];
+      return [{ id: id(name), picture: pictureOf(executor.graph as GraphDefinition, `${id(name)}/`, standings) }];
     }),
   };
+}
+
+/** The lines of a node, and what they mean as a colour. */
+function looks(name: string, standings: Standings | undefined, path: string): { texts: string[]; kind?: Kind } {
+  if (standings === undefined) return { texts: [name] };
+  const standing = standings.get(path);
+  const said = standing === undefined ? [] : saying(standing);
+  if (standing === undefined || said.length === 0) return { texts: [name], kind: "other" };
+  const { failed, waiting, running, ran } = standing;
+  const kind = failed > 0 ? "bad" : waiting + running > 0 ? "open" : ran > 0 ? "good" : "reused";
+  return { texts: [name, said.join(", ")], kind };
+}
+
+function saying({ ran, reused, failed, running, waiting }: Standing): string[] {
+  const times = (count: number): string => (count === 1 ? "once" : `${count} times`);
+  return [
+    ...(ran > 0 ? [`ran ${times(ran)}`] : []),
+    ...(reused > 0 ? [`reused ${times(reused)}`] : []),
+    ...(failed > 0 ? [`failed ${times(failed)}`] : []),
+    ...(running > 0 ? ["at work"] : []),
+    ...(waiting > 0 ? [waiting === 1 ? "waits" : `waits for ${waiting} answers`] : []),
+  ];
 }
 
 function linesOf(group: EdgeGroup): Line[] {
@@ -91,7 +129,8 @@ const shapes = { start: ["([", "])"], plain: ["[", "]"], join: ["{{", "}}"], fan
 function mermaid({ nodes, lines, inner }: Picture, indent: string): string[] {
   return [
     ...nodes.map(
-      ({ id, text, shape }) => `${indent}${mermaidId(id)}${shapes[shape][0]}"${escaped(text)}"${shapes[shape][1]}`,
+      ({ id, texts, shape, kind }) =>
+        `${indent}${mermaidId(id)}${shapes[shape][0]}"${texts.map(escaped).join("<br/>")}"${shapes[shape][1]}${kind === undefined ? "" : `:::${kind}`}`,
     ),
     ...lines.map(({ from, to, label, dashed }) => {
       const arrow =
@@ -126,10 +165,13 @@ const dotShapes = { start: "oval", plain: "box", join: "hexagon", fanIn: "circle
 function dot({ nodes, lines, inner }: Picture, indent: string): string[] {
   const quoted = JSON.stringify;
   return [
-    ...nodes.map(({ id, text, shape }) => `${indent}${quoted(id)} [label=${quoted(text)}, shape=${dotShapes[shape]}];`),
+    ...nodes.map(
+      ({ id, texts, shape, kind }) =>
+        `${indent}${quoted(id)} [label=${quoted(texts.join("\n"))}, shape=${dotShapes[shape]}${paintOf(kind)}];`,
+    ),
     ...lines.map(({ from, to, label, dashed }) => {
-      const looks = [...(label === undefined ? [] : [`label=${quoted(label)}`]), ...(dashed ? ["style=dashed"] : [])];
-      return `${indent}${quoted(from)} -> ${quoted(to)}${looks.length === 0 ? "" : ` [${looks.join(", ")}]`};`;
+      const marks = [...(label === undefined ? [] : [`label=${quoted(label)}`]), ...(dashed ? ["style=dashed"] : [])];
+      return `${indent}${quoted(from)} -> ${quoted(to)}${marks.length === 0 ? "" : ` [${marks.join(", ")}]`};`;
     }),
     ...inner.flatMap(({ id, picture }) => [
       `${indent}subgraph ${quoted(`cluster_${id}`)} {`,
@@ -138,4 +180,10 @@ function dot({ nodes, lines, inner }: Picture, indent: string): string[] {
       `${indent}}`,
     ]),
   ];
+}
+
+function paintOf(kind: Kind | undefined): string {
+  if (kind === undefined) return "";
+  const { fill, line, ink } = colours[kind];
+  return `, style=filled, fillcolor="${fill}", color="${line}", fontcolor="${ink}"`;
 }

@@ -2,14 +2,15 @@
  * A graph of tasks as a body of the engine: each task a step, caused by those that it depends on. Whatever it does next
  * follows from the outcomes that it was given, in their order, so it takes the same path in recall as it did live.
  */
-import type { Seq } from "../../core/event.ts";
+import type { RunId, Seq } from "../../core/event.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
 import type { Operations, Outcome, RunInfo } from "../../engine/body.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patched } from "./context-patch.ts";
-import type { TaskOutput } from "./durable-task.ts";
-import { carryOut, engineOptions, resultOfError } from "./durable-task.ts";
+import { tellOf } from "./durable-listeners.ts";
+import { carryOut, engineOptions, outputOf, resultOfError } from "./durable-task.ts";
+import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { under } from "./expand.ts";
 import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
@@ -34,6 +35,9 @@ export class DurableRun<C> {
   readonly #options: DurableRunOptions<C>;
   readonly #operations: Operations;
   readonly #start: Seq;
+  readonly #runId: RunId | undefined;
+  /** Tasks that were entered here. */
+  readonly #entered = new Set<number>();
   readonly #root: string;
   readonly #plan: Plan<C>;
   readonly #scarce: Scarce;
@@ -51,12 +55,17 @@ export class DurableRun<C> {
   #lanes = 0;
   #left: number;
 
-  constructor(options: DurableRunOptions<C>, operations: Operations, info: Pick<RunInfo, "segment" | "input">) {
+  constructor(
+    options: DurableRunOptions<C>,
+    operations: Operations,
+    info: Pick<RunInfo, "segment" | "input"> & { runId?: RunId },
+  ) {
     const { graph, resourceLimits } = options;
     this.#options = options;
     this.#operations = operations;
     this.#start = info.segment.seq;
     this.#root = info.segment.root;
+    this.#runId = info.runId;
     this.#context = info.input as Json | undefined;
     this.#plan = new Plan(graph);
     const newLine = (): Ready =>
@@ -169,7 +178,12 @@ export class DurableRun<C> {
         input: { value: input },
         intent: true,
         ...engineOptions(step),
-        run: (given, tools) => carryOut(step, given as typeof input, tools),
+        run: (given, tools) => {
+          this.#tellStart(task);
+          return carryOut(step, given as typeof input, tools, (attempt, delay, result) =>
+            this.#tell("taskRetry", { step, attempt, delay, result }),
+          );
+        },
       })
       .then((outcome) => this.#came(task, outcome))
       .catch(this.#over.reject);
@@ -182,7 +196,7 @@ export class DurableRun<C> {
     this.#scarce.release(task);
     if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
     else {
-      const { result, changes } = outcome.value as TaskOutput;
+      const { result, changes } = outputOf(outcome.value);
       if (changes !== undefined) this.#context = this.#changed(changes);
       if (step.expand === undefined || result.status !== "success") this.#close(task, result);
       else this.#expand(task, step, result);
@@ -216,10 +230,29 @@ export class DurableRun<C> {
     this.#results[task] = result;
     this.#order.push(task);
     this.#left--;
+    this.#tellEnd(task, result);
     const { name, continueOnError } = this.#step(task);
     const whole = this.#opened.ended(task, blameOf(name, result, continueOnError === true));
     if (whole !== undefined) this.#closeWhole(whole.task, whole.open);
     if (this.#left === 0) this.#over.resolve();
+  }
+
+  /** Once in a process, however many attempts there are. */
+  #tellStart(task: number): void {
+    if (this.#entered.has(task)) return;
+    this.#entered.add(task);
+    this.#tell("taskStart", { step: this.#step(task) });
+  }
+
+  /** Only of what happens now: what is given again was told when it happened. */
+  #tellEnd(task: number, result: TaskResult): void {
+    if (this.#runId === undefined || !this.#operations.live()) return;
+    const step = this.#step(task);
+    this.#tell(result.status === "skipped" ? "taskSkipped" : "taskEnd", { step, result });
+  }
+
+  #tell<E extends RunnerEvent>(event: E, payload: RunnerEventPayloads<C>[E]): void {
+    if (this.#runId !== undefined) tellOf(this.#runId, event, payload);
   }
 
   /** Asks for the further tasks of one that has succeeded. They follow from its record, so nothing of them need be kept. */

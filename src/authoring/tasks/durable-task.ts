@@ -9,9 +9,9 @@ import type { RetryPolicy } from "../../core/retry.ts";
 import type { StepAsk, StepTools } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import { fatal } from "../../engine/verdict.ts";
-import { looped, retried } from "./again.ts";
+import { looped, retried, retryDelay } from "./again.ts";
 import { attempt } from "./attempt.ts";
-import { checkedResult } from "./careful.ts";
+import { checkedResult, isResult } from "./careful.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patchOf } from "./context-patch.ts";
 import { message, textOfThrown } from "./messages.ts";
@@ -24,6 +24,13 @@ export type TaskInput = { context?: Json; results?: Record<string, TaskResult> }
 /** What a task put out, as it is recorded. */
 export type TaskOutput = { result: TaskResult; changes?: ContextPatch };
 
+/** A fork may put something else in the place of an output: a result, or just its data. */
+export function outputOf(value: unknown): TaskOutput {
+  if (isResult(value)) return { result: value };
+  const { result } = (value ?? {}) as Partial<TaskOutput>;
+  return isResult(result) ? (value as TaskOutput) : { result: { status: "success", data: value } };
+}
+
 /** A failure that the task itself returned. */
 class TaskFailure extends Error {
   override readonly name = "TaskFailure";
@@ -35,12 +42,26 @@ class TaskFailure extends Error {
   }
 }
 
+/** Told of an attempt that failed and will be followed by another, behind a delay in milliseconds. */
+export type OnRetry = (attempt: number, delayMs: number, result: TaskResult) => void;
+
 /** Carries out a task within an attempt of the engine. Throws if it failed. */
-export async function carryOut<C>(step: TaskStep<C>, given: TaskInput, tools: StepTools): Promise<TaskOutput> {
+export async function carryOut<C>(
+  step: TaskStep<C>,
+  given: TaskInput,
+  tools: StepTools,
+  onRetry: OnRetry,
+): Promise<TaskOutput> {
   const before = given.context;
   const context = structuredClone(before) as C;
-  const result = await enter(step, context, given.results ?? {}, tools);
-  if (result.status === "failure") throw failureOf(result);
+  let result: TaskResult;
+  try {
+    result = await enter(step, context, given.results ?? {}, tools);
+    if (result.status === "failure") throw failureOf(result);
+  } catch (thrown) {
+    tellRetry(step, tools, thrown, onRetry);
+    throw thrown;
+  }
   const { metrics: _, ...kept } = result;
   const changes = before === undefined ? undefined : patchOf(before, contextOf(step.name, context));
   return { result: kept, ...(changes === undefined ? {} : { changes }) };
@@ -62,6 +83,17 @@ async function enter<C>(
   return looped(step, context, abort, () => retried(step, abort, once));
 }
 
+/** The delay is the one that the engine takes, but for what it leaves to chance. */
+function tellRetry<C>({ retry, loop }: TaskStep<C>, tools: StepTools, thrown: unknown, onRetry: OnRetry): void {
+  const failed = tools.attempt;
+  if (retry === undefined || loop !== undefined || failed > retry.attempts) return;
+  const { retryIf } = retryOf(retry);
+  if (retryIf?.(thrown, failed) === false) return;
+  const result: TaskResult =
+    thrown instanceof TaskFailure ? thrown.data : { status: "failure", error: textOfThrown(thrown) };
+  onRetry(failed, retryDelay(retry, failed, 0), result);
+}
+
 function failureOf(result: TaskResult): Error {
   return new TaskFailure(result);
 }
@@ -76,9 +108,12 @@ function contextOf(task: string, context: unknown): Json {
 }
 
 /** What the engine is asked besides: retries and limits of time. A loop carries out both by itself, in one attempt. */
-export function engineOptions<C>({ retry, timeout, loop }: TaskStep<C>): Pick<StepAsk, "retry" | "timeout"> {
-  if (loop !== undefined) return {};
+export function engineOptions<C>(step: TaskStep<C>): Pick<StepAsk, "retry" | "timeout" | "version"> {
+  const { retry, timeout, loop } = step;
+  const version = step.version === undefined ? {} : { version: step.version };
+  if (loop !== undefined) return version;
   return {
+    ...version,
     ...(retry === undefined ? {} : { retry: retryOf(retry) }),
     ...(timeout === undefined || !(timeout > 0) ? {} : { timeout: { attemptMs: timeout } }),
   };

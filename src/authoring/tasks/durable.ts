@@ -6,15 +6,21 @@ import { decode, encode } from "../../core/json.ts";
 import { checkName } from "../../core/name.ts";
 import type { Workflow } from "../../engine/body.ts";
 import type { RunHandle } from "../../engine/run-handle.ts";
+import { fingerprintOf } from "../../engine/fingerprint.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import { fromValue } from "../../engine/value.ts";
+import { MisfitWatch } from "./misfit-watch.ts";
+import { graphMisfit } from "./misfit.ts";
 import { recordedResults } from "./durable-results.ts";
 import type { DurableRunOptions } from "./durable-run.ts";
 import { DurableRun } from "./durable-run.ts";
+import { Hearing } from "./durable-listeners.ts";
 import { checkContext } from "./durable-task.ts";
+import type { EventBus } from "./events.ts";
 import { leftOut } from "./filter.ts";
 import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
+import type { Plugins } from "./plugin.ts";
 import { checkDemand } from "./resources.ts";
 import type { TaskFilter, TaskStep } from "./step.ts";
 import { atOnce } from "./turn.ts";
@@ -63,13 +69,17 @@ export class DurableTasks<C> {
   readonly #stemma: Stemma;
   readonly #context: C;
   readonly #options: DurableOptions;
+  readonly #events: EventBus<C>;
+  readonly #plugins: Plugins<C>;
 
-  constructor(stemma: Stemma, context: C, options: DurableOptions) {
+  constructor(stemma: Stemma, context: C, options: DurableOptions, events: EventBus<C>, plugins: Plugins<C>) {
     checkName(options.name, "name of a workflow");
     checkContext(context);
     this.#stemma = stemma;
     this.#context = context;
     this.#options = options;
+    this.#events = events;
+    this.#plugins = plugins;
   }
 
   /** The graph as a workflow, for Stemmas and workers that are to carry it out. */
@@ -85,7 +95,13 @@ export class DurableTasks<C> {
    * have to be with the same steps and options. With one that was not started it is carried out here, on the same store,
    * unless it was made with this workflow.
    *
-   * @throws as `taskWorkflow`; run.conflict for a key of another run; workflow.duplicate for other steps under
+   * Listeners and plugins of the runner are told of what happens here, once: `workflowStart` and `workflowEnd` of each
+   * call, and of tasks what happens for the first time, so not what is recalled. After a crash whoever goes on tells of
+   * the rest: a task that was under way starts again, and an end that was recorded just before may never be told. Of a run
+   * that another process carries out, only its start and its end are.
+   *
+   * @throws as `taskWorkflow`; run.divergence if the run was recorded with a graph that this one does not fit, with the
+   * tasks and edges that were added and removed; run.conflict for a key of another run; workflow.duplicate for other steps under
    * the same name and version
    */
   async execute<const S extends readonly TaskStep<C>[]>(
@@ -97,15 +113,23 @@ export class DurableTasks<C> {
     const known = this.#stemma.isWorking || knows(this.#stemma, made);
     const workflow = known ? offered(this.#stemma, made, plan) : made;
     const stemma = known ? this.#stemma : new Stemma({ store: this.#stemma.store, workflows: [workflow] });
+    await this.#plugins.install({ events: this.#events });
+    const hearing = new Hearing(this.#events);
+    const watch = new MisfitWatch();
+    let run: RunHandle | undefined;
     try {
       const input = decode(encode(this.#context) ?? "null") as C;
       if (!known) await stemma.start();
-      const run = await stemma.run(workflow, input, start);
-      await ended(run);
+      run = await stemma.run(workflow, input, start);
+      hearing.of(run.id, { context: this.#context, steps: plan.graph.steps });
+      await Promise.race([ended(run), watch.refused(stemma, run.id, fingerprintOf(workflow))]);
       const { results, context } = await recordedResults(stemma, run.id, plan, await inputOf(stemma, run.id));
       takeOver(this.#context, context);
+      hearing.tell("workflowEnd", { context: this.#context, results });
       return results as ResultsOf<S>;
     } finally {
+      watch.close();
+      hearing.close(run?.id);
       if (!known) await stemma.stop();
     }
   }
@@ -139,6 +163,7 @@ function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout 
     version,
     source: sourceOf(plan.graph),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    misfit: (unasked, held) => graphMisfit(plan, unasked, held),
     body(operations, info) {
       const run = new DurableRun(plan, operations, info);
       return { done: run.go(), causes: () => run.causes() };

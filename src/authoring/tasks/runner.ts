@@ -107,14 +107,14 @@ export class TaskRunner<C = unknown> {
 
   /**
    * The same on the engine: what a run has done is on record, and after a crash it goes on from there. The context must be
-   * JSON. Listeners, plugins and strategies of this runner are not used there; who wants to know follows the run.
+   * JSON. Listeners and plugins of this runner are told of what happens here for the first time; its strategy is not used.
    *
    * @throws usage.invalid for a context that is not JSON; name.invalid
    * @example
    * const results = await runner.durable(stemma, { name: "nightly" }).execute(steps, { idempotencyKey: "2026-01-31" });
    */
   durable(stemma: Stemma, options: DurableOptions): DurableTasks<C> {
-    return new DurableTasks(stemma, this.#context, options);
+    return new DurableTasks(stemma, this.#context, options, this.#events, this.#plugins);
   }
 
   /**

@@ -2,13 +2,12 @@
 import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import { isTerminal } from "../../core/run.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { wordsOf } from "../look.ts";
 import type { ByOptions } from "../request.ts";
 import { afterTakenIn, byOf, noteNotTaken, withBy } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { note, paintNote, print, printJson } from "../terminal.ts";
 
 export function addCancel(program: Command): void {
@@ -16,12 +15,12 @@ export function addCancel(program: Command): void {
     .command("cancel")
     .description("end a run and the runs that it called, the called ones first")
     .addArgument(runArgument());
-  withCommonOptions(withBy(command)).action(cancel);
+  withPlaceOptions(withBy(command)).action(cancel);
 }
 
 async function cancel(given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
   const { accepted, status } = await stemma.cancel(id, byOf(options));
   // A run that is cancelled already is as it was wanted; one that ended in another way is not.

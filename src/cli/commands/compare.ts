@@ -2,12 +2,11 @@
 import { Option } from "commander";
 import type { Argument, Command } from "commander";
 import type { Comparison } from "../../engine/compare.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { comparisonLines, differs } from "../comparison-lines.ts";
 import { comparedRuns } from "../compared-runs.ts";
 import { runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 
 type CompareOptions = CommonOptions & { failOn?: "output" | "steps"; all?: boolean; workflow?: string };
@@ -26,7 +25,7 @@ export function addCompare(program: Command): void {
     )
     .option("--workflow <name>", "of which workflow golden and latest are, where nothing else says it")
     .option("--all", "show every step, also those that are the same");
-  withCommonOptions(command).action(compare);
+  withPlaceOptions(command).action(compare);
 }
 
 /** Besides a run: the golden one of its workflow, and the latest that has ended. */
@@ -37,8 +36,8 @@ function comparedArgument(name: string): Argument {
 }
 
 async function compare(givenA: string, givenB: string | undefined, options: CompareOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const [a, b] = await comparedRuns(
     stemma,
     givenB === undefined ? ["golden", givenA] : [givenA, givenB],

@@ -3,13 +3,13 @@ import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import type { Decision } from "../../engine/decision.ts";
 import { expectSame } from "../../engine/requests.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { readInput } from "../input-option.ts";
 import type { ByOptions } from "../request.ts";
 import { afterTakenIn, byOf, noteNotTaken, withBy } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Asked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, visible } from "../terminal.ts";
 
 type DecideOptions = CommonOptions & ByOptions & { record?: string; run?: boolean; fail?: string };
@@ -23,13 +23,13 @@ export function addDecide(program: Command): void {
     .option("--record <json>", "it happened, and this is its output: JSON, @file, or - for standard input")
     .option("--run", "it did not happen: run it again")
     .option("--fail <message>", "it has failed");
-  withCommonOptions(withBy(command)).action(decide);
+  withPlaceOptions(withBy(command)).action(decide);
 }
 
 async function decide(given: string, key: string, options: DecideOptions): Promise<void> {
   const decision = await decisionOf(options);
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
   await stemma.decide(id, key, decision, byOf(options));
   const { row, taken } = await afterTakenIn(stemma, id);
@@ -43,7 +43,7 @@ async function decide(given: string, key: string, options: DecideOptions): Promi
 
 /** A decision that was taken in is not on record where the step itself, or somebody else, was faster. */
 async function expectDecided(
-  stemma: Stemma,
+  stemma: Asked,
   { run, after, key, word }: { run: string; after: number; key: string; word: "record" | "run" | "fail" },
 ): Promise<void> {
   for (const { type, data } of await stemma.history(run, { after }))

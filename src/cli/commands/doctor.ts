@@ -5,11 +5,11 @@ import { limits } from "../../core/limits.ts";
 import type { Status } from "../../core/run.ts";
 import { isTerminal, statuses } from "../../core/run.ts";
 import type { Finding } from "../../store/inspection.ts";
-import { isInspectable } from "../../store/inspection.ts";
-import type { ListQuery, Store } from "../../store/store.ts";
+import type { ListQuery } from "../../store/store.ts";
 import { examine, findingsOf, newCheckup } from "../checkup.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Looked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import type { Style } from "../terminal.ts";
 import { paint, print, printJson, terminalWidth, visible } from "../terminal.ts";
 import { wrap } from "../width.ts";
@@ -29,12 +29,13 @@ export function addDoctor(program: Command): void {
   const command = program
     .command("doctor")
     .description("look the store over: what is wrong, and what to do; exit code 1 when there is a problem");
-  withCommonOptions(command).action(doctor);
+  withPlaceOptions(command).action(doctor);
 }
 
 async function doctor(options: CommonOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const seen = await unlessUnusable("store", () => (isInspectable(store) ? store.inspect() : Promise.resolve([])));
+  await using place = await openPlace(options);
+  const { store } = place;
+  const seen = await unlessUnusable("store", () => place.inspect());
   // A file that is damaged somewhere may still tell of its runs, one that cannot be opened does not.
   const closed = seen.some(({ check }) => check === "store");
   const named: Finding = { check: "store", level: "ok", message: store.name };
@@ -57,7 +58,7 @@ async function unlessUnusable(check: string, look: () => Promise<readonly Findin
 }
 
 /** All open runs, and the newest of those that ended. */
-async function examineRuns(store: Store): Promise<Finding[]> {
+async function examineRuns(store: Looked): Promise<Finding[]> {
   const checkup = newCheckup();
   const now = Date.now();
   const read = async (status: readonly Status[], max: number): Promise<boolean> => {

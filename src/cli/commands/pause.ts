@@ -1,14 +1,13 @@
 /** `stemma pause` and `stemma unpause`: nothing more begins in a run, until it may. */
 import type { Command } from "commander";
 import { isTerminal } from "../../core/run.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { commandText } from "../command-text.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { wordsOf } from "../look.ts";
 import type { ByOptions } from "../request.ts";
 import { afterTakenIn, byOf, noteNotTaken, withBy } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { note, paintNote, print, printJson } from "../terminal.ts";
 
 type Verb = "pause" | "unpause";
@@ -21,15 +20,15 @@ const descriptions: Readonly<Record<Verb, string>> = {
 export function addPause(program: Command): void {
   for (const verb of ["pause", "unpause"] as const) {
     const command = program.command(verb).description(descriptions[verb]).addArgument(runArgument());
-    withCommonOptions(withBy(command)).action((given: string, options: CommonOptions & ByOptions) =>
+    withPlaceOptions(withBy(command)).action((given: string, options: CommonOptions & ByOptions) =>
       ask(verb, given, options),
     );
   }
 }
 
 async function ask(verb: Verb, given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id } = await findRun(stemma, given);
   await stemma[verb](id, byOf(options));
   const { row, taken } = await afterTakenIn(stemma, id);

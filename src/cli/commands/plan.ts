@@ -1,12 +1,12 @@
 /** `stemma plan`: what a restart or fork would reuse and what would run, before anything does. */
 import type { Command } from "commander";
-import { Stemma } from "../../engine/stemma.ts";
+import { StemmaError } from "../../core/error.ts";
 import type { ChangeOptions } from "../change-options.ts";
 import { changeOf, withChange } from "../change-options.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { planLines } from "../plan-lines.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, serverOf, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
@@ -20,17 +20,28 @@ export function addPlan(program: Command): void {
     .argument("[files...]", "modules that export its workflow, for --dry-run")
     .option("--dry-run", "ask the workflow's code too: exact up to the first step that is not reused")
     .option("--all", "show every step, however many there are");
-  withCommonOptions(withChange(command)).action(plan);
+  withPlaceOptions(withChange(command)).action(plan);
 }
 
 async function plan(given: string, files: readonly string[], options: PlanOptions): Promise<void> {
   const { dryRun = false, all = false } = options;
+  // A server has the code itself.
+  if (serverOf(options) === undefined || files.length > 0) expectFiles(dryRun, files);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
-  await using store = openStore(options, "look");
-  await using stemma = new Stemma({ store, workflows });
+  await using place = await openPlace(options, workflows);
+  const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const found = await stemma.plan(id, await changeOf(options, stemma, id), { dryRun });
   if (options.json === true) return printJson(found);
   print(...planLines(found, { width: terminalWidth(), all }));
+}
+
+/** Neither is of any use without the other. */
+function expectFiles(dryRun: boolean, files: readonly string[]): void {
+  if (dryRun === files.length > 0) return;
+  const [wanted, why] = dryRun
+    ? ["a module that exports the run's workflow, behind the run", "A dry run asks its code"]
+    : ["--dry-run with a module", "Without it the code is not asked"];
+  throw new StemmaError("usage.invalid", `Expected ${wanted}. ${why}.`);
 }

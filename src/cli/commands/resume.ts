@@ -3,14 +3,14 @@ import type { Command } from "commander";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Answered } from "../../engine/requests.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { AgainOptions, AnswerOptions } from "../../engine/stemma.ts";
 import type { RunRow } from "../../store/store.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { readInput } from "../input-option.ts";
 import { afterTakenIn, noteNotTaken } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Asked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { jsonText, note, paintNote, print, printJson, shorten, visible } from "../terminal.ts";
 
 type ResumeOptions = CommonOptions & {
@@ -40,14 +40,14 @@ export function addResume(program: Command): void {
     .option("--expires <duration>", "with --again: when it expires from now on: 1h, 3d …")
     .option("--by <name>", "who answers; kept on record")
     .option("--key <key>", "idempotency key: a second answer with it is the same answer");
-  withCommonOptions(command).action(resume);
+  withPlaceOptions(command).action(resume);
 }
 
 async function resume(given: string, wait: string, options: ResumeOptions): Promise<void> {
   checkOptions(options);
   const value = await readInput(options.value, "--value");
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const row = await findRun(stemma, given);
   const answered = await send(stemma, row.id, wait, value, options);
   // Answers are told apart by their place: what was on record before this command began is not its own.
@@ -66,7 +66,7 @@ async function resume(given: string, wait: string, options: ResumeOptions): Prom
 }
 
 async function send(
-  stemma: Stemma,
+  stemma: Asked,
   run: string,
   wait: string,
   value: unknown,
@@ -108,7 +108,7 @@ function checkOptions({ value, fail, again = false, prompt, reason, expires }: R
 }
 
 /** How the run stands: an answer may not be the last thing it needs. */
-async function noteState(stemma: Stemma, { id }: RunRow): Promise<void> {
+async function noteState(stemma: Asked, { id }: RunRow): Promise<void> {
   const { state } = await stemma.row(id);
   if (state.status !== "paused") return;
   const { pausedWith } = state;

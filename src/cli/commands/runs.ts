@@ -5,13 +5,13 @@ import { formatDuration } from "../../core/duration.ts";
 import { limits } from "../../core/limits.ts";
 import type { Status } from "../../core/run.ts";
 import { isTerminal, statuses } from "../../core/run.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
 import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
 import { offerOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { shownStore } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import type { Cell } from "../table.ts";
 import { table } from "../table.ts";
 import { note, paintNote, print, printJson, shellWord, terminalWidth } from "../terminal.ts";
@@ -35,12 +35,13 @@ export function addRuns(program: Command): void {
     .option("--tag <tag>", "only runs with this tag")
     .option("--limit <n>", "runs on a page", wholeNumber(1, limits.pageRunsMax), limitDefault)
     .option("--cursor <cursor>", "the next page, as the page before named it");
-  withCommonOptions(command).action(runs);
+  withPlaceOptions(command).action(runs);
 }
 
 async function runs(options: RunsOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const page = await new Stemma({ store }).list(queryOf(options));
+  await using place = await openPlace(options);
+  const { store } = place;
+  const page = await place.stemma.list(queryOf(options));
   if (options.json === true)
     return printJson({ runs: page.runs.map(plainRow), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) });
   if (page.runs.length === 0) return note(paintNote(`No such runs in ${store.name}.`, "dim"));
@@ -137,6 +138,6 @@ function nextCommand({ status, workflow, tag, limit, store }: RunsOptions, curso
   if (workflow !== undefined) words.push("--workflow", workflow);
   if (tag !== undefined) words.push("--tag", tag);
   if (limit !== limitDefault) words.push("--limit", String(limit));
-  if (store !== undefined) words.push("--store", store);
+  if (store !== undefined) words.push("--store", shownStore(store));
   return [...words, "--cursor", cursor].map(shellWord).join(" ");
 }

@@ -2,8 +2,6 @@
 import type { Command } from "commander";
 import type { Digest, Value } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { Stemma } from "../../engine/stemma.ts";
-import type { Store } from "../../store/store.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { CalledRun } from "../called-runs.ts";
 import { lookAtCalled } from "../called-runs.ts";
@@ -15,7 +13,8 @@ import { entriesOf, gatherRepeats, repeatsMin } from "../run-tree.ts";
 import type { ShownRun } from "../shown-run.ts";
 import { isHeld, runOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Looked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 import type { Texts } from "../value-text.ts";
 import { digestsOf, valueFields } from "../value-text.ts";
@@ -30,12 +29,12 @@ export function addShow(program: Command): void {
     .addArgument(runArgument())
     .option("--outputs", "show the input and all outputs in full")
     .option("--all", "show every step, however many there are side by side");
-  withCommonOptions(command).action(show);
+  withPlaceOptions(command).action(show);
 }
 
 async function show(given: string, options: ShowOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma, store } = place;
   const { id } = await findRun(stemma, given);
   const events = await stemma.history(id);
   // Read behind the history, so that the row is never older than what is shown below it.
@@ -64,7 +63,7 @@ function outputOf(last: ShownRun["last"]): Value | undefined {
   return last?.type === "run.succeeded" ? last.data.output : undefined;
 }
 
-async function textsOf(store: Store, values: readonly (Value | undefined)[]): Promise<Texts> {
+async function textsOf(store: Looked, values: readonly (Value | undefined)[]): Promise<Texts> {
   const digests = digestsOf(values);
   const texts = new Map<Digest, string>();
   for (let at = 0; at < digests.length; at += limits.pageRunsMax) {

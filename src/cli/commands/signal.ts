@@ -1,11 +1,10 @@
 /** `stemma signal`: sends a signal to a run: the answer of whoever waits for its name, or kept for the next who does. */
 import type { Command } from "commander";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { readInput } from "../input-option.ts";
 import { afterTakenIn, noteNotTaken } from "../request.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, visible } from "../terminal.ts";
 
 type SignalOptions = CommonOptions & { value?: string; key?: string; by?: string };
@@ -19,13 +18,13 @@ export function addSignal(program: Command): void {
     .option("--value <json>", "what it says: JSON, @file, or - for standard input")
     .option("--by <name>", "who sends it; kept on record")
     .option("--key <key>", "idempotency key: a second signal with it is the same signal");
-  withCommonOptions(command).action(signal);
+  withPlaceOptions(command).action(signal);
 }
 
 async function signal(given: string, name: string, options: SignalOptions): Promise<void> {
   const value = await readInput(options.value, "--value");
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const { by, key } = options;
   await stemma.signal(id, name, value, {

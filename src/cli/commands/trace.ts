@@ -4,10 +4,9 @@ import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import { toDot } from "../../core/trace-dot.ts";
 import { toMermaid } from "../../core/trace-mermaid.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { jsonText, print, printJson } from "../terminal.ts";
 
 type TraceOptions = CommonOptions & { format: "json" | "mermaid" | "dot"; family?: boolean };
@@ -19,15 +18,15 @@ export function addTrace(program: Command): void {
     .addArgument(runArgument())
     .addOption(new Option("--format <format>", "how to print it").choices(["json", "mermaid", "dot"]).default("json"))
     .option("--family", "with all runs that it is connected to by child, restart or fork");
-  withCommonOptions(command).action(printTrace);
+  withPlaceOptions(command).action(printTrace);
 }
 
 async function printTrace(given: string, options: TraceOptions): Promise<void> {
   if (options.json === true && options.format !== "json") {
     throw new StemmaError("usage.invalid", `Expected --json or --format ${options.format}, got both. Leave one out.`);
   }
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const trace = await stemma.trace(id, { family: options.family === true });
   if (options.json === true) return printJson(trace);

@@ -4,7 +4,6 @@ import { Option } from "commander";
 import { formatDuration } from "../../core/duration.ts";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import { answerHint } from "../answer-hint.ts";
 import { commandText } from "../command-text.ts";
@@ -12,7 +11,8 @@ import { findRun } from "../find-run.ts";
 import { relativeText } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Asked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import type { Cell } from "../table.ts";
 import { table } from "../table.ts";
 import { note, paintNote, print, printJson, shorten, terminalWidth } from "../terminal.ts";
@@ -48,12 +48,12 @@ export function addWaits(program: Command): void {
       limitDefault,
     )
     .option("--cursor <cursor>", "the next page, as the page before named it");
-  withCommonOptions(command).action(waits);
+  withPlaceOptions(command).action(waits);
 }
 
 async function waits(options: WaitsOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma, store } = place;
   const run = options.run === undefined ? undefined : (await findRun(stemma, options.run)).id;
   const page = await enough(stemma, queryOf(options, run), options.limit);
   if (options.json === true) return printJson(page);
@@ -64,7 +64,7 @@ async function waits(options: WaitsOptions): Promise<void> {
 
 /** Few runs may wait among many: pages are read until there is something to show. */
 async function enough(
-  stemma: Stemma,
+  stemma: Asked,
   query: WaitsQuery,
   limit: number,
 ): Promise<{ waits: OpenWait[]; cursor?: string }> {

@@ -5,8 +5,6 @@ import { isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
 import type { Status } from "../../core/run.ts";
 import { isTerminal } from "../../core/run.ts";
-import { Stemma } from "../../engine/stemma.ts";
-import type { Store } from "../../store/store.ts";
 import type { KnownCalls } from "../called-runs.ts";
 import { lookAtCalled } from "../called-runs.ts";
 import { quietNormal } from "../entry-lines.ts";
@@ -19,7 +17,8 @@ import { entriesOf } from "../run-tree.ts";
 import type { ShownRun } from "../shown-run.ts";
 import { isHeld, learn, nothingKnown, shownRun } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import type { Looked } from "../place.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { jsonText, note, paintNote, print, printed, terminalWidth } from "../terminal.ts";
 import { frameLines } from "../watch-frame.ts";
 
@@ -33,12 +32,13 @@ export function addWatch(program: Command): void {
     .command("watch")
     .description("follow a run until it ends; exit code 1 when it does not succeed")
     .addArgument(runArgument());
-  withCommonOptions(command, "print one JSON value for each event, a line each").action(watch);
+  withPlaceOptions(command, "print one JSON value for each event, a line each").action(watch);
 }
 
 async function watch(given: string, options: CommonOptions): Promise<void> {
-  await using store = openStore(options, "look");
-  const { id } = await findRun(new Stemma({ store }), given);
+  await using place = await openPlace(options);
+  const { store } = place;
+  const { id } = await findRun(place.stemma, given);
   const ended = stopSignal();
   const isScreen = process.stdout.isTTY && process.env["TERM"] !== "dumb" && options.json !== true;
   const status = await (isScreen
@@ -59,7 +59,7 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-async function watchByLine(store: Store, run: RunId, signal: AbortSignal, json: boolean): Promise<Status> {
+async function watchByLine(store: Looked, run: RunId, signal: AbortSignal, json: boolean): Promise<Status> {
   const lineOf = (event: Event): string => (json ? jsonText({ run, ...event }) : eventLine(event));
   let status: Status = "queued";
   for await (const { row, events } of follow(store, run, { pollMs, signal, trouble: noteTrouble() })) {
@@ -78,7 +78,7 @@ function noteTrouble(): (error: StemmaError) => void {
   };
 }
 
-async function watchOnScreen(store: Store, run: RunId, signal: AbortSignal, options: CommonOptions): Promise<Status> {
+async function watchOnScreen(store: Looked, run: RunId, signal: AbortSignal, options: CommonOptions): Promise<Status> {
   const screen = new LiveScreen(process.stdout);
   const calls: KnownCalls = new Map();
   const withCalled = async (run_: ShownRun, told: (error: StemmaError) => void): Promise<ShownRun> => {

@@ -2,21 +2,18 @@
 import type { Command } from "commander";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
-import type { Log } from "../../engine/body.ts";
 import { Stemma } from "../../engine/stemma.ts";
+import { stderrLog, stopSignal } from "../long-running.ts";
 import { wholeNumber } from "../number-option.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore, withCommonOptions } from "../store-option.ts";
-import type { Style } from "../terminal.ts";
-import { jsonText, note, paintNote, printJson, visible } from "../terminal.ts";
+import { printJson } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows, offerText } from "../workflow-files.ts";
 
 type WorkerOptions = CommonOptions & { lease: string; concurrency?: number };
-type Signal = "SIGINT" | "SIGTERM";
 
 /** Renewed three times in its length: a shorter one would be all heartbeats. */
 const leaseMsMin = 500;
-const exitBySignal = { SIGINT: 130, SIGTERM: 143 } as const;
 
 export function addWorker(program: Command): void {
   const command = program
@@ -42,7 +39,7 @@ async function worker(files: readonly string[], options: WorkerOptions): Promise
   }
   const workflows = await loadWorkflows(files);
   const offers = workflows.map(offerText).toSorted();
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   const log = stderrLog();
   const { concurrency } = options;
   const stemma = new Stemma({
@@ -61,40 +58,4 @@ async function worker(files: readonly string[], options: WorkerOptions): Promise
   await stemma.stop();
   log.info("stopped; every run was given back");
   if (options.json === true) printJson({ offers, store: store.name, stoppedBy: signal });
-}
-
-/** Resolves at the first signal; the second ends the process, as a crash would: others take over when the lease ends. */
-function stopSignal(): Promise<Signal> {
-  const { promise, resolve } = Promise.withResolvers<Signal>();
-  let asked = false;
-  const hear = (signal: Signal): void => {
-    if (asked) process.exit(exitBySignal[signal]);
-    asked = true;
-    resolve(signal);
-  };
-  process.on("SIGINT", hear);
-  process.on("SIGTERM", hear);
-  return promise;
-}
-
-/** Lines such as `12:03:11 warn  A run was lost to another worker {"run":"run_…"}`. */
-function stderrLog(): Log {
-  const write =
-    (level: string, style: Style): Log["info"] =>
-    (message, data) => {
-      const time = new Date().toTimeString().slice(0, 8);
-      const facts = data === undefined ? "" : ` ${paintNote(factsText(data), "dim")}`;
-      note(`${paintNote(time, "dim")} ${paintNote(level.padEnd(5), style)} ${visible(message)}${facts}`);
-    };
-  const debug = process.env["STEMMA_DEBUG"] ? write("debug", "dim") : (): void => {};
-  return { debug, info: write("info", "green"), warn: write("warn", "yellow"), error: write("error", "red") };
-}
-
-/** Facts come from the code of workflows too, so they may be no JSON at all; a log line is not worth an error. */
-function factsText(data: Record<string, unknown>): string {
-  try {
-    return jsonText(data);
-  } catch {
-    return "(facts that are no JSON)";
-  }
 }

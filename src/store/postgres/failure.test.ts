@@ -125,7 +125,10 @@ test("a role that may have no more connections is told that the server is busy",
   const store = postgres({ url: at.href, schema });
   await expect(store.list({})).rejects.toMatchObject({ code: "store.busy", retryable: true });
   await first.end();
-  expect((await store.list({})).runs).toEqual([]);
+  // The server counts a connection for a moment longer than its client has it.
+  const again = async (): Promise<unknown> =>
+    store.list({}).catch((error: { code?: string }) => (error.code === "store.busy" ? again() : Promise.reject(error)));
+  expect(await again()).toMatchObject({ runs: [] });
   await store.close();
   await sql(url, `drop owned by ${role} cascade`, `drop role ${role}`);
 });

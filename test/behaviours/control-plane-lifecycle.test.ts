@@ -1,0 +1,243 @@
+/**
+ * The life of a run as those who come from a control plane expect it (section E of its behaviours), asked over real
+ * HTTP: pause, cancel, waits, and what becomes of work when workers and servers go.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { Stemma, workflow } from "../../src/index.ts";
+import type { Workflow } from "../../src/index.ts";
+import { sqlite } from "../../src/sqlite.ts";
+import { serve } from "../server/place.ts";
+import { errorOf, silent, until } from "../stage.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "stemma-lifecycle-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+const file = (): string => join(folder, `${(files += 1)}.db`);
+const nobody = `run_${"0".repeat(26)}`;
+
+/** A workflow that counts how often its step is entered. */
+function counting(): { calls: number; work: Workflow } {
+  const count = (): number => (counted.calls += 1);
+  const work: Workflow = workflow({ name: "work" }, (ctx) => ctx.step("call", count));
+  const counted = { calls: 0, work };
+  return counted;
+}
+
+const leaf = workflow({ name: "leaf" }, (ctx) => ctx.wait("open"));
+const middle = workflow({ name: "middle" }, (ctx) => ctx.call(leaf, undefined));
+const quick = workflow({ name: "quick" }, (ctx) => ctx.step("quick", () => "done"));
+const root = workflow({ name: "root" }, async (ctx) => {
+  await ctx.call(quick, undefined);
+  return ctx.call(middle, undefined);
+});
+const approval = workflow({ name: "approval" }, (ctx) => ctx.wait<string>("approval", { prompt: "Well?" }));
+const tree = [leaf, middle, quick, root, approval];
+
+describe("lifecycle, over HTTP", () => {
+  it("E1: a run is paused and goes on; one that has ended is a conflict, one that is not there is not found", async () => {
+    await using at = await serve(tree);
+    const run = await at.client.run("approval", undefined);
+    await until(async () => (await run.status()) === "suspended");
+    await at.client.unpause(run.id);
+    await until(async () => {
+      const { inbox, inboxDone, state } = await at.client.row(run.id);
+      return inbox === inboxDone && state.status === "suspended";
+    });
+    expect((await run.history()).filter(({ type }) => type === "run.unpaused")).toEqual([]);
+    await at.client.pause(run.id);
+    await until(async () => (await run.status()) === "paused");
+    await at.client.unpause(run.id);
+    await until(async () => (await run.status()) === "suspended");
+    await at.client.resume(run.id, "approval", "yes");
+    await run.result();
+    for (const ask of [at.client.pause(run.id), at.client.unpause(run.id)]) {
+      expect(await errorOf(ask)).toMatchObject({ code: "run.ended", data: { status: "succeeded" } });
+    }
+    const answers = await Promise.all(
+      [run.id, nobody].flatMap((id) =>
+        ["pause", "unpause"].map((verb) => fetch(`${at.url}/v1/runs/${id}/${verb}`, { method: "POST" })),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([409, 409, 404, 404]);
+  });
+
+  it("E2: a run is cancelled from every status that is no end, and one that has ended stays as it is", async () => {
+    await using at = await serve(tree);
+    await using idle = await serve([quick], { working: false });
+    const queued = await idle.client.run("quick", undefined);
+    const suspended = await at.client.run("approval", undefined);
+    const paused = await at.client.run("approval", undefined);
+    for (const run of [suspended, paused]) await until(async () => (await run.status()) === "suspended");
+    await at.client.pause(paused.id);
+    await until(async () => (await paused.status()) === "paused");
+    for (const run of [queued, suspended, paused]) {
+      expect(await run.cancel({ by: "ada" })).toMatchObject({ accepted: true });
+      await until(async () => (await run.status()) === "cancelled");
+      const end = (await run.history()).at(-1);
+      expect(end?.data).toEqual({ by: "ada" });
+      expect(await run.cancel()).toEqual({ accepted: false, status: "cancelled" });
+    }
+    const done = await at.client.run("quick", undefined);
+    await done.result();
+    expect(await done.cancel()).toEqual({ accepted: false, status: "succeeded" });
+    expect(await errorOf(at.client.cancel(nobody))).toMatchObject({ code: "run.not_found" });
+  });
+
+  it("E3: cancelling a tree ends what has not ended, leaf first, and leaves what has", async () => {
+    await using at = await serve(tree);
+    const run = await at.client.run("root", undefined);
+    await until(async () => (await at.client.waits()).waits.length === 1);
+    await run.cancel({ reason: "not wanted" });
+    await errorOf(run.result());
+    const { runs } = await at.client.list({ family: run.id });
+    const statuses = Object.fromEntries(runs.map(({ state }) => [state.workflow, state.status]));
+    expect(statuses).toEqual({ root: "cancelled", middle: "cancelled", leaf: "cancelled", quick: "succeeded" });
+    const ended: string[] = [];
+    for await (const { run: id, event } of at.client.feed({ family: run.id, once: true })) {
+      if (event.type === "run.cancelled") ended.push(runs.find((one) => one.id === id)?.state.workflow ?? "");
+    }
+    expect(ended).toEqual(["leaf", "middle", "root"]);
+  });
+
+  it("E4: what is paused before anybody works on it is not entered until it goes on", async () => {
+    const counted = counting();
+    await using at = await serve([counted.work], { working: false });
+    const run = await at.client.run("work", undefined);
+    await at.client.pause(run.id);
+    await at.stemma.start();
+    await until(async () => (await run.status()) === "paused");
+    expect(counted.calls).toBe(0);
+    await at.client.unpause(run.id);
+    expect([await run.result(), counted.calls]).toEqual([1, 1]);
+  });
+
+  it("E5: what is cancelled before anybody works on it is never entered", async () => {
+    const counted = counting();
+    await using at = await serve([counted.work], { working: false });
+    const run = await at.client.run("work", undefined);
+    await run.cancel();
+    await at.stemma.start();
+    expect(await errorOf(run.result())).toMatchObject({ code: "run.cancelled" });
+    const after = await at.client.run("work", undefined);
+    await after.result();
+    expect(counted.calls).toBe(1);
+  });
+
+  it("E6: an end is the end: what is asked afterwards is refused or changes nothing", async () => {
+    await using at = await serve(tree);
+    const run = await at.client.run("quick", undefined);
+    await run.result();
+    const before = await run.history();
+    await run.cancel();
+    await errorOf(at.client.pause(run.id));
+    await errorOf(at.client.resume(run.id, "open", 1));
+    await errorOf(at.client.signal(run.id, "s"));
+    expect(await run.history()).toEqual(before);
+  });
+
+  it("E8: an approval is given, refused, or asked for again; the second answer is told the first", async () => {
+    await using at = await serve(tree, {
+      token: "0123456789abcdef-right",
+      client: { token: "0123456789abcdef-right" },
+    });
+    const waiting = async (): Promise<Awaited<ReturnType<typeof at.client.run<unknown, unknown>>>> => {
+      const run = await at.client.run<unknown, unknown>("approval", undefined);
+      await until(async () => (await run.status()) === "suspended");
+      return run;
+    };
+    const [approved, refused, again] = [await waiting(), await waiting(), await waiting()];
+    await at.client.resume(approved.id, "approval", "approved", { by: "ada" });
+    expect(await approved.result()).toBe("approved");
+    await at.client.fail(refused.id, "approval", new Error("rejected"));
+    expect(await errorOf(refused.result())).toMatchObject({ code: "run.failed", cause: { message: "rejected" } });
+    await at.client.resuspend(again.id, "approval", { value: "shorter, please", prompt: "And now?" });
+    const [round] = (await at.client.waits({ run: again.id })).waits;
+    expect(round).toMatchObject({ prompt: "And now?" });
+    await at.client.resume(again.id, "approval", "approved");
+    expect(await again.result()).toBe("approved");
+    const second = await at.client.resume(approved.id, "approval", "rejected");
+    expect(second).toMatchObject({ state: "recorded", value: "approved", by: "ada via token" });
+    for (const authorization of ["", "Bearer wrong-0123456789abcdef", "Basic eDp5"]) {
+      const answer = await fetch(`${at.url}/v1/runs/${again.id}/resume`, {
+        method: "POST",
+        headers: { authorization },
+      });
+      expect(answer.status).toBe(401);
+    }
+  });
+
+  it("E9: who waits for a run that waits is suspended with it, and goes on with it", async () => {
+    await using at = await serve(tree);
+    const run = await at.client.run("middle", undefined);
+    await until(async () => (await at.client.waits()).waits.length === 1);
+    await until(async () => (await run.status()) === "suspended");
+    const [wait] = (await at.client.waits()).waits;
+    await at.client.resume(wait?.run ?? "", "open", "yes");
+    expect(await run.result()).toBe("yes");
+  });
+
+  it("E10: what a worker that is gone had in hand runs again with the next", async () => {
+    const gate = Promise.withResolvers<string>();
+    let entered = 0;
+    const work = workflow({ name: "work" }, (ctx) =>
+      ctx.step("call", () => ((entered += 1) === 1 ? gate.promise : "done")),
+    );
+    const path = file();
+    await using store = sqlite(path);
+    await using other = sqlite(path);
+    await using at = await serve([work], { working: false, engine: { store } });
+    const gone = await new Stemma({ store: other, workflows: [work], log: silent, lease: "300ms" }).start();
+    const run = await at.client.run("work", undefined);
+    await until(async () => entered === 1);
+    gone.abandon();
+    await at.stemma.start();
+    expect([await run.result(), entered]).toEqual(["done", 2]);
+    gate.resolve("too late");
+  });
+
+  it("E11: approved while no worker was there, it ends when one is", async () => {
+    const path = file();
+    let id = "";
+    {
+      await using store = sqlite(path);
+      await using at = await serve(tree, { engine: { store } });
+      const run = await at.client.run("approval", undefined);
+      ({ id } = run);
+      await until(async () => (await run.status()) === "suspended");
+    }
+    {
+      await using store = sqlite(path);
+      await using at = await serve([], { engine: { store }, working: false });
+      expect(await at.client.resume(id, "approval", "yes", { by: "ada" })).toEqual({ state: "sent" });
+    }
+    await using store = sqlite(path);
+    await using at = await serve(tree, { engine: { store } });
+    expect(await (await at.client.get(id)).result()).toBe("yes");
+  });
+
+  it("E12: what was queued when the server went runs when it is back", async () => {
+    const path = file();
+    const ids: string[] = [];
+    {
+      await using store = sqlite(path);
+      await using at = await serve(tree, { engine: { store }, working: false });
+      for (let n = 0; n < 5; n += 1) ids.push((await at.client.run("quick", undefined)).id);
+    }
+    await using store = sqlite(path);
+    await using at = await serve(tree, { engine: { store } });
+    for (const id of ids) expect(await (await at.client.get(id)).result()).toBe("done");
+  });
+
+  it("E13: who waits for a run that is cancelled is told so, and does not wait on", async () => {
+    await using at = await serve(tree);
+    const run = await at.client.run("approval", undefined);
+    const result = errorOf(run.result());
+    await until(async () => (await run.status()) === "suspended");
+    await run.cancel({ reason: "enough" });
+    expect(await result).toMatchObject({ code: "run.cancelled", data: { run: run.id } });
+  });
+});
