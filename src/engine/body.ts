@@ -129,10 +129,18 @@ export type Operations = {
    * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
    * before it is not made up for if the run fails behind it.
    *
-   * @param memory for states whose values are never changed, each made of the last: then a checkpoint takes the time of
-   * what is new in it
+   * With `carryWaits`, waits of the root scope may be open, timers not. Their promises never settle; what the body asks
+   * for again, with the same name and input, in the root scope and before it asks for anything else, is the same wait:
+   * its key, its expiry, and its answer if that came in between. The others are withdrawn.
+   *
+   * @param options `memory`: for states whose values are never changed, each made of the last: then a checkpoint takes the
+   * time of what is new in it
    */
-  checkpoint(causes: readonly Seq[], state: unknown, memory?: StateMemory): Promise<Segment>;
+  checkpoint(
+    causes: readonly Seq[],
+    state: unknown,
+    options?: { memory?: StateMemory; carryWaits?: boolean },
+  ): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */

@@ -17,6 +17,8 @@ import type { Surroundings } from "./surroundings.ts";
 /** What the activation does for its recall. */
 export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recallGraceMs"> & {
   deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
+  /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
+  deliverEarly(): boolean;
   goLive(): void;
   /** What the workflow has to say about that. */
   misfit: Workflow["misfit"];
@@ -47,6 +49,7 @@ export class Recalling {
   turn(): void {
     this.stop();
     const { cursor, asks, compensation, reuse } = this.#parts;
+    if (this.#with.deliverEarly()) return this.#with.wake();
     const next = cursor.next();
     if (next === "nothing") return this.#with.goLive();
     if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
@@ -70,7 +73,12 @@ export class Recalling {
     const { clock, recallGraceMs, fault } = this.#with;
     const hasEnded = this.#course.end !== undefined && !isStopped(this.#course);
     const grace = hasEnded ? Math.min(recallGraceMs, endedGraceMs) : recallGraceMs;
-    this.#stopStall = clock.after(grace, () => void this.#diverged().catch(fault), { kind: "grace" });
+    const end = (): void => {
+      // Carried waits that it does not ask for again are no divergence: its own code had its time to come to them.
+      if (this.#parts.undertakings.closeCarried()) this.#with.wake();
+      else void this.#diverged().catch(fault);
+    };
+    this.#stopStall = clock.after(grace, end, { kind: "grace" });
   }
 
   async #diverged(): Promise<void> {

@@ -6,7 +6,7 @@ import { changeOf, withChange } from "../change-options.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { planLines } from "../plan-lines.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openPlace, withPlaceOptions } from "../place.ts";
+import { openPlace, serverOf, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
@@ -25,10 +25,11 @@ export function addPlan(program: Command): void {
 
 async function plan(given: string, files: readonly string[], options: PlanOptions): Promise<void> {
   const { dryRun = false, all = false } = options;
-  expectFiles(dryRun, files);
+  // A server has the code itself.
+  if (serverOf(options) === undefined || files.length > 0) expectFiles(dryRun, files);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
-  await using place = openPlace(options, workflows);
+  await using place = await openPlace(options, workflows);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const found = await stemma.plan(id, await changeOf(options, stemma, id), { dryRun });
