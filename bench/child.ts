@@ -13,6 +13,7 @@ import { dying, long, readRows, resume } from "./program/long.ts";
 import { pingPongDurable, pingPongMemory, twentySupersteps } from "./program/graph.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
 import { chain, forkCheckpoint, restart } from "./program/reuse.ts";
+import { followers, requests, served } from "./program/served.ts";
 import { idle, signals, suspend } from "./program/waits.ts";
 import { million, tasks, tasksAlone } from "./program/tasks.ts";
 import { verify } from "./program/verify.ts";
@@ -40,6 +41,9 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   postgresFloorAlone,
   readRows,
   resume,
+  served,
+  requests,
+  followers,
   signals,
   suspend,
   million,

@@ -17,6 +17,7 @@ import { postgresLatency } from "./measure/postgres-latency.ts";
 import { postgresThroughput } from "./measure/postgres-throughput.ts";
 import { resume } from "./measure/resume.ts";
 import { reuse } from "./measure/reuse.ts";
+import { serverLoad } from "./measure/server.ts";
 import { tasks } from "./measure/tasks.ts";
 import { throughput } from "./measure/throughput.ts";
 import { verify } from "./measure/verify.ts";
@@ -33,6 +34,7 @@ const onSqlite: readonly Measurement[] = [
   cost,
   eventLoop,
   waits,
+  serverLoad,
   tasks,
   graph,
   reuse,

@@ -43,13 +43,8 @@ export type { HandoffOptions, HandoffReply } from "./authoring/graph/patterns/ha
 export { groupChat } from "./authoring/graph/patterns/group-chat.ts";
 export type { GroupChatOptions } from "./authoring/graph/patterns/group-chat.ts";
 export { planAndExecute } from "./authoring/graph/patterns/plan-and-execute.ts";
-export type {
-  Ledger,
-  PlanAndExecuteOptions,
-  PlanOutcome,
-  PlanReview,
-  Progress,
-} from "./authoring/graph/patterns/plan-and-execute.ts";
+export type { PlanAndExecuteOptions } from "./authoring/graph/patterns/plan-and-execute.ts";
+export type { Ledger, PlanOutcome, PlanReview, Progress } from "./authoring/graph/patterns/ledger.ts";
 export type {
   Conversation,
   Participant,

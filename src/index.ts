@@ -49,6 +49,9 @@ export type { Finding, Inspectable } from "./store/inspection.ts";
 // prove
 export type { Flaw, FlawKind } from "./core/chain-check.ts";
 export type { GoldenMark, GoldenOptions, GoldenQuery } from "./engine/golden.ts";
+export type { Imported, ImportOptions } from "./engine/import.ts";
+export type { OpenFile } from "./engine/export-file.ts";
+export type { PrunedRuns, PruneOptions } from "./engine/prune.ts";
 export type { ProvDocument } from "./core/prov.ts";
 export type { Why, WhyHow, WhyNode, WhyOptions } from "./engine/why.ts";
 export type { Verification, VerifyOptions, VerifyProgress } from "./engine/verify.ts";

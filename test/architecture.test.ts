@@ -29,7 +29,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   ],
   "api/client/": ["api/contract/routes.ts", "api/contract/header.ts", "core/", "store/store.ts", "engine/"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
-  "cli/": ["core/", "store/", "engine/", "authoring/", "api/", "sqlite.ts", "node:", "commander"],
+  "cli/": ["core/", "store/", "engine/", "authoring/", "api/", "sqlite.ts", "postgres.ts", "node:", "commander"],
   "index.ts": ["core/", "store/store.ts", "store/inspection.ts", "engine/", "authoring/"],
   "sqlite.ts": ["store/sqlite/"],
   "postgres.ts": ["store/postgres/", "store/store.ts"],

@@ -443,3 +443,39 @@ describe("the runs that a cancelled run called", () => {
     }
   });
 });
+
+describe("behind the acknowledgement of a cancel", () => {
+  /** Takes steps for as long as it lives, and counts them. */
+  function busy() {
+    const entered = { count: 0 };
+    const steps = body("busy", async (ctx) => {
+      for (;;) await ctx.step("one", () => void (entered.count += 1));
+    });
+    return { entered, steps };
+  }
+
+  it("nothing more begins where the process that asked has the run", async () => {
+    const { entered, steps } = busy();
+    await using theatre = await stage([steps]);
+    for (let round = 0; round < 10; round += 1) {
+      const run = await theatre.stemma.run(steps, undefined);
+      const before = entered.count;
+      await until(() => entered.count > before + 3);
+      await run.cancel();
+      const acknowledged = entered.count;
+      expect(await errorOf(run.result())).toMatchObject({ code: "run.cancelled" });
+      expect(entered.count).toBe(acknowledged);
+    }
+  });
+
+  it("a busy worker elsewhere hears of it with what it records next, and needs no heartbeat for it", async () => {
+    const { entered, steps } = busy();
+    await using store = fresh();
+    await using theatre = await stage([steps], { store, lease: "10h" });
+    const run = await theatre.stemma.run(steps, undefined);
+    await until(() => entered.count > 3);
+    const elsewhere = new Stemma({ store, log: silent });
+    await elsewhere.cancel(run.id);
+    expect(await errorOf(run.result())).toMatchObject({ code: "run.cancelled" });
+  });
+});

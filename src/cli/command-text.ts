@@ -1,4 +1,5 @@
 /** Commands as people type them. */
+import { shownStore } from "./store-option.ts";
 import { shellWord } from "./terminal.ts";
 
 /**
@@ -11,7 +12,7 @@ export function commandText(
   { store, server }: { store?: string | undefined; server?: string | undefined } = {},
 ): string {
   const named = [
-    ...(store === undefined ? [] : ["--store", store]),
+    ...(store === undefined ? [] : ["--store", shownStore(store)]),
     ...(server === undefined ? [] : ["--server", server]),
   ];
   return ["stemma", ...words, ...named].map(shellWord).join(" ");

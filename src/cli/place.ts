@@ -16,6 +16,7 @@ import type { Finding } from "../store/inspection.ts";
 import type { Store } from "../store/store.ts";
 import type { CommonOptions } from "./store-option.ts";
 import { openStore, withCommonOptions } from "./store-option.ts";
+import type { Followed } from "./wait-for-end.ts";
 
 /** What is asked of runs, here or on a server. */
 export type Asked = Pick<
@@ -38,11 +39,9 @@ export type Asked = Pick<
   | "compare"
 > & {
   readonly store: Looked;
-  restart(id: RunId, change: Change): Promise<Made>;
-  fork(id: RunId, change: Change): Promise<Made>;
+  restart(id: RunId, change: Change): Promise<Followed>;
+  fork(id: RunId, change: Change): Promise<Followed>;
 };
-
-type Made = { id: RunId; status: () => Promise<string> };
 
 /** What is read of a store, wherever it is. */
 export type Looked = Pick<Store, "name" | "list" | "history" | "payloads">;
@@ -74,10 +73,10 @@ export function serverOf({ server, store }: CommonOptions): string | undefined {
  * @param workflows the code that is here, for what is asked of it; a server asks its own
  * @throws StemmaError as `openStore`; usage.invalid for what is no address
  */
-export function openPlace(options: CommonOptions, workflows: readonly Workflow[] = []): Place {
+export async function openPlace(options: CommonOptions, workflows: readonly Workflow[] = []): Promise<Place> {
   const url = serverOf(options);
   if (url !== undefined) return onServer(url);
-  const store = openStore(options, "look");
+  const store = await openStore(options, "look");
   const stemma = new Stemma({ store, workflows });
   return {
     stemma,

@@ -9,11 +9,14 @@ import { addCompare } from "./commands/compare.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDecide } from "./commands/decide.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addExport } from "./commands/export.ts";
 import { addGolden } from "./commands/golden.ts";
+import { addImport } from "./commands/import.ts";
 import { addLineage } from "./commands/lineage.ts";
 import { addPause } from "./commands/pause.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addProv } from "./commands/prov.ts";
+import { addPrune } from "./commands/prune.ts";
 import { addFork, addRestart } from "./commands/restart.ts";
 import { addResume } from "./commands/resume.ts";
 import { addRuns } from "./commands/runs.ts";
@@ -53,6 +56,9 @@ const commands = [
   addPlan,
   addRestart,
   addFork,
+  addExport,
+  addImport,
+  addPrune,
   addDoctor,
   addCompletion,
 ];

@@ -79,3 +79,40 @@ describe("stemma golden", () => {
     expect((await typed("compare", other, ...store)).status).toBe(3);
   });
 });
+
+describe("stemma export and stemma import", () => {
+  it("take a family to a file that was not there, and into another store", async () => {
+    await using shop = await workshop([two]);
+    const run = await shop.stemma.run(two, 1);
+    await run.result();
+    await shop.stop();
+    const file = `${shop.path}.family`;
+    expect((await typed("export", run.id, "--out", file, "--store", shop.path)).status).toBe(0);
+    expect((await typed("export", run.id, "--out", file, "--store", shop.path)).status).toBe(2);
+    const other = `${shop.path}.other`;
+    expect((await answered("import", file, "--store", other)).value).toMatchObject({ runs: [run.id], events: 5 });
+    expect((await typed("verify", run.id, "--store", other)).status).toBe(0);
+    expect((await typed("import", `${file}.gone`, "--store", other)).status).toBe(2);
+    expect((await answered("import", shop.path, "--store", other)).value).toMatchObject({ code: "import.refused" });
+  });
+});
+
+describe("stemma prune", () => {
+  it("says what would go, removes it, and keeps what is golden", async () => {
+    await using shop = await workshop([two]);
+    for (const n of [1, 2]) await (await shop.stemma.run(two, n)).result();
+    const [{ id = "" } = {}] = (await shop.stemma.list()).runs;
+    await shop.stemma.golden(id);
+    await shop.stop();
+    const store = ["--store", shop.path];
+    const words = ["prune", "--older-than", "1ms", ...store] as const;
+    const counts = { runs: 1, events: 5, kept: 1 };
+    expect((await answered(...words, "--dry-run")).value).toMatchObject({ ...counts, dryRun: true });
+    expect((await typed(...words)).out).toMatch(
+      /^removed 1 runs, 5 events, 0 bytes of payloads; 1 that are old enough stay/,
+    );
+    expect((await typed("verify", ...store)).status).toBe(0);
+    expect((await typed("prune", "--older-than", "soon", ...store)).status).toBe(2);
+    expect((await typed("prune", ...store)).status).toBe(2);
+  });
+});

@@ -76,6 +76,21 @@ describe("stemma plan, restart and fork", () => {
     expect(entered.filter((each) => each === "greet ada")).toEqual([]);
   });
 
+  test("--wait follows the new run to its end, and answers with its output, or with its failure", async () => {
+    await using shop = await workshop([letter]);
+    const id = await failedRun(shop);
+    const { status, out, err } = await typed("restart", id, "--wait", "--store", shop.path);
+    expect(status).toBe(0);
+    expect(out.split("\n")[1]).toBe('"[Dear ada, Dear bob (kind)]"');
+    expect(err).toContain("succeeded after");
+    const json = await answered("fork", id, "--wait", "--set", "tone=cold", "--store", shop.path);
+    expect(json.value).toMatchObject({ status: "succeeded", output: "[Dear ada, Dear bob (cold)]" });
+    broken = true;
+    const failed = await typed("fork", id, "--wait", "--set", "tone=sour", "--store", shop.path);
+    expect(failed.status).toBe(1);
+    expect(failed.err).toContain("out of ink");
+  });
+
   test("a fork can begin at a step, or be given what a step returns", async () => {
     await using shop = await workshop([letter]);
     broken = false;

@@ -5,7 +5,7 @@ import type { Stats } from "node:fs";
 import type { Command } from "commander";
 import { StemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
-import type { SqliteStore } from "../sqlite.ts";
+import type { Store } from "../store/store.ts";
 
 export type CommonOptions = { json?: boolean; store?: string; server?: string };
 
@@ -15,22 +15,27 @@ export function withCommonOptions(
   json: string = "print exactly one JSON value to standard output",
 ): Command {
   return command
-    .option("--store <path>", "file of the store (default: $STEMMA_STORE, else stemma.db in this folder)")
+    .option(
+      "--store <path>",
+      "file of the store, or postgres://…[?schema=name] (default: $STEMMA_STORE, else stemma.db in this folder)",
+    )
     .option("--json", json);
 }
 
 /**
- * Opens the store. `look` is for commands that only look: they never make a file.
+ * Opens the store: a file, or a database of PostgreSQL, which is connected to with the first question. `look` is for
+ * commands that only look: they never make a file, or tables.
  *
  * @throws StemmaError `usage.invalid` for what cannot be a store, `store.not_found` for a file that is not there
  */
-export function openStore(options: CommonOptions, use: "look" | "work"): SqliteStore {
+export async function openStore(options: CommonOptions, use: "look" | "work"): Promise<Store & AsyncDisposable> {
   const path = options.store ?? (process.env["STEMMA_STORE"] || "stemma.db");
+  if (isDatabase(path)) return openDatabase(path, use);
   if (path === "" || path === ":memory:" || /^[a-z][a-z0-9+.-]+:\/\//i.test(path) || path.startsWith("file:")) {
     const found = JSON.stringify(withoutPassword(path));
     throw new StemmaError(
       "usage.invalid",
-      `Expected --store to be the path of a file, got ${found}. Give a file such as stemma.db.`,
+      `Expected --store to be the path of a file or a postgres:// URL, got ${found}. Give a file such as stemma.db.`,
     );
   }
   const stats = statsOf(path);
@@ -45,6 +50,35 @@ export function openStore(options: CommonOptions, use: "look" | "work"): SqliteS
   }
   if (use === "look" && (stats === undefined || (stats.isFile() && stats.size === 0))) throw missing(resolve(path));
   return sqlite(path);
+}
+
+function isDatabase(store: string): boolean {
+  return /^postgres(?:ql)?:\/\//i.test(store);
+}
+
+/** The schema is named in the URL, as `?schema=name`; the rest of it is for pg, which is loaded with the first question. */
+async function openDatabase(given: string, use: "look" | "work"): Promise<Store & AsyncDisposable> {
+  const { postgres } = await import("../postgres.ts");
+  // What is no URL is refused there, in words that do not repeat it.
+  const url = URL.canParse(given) ? new URL(given) : undefined;
+  const schema = url?.searchParams.get("schema");
+  url?.searchParams.delete("schema");
+  const place = { url: url?.href ?? given, ...(typeof schema === "string" ? { schema } : {}) };
+  return postgres({ ...place, create: use === "work" });
+}
+
+/**
+ * A store as it may be shown to people, and typed again: that of a URL is without its password, which is nobody's
+ * business on a screen; $PGPASSWORD or a password file has it.
+ */
+export function shownStore(store: string): string {
+  if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return store;
+  if (!isDatabase(store) || !URL.canParse(store)) return withoutPassword(store);
+  const url = new URL(store);
+  url.password = "";
+  const secrets = [...url.searchParams.keys()].filter((name) => /password/i.test(name));
+  for (const name of secrets) url.searchParams.delete(name);
+  return url.href;
 }
 
 function missing(path: string): StemmaError {
@@ -70,5 +104,5 @@ function statsOf(path: string): Stats | undefined {
 }
 
 function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//…@");
+  return url.replace(/\/\/.*@/s, "//…@");
 }

@@ -80,6 +80,8 @@ export const errorCodes = {
   "name.invalid": { status: 400, exit: 2, retryable: false },
   "duration.invalid": { status: 400, exit: 2, retryable: false },
 
+  "import.refused": { status: 422, exit: 2, retryable: false },
+
   "lease.lost": { status: 409, exit: 4, retryable: true },
   "commit.conflict": { status: 409, exit: 4, retryable: true },
 

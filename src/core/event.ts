@@ -106,6 +106,19 @@ export type Effect = "pure" | "idempotent" | "once";
 /** Why a run that nobody works on is not finished. */
 export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "corrupt";
 
+/**
+ * An open wait that a checkpoint carries into the next segment: its reference, the event that opened it last, when it
+ * expires; `outcome` where it was settled before the checkpoint and no body was given that.
+ */
+export type CarriedWait = {
+  key: string;
+  input?: Digest;
+  n?: number;
+  opened?: Seq;
+  until?: Timestamp;
+  outcome?: Seq;
+};
+
 /** What is being waited for. */
 export type WaitKind = "timer" | "approval" | "signal" | "external";
 
@@ -246,8 +259,15 @@ export type EventData = {
 
   "signal.received": By & { name: string; payload: Value; message?: string };
   "scope.closed": { scope: string; kind: "scope" | "map" | "all" | "race" };
-  /** `signals`: those that came early and are still kept. `prefix`: digest of all that the body had been given; `count`: its place among the run's, from 1. */
-  checkpoint: { state: Value | StateTree; parent: Seq | null; signals?: Seq[]; prefix?: ReuseKey; count?: number };
+  /** `signals`: those that came early and are still kept. `prefix`: digest of all that the body had been given; `count`: its place among the run's, from 1. `waits`: those that are asked again behind it. */
+  checkpoint: {
+    state: Value | StateTree;
+    parent: Seq | null;
+    signals?: Seq[];
+    waits?: CarriedWait[];
+    prefix?: ReuseKey;
+    count?: number;
+  };
   "cancel.requested": By & { message?: string };
   "child.started": StepRef & { run: RunId; reuse?: ReuseKey };
   "child.ended": StepRef & { run: RunId; output?: Value; error?: ErrorRecord; status: string; reuse?: ReuseKey };

@@ -48,4 +48,8 @@ export const limits = {
   resultWaitMsMax: 60_000,
   /** Steps of a comparison whose large values are read, asked for over HTTP. */
   comparedDetailsMax: 10_000,
+  /** One line of an exported family: a value that was kept, with what JSON escapes. */
+  exportLineCharsMax: 140_000_000,
+  /** A file that is taken in, unless the caller says otherwise. */
+  exportBytesMax: 8_589_934_592,
 } as const;

@@ -18,6 +18,7 @@ import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
+import type { Undelivered } from "./carried.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
 import { Departure } from "./departure.ts";
@@ -62,6 +63,8 @@ export class Activation {
   #ignored = false;
   /** Committed outcomes on their way to the body. */
   #queue: { ask: Ask; event: OutcomeEvent; texts: ReadonlyMap<Digest, string> }[] = [];
+  /** Outcomes of carried waits that were on record before the checkpoint: who asks again is given them before all others. */
+  #early: ({ ask: Ask } & Undelivered)[] = [];
   #turnDue = false;
   /** Messages that came before the run was live. */
   #mail: Mail;
@@ -95,7 +98,7 @@ export class Activation {
       emit: parts.emit,
       set: (tags, causes) => parts.marks.set(tags, causes),
       patched: (name, causes) => parts.marks.patched(name, causes),
-      checkpoint: (causes, state) => this.#checkpoint(causes, state),
+      checkpoint: (causes, state, carryWaits) => this.#checkpoint(causes, state, carryWaits),
       now: () => this.#course.delivered.at,
       live: () => this.#course.phase !== "recall",
       turn: surroundings.clock.turn,
@@ -109,7 +112,9 @@ export class Activation {
       ...this.#with,
       wake,
       deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
+      deliverEarly: () => this.#deliverEarly(),
       goLive: () => this.#goLive(),
+      misfit: workflow.misfit,
       diverged: (detail) => {
         const { fingerprint } = surroundings;
         this.#departure.setAside({ reason: "divergence", detail, fingerprint }, now(), "divergence");
@@ -289,15 +294,19 @@ export class Activation {
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
     const ask = this.#parts.asks.make(place, input, this.#course.delivered.seq, work, resolve);
+    if (ask.carried === undefined) this.#parts.undertakings.closeCarried();
     ask.prefix = this.#parts.prefix.current;
     const { recorded } = ask;
     if (recorded !== undefined) {
       this.#parts.journal.spelledAt(ask.causes, recorded);
       ask.begunAt = recorded.opened?.seq ?? recorded.last ?? recorded.first;
-      this.#parts.reuse.recalled(ask);
+      if (ask.carried !== "here") this.#parts.reuse.recalled(ask);
     }
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
-    else this.#parts.undertakings.begin(ask);
+    else if (ask.outcome !== undefined) {
+      ask.stage = "recorded";
+      this.#early.push({ ask, ...ask.outcome });
+    } else this.#parts.undertakings.begin(ask);
     this.#wake();
   }
 
@@ -322,8 +331,10 @@ export class Activation {
     return this.#parts.journal.append({ type: "scope.closed", data: { scope, kind }, causes }).seq;
   }
 
-  async #checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment> {
-    const recorded = this.#parts.checkpoints.ask(causes, state, this.#course.phase === "live");
+  async #checkpoint(causes: readonly Seq[], state: EncodedState, carryWaits: boolean): Promise<Segment> {
+    this.#parts.undertakings.closeCarried();
+    const live = this.#course.phase === "live";
+    const recorded = this.#parts.checkpoints.ask(causes, state, { live, carryWaits });
     this.#wake();
     const { segment, at } = await recorded;
     for (const part of [this.#parts.asks, this.#parts.marks, this.#parts.compensation]) part.newSegment();
@@ -360,17 +371,27 @@ export class Activation {
   }
 
   #liveTurn(): void {
+    this.#parts.inbox.look();
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
+      if (this.#mayDeliver() && this.#deliverEarly()) continue;
       if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
       const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
       if (next === undefined) break;
       this.#deliver(next.ask, next.event, next.texts);
     }
-    if (this.#mayDeliver() && this.#queue.length > 0) return this.#wake();
+    if (this.#mayDeliver() && this.#queue.length + this.#early.length > 0) return this.#wake();
     if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#departure.look();
+  }
+
+  /** Gives the body the next outcome that was on record before its checkpoint; false if there is none. */
+  #deliverEarly(): boolean {
+    const next = this.#early.shift();
+    if (next === undefined) return false;
+    this.#deliver(next.ask, next.event, new Map(next.known.map(({ digest, text }) => [digest, text])));
+    return true;
   }
 
   #mayReuse(): boolean {
@@ -382,12 +403,19 @@ export class Activation {
   }
 
   #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
+    if (ask.crossing === true) {
+      const known = [...texts].map(([digest, text]) => ({ digest, text }));
+      ask.outcome ??= { event, known };
+      return;
+    }
     ask.stage = "delivered";
     this.#parts.asks.forget(ask);
     const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
     if (outcome === undefined) return;
+    this.#parts.undertakings.closeCarried();
     this.#parts.prefix.given(ask, event);
-    this.#course.delivered = { seq: event.seq, at: event.at };
+    // What came before the checkpoint is given behind it, and is no later than that.
+    if (event.seq > this.#course.delivered.seq) this.#course.delivered = { seq: event.seq, at: event.at };
     ask.resolve(outcome);
   }
 
@@ -420,6 +448,7 @@ export class Activation {
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
+    if (this.#course.phase === "recall") this.#parts.undertakings.closeCarried();
     this.#course.end = recordable(end);
     // In recall what is on record may not have been asked for, and that comes first.
     if (this.#with.missed !== undefined && this.#course.phase !== "recall") return this.#endNothing();

@@ -7,6 +7,8 @@ import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
 import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
+import { CarriedWaits } from "./carried.ts";
+import type { Undelivered } from "./carried.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import { kindKey } from "./identity-key.ts";
 import { compensationScope } from "./compensation-scope.ts";
@@ -49,6 +51,12 @@ export type Ask = {
   held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
+  /** A checkpoint was asked for with this wait open: what comes of it goes to whoever asks again, not to this promise. */
+  crossing?: boolean;
+  /** Its outcome, once it has one; also one that was on record before the checkpoint and given to nobody. */
+  outcome?: Undelivered;
+  /** It is such a wait, asked again: it was asked in this activation before, or only what is on record says so. */
+  carried?: "here" | "on record";
   /** Ends the running attempt. */
   abort?: AbortController;
   /** Number of the attempt that runs, or ran last. */
@@ -72,9 +80,12 @@ export class Asks {
   /** Labels given out that the count of their path has not come to: another ask must not be given one of them. */
   readonly #ahead = new Set<string>();
   #open = new Map<string, Ask>();
+  /** Waits that the last checkpoint carries, and that may be asked again. */
+  readonly carried: CarriedWaits;
 
-  constructor(recall: Recall) {
+  constructor(recall: Recall, carried: CarriedWaits = new CarriedWaits(recall, undefined, new Map())) {
     this.#recall = recall;
+    this.carried = carried;
   }
 
   /** Makes the ask for a place; `after` is the last outcome that the body was given before it. */
@@ -83,9 +94,12 @@ export class Asks {
     const path = pathOf(scope, name);
     const k = count(this.#paths, path);
     const digest = input === undefined ? null : digestOf(input);
-    const identity: Identity = { scope, name, input: digest, n: this.#place(path, k, scope, name, digest) };
-    const recorded = this.#recall.take(identity);
-    const key = this.#label(path, k, recorded);
+    const own: Identity = { scope, name, input: digest, n: this.#place(path, k, scope, name, digest) };
+    const isWait = work.kind === "wait" && work.ask.kind !== "timer";
+    const carried = isWait ? this.carried.take(scope, name, digest) : undefined;
+    const identity = carried?.identity ?? own;
+    const recorded = carried === undefined ? this.#recall.take(own) : this.carried.recorded(carried);
+    const key = carried?.ref.key ?? this.#label(path, k, recorded);
     const ask: Ask = {
       identity,
       ref: refOf(identity, key),
@@ -97,6 +111,8 @@ export class Asks {
       resolve,
       stage: "asked",
     };
+    if (carried !== undefined) ask.carried = carried.asked ? "here" : "on record";
+    if (carried?.answer !== undefined) ask.outcome = carried.answer;
     // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
     if (recorded?.doubtful === true && recorded.outcome === undefined) ask.doubtful = true;
     this.#open.set(key, ask);
@@ -166,6 +182,15 @@ export class Asks {
   /** A checkpoint: what is asked from here on has paths of its own, so no count of before is needed. */
   newSegment(): void {
     for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
+  }
+
+  /** A checkpoint carries these: who asks for them again asks for the same. */
+  cross(asks: readonly Ask[]): void {
+    for (const ask of asks) {
+      ask.stop?.();
+      this.#open.delete(ask.ref.key);
+    }
+    this.carried.carry(asks);
   }
 
   get(key: string): Ask | undefined {

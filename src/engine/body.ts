@@ -129,10 +129,18 @@ export type Operations = {
    * nothing is open (else checkpoint.not_quiescent). Steps are counted anew below the scope path that it gives. A step
    * before it is not made up for if the run fails behind it.
    *
-   * @param memory for states whose values are never changed, each made of the last: then a checkpoint takes the time of
-   * what is new in it
+   * With `carryWaits`, waits of the root scope may be open, timers not. Their promises never settle; what the body asks
+   * for again, with the same name and input, in the root scope and before it asks for anything else, is the same wait:
+   * its key, its expiry, and its answer if that came in between. The others are withdrawn.
+   *
+   * @param options `memory`: for states whose values are never changed, each made of the last: then a checkpoint takes the
+   * time of what is new in it
    */
-  checkpoint(causes: readonly Seq[], state: unknown, memory?: StateMemory): Promise<Segment>;
+  checkpoint(
+    causes: readonly Seq[],
+    state: unknown,
+    options?: { memory?: StateMemory; carryWaits?: boolean },
+  ): Promise<Segment>;
   /** Path of a scope opened under `name`; `x#2` when it is opened again. */
   open(scope: string, name: string): string;
   /** Records that a scope's ends came together, and gives the seq that later steps name instead of them all. */
@@ -174,6 +182,9 @@ export type RunInfo = {
 /** A running body: how it ends, and which outcomes that end is caused by (asked for once, at the end). */
 export type RunningBody = { done: Promise<unknown>; causes(): readonly Seq[] };
 
+/** A step on record that was not asked for, or one that is asked for and not on record; `input` as far as it was read. */
+export type Misfit = { scope: string; name: string; input: unknown };
+
 /** A named, versioned definition. `source` is what its code fingerprint is made from. */
 export type Workflow<I = unknown, O = unknown> = {
   readonly name: string;
@@ -183,6 +194,8 @@ export type Workflow<I = unknown, O = unknown> = {
   /** How long a run may take from its first start to its end, in milliseconds; a run can be given another limit. */
   readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
+  /** How the code differs from what is on record, in its own words: asked when the two do not fit. */
+  readonly misfit?: (unasked: readonly Misfit[], held: readonly Misfit[]) => Json;
   /** Only for inference; never there at run time. */
   readonly types?: { input: I; output: O };
 };

@@ -88,6 +88,8 @@ export class Departure {
     const { journal } = this.#parts;
     const draft = suspension(waits, this.#course.deadline, this.#with.now(), this.#with.lingerMs, journal.head);
     if (draft?.type !== "run.suspended") return;
+    // What the body has not asked for again by now is closed, and messages about it are looked at, before the run rests.
+    if (this.#parts.undertakings.closeCarried()) return this.#with.wake();
     this.#course.phase = "releasing";
     this.#course.warm = this.#isAllWaits();
     journal.append(draft);
@@ -109,6 +111,8 @@ export class Departure {
       this.#course.phase = "ending";
       undertakings.withdrawAll(end.ok ? "not awaited" : "run ended");
       children.cancelAll("it ends");
+      // What was held back for a body that asks again is to be looked at before the end.
+      inbox.look();
     }
     if (steps.running > 0 || inbox.busy || journal.releasing) return;
     if (children.open > 0) return children.busy ? undefined : this.#restBeforeEnd();

@@ -65,6 +65,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
     },
     hold: () => undefined,
     sent() {},
+    look() {},
     cancelUnheld: () => Promise.resolve(),
   });
   const { promise, resolve } = Promise.withResolvers<boolean>();

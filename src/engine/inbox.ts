@@ -87,10 +87,26 @@ export class Inbox {
     this.#next();
   }
 
+  /** What was held back may be due. */
+  look(): void {
+    if (this.#waiting.length > 0) this.#next();
+  }
+
+  /**
+   * Whether it answers a wait that a checkpoint carried and the body has not asked again yet: it will, or ask for something
+   * else, as soon as its own code comes to it. A run that is to be cancelled does not wait for that.
+   */
+  #isEarly({ kind, body }: Received): boolean {
+    if (kind !== "answer" || !this.#with.asks.carried.owes((decode(body) as unknown as AnswerMessage).key))
+      return false;
+    return !this.#waiting.some(({ message }) => message.kind === "cancel");
+  }
+
   #next(): void {
     while (!this.busy && this.#with.isOpen()) {
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
+      const next = this.#waiting[0];
+      if (next === undefined || this.#isEarly(next.message)) return;
+      this.#waiting.shift();
       const { number } = next.message;
       const later = this.#takeOne(next.message, next.texts);
       // One that is still looked at is not taken in: if this process dies or is stopped now, the next one looks at it.

@@ -35,6 +35,8 @@ export type JournalSurroundings = {
   flushed(): void;
   /** Messages for other runs were sent, or runs created, by a flush of this one. */
   sent(messages: readonly Message[]): void;
+  /** Messages wait in the store that may not have been heard of here. */
+  news(): void;
   /** The run is not this activation's any more. */
   over(over: Over): void;
 };
@@ -61,6 +63,8 @@ export class Journal implements Source {
   /** Declared inputs too large for their event, on their way to the store with it. */
   #carried: Payload[] = [];
   #flushing = false;
+  /** Number of the latest message that a flush told of. */
+  #heardOf = 0;
   /** Effects on their way into the ledger. */
   #reserving: { effect: Effect; resolve: (holdings: readonly Holding[]) => void }[] = [];
   /** Whether nothing was written since the run began to be given back: what was may have been dropped. */
@@ -208,7 +212,9 @@ export class Journal implements Source {
     ask.stop?.();
     const found = reuse === undefined ? extra : { ...extra, reuse };
     const event = this.append({ ...draft, data, causes } as Draft, found, !isReused) as OutcomeEvent;
-    this.#untold.push({ seq: event.seq, event, ask, payloads: extra.payloads ?? extra.known ?? [], isReused });
+    const payloads = extra.payloads ?? extra.known ?? [];
+    if (ask.work.kind === "wait") ask.outcome = { event, known: payloads };
+    this.#untold.push({ seq: event.seq, event, ask, payloads, isReused });
     if (!this.#with.delivery.afterFlush) this.#tell(event.seq);
     return event.seq;
   }
@@ -281,6 +287,10 @@ export class Journal implements Source {
     if (flight === undefined) return;
     if (!result.ok) return this.#refused(result);
     this.#appender.settled(flight.batch);
+    if (result.inbox > Math.max(this.inbox, this.#heardOf)) {
+      this.#heardOf = result.inbox;
+      this.#with.news();
+    }
     this.movedOn ||= flight.batch.commit.progress === true;
     this.#committed(flight.batch.events.at(-1)?.seq ?? -1);
     const { send = [], create = [], effects = [] } = flight.batch.commit;

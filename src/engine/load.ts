@@ -14,7 +14,9 @@ import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
+import type { Undelivered } from "./carried.ts";
 import { Recall } from "./recall.ts";
+import type { OutcomeEvent } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
@@ -41,8 +43,12 @@ export type Loaded = {
   inboxTexts: ReadonlyMap<Digest, string>;
   /** Signals that came early and wait to be taken, in their order. */
   signals: readonly Kept[];
+  /** Outcomes of waits that the checkpoint at the start carries, by key: they were on record and not given to the body. */
+  answers: ReadonlyMap<string, Undelivered>;
   /** The event at a place of the history. */
   eventAt(seq: Seq): Promise<Event | undefined>;
+  /** Texts of payloads that its events name. */
+  textsOf(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };
@@ -86,7 +92,9 @@ export async function load(
     inbox,
     inboxTexts: await textsOfMessages(store, inbox),
     signals: await keptSignals(store, row.id, start, found.recall),
+    answers: await carriedAnswers(store, row.id, start),
     eventAt: (seq) => eventAt(store, row.id, seq),
+    textsOf: (digests) => readTexts(store, row.id, digests),
     now,
   };
 }
@@ -212,6 +220,19 @@ async function keptSignals(store: Store, run: RunId, start: Event, recall: Recal
   return [...found]
     .toSorted(([a], [b]) => a - b)
     .map(([seq, { name, payload }]) => ({ seq, name, value: encodedAgain(payload, texts) }));
+}
+
+async function carriedAnswers(store: Store, run: RunId, start: Event): Promise<ReadonlyMap<string, Undelivered>> {
+  const answers = new Map<string, Undelivered>();
+  for (const { key, outcome } of start.type === "checkpoint" ? (start.data.waits ?? []) : []) {
+    const event = outcome === undefined ? undefined : await eventAt(store, run, outcome);
+    if (event === undefined) continue;
+    const digests = payloadsOf(event).map(({ digest }) => digest);
+    const texts = await readTexts(store, run, digests);
+    const known = [...texts].map(([digest, text]) => ({ digest, text }));
+    answers.set(key, { event: event as OutcomeEvent, known });
+  }
+  return answers;
 }
 
 function encodedAgain(value: Value, texts: ReadonlyMap<Digest, string>): Encoded {

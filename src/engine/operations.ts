@@ -20,7 +20,7 @@ type Primitives = {
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
-  checkpoint(causes: readonly Seq[], state: EncodedState): Promise<Segment>;
+  checkpoint(causes: readonly Seq[], state: EncodedState, carryWaits: boolean): Promise<Segment>;
   emit(value: Emitted): void;
   set(tags: string[], causes: readonly Seq[]): void;
   patched(name: string, causes: readonly Seq[]): boolean;
@@ -70,11 +70,11 @@ export function operationsOf(primitives: Primitives): Operations {
       const input = toValue(valid, `input of workflow ${asked.workflow.name}`);
       return ask(asked, input, { kind: "call", ask: asked });
     },
-    async checkpoint(causes, state, memory) {
+    async checkpoint(causes, state, { memory, carryWaits = false } = {}) {
       checkNoCheckpoint("another checkpoint");
       checkpointing = true;
       try {
-        return await primitives.checkpoint(causes, encodeState(state, memory));
+        return await primitives.checkpoint(causes, encodeState(state, memory), carryWaits);
       } catch (error) {
         memory?.forget();
         throw error;

@@ -6,6 +6,7 @@ import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
 import type { Log } from "./body.ts";
+import { CarriedWaits } from "./carried.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
@@ -79,7 +80,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const log = labelled(surroundings.log, { run: row.id, workflow });
   const clock = guarded(surroundings.clock, life.fault);
   const { recall } = loaded;
-  const asks = new Asks(recall);
+  const asks = new Asks(recall, new CarriedWaits(recall, loaded.start, loaded.answers));
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
   const prefix = new Prefix(loaded);
   const keys = new ReuseKeys(loaded, surroundings.fingerprint);
@@ -128,7 +129,8 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
   const checkpoints = new Checkpoints(
     journal,
     loaded.pieces,
-    () => asks.open(),
+    asks,
+    () => inbox.busy,
     () => signals.kept,
     prefix,
   );
@@ -195,6 +197,7 @@ function journalOf(
       life.wake();
     },
     flushed: life.wake,
+    news: () => surroundings.look(row.id),
     sent(messages) {
       surroundings.sent(messages);
       others().children.sent(messages);

@@ -8,11 +8,12 @@
  * is indexed before anything is delivered. The index holds places and no values, most of them as numbers in a few arrays,
  * so that a long history takes little memory and leaves the garbage collector little to look at.
  */
-import type { Event, EventOf, RunId, Seq, StepRef, Timestamp, Unwanted, Value } from "../core/event.ts";
+import type { CarriedWait, Event, EventOf, RunId, Seq, StepRef, Timestamp, Unwanted, Value } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityOf, labelOf, pathOf } from "../core/identity.ts";
 import { causesWrittenOut } from "./appender.ts";
+import { lastOf, notAskedAgain } from "./carried.ts";
 import { compensationScope } from "./compensation-scope.ts";
 import { identityKey } from "./identity-key.ts";
 import { SignalIndex } from "./signals.ts";
@@ -67,6 +68,9 @@ type Facts = {
   opened?: { seq: Seq; until: Timestamp | undefined };
   /** The run that was called. */
   child?: RunId;
+  /** It was carried here by the checkpoint: already settled; or on record as not asked for again. */
+  answered?: true;
+  dropped?: true;
 };
 
 /** Flags of an ask: its identity is not said by its key; it was made again. */
@@ -129,6 +133,7 @@ export class Recall {
     }
     if (event.type === "scope.closed") this.closed.set(event.data.scope, seq);
     if (event.type === "run.set") this.sets += 1;
+    if (event.type === "checkpoint" && seq === this.#from) this.#carry(event.data.waits ?? []);
     this.#signals.add(event);
     if (!("key" in data)) return false;
     if (data.key.startsWith(`${compensationScope}/`)) return this.#addCompensation(event, data.key);
@@ -140,12 +145,34 @@ export class Recall {
       this.#facts.set(ask, facts);
       return false;
     }
+    if (event.type === "wait.withdrawn" && event.data.reason === notAskedAgain) {
+      this.#facts.set(ask, { ...this.#facts.get(ask), dropped: true });
+    }
     // The first counts: nothing that comes later can change what was delivered.
     if (this.#outcome[ask] !== 0) return false;
     this.#outcome[ask] = seq;
     this.#settled[this.outcomes] = ask;
     this.outcomes += 1;
     return true;
+  }
+
+  /** The waits that the checkpoint carries are on record here: the body asks for them before anything else. */
+  #carry(waits: readonly CarriedWait[]): void {
+    const room = this.#first.length + waits.length;
+    [this.#first, this.#after, this.#outcome] = [new Int32Array(room), new Int32Array(room), new Int32Array(room)];
+    this.#flags = new Uint8Array(room);
+    for (const wait of waits) {
+      const [ask, first] = [this.asks, lastOf(wait)];
+      this.asks += 1;
+      this.#keys.push(wait.key);
+      this.#byKey.set(wait.key, ask);
+      this.#first[ask] = first;
+      this.#flags[ask] = hasText;
+      const facts: Facts = { last: first };
+      if (wait.opened !== undefined) facts.opened = { seq: wait.opened, until: wait.until };
+      if (wait.outcome !== undefined) facts.answered = true;
+      this.#facts.set(ask, facts);
+    }
   }
 
   #addCompensation(event: Event, key: string): false {
@@ -224,6 +251,26 @@ export class Recall {
     this.#byKey.delete(recorded.key);
     this.#flags[ask] = isMade;
     return recorded;
+  }
+
+  /** The one with this key, which is not found by its identity. */
+  takeKey(key: string): Recorded | undefined {
+    const ask = this.#byKey.get(key);
+    if (ask === undefined) return undefined;
+    this.#byKey.delete(key);
+    this.#flags[ask] = isMade;
+    return this.#recorded(ask);
+  }
+
+  /** Whether an ask that was not taken has an outcome; and whether that is that nobody asked for it again. */
+  isSettled(key: string): boolean {
+    const ask = this.#byKey.get(key);
+    return ask !== undefined && this.#outcome[ask] !== 0;
+  }
+
+  isDropped(key: string): boolean {
+    const ask = this.#byKey.get(key);
+    return ask !== undefined && this.#facts.get(ask)?.dropped === true;
   }
 
   #find(identity: Identity): number | undefined {

@@ -3,10 +3,12 @@
  * recorded has been asked for. A body that does nothing more while records are unasked does not fit its history.
  */
 import type { Digest } from "../core/event.ts";
+import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
+import type { Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
-import { describeDivergence } from "./divergence.ts";
+import { describeDivergence, describeMisfit } from "./divergence.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
 import type { OutcomeEvent } from "./recall.ts";
@@ -15,9 +17,13 @@ import type { Surroundings } from "./surroundings.ts";
 /** What the activation does for its recall. */
 export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recallGraceMs"> & {
   deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void;
+  /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
+  deliverEarly(): boolean;
   goLive(): void;
+  /** What the workflow has to say about that. */
+  misfit: Workflow["misfit"];
   /** The body does not fit what is recorded; `detail` says where. */
-  diverged(detail: Awaited<ReturnType<typeof describeDivergence>>): void;
+  diverged(detail: Json): void;
   wake(): void;
   fault(error: unknown): void;
 };
@@ -43,6 +49,7 @@ export class Recalling {
   turn(): void {
     this.stop();
     const { cursor, asks, compensation, reuse } = this.#parts;
+    if (this.#with.deliverEarly()) return this.#with.wake();
     const next = cursor.next();
     if (next === "nothing") return this.#with.goLive();
     if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
@@ -66,12 +73,22 @@ export class Recalling {
     const { clock, recallGraceMs, fault } = this.#with;
     const hasEnded = this.#course.end !== undefined && !isStopped(this.#course);
     const grace = hasEnded ? Math.min(recallGraceMs, endedGraceMs) : recallGraceMs;
-    this.#stopStall = clock.after(grace, () => void this.#diverged().catch(fault), { kind: "grace" });
+    const end = (): void => {
+      // Carried waits that it does not ask for again are no divergence: its own code had its time to come to them.
+      if (this.#parts.undertakings.closeCarried()) this.#with.wake();
+      else void this.#diverged().catch(fault);
+    };
+    this.#stopStall = clock.after(grace, end, { kind: "grace" });
   }
 
   async #diverged(): Promise<void> {
     const { undertakings } = this.#parts;
-    const detail = await describeDivergence(this.#loaded, undertakings.held, this.#course.end !== undefined);
+    const { misfit } = this.#with;
+    const found = await describeDivergence(this.#loaded, undertakings.held, this.#course.end !== undefined);
+    const detail: Json =
+      misfit === undefined
+        ? found
+        : { ...found, misfit: await describeMisfit(this.#loaded, undertakings.held, misfit) };
     if (this.#course.phase !== "recall") return;
     this.#with.log.warn("A run does not fit the code that should continue it", { run: this.#loaded.row.id, detail });
     this.#with.diverged(detail);

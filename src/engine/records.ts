@@ -6,11 +6,17 @@ import type { RunRow, Store } from "../store/store.ts";
 import type { ProvDocument } from "../core/prov.ts";
 import { toProv } from "../core/prov.ts";
 import type { TracedRun } from "../core/trace.ts";
+import { exportFamily } from "./export.ts";
+import type { OpenFile } from "./export-file.ts";
+import type { Imported, ImportOptions } from "./import.ts";
+import { importFamily } from "./import.ts";
 import type { GoldenMark, GoldenOptions, GoldenQuery } from "./golden.ts";
 import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
 import { sha256 } from "./hash.ts";
 import { readHistory } from "./history-pages.ts";
 import { checkRunId } from "./id.ts";
+import type { PrunedRuns, PruneOptions } from "./prune.ts";
+import { pruneFamilies } from "./prune.ts";
 import type { Why, WhyOptions } from "./why.ts";
 import { whyOf } from "./why.ts";
 import type { Verification, VerifyOptions } from "./verify.ts";
@@ -98,6 +104,42 @@ export abstract class Records {
   /** Which runs are golden, the one that was marked last first. */
   async goldens(query: GoldenQuery = {}): Promise<GoldenMark[]> {
     return goldenMarks(this.store, query);
+  }
+  /**
+   * The family of a run as the texts of one file, to be written one behind the other: every run, event and payload exactly
+   * as it is stored. It needs little memory. What was sent to runs and not taken in, and streams, are no part of it.
+   *
+   * @throws run.not_found, payload.missing, store.corrupt
+   * @example
+   * await pipeline(stemma.export(run.id), createWriteStream("audit.stemma"));
+   */
+  async *export(id: RunId): AsyncGenerator<string> {
+    yield* exportFamily(this.store, (await this.row(id)).state.family);
+  }
+
+  /**
+   * Takes in a family that was exported, from any kind of store. All of it is checked before anything is written. What is
+   * there already just so is left as it is, so it may be done again after a crash. Open runs rest, unless `takeOver`.
+   *
+   * @param open opens the file; it is read more than once
+   * @throws import.refused (tampered, cut off, too large, no such file), store.newer, run.conflict, run.invalid_id
+   * @example
+   * await stemma.import(() => createReadStream("audit.stemma"));
+   */
+  async import(open: OpenFile, options: ImportOptions = {}): Promise<Imported> {
+    return importFamily(this.store, open, options);
+  }
+  /**
+   * Removes runs that ended long enough ago, with their events and what no other run has of their payloads. A run stays
+   * as long as something that stays leads to it: a restart or fork of it, the run that called it, a golden mark. It goes
+   * on family by family, a few runs at a time; what a crash broke off the next call finishes.
+   *
+   * @throws usage.invalid, duration.invalid
+   * @example
+   * const { runs, payloadBytes } = await stemma.prune({ olderThan: "30d", status: ["succeeded"], dryRun: true });
+   */
+  async prune(options: PruneOptions): Promise<PrunedRuns> {
+    return pruneFamilies(this.store, this.now(), options);
   }
 }
 

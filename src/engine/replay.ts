@@ -142,6 +142,7 @@ async function replayCut(
     missed: (ask) => void missed.push(ask),
     hold: () => undefined,
     sent() {},
+    look() {},
     cancelUnheld: () => Promise.resolve(),
   });
   const over = activation.over.then(() => {});

@@ -46,11 +46,11 @@ const looksMax = 100;
 export class Requests {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #sent: (messages: readonly Message[]) => void;
+  readonly #sent: (messages: readonly Message[]) => Promise<void>;
   readonly #log: Log;
 
-  /** @param sent told of messages, some of which may be for runs that this process holds */
-  constructor(store: Store, clock: Clock, sent: (messages: readonly Message[]) => void, log: Log) {
+  /** @param sent told of messages; resolves when the runs that this process holds have seen theirs */
+  constructor(store: Store, clock: Clock, sent: (messages: readonly Message[]) => Promise<void>, log: Log) {
     this.#store = store;
     this.#log = log;
     this.#clock = clock;
@@ -208,7 +208,7 @@ export class Requests {
     const done = await cancelUnheld(row.id, request, {
       store,
       now: () => clock.now(),
-      sent: this.#sent,
+      sent: (messages) => void this.#sent(messages),
       log: this.#log,
     });
     if (done !== undefined) return { accepted: true, status: done === "ended" ? "cancelled" : status };
@@ -237,7 +237,9 @@ export class Requests {
         `The inbox of ${run} is full (${limits.inboxMessagesMax} messages wait).`,
       );
     }
-    this.#sent([message]);
+    const seen = this.#sent([message]);
+    // Who has it here has heard of it when the request is acknowledged: behind that it begins nothing.
+    if (kind === "cancel") await seen;
     return sent;
   }
 }

@@ -327,6 +327,9 @@ export class Stemma extends Records {
    * Ends a run and the runs that it called, the called ones first. Steps in flight are aborted; what they return within
    * the abort grace is kept. A run that has ended is left as it is (`accepted: false`); asking again changes nothing. It
    * takes no worker where nobody has the run and nobody offers its workflow, unless its body has to make up for what it did.
+   *
+   * Behind the acknowledgement nothing more begins where this process has the run. A worker elsewhere hears of it with what
+   * the run records next, or else with its next heartbeat (a third of its lease); until then it may begin more steps.
    */
   async cancel(id: RunId, by: By = {}): Promise<{ accepted: boolean; status: Status }> {
     return this.#requests.cancel(await this.row(id), by);

@@ -31,6 +31,8 @@ export type Surroundings = {
   missed?: (ask: Ask) => void;
   /** Messages were sent to other runs, or runs created; some may be this very process's to see to. */
   sent(messages: readonly Message[]): void;
+  /** Reads the inbox of a run that is held here, which a flush has told of. */
+  look(run: RunId): void;
   /** Ends a run that nobody holds and that no worker may come to; without a request, if somebody has asked for it. */
   cancelUnheld(run: RunId, request: CancelMessage | undefined): Promise<unknown>;
 };

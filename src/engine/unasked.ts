@@ -18,7 +18,7 @@ export function closings(recall: Recall, reason: Unwanted): Draft[] {
 
 function closing(recorded: Recorded, reason: Unwanted): Draft | undefined {
   const { key, first, last = first, opened, entered, attempts, once, doubtful, unwanted, child } = recorded;
-  if (child !== undefined || unwanted !== undefined) return undefined;
+  if (child !== undefined || unwanted !== undefined || recorded.answered === true) return undefined;
   if (opened !== undefined || (entered === undefined && attempts === undefined))
     return { type: "wait.withdrawn", data: { key, reason }, causes: [opened?.seq ?? last] };
   // What is in doubt stays so on record: nobody knows more of it than before.

@@ -6,6 +6,7 @@ import type { Unwanted } from "../core/event.ts";
 import type { Ask, Asks } from "./ask.ts";
 import { isWithin, isWithinAny } from "./ask.ts";
 import type { CallAsk } from "./body.ts";
+import { notAskedAgain } from "./carried.ts";
 import type { Children } from "./children.ts";
 import type { Journal } from "./journal.ts";
 import type { Recall } from "./recall.ts";
@@ -88,6 +89,15 @@ export class Undertakings {
     this.#with.children.begin(ask, call);
   }
 
+  /** Closes the waits that were carried and that the body has not asked for again before it goes on; whether there were any. */
+  closeCarried(reason: string = notAskedAgain): boolean {
+    const { carried } = this.#with.asks;
+    if (!carried.areLeft) return false;
+    for (const { key, seq } of carried.close())
+      this.#with.journal.append({ type: "wait.withdrawn", data: { key, reason }, causes: [seq] });
+    return true;
+  }
+
   /** Takes back all asks of a scope. */
   withdrawScope(scope: string): void {
     this.#lost.add(scope);
@@ -96,6 +106,7 @@ export class Undertakings {
 
   withdrawAll(reason: Unwanted): void {
     const { asks, journal, recall } = this.#with;
+    this.closeCarried(reason);
     for (const ask of asks.open()) this.withdraw(ask, reason);
     // Where the body was recalled, there is none of these.
     for (const draft of closings(recall, reason)) journal.append(draft);

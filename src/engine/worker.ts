@@ -338,7 +338,7 @@ export class Worker {
     const { store, clock, committer, delivery, log, name } = this.#options;
     const { lingerMs, recallGraceMs, abortGraceMs, poisonAfter } = this.#options;
     const hold = (): Promise<void> | undefined => this.#hold();
-    const sent = (messages: readonly Message[]): void => this.sent(messages);
+    const sent = (messages: readonly Message[]): void => void this.sent(messages);
     const patience = { lingerMs, recallGraceMs, abortGraceMs, poisonAfter };
     const cancel = (run: string, request: CancelMessage | undefined): Promise<unknown> =>
       cancelUnheld(run, request, { store, now: () => clock.now(), sent, log });
@@ -353,17 +353,23 @@ export class Worker {
       ...patience,
       hold,
       sent,
+      look: (run) => void this.#look(run),
       cancelUnheld: cancel,
     };
   }
 
-  /** Messages were put into inboxes: runs held here see them at once, others are due now. */
-  sent(messages: readonly Message[]): void {
+  /**
+   * Messages were put into inboxes: runs held here see them at once, others are due now. Resolves when those held here have
+   * seen them.
+   */
+  async sent(messages: readonly Message[]): Promise<void> {
+    const looks: Promise<void>[] = [];
     for (const { run } of messages) {
       if (this.#reading.has(run)) this.#reading.set(run, true);
-      else if (this.#held.has(run)) void this.#look(run);
+      else if (this.#held.has(run)) looks.push(this.#look(run));
     }
     this.poke();
+    await Promise.all(looks);
   }
 
   async #look(run: string): Promise<void> {
@@ -371,7 +377,8 @@ export class Worker {
     const activation = this.#held.get(run);
     if (activation === undefined) return;
     try {
-      const page = await store.history(run, { after: activation.head, limit: 1 });
+      // Behind all events: messages come with the last page only, and a busy run has more events by the time it is read.
+      const page = await store.history(run, { after: Number.MAX_SAFE_INTEGER, limit: 1 });
       if (page === undefined) return;
       activation.receive(page.inbox, await textsOfMessages(store, page.inbox));
     } catch (error) {

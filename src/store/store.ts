@@ -81,7 +81,8 @@ export interface Store {
 
   /**
    * Removes runs that ended before a time, with what belongs to no other run, at most `limit` runs a call so that
-   * nobody waits long. A run that a remaining one comes from stays. With `dryRun` it only counts.
+   * nobody waits long. A run that a remaining one comes from stays. With `dryRun` it only counts; with `only` it looks at
+   * those runs alone.
    */
   prune(request: PruneRequest): Promise<Pruned>;
 
@@ -305,5 +306,11 @@ export type FeedPage = {
   pending?: true;
 };
 
-export type PruneRequest = { endedBefore: Timestamp; limit: number; dryRun?: boolean };
+export type PruneRequest = {
+  endedBefore: Timestamp;
+  limit: number;
+  dryRun?: boolean;
+  /** None but these, of which none goes that another run comes from. */
+  only?: readonly RunId[];
+};
 export type Pruned = { runs: readonly RunId[]; events: number; payloadBytes: number };

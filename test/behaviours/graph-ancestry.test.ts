@@ -47,7 +47,7 @@ class Node extends Executor {
       const hop = Array.isArray(message) ? Math.max(...(message as number[])) : (message as number);
       this.#seen += 1;
       ctx.setState(this.id, this.#seen);
-      await null;
+      await Promise.resolve();
       if (hop === this.#told.at) throw new Error("told to fail");
       if (hop >= hops) ctx.yieldOutput(hop);
       else if (this.#asks && hop < 2) ctx.requestInfo(hop);
@@ -99,7 +99,7 @@ function pieces(events: readonly WorkflowEvent[]): number {
   return new Set([...parent.keys()].map(top)).size;
 }
 
-test("in memory: runs, failures, resumes and forks, repeated and concurrent, of any graph", async () => {
+test("G1, G2, G3, G11, X11, X22: in memory: runs, failures, resumes and forks, repeated and concurrent, of any graph", async () => {
   await fc.assert(
     fc.asyncProperty(shapes, deeds, async (shape, todo) => {
       const storage = memoryCheckpoints();
@@ -199,7 +199,7 @@ async function look(stemma: Stemma, runs: readonly RunId[]): Promise<boolean> {
   return open === 0;
 }
 
-test("under the engine: runs, failures, restarts, and forks from any checkpoint, repeated and at once, over stops of the worker", async () => {
+test("G1, G2, G11, X12, X22: under the engine: runs, failures, restarts, and forks from any checkpoint, repeated and at once, over stops of the worker", async () => {
   await fc.assert(
     fc.asyncProperty(shapes, durableDeeds, async (shape, todo) => {
       const store = fresh();

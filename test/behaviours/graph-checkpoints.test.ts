@@ -1,4 +1,21 @@
-/** Checkpoints of message graphs: when they are taken, what they continue, and where they are kept. */
+/**
+ * Checkpoints of message graphs: when they are taken, what they continue, and where they are kept.
+ *
+ * | Behaviour | Guarantee |
+ * | --- | --- |
+ * | G1, 21, 24, 25 | one checkpoint a superstep and one at entry, each behind the one before; resumed from each, the same comes out |
+ * | G2 | however often one checkpoint is resumed, each time its child is another one of it |
+ * | G3, X11 | the parent belongs to the run: a second fresh run on the instance has its own root |
+ * | G10, 49 | the storage of a run is not another run's |
+ * | G11, G12 | after a resumed run that failed, a fresh run has its own entry, its own root and its own count |
+ * | X1 | a fan-in of branches of different length, resumed from every checkpoint |
+ * | X2 | half a fan-in of one run is not in the next, and is said |
+ * | X5, X6, X7 | of a superstep that failed nothing counts, its siblings are settled first, and are not done again |
+ * | X12, X13 | a fork says so and from where; looking and restoring what is done write nothing |
+ * | X16, 28 | a checkpoint that cannot be saved fails the run, or is said where that is wanted |
+ * | 29, X18 | a checkpoint of another graph is refused: nodes, order of cases and bodies of predicates count |
+ * | X6 | an executor whose second message failed goes on with the fields that it had after the first |
+ */
 import { expect, test } from "vitest";
 import { Executor, handler, memoryCheckpoints, WorkflowBuilder } from "../../src/graph.ts";
 import type { CheckpointID, Workflow, WorkflowCheckpoint, WorkflowEvent } from "../../src/graph.ts";

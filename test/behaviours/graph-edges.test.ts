@@ -1,11 +1,38 @@
-/** Message graphs: how messages travel, what is wrong with a graph, and how it is shown. Numbers are those of the list of behaviours. */
+/**
+ * Message graphs: how messages travel, what is wrong with a graph, and how it is shown. Numbers are those of the list of behaviours.
+ *
+ * | Behaviour | Guarantee |
+ * | --- | --- |
+ * | 1 | a loop runs until nothing is on its way |
+ * | 2 | a loop that does not end fails at the limit of supersteps, and is not said to be at rest |
+ * | 3 | messages of one source come along one edge in the order in which they were sent |
+ * | 4, 5 | the targets of %s work beside each other |
+ * | 6 | an executor handles one message at a time |
+ * | 8 | a fan-out to two that yield, as a sequence of events |
+ * | 7 | a fan-out to one that yields and one that sends on to nobody: a third superstep delivers nothing |
+ * | 11 | a cycle of two ends where one of them has enough |
+ * | 9, 12 | a fan-in waits for every source and gives one list in the order of the sources |
+ * | 9 | two beside each other and their sum, as a sequence of events |
+ * | 10 | all kinds of edges, twice on the same graph |
+ * | 13 | a fan-in whose list nobody can handle is an error when it lets go |
+ * | 14 | of a fan-out those get a message that can handle it; that others do not is said |
+ * | 15 | a selection that gives an id which is not there is an error |
+ * | 16 | a message with a target goes there alone, and only where it is selected |
+ * | 17 | a condition that is false turns a message away, which is no error and is said |
+ * | 18 | a switch takes the first case that is true, else the default; and has one default and a case |
+ * | 71 | what is wrong with a graph is found when it is built, by its kind |
+ * | 71 | types that schemas tell are checked when the graph is built: one edge, lists of fan-ins and joins, kinds of objects |
+ * | X14 | a predicate that throws fails the run and decides nothing |
+ * | X15 | a message that nobody can take is an event and an error |
+ * | 52 | an input that the start cannot handle is refused |
+ * | 72 | pictures tell conditional edges, fan-ins and the start |
+ * | X15 | a message with no way, or that its only receiver cannot handle, is an event and an error |
+ */
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Case, Default, Executor, executor, handler, toDot, toMermaid, WorkflowBuilder } from "../../src/graph.ts";
 import type { Node, WorkflowContext } from "../../src/graph.ts";
 import { errorOf } from "../stage.ts";
-
-type Sends = WorkflowContext<unknown, unknown>;
 
 /** Sends on what it gets. */
 const pass = (id: string): Executor =>
@@ -49,6 +76,8 @@ test("2: a loop that does not end fails at the limit of supersteps, and is not s
   const error = await errorOf(graph.run(1));
   expect([error.code, error.message]).toEqual(["run.failed", "Runner did not converge after 5 iterations."]);
   expect((error.cause as { code: string }).code).toBe("graph.not_converged");
+  const events = error.data?.["events"] as { status?: string }[];
+  expect(events.flatMap(({ status }) => status ?? [])).toEqual(["running", "failed"]);
   expect(graph.status).toBe("failed");
 });
 
@@ -97,7 +126,7 @@ test("6: an executor handles one message at a time", async () => {
   expect(events.filter((event) => event.type === "executor_invoked" && event.executorId === "target")).toHaveLength(2);
 });
 
-test("7: a fan-out, as a sequence of events", async () => {
+test("8: a fan-out to two that yield, as a sequence of events", async () => {
   const [a, b, c] = [adding("a", 1), adding("b", 0, 1), adding("c", 0, 1)];
   const graph = new WorkflowBuilder({ name: "out", start: a }).addFanOutEdges(a, [b, c]).build();
   const { events, outputs, status } = await graph.run(0);
@@ -122,6 +151,28 @@ test("7: a fan-out, as a sequence of events", async () => {
   ]);
 });
 
+test("7: a fan-out to one that yields and one that sends on to nobody: a third superstep delivers nothing", async () => {
+  const [a, b, c] = [adding("a", 1), adding("b", 0, 1), adding("c", 0, 2)];
+  const graph = new WorkflowBuilder({ name: "out", start: a, undeliverable: "report" })
+    .addFanOutEdges(a, [b, c])
+    .build();
+  const { events, outputs, status } = await graph.run(0);
+  expect([outputs, status]).toEqual([[1], "succeeded"]);
+  const shown = events
+    .filter(({ type }) => type !== "status" && type !== "started" && type !== "message_dropped")
+    .map((event) => `${event.type} ${event.executorId ?? event.iteration}`);
+  expect(shown).toHaveLength(13);
+  expect(shown.slice(-2)).toEqual(["superstep_started 3", "superstep_completed 3"]);
+});
+
+test("11: a cycle of two ends where one of them has enough", async () => {
+  const [a, b] = [adding("a", 2, 6), adding("b", 1)];
+  const graph = new WorkflowBuilder({ name: "cycle", start: a }).addEdge(a, b).addEdge(b, a).build();
+  const { outputs, events } = await graph.run(2);
+  expect(outputs).toEqual([7]);
+  expect(new Set(events.flatMap(({ executorId = [] }) => executorId))).toEqual(new Set(["a", "b"]));
+});
+
 test("9, 12: a fan-in waits for every source and gives one list in the order of the sources", async () => {
   const [a, b, c, slow] = [pass("a"), pass("b"), pass("c"), pass("slow")];
   const sum = ends("sum");
@@ -134,6 +185,18 @@ test("9, 12: a fan-in waits for every source and gives one list in the order of 
   expect(outputs).toEqual([[1, 1]]);
   const invoked = events.filter((event) => event.type === "executor_invoked" && event.executorId === "sum");
   expect(invoked.map(({ causes }) => causes.length)).toEqual([2]);
+});
+
+test("9: two beside each other and their sum, as a sequence of events", async () => {
+  const [a, b, c] = [adding("a", 1), adding("b", 1), adding("c", 1)];
+  const sum = executor<number[], never, number>("sum", (list, ctx) => ctx.yieldOutput(list.reduce((x, y) => x + y)));
+  const graph = new WorkflowBuilder({ name: "sum", start: a })
+    .addFanOutEdges(a, [b, c])
+    .addFanInEdges([b, c], sum)
+    .build();
+  const { outputs, events, status } = await graph.run(0);
+  expect([outputs, status]).toEqual([[4], "succeeded"]);
+  expect(events.filter(({ type }) => type !== "status" && type !== "started")).toHaveLength(15);
 });
 
 test("10: all kinds of edges, twice on the same graph", async () => {
@@ -214,6 +277,24 @@ test("18: a switch takes the first case that is true, else the default; and has 
   expect(wrong([Default(a)])).toThrow("must contain at least two cases (including the default case).");
   expect(wrong([Default(a), Default(b)])).toThrow("must contain exactly one default case.");
   expect(wrong([Case(() => true, a), Case(() => true, b)])).toThrow("must contain exactly one default case.");
+  const c = ends("c");
+  const enteredBy = async (n: number): Promise<unknown[]> =>
+    (await graphOf().run(n)).events.flatMap(({ type, executorId }) =>
+      type === "executor_invoked" ? [executorId] : [],
+    );
+  const graphOf = () =>
+    new WorkflowBuilder({ name: "s", start })
+      .addSwitchCaseEdges(start, [
+        Case((n: unknown) => (n as number) < 5, a),
+        Case((n: unknown) => (n as number) < 10, b),
+        Default(c),
+      ])
+      .build();
+  expect([await enteredBy(1), await enteredBy(7), await enteredBy(10)]).toEqual([
+    ["start", "a"],
+    ["start", "b"],
+    ["start", "c"],
+  ]);
 });
 
 test("71: what is wrong with a graph is found when it is built, by its kind", () => {
@@ -365,19 +446,22 @@ test("72: pictures tell conditional edges, fan-ins and the start", () => {
   expect(toDot(graph)).not.toContain('"b" -> "c');
 });
 
-test("60: what is not designated is hidden, and stays in the event of its executor", async () => {
-  const b = ends("b");
-  const a = executor<unknown, unknown, unknown>("a", (n, ctx) => {
-    ctx.yieldOutput("hidden");
-    (ctx as Sends).sendMessage(n);
-  });
-  const { outputs, events } = await new WorkflowBuilder({ name: "o", start: a, outputFrom: [b] })
-    .addEdge(a, b)
-    .build()
-    .run(1);
-  expect(outputs).toEqual([1]);
-  expect(events.find((event) => event.type === "executor_completed" && event.executorId === "a")?.data).toEqual([
-    1,
-    "hidden",
-  ]);
-});
+test.each([
+  ["no edge", undefined],
+  ["type", executor("numbers", { input: z.number() }, () => undefined)],
+])(
+  "X15: a message with no way, or that its only receiver cannot handle, is an event and an error (%s)",
+  async (reason, target) => {
+    const build = (undeliverable: "fail" | "report") => {
+      const start = pass("start");
+      const builder = new WorkflowBuilder({ name: "lost", start, undeliverable });
+      return target === undefined ? builder.build() : builder.addEdge(start, target).build();
+    };
+    const error = await errorOf(build("fail").run("text"));
+    expect((error.cause as { code: string }).code).toBe("graph.undeliverable");
+    const reported = await build("report").run("text");
+    for (const events of [error.data?.["events"] as typeof reported.events, reported.events])
+      expect(events.find(({ type }) => type === "message_dropped")?.data).toMatchObject({ reason });
+    expect(reported.status).toBe("succeeded");
+  },
+);

@@ -1,4 +1,16 @@
-/** Questions of message graphs to people, and graphs inside graphs that ask. */
+/**
+ * Questions of message graphs to people, and graphs inside graphs that ask.
+ *
+ * | Behaviour | Guarantee |
+ * | --- | --- |
+ * | 22, 23, 26 | an entry holds the input, a response entry the answers; both can be resumed |
+ * | 63, 64, X8, X9 | what is open is told again by whoever restores; partial answers leave the rest open |
+ * | X27 | an answer to what is not open, or one that does not fit, changes nothing |
+ * | X28, X29 | an id of a request is given once in a run, and only where there is a handler for the answer |
+ * | X10 | answers are no supersteps of a loop: 200 rounds under a limit of 10 |
+ * | 54 | a fresh run while requests are open says so; they stay answerable, by their own run |
+ * | 62 | yes, no, and both at once: each answer goes to the handler of what was asked |
+ */
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Executor, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
@@ -17,6 +29,11 @@ test("22, 23, 26: an entry holds the input, a response entry the answers; both c
   const response = saved.find(({ kind }) => kind === "response");
   expect(response).toMatchObject({ iterationCount: 2, previousCheckpointId: checkpointId, state: { requests: {} } });
   expect(response?.state.messages).toHaveLength(1);
+  expect(response?.checkpointId).not.toBe(checkpointId);
+  const entries = saved.filter(({ iterationCount }) => iterationCount === 0);
+  expect(entries).toMatchObject([
+    { kind: "entry", previousCheckpointId: null, state: { messages: [{ target: "start", data: "q" }] } },
+  ]);
   expect((await asks().run({ checkpointId: response!.checkpointId }, options)).outputs).toEqual(["q->yes"]);
   expect((await asks().run({ checkpointId: saved[0]!.checkpointId }, options)).status).toBe("suspended");
 });
@@ -94,4 +111,42 @@ test("54: a fresh run while requests are open says so; they stay answerable, by 
   const answered = await graph.run({ responses: { [first.requests[0]!.id]: "yes" } });
   expect([answered.runId, answered.outputs, answered.status]).toEqual([first.runId, [2], "succeeded"]);
   expect((await graph.run({ responses: { [second.requests[0]!.id]: "yes" } })).runId).toBe(second.runId);
+});
+
+test("62: yes, no, and both at once: each answer goes to the handler of what was asked", async () => {
+  class Approval extends Executor {
+    readonly handlers = [
+      handler(
+        { input: z.string() },
+        (what, ctx: Ctx) => void ctx.requestInfo({ approve: what }, { prompt: `${what}?` }),
+      ),
+      handler({ input: z.number() }, (amount, ctx: Ctx) => void ctx.requestInfo({ amount })),
+    ];
+    override readonly responseHandlers = [
+      responseHandler(
+        { request: z.object({ approve: z.string() }), response: z.boolean() },
+        ({ approve }, yes, ctx: Ctx) => ctx.yieldOutput(`${approve} ${yes ? "approved" : "denied"}`),
+      ),
+      responseHandler(
+        { request: z.object({ amount: z.number() }), response: z.number() },
+        ({ amount }, given, ctx: Ctx) => ctx.yieldOutput(amount - given),
+      ),
+    ];
+  }
+  const start = step("start", (list, ctx) => (list as unknown[]).forEach((one) => ctx.sendMessage(one)));
+  const graph = new WorkflowBuilder({ name: "approval", start }).addEdge(start, new Approval("approval")).build();
+  for (const [answer, said] of [
+    [true, "pay approved"],
+    [false, "pay denied"],
+  ] as const) {
+    const asked = await graph.run(["pay"]);
+    expect(asked.requests).toMatchObject([{ data: { approve: "pay" }, prompt: "pay?", executorId: "approval" }]);
+    const done = await graph.run({ responses: { [asked.requests[0]!.id]: answer } });
+    expect([done.outputs, done.status]).toEqual([[said], "succeeded"]);
+  }
+  const { requests } = await graph.run(["pay", 10]);
+  const wrong = { responses: { [requests[1]!.id]: true } };
+  expect((await errorOf(graph.run(wrong))).code).toBe("wait.invalid_answer");
+  const both = await graph.run({ responses: { [requests[0]!.id]: true, [requests[1]!.id]: 4 } });
+  expect([both.outputs, both.status]).toEqual([["pay approved", 6], "succeeded"]);
 });

@@ -1,4 +1,22 @@
-/** Runs of message graphs in memory: who may run when, what is left of a run that was, and what is told of it. */
+/**
+ * Runs of message graphs in memory: who may run when, what is left of a run that was, and what is told of it.
+ *
+ * | Behaviour | Guarantee |
+ * | --- | --- |
+ * | G4, 45 | a second run on one instance is refused at once |
+ * | G5, 44 | parameters that do not fit together are refused first, and nothing is touched |
+ * | G6, 46, 47 | an instance is free again after success, failure, cancel, and streams that nobody reads |
+ * | G7, G9, 48, 50 | the late end of a run that was left cannot let go of what its successor holds |
+ * | G8, G13 | Runner is there; its first use warns, once, and importing does not |
+ * | X4 | a stream that is left stops its executors, and nothing of it comes later |
+ * | X19 | a run that was cancelled says so and goes on from where it was |
+ * | X22 | every event has its place and comes from events before; one run is connected, and one that continues it too |
+ * | 20, 56 | what was yielded before a failure is told before it; then the executor's failure, then the run's |
+ * | 56 | of a second in a chain that fails it is said which it was, by the graph, before the run's failure |
+ * | 58, 59 | what an executor was given is shown as it was, and what it sent |
+ * | 53, 70 | shared state begins empty in each run; a write is seen by its writer at once and by others a superstep later |
+ * | G6, G7 | a half-read stream that was dropped is stopped when it is collected, and holds nothing then |
+ */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";
@@ -235,6 +253,21 @@ test("20, 56: what was yielded before a failure is told before it; then the exec
   );
   expect(error.message).toBe("after");
   expect(types(seen).slice(-5)).toEqual(["executor_invoked", "output", "executor_failed", "failed", "status"]);
+});
+
+test("56: of a second in a chain that fails it is said which it was, by the graph, before the run's failure", async () => {
+  const graph = chain(
+    pass("a"),
+    step("b", () => {
+      throw new RangeError("broken");
+    }),
+  );
+  const error = await errorOf(graph.run("x"));
+  const events = error.data?.["events"] as WorkflowEvent[];
+  const [executor, run, status] = events.slice(-3);
+  expect(executor).toMatchObject({ type: "executor_failed", executorId: "b", origin: "framework" });
+  expect(executor?.data).toMatchObject({ name: "RangeError", message: "broken" });
+  expect([run?.type, status?.status, error.cause]).toEqual(["failed", "failed", expect.any(RangeError)]);
 });
 
 test("58, 59: what an executor was given is shown as it was, and what it sent", async () => {

@@ -344,6 +344,17 @@ describe("results", () => {
   });
 });
 
+test("tasks that one task frees begin in the order of their definition, whatever the concurrency", async () => {
+  for (const concurrency of [1, 2, 3, Number.POSITIVE_INFINITY]) {
+    const begun: string[] = [];
+    const steps = ["a", "b", "c", "d", "e"].map((name, i) =>
+      step(name, i === 0 ? [] : ["a"], () => void begun.push(name)),
+    );
+    await new TaskRunner({}).execute(steps, { concurrency });
+    expect(begun).toEqual(["a", "b", "c", "d", "e"]);
+  }
+});
+
 test("tasks that say no more than that they succeeded have results of their own, and are counted", async () => {
   const runner = new TaskRunner({});
   const results = await runner.execute([step("a"), step("b", ["a"]), step("c", ["a"])]);

@@ -22,6 +22,7 @@ export type Part =
   | { do: "wait" | "signal"; name: string; expires?: number; default: boolean; looks: "not" | "at once" | "slowly" }
   | { do: "call"; parts: Part[]; timeout?: number }
   | { do: "checkpoint" }
+  | { do: "standing"; name: string; expires?: number; looks: "not" | "slowly" }
   | { do: "throw" };
 
 /** How a step makes up for itself, whether it has a limit of time, and whether it stops when it is told to. */
@@ -30,7 +31,10 @@ type Ways = { undo: "no" | "yes" | "fails"; limit: boolean; obeys: boolean };
 /** What the `reconcile` of a step finds out; "nothing" is that it has none. */
 type Finds = "nothing" | "cannot tell" | "run" | "record" | "fail";
 
-/** A run's program: the parts of its body, one behind the other. A checkpoint may stand between two of them. */
+/**
+ * A run's program: the parts of its body, one behind the other. A checkpoint may stand between two of them. What stands
+ * is asked where it is, and once more behind every checkpoint until it is answered, which is waited for in the end.
+ */
 export type Program = Part[];
 
 const name = fc.constantFrom("a", "b", "c");
@@ -70,6 +74,15 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
       looks: fc.constantFrom("not" as const, "not" as const, "at once" as const, "slowly" as const),
     },
     { requiredKeys: ["do", "name", "default", "looks"] },
+  );
+  const standing: fc.Arbitrary<Part> = fc.record(
+    {
+      do: fc.constant("standing" as const),
+      name: fc.constantFrom("d", "e"),
+      expires,
+      looks: fc.constantFrom("not" as const, "slowly" as const),
+    },
+    { requiredKeys: ["do", "name", "looks"] },
   );
   const parts = fc.array(tie("part"), { minLength: 1, maxLength: 3 });
   return {
@@ -120,8 +133,18 @@ const { program: anyProgram } = fc.letrec<{ part: Part; program: Program }>((tie
       { weight: 1, arbitrary: fc.constant({ do: "throw" as const }) },
     ),
     program: fc
-      .array(fc.tuple(tie("part"), few), { minLength: 1, maxLength: 3 })
-      .map((list) => list.flatMap(([part, closes]): Part[] => (closes ? [part, { do: "checkpoint" }] : [part]))),
+      .tuple(
+        fc.array(fc.tuple(tie("part"), few), { minLength: 1, maxLength: 3 }),
+        fc.array(standing, { maxLength: 2 }),
+        few,
+      )
+      .map(([list, standings, stands]): Part[] =>
+        list.flatMap(([part, closes], i): Part[] => [
+          ...(stands ? standings.slice(i, i + 1) : []),
+          part,
+          ...(closes || stands ? [{ do: "checkpoint" as const }] : []),
+        ]),
+      ),
   };
 });
 
@@ -145,18 +168,34 @@ export type World = {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-type State = { next: number; count: number };
+/** Where it is, how many checkpoints there were, and which parts stand open. */
+export type State = { next: number; count: number; standing: number[] };
 
 /** Runs a program from its start, or from the last checkpoint. */
 export async function interpret(ctx: Context<State>, program: Program, world: World): Promise<string> {
-  const { next, count: before } = ctx.restored ?? { next: 0, count: 0 };
+  const { next, count: before, standing: left } = ctx.restored ?? { next: 0, count: 0, standing: [] };
   let count = before;
   world.restored(ctx.runId, count);
+  let standing = new Map<number, Promise<unknown>>();
+  const stand = (i: number): void => {
+    const now = standing;
+    const heard = observed(ctx, program[i] as Part, world, `.${i}s${count}`).finally(() => now.delete(i));
+    heard.catch(() => {});
+    now.set(i, heard);
+  };
+  for (const i of left) stand(i);
   for (const [i, part] of program.entries()) {
     if (i < next) continue;
-    if (part.do === "checkpoint") await ctx.checkpoint({ next: i + 1, count: (count += 1) });
+    if (part.do === "checkpoint") {
+      const open = [...standing.keys()];
+      const carryWaits = program.some((other) => other.do === "standing");
+      await ctx.checkpoint({ next: i + 1, count: (count += 1), standing: open }, { carryWaits });
+      standing = new Map();
+      for (const again of open) stand(again);
+    } else if (part.do === "standing") stand(i);
     else await play(ctx, part, world, `.${i}`);
   }
+  await Promise.allSettled(standing.values());
   return world.fresh(ctx.runId, "end");
 }
 
@@ -229,15 +268,16 @@ async function ask(ctx: Context<State>, part: Part, world: World): Promise<unkno
       });
     case "sleep":
       return ctx.sleep("nap", part.ms);
+    case "standing":
     case "wait":
     case "signal": {
       const { name: asked, expires: ms, looks } = part;
       const options = {
         ...(ms === undefined ? {} : { expires: ms }),
-        ...(part.default ? { default: "by default" } : {}),
+        ...(part.do !== "standing" && part.default ? { default: "by default" } : {}),
         ...(looks === "not" ? {} : { schema: lookAt(looks === "slowly" ? 3 : 0) }),
       };
-      return part.do === "wait" ? ctx.wait(asked, options) : ctx.signal(asked, options);
+      return part.do === "signal" ? ctx.signal(asked, options) : ctx.wait(asked, options);
     }
     case "call":
       return ctx.call(world.child(), part.parts, part.timeout === undefined ? {} : { timeout: part.timeout });

@@ -15,7 +15,7 @@ import type { turnClock } from "../recall/life.ts";
 import type { Seen } from "./judge.ts";
 import { judge, judgeEnd, look } from "./judge.ts";
 import type { Act, Plan } from "./plan.ts";
-import type { Program, World } from "./program.ts";
+import type { Program, State, World } from "./program.ts";
 import { interpret } from "./program.ts";
 import type { Recorder } from "./recorder.ts";
 import { recorded } from "./recorder.ts";
@@ -172,9 +172,7 @@ class Life {
       },
       child: () => this.#workflow(`${this.#options.name}-child`, process),
     };
-    const body = workflow<Program, string, { next: number; count: number }>({ name }, (ctx) =>
-      interpret(ctx, ctx.input as Program, world),
-    );
+    const body = workflow<Program, string, State>({ name }, (ctx) => interpret(ctx, ctx.input as Program, world));
     return { ...body, source: name };
   }
 

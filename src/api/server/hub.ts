@@ -57,12 +57,13 @@ export class Hub {
       if (!left) this.#followers -= 1;
       left = true;
     };
+    const ready = (this.#ready ??= this.#begin());
     try {
-      this.#ready ??= this.#begin();
-      await this.#ready;
+      await ready;
     } catch (error) {
       leave();
-      this.#ready = undefined;
+      // Somebody else may have begun anew meanwhile; two that read the feed would be one too many.
+      if (this.#ready === ready) this.#ready = undefined;
       throw error;
     }
     return leave;

@@ -1,6 +1,7 @@
 /** Building a graph. Types are checked at compile time, what they cannot say at `build`, what is left at run time. */
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
+import type { CheckpointStorage } from "./checkpoint.ts";
 import type { Designation, GraphDefinition } from "./definition.ts";
 import type { CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
 import type { Node } from "./executor.ts";
@@ -24,6 +25,8 @@ export type BuilderOptions<I, Y> = {
   readonly classes?: readonly ValueClass[];
   /** Supersteps without an input or an answer between them. Default 100. */
   readonly maxSupersteps?: number;
+  /** Where checkpoints of its runs in memory go, and are read from; one given with a run is used in its place. */
+  readonly checkpointStorage?: CheckpointStorage;
   /** Default "fail": a message that nobody can take fails the run. "report": an event says so. */
   readonly undeliverable?: "fail" | "report";
 };
@@ -179,9 +182,9 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       maxSupersteps,
       undeliverable,
     };
-    const { outputFrom, intermediateFrom } = this.#options;
+    const { outputFrom, intermediateFrom, checkpointStorage } = this.#options;
     checkGraph(graph, [...this.#nodes], { output: idsOf(outputFrom), intermediate: idsOf(intermediateFrom) });
-    return new Workflow<I, Y>(graph);
+    return new Workflow<I, Y>(graph, checkpointStorage);
   }
 
   #add(node: Node): string {

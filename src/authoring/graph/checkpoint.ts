@@ -63,3 +63,29 @@ export function unreadable(id: string, cause: unknown): StemmaError {
   const message = `Checkpoint ${id} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
   return new StemmaError("checkpoint.unreadable", message, { data: { checkpoint: id }, cause });
 }
+
+/** Whose storage could not give it, for a reason of its own. */
+export function notRestored(id: string, cause: unknown): StemmaError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = `Failed to restore from checkpoint ${id}: ${why}`;
+  return new StemmaError("checkpoint.unreadable", message, { data: { checkpoint: id }, cause });
+}
+
+/** Refuses what a storage gave that is no checkpoint, before any of it reaches a run. Throws checkpoint.unreadable. */
+export function checkWhole({ checkpointId, state }: WorkflowCheckpoint): void {
+  const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+  const refuse = (what: string): never => {
+    throw unreadable(checkpointId, new TypeError(`expected ${what}`));
+  };
+  if (!isObject(state)) refuse("its state to be an object");
+  for (const key of ["iteration", "sinceInput"] as const) {
+    if (!Number.isSafeInteger(state[key])) refuse(`${key} to be a whole number, got ${typeof state[key]}`);
+  }
+  for (const key of ["messages", "answered"] as const) {
+    if (!Array.isArray(state[key])) refuse(`${key} to be a list, got ${typeof state[key]}`);
+  }
+  for (const key of ["shared", "executors", "fanIn", "joins", "requests"] as const) {
+    if (!isObject(state[key]))
+      refuse(`${key} to be an object, got ${Array.isArray(state[key]) ? "a list" : typeof state[key]}`);
+  }
+}

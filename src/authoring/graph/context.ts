@@ -56,7 +56,7 @@ export type WorkflowContext<O = never, Y = never> = {
   /** Gives the value to the key's reducer when the superstep ends. @throws usage.invalid for keys that begin with _ */
   setState(key: string, value: unknown): void;
   deleteState(key: string): void;
-  /** An event of one's own, for those who follow the run. */
+  /** An event of one's own, for those who follow the run. A name of the graph's own events (`status`, …) makes it a warning. */
   addEvent(name: string, data?: unknown): void;
 };
 
@@ -77,7 +77,12 @@ export type Surroundings = {
 export type Heard =
   | { type: "yield"; data: Json }
   | { type: "request"; request: Omit<GraphRequest, "executor" | "causes"> }
-  | { type: "custom"; name: string; data: Json };
+  | { type: "custom"; name: string; data: Json }
+  /** It was given a name that only the graph gives events; what it was to say is left out. */
+  | { type: "reserved"; name: string };
+
+/** Names of events that are the graph's own to say. */
+const reserved: ReadonlySet<string> = new Set(["started", "status", "failed", "output", "intermediate"]);
 
 type Said = {
   sent: Effects["sent"][number][];
@@ -142,7 +147,10 @@ export function collector(around: Surroundings): {
     },
     setState: (key: string, value: unknown) => write({ key, value: plain(value, `state ${key}`) }),
     deleteState: (key: string) => write({ key, gone: true }),
-    addEvent: (name: string, data?: unknown) => hear({ type: "custom", name, data: plain(data, `event ${name}`) }),
+    addEvent: (name: string, data?: unknown) =>
+      hear(
+        reserved.has(name) ? { type: "reserved", name } : { type: "custom", name, data: plain(data, `event ${name}`) },
+      ),
   };
   return { said, methods };
 }

@@ -87,8 +87,8 @@ function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | 
   return { "~standard": { version: 1, vendor: "stemma", validate } };
 }
 
-/** What a checkpoint of a durable run holds. */
-type Saved = { readonly state: GraphState; readonly outputs: readonly Json[] };
+/** What a checkpoint of a durable run holds. `asked`: requests whose waits it carries; left out where there are none. */
+type Saved = { readonly state: GraphState; readonly outputs: readonly Json[]; readonly asked?: readonly string[] };
 
 type Yielded = { index: number; executor: string; effects: Effects };
 
@@ -141,7 +141,7 @@ class DurableRun implements Host {
     const entry = (): GraphState =>
       entryState(graph.start, toPlain(input, "input", graph.classes), [this.#place(this.#segment.seq)]);
     let state = (restored as Saved | undefined)?.state ?? entry();
-    await this.#ask(state);
+    await this.#ask(state, (restored as Saved | undefined)?.asked);
     // As behind a superstep: whoever continues from a checkpoint asks as whoever went on from it did.
     state = this.#taken(state);
     for (;;) {
@@ -220,22 +220,24 @@ class DurableRun implements Host {
       if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
     }
     this.#yielded = [];
-    // The engine takes a checkpoint only where nothing is open: with a request open, the next one comes behind its answer.
-    if (this.#open.size === 0) {
-      const saved: Saved = { state, outputs: this.#outputs };
-      this.#segment = await this.#operations.checkpoint(this.causes(), saved, this.#memory);
-      this.#recent = [];
-    }
-    await this.#ask(state);
+    const asked = [...this.#open];
+    const saved: Saved = { state, outputs: this.#outputs, ...(asked.length === 0 ? {} : { asked }) };
+    const options = { memory: this.#memory, carryWaits: true };
+    this.#segment = await this.#operations.checkpoint(this.causes(), saved, options);
+    this.#recent = [];
+    this.#open.clear();
+    await this.#ask(state, asked);
     return this.#taken(state);
   }
 
-  /** Opens a wait for every request that has none. */
-  async #ask(state: GraphState): Promise<void> {
-    for (const request of Object.values(state.requests)) {
+  /** Opens a wait for every request that has none; those that the last checkpoint carries first, as they are. */
+  async #ask(state: GraphState, carried: readonly string[] = []): Promise<void> {
+    const requests = Object.values(state.requests);
+    const first = requests.filter(({ id }) => carried.includes(id));
+    for (const request of new Set([...first, ...requests])) {
       if (this.#open.has(request.id)) continue;
       this.#open.add(request.id);
-      if (await this.#isIntercepted(request)) continue;
+      if (!carried.includes(request.id) && (await this.#isIntercepted(request))) continue;
       const ask = await this.#waitOf(request);
       void this.#operations.wait(ask).then((outcome) => {
         this.#recent.push(outcome.seq);

@@ -105,7 +105,9 @@ export class MemoryHost implements Host {
     const { tell, path } = this.#place;
     const about = { executorId: `${path}${executor}`, causes: [invoked] };
     if (heard.type === "custom") tell({ type: "data", ...about, data: { name: heard.name, data: heard.data } });
-    else if (heard.type === "request") tell({ type: "request_info", ...about, data: heard.request });
+    else if (heard.type === "reserved") {
+      tell({ type: "warning", ...about, data: { what: "reserved name of an event", name: heard.name } });
+    } else if (heard.type === "request") tell({ type: "request_info", ...about, data: heard.request });
     else {
       const designation = this.#parts.graph.designation(executor);
       if (designation !== "hidden") tell({ type: designation, ...about, data: heard.data });

@@ -1,7 +1,8 @@
 /** A graph that was built: an immutable definition, run in memory or given to the engine. */
-import { StemmaError } from "../../core/error.ts";
+import { isStemmaError, StemmaError } from "../../core/error.ts";
 import { checkAnswers, checkSame, forked } from "./answers.ts";
 import type { CheckpointStorage } from "./checkpoint.ts";
+import { checkWhole, notRestored } from "./checkpoint.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { signatureOf } from "./definition.ts";
 import type { DurableGraph, DurableOptions } from "./durable.ts";
@@ -48,8 +49,12 @@ export class Workflow<I = unknown, Y = unknown> {
   readonly #waiting = new Set<GraphRun>();
   #last: GraphRun | undefined;
 
-  constructor(graph: GraphDefinition) {
+  readonly #storage: CheckpointStorage | undefined;
+
+  /** @param storage of the checkpoints of its runs; one that is given with a run is used in its place */
+  constructor(graph: GraphDefinition, storage?: CheckpointStorage) {
     this.graph = graph;
+    this.#storage = storage;
     this.signature = signatureOf(graph);
     this.#isShared = [...graph.nodes.values()].some((node) => node instanceof Executor);
   }
@@ -75,7 +80,8 @@ export class Workflow<I = unknown, Y = unknown> {
    */
   run(input: I | RunControl<I>, options: RunOptions & { stream: true }): WorkflowStream<Y>;
   run(input: I | RunControl<I>, options?: RunOptions): Promise<WorkflowRunResult<Y>>;
-  run(input: I | RunControl<I>, options: RunOptions = {}): Promise<WorkflowRunResult<Y>> | WorkflowStream<Y> {
+  run(input: I | RunControl<I>, given: RunOptions = {}): Promise<WorkflowRunResult<Y>> | WorkflowStream<Y> {
+    const options = this.#storage === undefined ? given : { checkpointStorage: this.#storage, ...given };
     const request = requestOf(input, options.checkpointStorage !== undefined);
     if (this.#active !== undefined) throw this.#alreadyRunning();
     if (options.stream === true) return new WorkflowStream<Y>(() => this.#launch(request, options));
@@ -174,7 +180,11 @@ export class Workflow<I = unknown, Y = unknown> {
       if (storage !== undefined) run.saveTo(saving);
       return { run, answers };
     }
-    const checkpoint = await (storage as CheckpointStorage).load(request.checkpointId);
+    const { checkpointId } = request;
+    const checkpoint = await (storage as CheckpointStorage).load(checkpointId).catch((error: unknown) => {
+      throw isStemmaError(error) ? error : notRestored(checkpointId, error);
+    });
+    checkWhole(checkpoint);
     checkSame(checkpoint, this.graph, this.signature);
     const { fork } = request;
     const state = fork === undefined ? checkpoint.state : forked(checkpoint.state, fork, this.graph);

@@ -9,8 +9,7 @@ import type { Operations, Outcome, RunInfo } from "../../engine/body.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patched } from "./context-patch.ts";
 import { tellOf } from "./durable-listeners.ts";
-import type { TaskOutput } from "./durable-task.ts";
-import { carryOut, engineOptions, resultOfError } from "./durable-task.ts";
+import { carryOut, engineOptions, outputOf, resultOfError } from "./durable-task.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { under } from "./expand.ts";
 import type { Graph } from "./graph.ts";
@@ -197,7 +196,7 @@ export class DurableRun<C> {
     this.#scarce.release(task);
     if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
     else {
-      const { result, changes } = outcome.value as TaskOutput;
+      const { result, changes } = outputOf(outcome.value);
       if (changes !== undefined) this.#context = this.#changed(changes);
       if (step.expand === undefined || result.status !== "success") this.#close(task, result);
       else this.#expand(task, step, result);

@@ -11,7 +11,7 @@ import { StepError } from "../../engine/failure.ts";
 import { fatal } from "../../engine/verdict.ts";
 import { looped, retried, retryDelay } from "./again.ts";
 import { attempt } from "./attempt.ts";
-import { checkedResult } from "./careful.ts";
+import { checkedResult, isResult } from "./careful.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patchOf } from "./context-patch.ts";
 import { message, textOfThrown } from "./messages.ts";
@@ -23,6 +23,13 @@ export type TaskInput = { context?: Json; results?: Record<string, TaskResult> }
 
 /** What a task put out, as it is recorded. */
 export type TaskOutput = { result: TaskResult; changes?: ContextPatch };
+
+/** A fork may put something else in the place of an output: a result, or just its data. */
+export function outputOf(value: unknown): TaskOutput {
+  if (isResult(value)) return { result: value };
+  const { result } = (value ?? {}) as Partial<TaskOutput>;
+  return isResult(result) ? (value as TaskOutput) : { result: { status: "success", data: value } };
+}
 
 /** A failure that the task itself returned. */
 class TaskFailure extends Error {
@@ -101,9 +108,12 @@ function contextOf(task: string, context: unknown): Json {
 }
 
 /** What the engine is asked besides: retries and limits of time. A loop carries out both by itself, in one attempt. */
-export function engineOptions<C>({ retry, timeout, loop }: TaskStep<C>): Pick<StepAsk, "retry" | "timeout"> {
-  if (loop !== undefined) return {};
+export function engineOptions<C>(step: TaskStep<C>): Pick<StepAsk, "retry" | "timeout" | "version"> {
+  const { retry, timeout, loop } = step;
+  const version = step.version === undefined ? {} : { version: step.version };
+  if (loop !== undefined) return version;
   return {
+    ...version,
     ...(retry === undefined ? {} : { retry: retryOf(retry) }),
     ...(timeout === undefined || !(timeout > 0) ? {} : { timeout: { attemptMs: timeout } }),
   };

@@ -6,8 +6,11 @@ import { decode, encode } from "../../core/json.ts";
 import { checkName } from "../../core/name.ts";
 import type { Workflow } from "../../engine/body.ts";
 import type { RunHandle } from "../../engine/run-handle.ts";
+import { fingerprintOf } from "../../engine/fingerprint.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import { fromValue } from "../../engine/value.ts";
+import { MisfitWatch } from "./misfit-watch.ts";
+import { graphMisfit } from "./misfit.ts";
 import { recordedResults } from "./durable-results.ts";
 import type { DurableRunOptions } from "./durable-run.ts";
 import { DurableRun } from "./durable-run.ts";
@@ -97,7 +100,8 @@ export class DurableTasks<C> {
    * the rest: a task that was under way starts again, and an end that was recorded just before may never be told. Of a run
    * that another process carries out, only its start and its end are.
    *
-   * @throws as `taskWorkflow`; run.conflict for a key of another run; workflow.duplicate for other steps under
+   * @throws as `taskWorkflow`; run.divergence if the run was recorded with a graph that this one does not fit, with the
+   * tasks and edges that were added and removed; run.conflict for a key of another run; workflow.duplicate for other steps under
    * the same name and version
    */
   async execute<const S extends readonly TaskStep<C>[]>(
@@ -111,18 +115,20 @@ export class DurableTasks<C> {
     const stemma = known ? this.#stemma : new Stemma({ store: this.#stemma.store, workflows: [workflow] });
     await this.#plugins.install({ events: this.#events });
     const hearing = new Hearing(this.#events);
+    const watch = new MisfitWatch();
     let run: RunHandle | undefined;
     try {
       const input = decode(encode(this.#context) ?? "null") as C;
       if (!known) await stemma.start();
       run = await stemma.run(workflow, input, start);
       hearing.of(run.id, { context: this.#context, steps: plan.graph.steps });
-      await ended(run);
+      await Promise.race([ended(run), watch.refused(stemma, run.id, fingerprintOf(workflow))]);
       const { results, context } = await recordedResults(stemma, run.id, plan, await inputOf(stemma, run.id));
       takeOver(this.#context, context);
       hearing.tell("workflowEnd", { context: this.#context, results });
       return results as ResultsOf<S>;
     } finally {
+      watch.close();
       hearing.close(run?.id);
       if (!known) await stemma.stop();
     }
@@ -157,6 +163,7 @@ function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout 
     version,
     source: sourceOf(plan.graph),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    misfit: (unasked, held) => graphMisfit(plan, unasked, held),
     body(operations, info) {
       const run = new DurableRun(plan, operations, info);
       return { done: run.go(), causes: () => run.causes() };

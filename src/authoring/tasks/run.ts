@@ -335,16 +335,16 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   /** The next task for a lane, or -1. `only` is one that is ready, and in no line yet; or -1. */
   #next(only: number, now: number): number {
     const { state, freed } = this.plan;
-    let task = only;
     // One behind another, the common case: no line to stand in.
-    if (only >= 0 && this.#ready.size === 0 && state[only] === ready) state[only] = running;
-    else {
-      if (only >= 0) freed.push(only);
-      this.#queue();
-      task = this.#take();
+    if (only >= 0 && this.#ready.size === 0 && state[only] === ready) {
+      state[only] = running;
+      return only;
     }
-    if (!this.#opening && this.#ready.size > 0 && this.#lanes < this.#lanesMax) this.#open(now);
-    return task;
+    if (only >= 0) freed.push(only);
+    this.#queue();
+    // Others first, so that all begin in the order in which they came; the last is for this lane.
+    if (!this.#opening && this.#ready.size > 1 && this.#lanes < this.#lanesMax) this.#open(now, 1);
+    return this.#take();
   }
 
   #queue(): void {
@@ -365,11 +365,11 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
     }
   }
 
-  /** Opens a lane for each task that is ready, as far as lanes go. */
-  #open(from: number): void {
+  /** Opens a lane for each task that is ready, as far as lanes go, but for the last ones that are left to others. */
+  #open(from: number, left = 0): void {
     if (this.#opening) return;
     let now = from;
-    for (let n = 1; this.#lanes < this.#lanesMax; n++) {
+    for (let n = 1; this.#lanes < this.#lanesMax && this.#ready.size > left; n++) {
       const task = this.#take();
       if (task < 0) return;
       this.#lanes++;

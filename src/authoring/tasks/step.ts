@@ -116,6 +116,8 @@ export type TaskStep<C = unknown, N extends string = string, D = unknown> = {
   continueOnError?: boolean;
   /** Milliseconds for one attempt. Default, and 0: no limit. What it does to the context afterwards is refused. */
   timeout?: number;
+  /** Of a durable task, to be raised when its code means something else: a restart then runs it again. Default 1. */
+  version?: number;
   /** What `filter` of a run goes by. */
   tags?: readonly string[];
   /** How much of each resource it takes while it runs; see `resourceLimits` of a run. */

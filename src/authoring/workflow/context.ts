@@ -92,6 +92,11 @@ export type Context<S = unknown> = {
    * Only in the workflow's own scope, with nothing open: no step, wait, call, scope or branch. Steps before it are not
    * compensated if the run fails behind it.
    *
+   * With `carryWaits` (default false), waits and signals of the workflow's own scope may be open. Ask for them again behind
+   * it (and behind `ctx.restored`) with the same name and input, before anything else: that is the same wait, with its key,
+   * its expiry, and its answer if that came in between. One that is not asked again is withdrawn. The promise of before
+   * never settles.
+   *
    * @throws checkpoint.not_quiescent with what is open; json.not_serializable, json.too_deep, payload.too_large;
    * step.nested inside a step
    * @example
@@ -104,7 +109,7 @@ export type Context<S = unknown> = {
    *   return state.found;
    * });
    */
-  checkpoint(state: S): Promise<void>;
+  checkpoint(state: S, options?: { carryWaits?: boolean }): Promise<void>;
   /**
    * The state of the last checkpoint, decoded from what is stored, where this activation began; `undefined` where it
    * began at the start of the run. It does not change while the code goes on.
@@ -184,7 +189,11 @@ function methodsOf(operations: Operations, root: Scope) {
       checkName(name, "name of a scope");
       return scope.whileOpen(name, () => runScope(operations, scope, name, run));
     },
-    checkpoint: async (state: unknown) => runCheckpoint(operations, root, at("checkpoint"), state),
+    async checkpoint(state: unknown, options: { carryWaits?: boolean } = {}) {
+      const scope = at("checkpoint");
+      expectRoot(root, scope);
+      root.moveTo(await operations.checkpoint(root.causes(), state, options));
+    },
     async wait(name: string, options: WaitOptions<unknown> = {}) {
       const scope = at("wait");
       const ask = waitAsk(scope, name, options);
@@ -263,7 +272,8 @@ export function rootScope({ root, seq }: Segment): Scope {
   return new Scope(root, [seq]);
 }
 
-async function runCheckpoint(operations: Operations, root: Scope, scope: Scope, state: unknown): Promise<void> {
+/** Throws checkpoint.not_quiescent elsewhere than in the workflow's own scope, and where a scope or branch is open. */
+function expectRoot(root: Scope, scope: Scope): void {
   if (scope !== root) {
     const why = "A checkpoint closes a segment of the whole run. Use it outside of ctx.scope, ctx.all and ctx.race";
     throw notQuiescent(why, [scope.path]);
@@ -272,7 +282,6 @@ async function runCheckpoint(operations: Operations, root: Scope, scope: Scope, 
   if (opened.length > 0) {
     throw notQuiescent("A checkpoint needs all scopes and branches to be closed. Await them before", opened);
   }
-  root.moveTo(await operations.checkpoint(root.causes(), state));
 }
 
 function stepArguments(

@@ -19,7 +19,7 @@ export function addCancel(program: Command): void {
 }
 
 async function cancel(given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
   const { accepted, status } = await stemma.cancel(id, byOf(options));

@@ -36,7 +36,7 @@ function comparedArgument(name: string): Argument {
 }
 
 async function compare(givenA: string, givenB: string | undefined, options: CompareOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const [a, b] = await comparedRuns(
     stemma,

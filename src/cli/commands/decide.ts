@@ -28,7 +28,7 @@ export function addDecide(program: Command): void {
 
 async function decide(given: string, key: string, options: DecideOptions): Promise<void> {
   const decision = await decisionOf(options);
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
   await stemma.decide(id, key, decision, byOf(options));

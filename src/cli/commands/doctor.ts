@@ -33,7 +33,7 @@ export function addDoctor(program: Command): void {
 }
 
 async function doctor(options: CommonOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { store } = place;
   const seen = await unlessUnusable("store", () => place.inspect());
   // A file that is damaged somewhere may still tell of its runs, one that cannot be opened does not.

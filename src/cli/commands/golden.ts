@@ -27,7 +27,7 @@ export function addGolden(program: Command): void {
 }
 
 async function golden(given: string | undefined, options: GoldenOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const name = options.name === undefined ? {} : { name: options.name };
   if (given === undefined) {

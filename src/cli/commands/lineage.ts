@@ -18,7 +18,7 @@ export function addLineage(program: Command): void {
 }
 
 async function lineage(given: string, options: LineageOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const found = await stemma.lineage(id);

@@ -27,7 +27,7 @@ export function addPause(program: Command): void {
 }
 
 async function ask(verb: Verb, given: string, options: CommonOptions & ByOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   await stemma[verb](id, byOf(options));

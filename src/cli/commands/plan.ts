@@ -28,7 +28,7 @@ async function plan(given: string, files: readonly string[], options: PlanOption
   expectFiles(dryRun, files, serverOf(options) !== undefined);
   if (files.length > 0) keepOutputClean();
   const workflows = files.length > 0 ? await loadWorkflows(files) : [];
-  await using place = openPlace(options, workflows);
+  await using place = await openPlace(options, workflows);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const found = await stemma.plan(id, await changeOf(options, stemma, id), { dryRun });

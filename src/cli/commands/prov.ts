@@ -16,7 +16,7 @@ export function addProv(program: Command): void {
 }
 
 async function prov(given: string, options: CommonOptions & { alone?: boolean }): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   printJson(await stemma.prov(id, { family: options.alone !== true }));

@@ -11,8 +11,9 @@ import type { CommonOptions } from "../store-option.ts";
 import type { Asked } from "../place.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
 import { note, paintNote, print, printJson, terminalWidth } from "../terminal.ts";
+import { waitForEnd } from "../wait-for-end.ts";
 
-type RestartOptions = CommonOptions & ChangeOptions & { dryRun?: boolean };
+type RestartOptions = CommonOptions & ChangeOptions & { dryRun?: boolean; wait?: boolean };
 
 export function addRestart(program: Command): void {
   const command = program
@@ -32,11 +33,12 @@ export function addFork(program: Command): void {
 
 function addOptions(command: Command, kind: "restart" | "fork"): void {
   command.option("--dry-run", "only say what would be reused and what would run, as stemma plan does");
+  command.option("--wait", "follow it to its end; exit code 1 when it fails (a worker must be running)");
   withPlaceOptions(withChange(command)).action((given: string, options: RestartOptions) => make(kind, given, options));
 }
 
 async function make(kind: "restart" | "fork", given: string, options: RestartOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const change = await changeOf(options, stemma, id);
@@ -46,6 +48,7 @@ async function make(kind: "restart" | "fork", given: string, options: RestartOpt
     return print(...planLines(plan, { width: terminalWidth(), all: false }));
   }
   const run = kind === "restart" ? await stemma.restart(id, change) : await stemma.fork(id, change);
+  if (options.wait === true) return await waitForEnd(run, options);
   if (options.json === true) return printJson({ run: run.id, source: id, ...(await madeAs(stemma, run.id)) });
   print(run.id);
   const { store, server } = options;

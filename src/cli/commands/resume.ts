@@ -46,7 +46,7 @@ export function addResume(program: Command): void {
 async function resume(given: string, wait: string, options: ResumeOptions): Promise<void> {
   checkOptions(options);
   const value = await readInput(options.value, "--value");
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const row = await findRun(stemma, given);
   const answered = await send(stemma, row.id, wait, value, options);

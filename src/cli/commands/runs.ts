@@ -10,6 +10,7 @@ import { lookOf, relativeText, timeText, wordsOf } from "../look.ts";
 import { wholeNumber } from "../number-option.ts";
 import { offerOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
+import { shownStore } from "../store-option.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
 import type { Cell } from "../table.ts";
 import { table } from "../table.ts";
@@ -38,7 +39,7 @@ export function addRuns(program: Command): void {
 }
 
 async function runs(options: RunsOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { store } = place;
   const page = await place.stemma.list(queryOf(options));
   if (options.json === true)
@@ -137,6 +138,6 @@ function nextCommand({ status, workflow, tag, limit, store }: RunsOptions, curso
   if (workflow !== undefined) words.push("--workflow", workflow);
   if (tag !== undefined) words.push("--tag", tag);
   if (limit !== limitDefault) words.push("--limit", String(limit));
-  if (store !== undefined) words.push("--store", store);
+  if (store !== undefined) words.push("--store", shownStore(store));
   return [...words, "--cursor", cursor].map(shellWord).join(" ");
 }

@@ -36,7 +36,7 @@ async function serve(files: readonly string[], options: ServeOptions): Promise<v
   // No other command needs the server, or should wait until it is loaded.
   const { server } = await import("../../api/server/server.ts");
   const workflows = files.length === 0 ? [] : await loadWorkflows(files);
-  await using store = openStore(options, workflows.length === 0 ? "look" : "work");
+  await using store = await openStore(options, workflows.length === 0 ? "look" : "work");
   const log = stderrLog();
   const stemma = new Stemma({ store, workflows, log });
   const token = process.env["STEMMA_TOKEN"] || undefined;

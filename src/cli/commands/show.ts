@@ -33,7 +33,7 @@ export function addShow(program: Command): void {
 }
 
 async function show(given: string, options: ShowOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma, store } = place;
   const { id } = await findRun(stemma, given);
   const events = await stemma.history(id);

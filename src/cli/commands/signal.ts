@@ -23,7 +23,7 @@ export function addSignal(program: Command): void {
 
 async function signal(given: string, name: string, options: SignalOptions): Promise<void> {
   const value = await readInput(options.value, "--value");
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const { by, key } = options;

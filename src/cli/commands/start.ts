@@ -1,17 +1,17 @@
 /** `stemma start`: creates a run of a workflow, and with `--wait` follows it to its end. */
 import type { Command } from "commander";
-import { formatDuration, milliseconds } from "../../core/duration.ts";
+import { milliseconds } from "../../core/duration.ts";
 import { StemmaError } from "../../core/error.ts";
-import type { RunHandle } from "../../engine/run-handle.ts";
 import type { RunOptions } from "../../engine/stemma.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import { commandText } from "../command-text.ts";
 import { readInput } from "../input-option.ts";
-import { relativeText, wordsOf } from "../look.ts";
 import { clientOf, serverOf, withPlaceOptions } from "../place.ts";
 import type { CommonOptions } from "../store-option.ts";
 import { openStore } from "../store-option.ts";
-import { jsonText, note, paintNote, print, printJson, shellWord, visible } from "../terminal.ts";
+import { note, paintNote, print, printJson, shellWord } from "../terminal.ts";
+import type { Followed } from "../wait-for-end.ts";
+import { waitForEnd } from "../wait-for-end.ts";
 import { keepOutputClean, loadWorkflows } from "../workflow-files.ts";
 
 type StartOptions = CommonOptions & {
@@ -22,12 +22,6 @@ type StartOptions = CommonOptions & {
   delay?: string;
   wait?: boolean;
 };
-
-/** A run, here or on a server. */
-type Started = Pick<RunHandle, "id" | "status" | "result" | "events">;
-
-/** How long a run may lie there before it is worth saying that nobody has taken it. */
-const untakenMs = 3000;
 
 export function addStart(program: Command): void {
   const command = program
@@ -57,7 +51,7 @@ async function start(name: string, files: readonly string[], options: StartOptio
   }
   const workflows = await loadWorkflows(files);
   const input = await readInput(options.input);
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   await using stemma = new Stemma({ store, workflows });
   const run = await stemma.run(stemma.workflow(name), input, runOptions(options));
   // Awaited here: the store is closed when this function is left.
@@ -77,13 +71,17 @@ async function startOnServer(
   await tell(await clientOf(url).run(name, await readInput(options.input), runOptions(options)), options);
 }
 
-async function tell(run: Started, options: StartOptions): Promise<void> {
-  if (options.wait === true) await follow(run, options);
+async function tell(run: Followed, options: StartOptions): Promise<void> {
+  if (options.wait === true) await waitForEnd(run, options, delayMs(options));
   else if (options.json === true) printJson({ run: run.id, status: await run.status() });
   else {
     print(run.id);
-    note(paintNote(`Look at it: ${showCommand(run.id, options)}`, "dim"));
+    note(paintNote(`Look at it: ${commandText(["show", run.id], options)}`, "dim"));
   }
+}
+
+function delayMs({ delay }: StartOptions): number {
+  return delay === undefined ? 0 : milliseconds(delay, "delay");
 }
 
 function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
@@ -93,49 +91,4 @@ function runOptions({ id, key, tag, delay }: StartOptions): RunOptions {
     ...(tag === undefined ? {} : { tags: tag }),
     ...(delay === undefined ? {} : { delay }),
   };
-}
-
-function showCommand(run: string, options: CommonOptions): string {
-  return commandText(["show", run], options);
-}
-
-/** The answer is the output; a run that ends otherwise is an error, and with `--json` the answer says so too. */
-async function follow(run: Started, options: StartOptions): Promise<void> {
-  if (options.json !== true) print(run.id);
-  const delayMs = options.delay === undefined ? 0 : milliseconds(options.delay, "delay");
-  const untaken = setTimeout(
-    () => note(paintNote("No worker has taken it yet: stemma worker works on runs.", "yellow")),
-    delayMs + untakenMs,
-  );
-  try {
-    await narrate(run, () => clearTimeout(untaken));
-    const output = await run.result();
-    if (options.json === true)
-      printJson({ run: run.id, status: "succeeded", ...(output === undefined ? {} : { output }) });
-    else if (output !== undefined) print(jsonText(output, 2));
-  } catch (error) {
-    if (options.json === true) printJson({ run: run.id, status: await run.status() });
-    else note(paintNote(`Look at it: ${showCommand(run.id, options)}`, "dim"));
-    throw error;
-  } finally {
-    clearTimeout(untaken);
-  }
-}
-
-/** Says on standard error what happens to the run as a whole, until it ends. */
-async function narrate(run: Started, taken: () => void): Promise<void> {
-  let createdAt: number | undefined;
-  for await (const event of run.events()) {
-    createdAt ??= event.at;
-    if (event.seq > 0) taken();
-    if (event.type === "run.suspended") {
-      const { reason, until } = event.data;
-      const when = until === undefined ? "" : `, goes on ${relativeText(until, Date.now())}`;
-      note(paintNote(`suspended: ${wordsOf(reason)}${when}`, "yellow"));
-    } else if (event.type === "step.failed") {
-      note(`${paintNote("failed:", "red")} ${visible(event.data.key)}: ${visible(event.data.error.message)}`);
-    } else if (event.type === "run.succeeded") {
-      note(paintNote(`succeeded after ${formatDuration(event.at - createdAt)}`, "green"));
-    }
-  }
 }

@@ -25,7 +25,7 @@ async function printTrace(given: string, options: TraceOptions): Promise<void> {
   if (options.json === true && options.format !== "json") {
     throw new StemmaError("usage.invalid", `Expected --json or --format ${options.format}, got both. Leave one out.`);
   }
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const trace = await stemma.trace(id, { family: options.family === true });

@@ -28,7 +28,7 @@ export function addVerify(program: Command): void {
 async function verify(given: string | undefined, options: VerifyCommandOptions): Promise<void> {
   if (given !== undefined && options.all === true) throw new StemmaError("usage.invalid", "Give a run or --all.");
   const expect = options.expect === undefined ? undefined : headOf(options.expect);
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const run = given === undefined ? undefined : (await findRun(stemma, given)).id;
   const progress = progressTo(process.stderr);

@@ -52,7 +52,7 @@ export function addWaits(program: Command): void {
 }
 
 async function waits(options: WaitsOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { stemma, store } = place;
   const run = options.run === undefined ? undefined : (await findRun(stemma, options.run)).id;
   const page = await enough(stemma, queryOf(options, run), options.limit);

@@ -36,7 +36,7 @@ export function addWatch(program: Command): void {
 }
 
 async function watch(given: string, options: CommonOptions): Promise<void> {
-  await using place = openPlace(options);
+  await using place = await openPlace(options);
   const { store } = place;
   const { id } = await findRun(place.stemma, given);
   const ended = stopSignal();

@@ -20,7 +20,7 @@ export function addWhy(program: Command): void {
 }
 
 async function why(given: string, key: string | undefined, options: WhyOptions): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id } = await findRun(stemma, given);
   const found = await stemma.why(id, key, options.path === undefined ? {} : { path: options.path });

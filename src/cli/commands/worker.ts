@@ -39,7 +39,7 @@ async function worker(files: readonly string[], options: WorkerOptions): Promise
   }
   const workflows = await loadWorkflows(files);
   const offers = workflows.map(offerText).toSorted();
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   const log = stderrLog();
   const { concurrency } = options;
   const stemma = new Stemma({

@@ -11,7 +11,7 @@ import { hash } from "node:crypto";
 
 import { isStemmaError, StemmaError } from "../../core/error.ts";
 import { failureOf, isConnectionLost, isNameLost, isPassing, isReadOnly } from "./failure.ts";
-import { isUpToDate, migrate } from "./migrations.ts";
+import { isThere, isUpToDate, migrate } from "./migrations.ts";
 import type { Queryable } from "../store.ts";
 import type { Client, Place, Pool, PoolClient } from "./place.ts";
 import { expectSafe } from "./row.ts";
@@ -196,6 +196,7 @@ export class Database {
             throw error;
           }
         });
+      if (!this.place.create && !(await isThere({ query: once }))) throw this.#missing();
       await this.#repeat(() => migrate(transaction, { query: once }, this.place.schema));
       this.#opened = true;
       return pool;
@@ -203,6 +204,12 @@ export class Database {
       await leave(pool, own);
       throw error;
     }
+  }
+
+  #missing(): StemmaError {
+    const { name, schema } = this.place;
+    const message = `There is no store at ${name}. Name the database, or another schema of it, that runs are kept in.`;
+    return new StemmaError("store.not_found", message, { data: { store: name, schema } });
   }
 
   /** Tries again at once, for each connection of the pool may have been lost, and then a few times with a pause. */

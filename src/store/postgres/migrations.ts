@@ -201,6 +201,11 @@ export async function isUpToDate(db: Runner, schema: string): Promise<boolean> {
   return true;
 }
 
+/** Whether the schema has tables of a store. */
+export async function isThere(db: Runner): Promise<boolean> {
+  return (await found(db)) >= 0;
+}
+
 /** The last change that the schema has; 0: none; -1: there is not even the table that says so. */
 async function found(db: Runner): Promise<number> {
   const [there] = await db.query<{ there: boolean }>(`select to_regclass('@.migrations') is not null as there`);

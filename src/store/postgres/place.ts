@@ -25,6 +25,8 @@ export type PostgresOptions = (
 ) & {
   /** The schema that holds the tables, made if it is not there; `stemma` by default. */
   schema?: string;
+  /** Whether tables are made where there are none; true by default. Without it, that is `store.not_found`. */
+  create?: boolean;
   /**
    * How long a worker that finds nothing to do leaves the database alone at most, in milliseconds, while notifications
    * of the database wake it; 1000 by default, 0: never.
@@ -57,6 +59,7 @@ export type Place = {
   /** For people; without user and password. */
   readonly name: string;
   readonly schema: string;
+  readonly create: boolean;
   readonly idleMs: number;
   readonly now: (() => number) | undefined;
   /** Loads `pg` if need be and opens the pool; `own`: it is ours to close. */
@@ -72,7 +75,7 @@ const connectMs = 10_000;
 export function placeOf(given: string | PostgresPool | PostgresOptions): Place {
   const options =
     typeof given === "string" ? { url: given } : isPool(given) ? { pool: given } : (given ?? { pool: given });
-  const { schema = "stemma", idleMs = 1000, now } = options;
+  const { schema = "stemma", create = true, idleMs = 1000, now } = options;
   if (typeof schema !== "string" || !schemaShape.test(schema) || schema.startsWith("pg_")) {
     throw new StemmaError(
       "usage.invalid",
@@ -82,7 +85,7 @@ export function placeOf(given: string | PostgresPool | PostgresOptions): Place {
   if (!Number.isInteger(idleMs) || idleMs < 0) {
     throw new StemmaError("usage.invalid", `Expected idleMs to be a whole number of milliseconds, got ${idleMs}.`);
   }
-  const rest = { schema, idleMs, now };
+  const rest = { schema, create, idleMs, now };
   return "url" in options && options.url !== undefined
     ? { ...rest, ...atUrl(options.url, schema, options.connections ?? 10) }
     : { ...rest, ...ofPool((options as { pool?: PostgresPool }).pool, schema) };

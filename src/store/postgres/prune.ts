@@ -17,16 +17,16 @@ import {
   prunableRuns,
 } from "./sql-feed.ts";
 
-export function pruneRuns(db: Database, { endedBefore, limit, dryRun = false }: PruneRequest): Promise<Pruned> {
+export function pruneRuns(db: Database, { endedBefore, limit, only, dryRun = false }: PruneRequest): Promise<Pruned> {
   // Removing and taking it back is the one way to count that cannot disagree with removing.
-  return db.transaction((tx) => removeRuns(tx, Math.ceil(endedBefore), limit), { undo: dryRun });
+  return db.transaction((tx) => removeRuns(tx, Math.ceil(endedBefore), limit, only), { undo: dryRun });
 }
 
-async function removeRuns(tx: Runner, endedBefore: number, limit: number): Promise<Pruned> {
+async function removeRuns(tx: Runner, endedBefore: number, limit: number, only: PruneRequest["only"]): Promise<Pruned> {
   await tx.query(lockSequencer);
   const pruned: Pruned & { runs: RunId[] } = { runs: [], events: 0, payloadBytes: 0 };
   while (pruned.runs.length < limit) {
-    const ids = await leaves(tx, endedBefore, limit - pruned.runs.length);
+    const ids = await leaves(tx, endedBefore, limit - pruned.runs.length, only);
     if (ids.length === 0) break;
     pruned.runs.push(...ids);
     // Each round bares new leaves.
@@ -41,8 +41,8 @@ async function removeRuns(tx: Runner, endedBefore: number, limit: number): Promi
 }
 
 /** Locked first and looked at again then: a run that comes from one of them may have been created meanwhile. */
-async function leaves(tx: Runner, endedBefore: number, limit: number): Promise<RunId[]> {
-  const locked = await tx.query<{ id: RunId }>(prunableRuns, [endedBefore, limit]);
+async function leaves(tx: Runner, endedBefore: number, limit: number, only: PruneRequest["only"]): Promise<RunId[]> {
+  const locked = await tx.query<{ id: RunId }>(prunableRuns, [endedBefore, limit, only ?? null]);
   const bare = await tx.query<{ id: RunId }>(bareRuns, [locked.map(({ id }) => id)]);
   return bare.map(({ id }) => id);
 }

@@ -156,11 +156,12 @@ export const leaveSequencer: string = /* sql */ `
 /** Keeps positions from being given while runs are removed. */
 export const lockSequencer: string = /* sql */ `select id from @.sequencer where id = 1 for update`;
 
-/** Leaves of the tree that ended before a time, the earliest first. */
+/** Leaves of the tree that ended before a time, of some ($3) or of all, the earliest first. */
 export const prunableRuns: string = /* sql */ `
   select r.id
     from @.runs r
    where r.ended_at < $1
+     and ($3::text[] is null or r.id = any($3::text[]))
      and not exists (select from @.runs d where d.origin = r.id)
    order by r.ended_at, r.id
    limit $2

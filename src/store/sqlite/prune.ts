@@ -14,19 +14,20 @@ import {
   deleteRun,
   deleteTag,
   payloadsOfRun,
+  prunableRun,
   prunableRuns,
   runHead,
 } from "./sql.ts";
 
 type Prunable = { n: number; id: string; tags: string };
 
-export function pruneRuns(db: Statements, { endedBefore, limit }: PruneRequest): Pruned {
+export function pruneRuns(db: Statements, { endedBefore, limit, only }: PruneRequest): Pruned {
   const runs: string[] = [];
   let events = 0;
   let payloadBytes = 0;
   while (runs.length < limit) {
     // Each round bares new leaves.
-    const leaves = db.prepare(prunableRuns).all(endedBefore, limit - runs.length) as Prunable[];
+    const leaves = leavesOf(db, endedBefore, limit - runs.length, only);
     if (leaves.length === 0) break;
     for (const leaf of leaves) {
       runs.push(leaf.id);
@@ -36,6 +37,17 @@ export function pruneRuns(db: Statements, { endedBefore, limit }: PruneRequest):
     }
   }
   return { runs, events, payloadBytes };
+}
+
+function leavesOf(db: Statements, endedBefore: number, limit: number, only: PruneRequest["only"]): Prunable[] {
+  if (only === undefined) return db.prepare(prunableRuns).all(endedBefore, limit) as Prunable[];
+  const leaves: Prunable[] = [];
+  for (const id of only) {
+    const leaf = db.prepare(prunableRun).get(id, endedBefore) as Prunable | undefined;
+    if (leaf !== undefined) leaves.push(leaf);
+    if (leaves.length >= limit) break;
+  }
+  return leaves;
 }
 
 /** Whether runs that were answered as removed are gone. */

@@ -304,6 +304,14 @@ export const prunableRuns: string = /* sql */ `
    order by r.ended_at
    limit +?`;
 
+/** Whether this one is such a leaf. */
+export const prunableRun: string = /* sql */ `
+  select r.n, r.id, r.tags
+    from runs r
+   where r.id = ?
+     and r.ended_at < ?
+     and not exists (select 1 from runs d where d.origin = r.id)`;
+
 export const deleteEvents: string = /* sql */ `delete from events where run = ?`;
 export const deleteEmitted: string = /* sql */ `delete from emitted where run = ?`;
 export const deleteMessages: string = /* sql */ `delete from inbox where run = ?`;

@@ -77,6 +77,20 @@ export function pruneGuarantees(check: Check): void {
     assert.deepEqual(removed.sort(), all.sort());
   });
 
+  check("of named runs only those go, and none that another one comes from", async (bench) => {
+    const { store, clock } = bench;
+    const [root, other] = [await endedRun(bench), await endedRun(bench)];
+    const origin = { kind: "restart", run: root.id, seq: 0, hash: root.events[0]?.hash ?? "" } as const;
+    const leaf = await endedRun(bench, { family: root.id, origin });
+    clock.advance(1000);
+    const prune = async (only: string[]): Promise<readonly string[]> =>
+      (await store.prune({ endedBefore: clock.now(), limit: 10, only })).runs;
+    assert.deepEqual(await prune([root.id]), []);
+    assert.deepEqual(await prune([]), []);
+    assert.deepEqual(await prune([root.id, leaf.id]), [leaf.id, root.id]);
+    assert.deepEqual(await listedIds(store), [other.id]);
+  });
+
   check("a payload that another run names stays until that run goes too", async (bench) => {
     const { store, clock } = bench;
     const { payload, value } = payloadOf("named by two");

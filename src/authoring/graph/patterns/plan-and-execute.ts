@@ -8,36 +8,10 @@ import { WorkflowBuilder } from "../builder.ts";
 import { executor, responseHandler } from "../executor.ts";
 import type { Executor } from "../executor.ts";
 import type { Workflow } from "../workflow.ts";
-import { add, conversationOf, knownBy, opening, over, reducers, taking, turnOf, user } from "./conversation.ts";
-import type { Conversation, Over, Participants, PatternContext, PatternOptions, Turn } from "./conversation.ts";
-
-/** All that is known of the work. */
-export type Ledger<C = string, P = readonly string[]> = {
-  readonly conversation: Conversation<C>;
-  /** Null before the first. */
-  readonly plan: P | null;
-  /** Turns of participants so far. */
-  readonly round: number;
-  /** How much more often a turn brought nothing than something, since the plan was made. */
-  readonly stalls: number;
-  /** How often the plan was made anew because nothing moved. */
-  readonly replans: number;
-  /** What the manager found last. */
-  readonly progress: Progress<C> | null;
-};
-
-/** What the manager finds: whether it is done, whether the last turn brought something, and who does what next. */
-export type Progress<C = string> =
-  | { readonly done: true }
-  | { readonly done?: false; readonly moving: boolean; readonly next: string; readonly instruction?: C };
-
-/** How it ended; `conversation` and the rest as they were then. */
-export type PlanOutcome<C = string, P = readonly string[]> = Ledger<C, P> & {
-  readonly ended: "done" | "stalled" | "out of rounds";
-};
-
-/** Whoever started the run lets the plan pass, or says what is wrong with it. */
-export type PlanReview<C = string> = { readonly approve: true } | { readonly approve: false; readonly comment: C };
+import { add, knownBy, opening, over, reducers, taking, turnOf, user } from "./conversation.ts";
+import type { Over, Participants, PatternContext, PatternOptions, Turn } from "./conversation.ts";
+import type { Ledger, PlanOutcome, PlanReview, Progress } from "./ledger.ts";
+import { keptOf, ledgerOf, stallsOf } from "./ledger.ts";
 
 export type PlanAndExecuteOptions<C, P> = PatternOptions & {
   readonly participants: Participants<C>;
@@ -55,10 +29,6 @@ export type PlanAndExecuteOptions<C, P> = PatternOptions & {
 };
 
 type Bounds = { maxRounds: number; maxStalls: number; maxReplans: number };
-type Kept<C, P> = Omit<Ledger<C, P>, "conversation">;
-
-const fresh: Kept<never, never> = { plan: null, round: 0, stalls: 0, replans: 0, progress: null };
-
 /**
  * A graph of a planner, a manager and participants. Each plan, each assessment and each turn is a step of its own; the
  * one output is the ledger, with how it ended.
@@ -152,20 +122,6 @@ function managing<C, P>(
     return ctx.sendMessage(over("manager"), { route: progress.next });
   };
   return executor<Over, Over, PlanOutcome<C, P>>("manager", knownBy(assess, run));
-}
-
-/** A turn that brought nothing counts up and one that brought something down; before the first of a plan nothing counts. */
-function stallsOf<C, P>({ stalls }: Ledger<C, P>, progress: Progress<C>, worked: boolean): number {
-  if (!worked || progress.done === true) return stalls;
-  return progress.moving ? Math.max(0, stalls - 1) : stalls + 1;
-}
-
-function keptOf<C, P>(ctx: PatternContext<never>): Kept<C, P> {
-  return (ctx.getState("ledger") ?? fresh) as Kept<C, P>;
-}
-
-function ledgerOf<C, P>(ctx: PatternContext<never>): Ledger<C, P> {
-  return { ...keptOf<C, P>(ctx), conversation: conversationOf<C>(ctx) };
 }
 
 function reviewed<C>(): StandardSchemaV1<unknown, PlanReview<C>> {

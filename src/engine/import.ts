@@ -1,0 +1,306 @@
+/**
+ * Takes a family in from a file, on any store. All of the file is checked before anything is written: its form, every
+ * hash, every payload, where runs come from, and that no run of it is there already as another one. Then each run is
+ * written in pieces, due to nobody until it is whole; what was broken off goes on where it was when it is done again.
+ */
+import { genesis, unseal } from "../core/chain.ts";
+import type { StoredEvent } from "../core/chain.ts";
+import { storedHash } from "../core/chain-text.ts";
+import { StemmaError } from "../core/error.ts";
+import type { Digest, Event, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
+import { canonical } from "../core/json.ts";
+import { limits } from "../core/limits.ts";
+import type { RunState } from "../core/reduce.ts";
+import { reduce } from "../core/reduce.ts";
+import { eventRefsOf, payloadRefsOf } from "../core/references.ts";
+import { isTerminal } from "../core/run.ts";
+import type { Effect, Payload, Store } from "../store/store.ts";
+import type { ExportedRun, OpenFile } from "./export-file.ts";
+import { linesOf, refused } from "./export-file.ts";
+import { sha256 } from "./hash.ts";
+import { lineOf } from "./line.ts";
+
+export type ImportOptions = {
+  /**
+   * Open runs are worked on here from now on. Without it they are kept as they are, and go on when somebody answers or
+   * unpauses them: for whoever exported them may still be working on them.
+   */
+  takeOver?: boolean;
+  /** What the file may be at most, in bytes. Default 8 GiB. */
+  maxBytes?: number;
+};
+
+export type Imported = {
+  family: RunId;
+  /** Written now, and those that were there already just so. */
+  runs: readonly RunId[];
+  there: readonly RunId[];
+  events: number;
+};
+
+type Head = { seq: Seq; hash: Digest };
+/** Hashes that events must have, of runs by seq: where others left them, and up to where they are in the store. */
+type Claims = Map<RunId, Map<Seq, Digest>>;
+
+export async function importFamily(store: Store, open: OpenFile, options: ImportOptions): Promise<Imported> {
+  const bytesMax = options.maxBytes ?? limits.exportBytesMax;
+  const claims: Claims = new Map();
+  const { family, heads } = await check(open, bytesMax, claims);
+  const there = await whatIsThere(store, heads, claims);
+  await checkClaims(open, bytesMax, claims, there);
+  const writing = new Writing(store, there, options.takeOver === true);
+  for await (const line of linesOf(open, bytesMax)) {
+    if ("run" in line) await writing.begin(line.run);
+    else if ("payload" in line) writing.payload(line.payload);
+    else if ("event" in line) await writing.event(line.event);
+  }
+  await writing.end();
+  const whole = [...heads].filter(([run, head]) => there.get(run)?.seq === head.seq).map(([run]) => run);
+  const isWhole = new Set(whole);
+  return { family, runs: [...heads.keys()].filter((run) => !isWhole.has(run)), there: whole, events: writing.events };
+}
+
+/** Reads all of it, and believes nothing. */
+async function check(
+  open: OpenFile,
+  bytesMax: number,
+  claims: Claims,
+): Promise<{ family: RunId; heads: Map<RunId, Head> }> {
+  const heads = new Map<RunId, Head>();
+  let family: RunId | undefined;
+  let run: Checking | undefined;
+  const close = (): void => {
+    if (run !== undefined) heads.set(run.id, run.head());
+  };
+  for await (const line of linesOf(open, bytesMax)) {
+    if ("header" in line) family = line.header;
+    else if ("run" in line) {
+      close();
+      if (heads.has(line.run.id)) throw refused(`it has run ${line.run.id} twice`);
+      run = new Checking(line.run.id, family ?? "");
+    } else if ("end" in line) close();
+    else if (run === undefined) throw refused("it has something before its first run");
+    else if ("payload" in line) run.payload(line.payload);
+    else for (const { run: of, seq, hash } of run.event(line.event)) claim(claims, of, seq, hash);
+  }
+  if (family === undefined || heads.size === 0) throw refused("there is no run in it");
+  return { family, heads };
+}
+
+function claim(claims: Claims, run: RunId, seq: Seq, hash: Digest): void {
+  const of = claims.get(run) ?? new Map<Seq, Digest>();
+  const known = of.get(seq);
+  if (known !== undefined && known !== hash) throw refused(`event ${seq} of ${run} is said to have two hashes`);
+  claims.set(run, of.set(seq, hash));
+}
+
+/** One run of the file. */
+class Checking {
+  readonly id: RunId;
+  readonly #family: RunId;
+  readonly #payloads = new Set<Digest>();
+  #before: Digest;
+  #state: RunState | undefined;
+
+  constructor(id: RunId, family: RunId) {
+    this.id = id;
+    this.#family = family;
+    this.#before = genesis(sha256, id);
+  }
+
+  payload({ digest, text }: Payload): void {
+    if (sha256(text) !== digest) throw refused(`the payload ${digest.slice(0, 64)} is not what its digest says`);
+    this.#payloads.add(digest);
+  }
+
+  /** Gives the hashes that it says events of other runs have. */
+  event(stored: StoredEvent): { run: RunId; seq: Seq; hash: Digest }[] {
+    const place = `event ${stored.seq} of ${this.id}`;
+    if (stored.seq !== (this.#state?.seq ?? -1) + 1) throw refused(`${place} is not the next one`);
+    if (storedHash(sha256, this.#before, stored) !== stored.hash)
+      throw refused(`${place} was altered: its hash differs`);
+    const event = unseal(stored);
+    try {
+      this.#state = reduce(this.#state, event);
+    } catch (error) {
+      throw refused(`${place} cannot stand there (${error instanceof Error ? error.message : String(error)})`);
+    }
+    if (this.#state.family !== this.#family) throw refused(`${place} is of another family`);
+    for (const { digest } of payloadRefsOf(event)) {
+      if (!this.#payloads.has(digest)) throw refused(`${place} names a payload that is not in it`);
+    }
+    this.#before = stored.hash;
+    return eventRefsOf(event).flatMap(({ run, seq, hash }) => (hash === undefined ? [] : [{ run, seq, hash }]));
+  }
+
+  head(): Head {
+    if (this.#state === undefined) throw refused(`run ${this.id} has no events`);
+    return { seq: this.#state.seq, hash: this.#before };
+  }
+}
+
+/** Up to where runs of the file are in the store; each must be the beginning of what the file has. */
+async function whatIsThere(store: Store, heads: ReadonlyMap<RunId, Head>, claims: Claims): Promise<Map<RunId, Head>> {
+  const there = new Map<RunId, Head>();
+  const ids = [...heads.keys()];
+  for (let from = 0; from < ids.length; from += limits.pageRunsMax) {
+    const { runs } = await store.list({ ids: ids.slice(from, from + limits.pageRunsMax), limit: limits.pageRunsMax });
+    for (const { id, state, hash, epoch } of runs) {
+      const head = heads.get(id);
+      const isSame = head?.seq === state.seq && head.hash === hash;
+      // A run that was worked on here is not one that an import left in its midst.
+      if (!isSame && (head === undefined || state.seq > head.seq || epoch > 0)) {
+        throw another(id);
+      }
+      there.set(id, { seq: state.seq, hash });
+      claim(claims, id, state.seq, hash);
+    }
+  }
+  return there;
+}
+
+function another(run: RunId): StemmaError {
+  const message = `Run ${run} is in this store already, and is another there. Nothing was written.`;
+  return new StemmaError("run.conflict", message, { data: { run } });
+}
+
+async function checkClaims(
+  open: OpenFile,
+  bytesMax: number,
+  claims: Claims,
+  there: ReadonlyMap<RunId, Head>,
+): Promise<void> {
+  if (claims.size === 0) return;
+  let left: Map<Seq, Digest> | undefined;
+  let run = "";
+  for await (const line of linesOf(open, bytesMax)) {
+    if ("run" in line) [run, left] = [line.run.id, claims.get(line.run.id)];
+    if (!("event" in line) || left === undefined) continue;
+    const { seq, hash } = line.event;
+    const claimed = left.get(seq);
+    if (claimed !== undefined && claimed !== hash && there.get(run)?.seq === seq) throw another(run);
+    if (claimed !== undefined && claimed !== hash) throw refused(`event ${seq} is not the one that others say it is`);
+    left.delete(seq);
+  }
+  for (const [of, seqs] of claims) {
+    for (const seq of seqs.keys()) throw refused(`event ${seq} of ${of}, which others come from, is not in it`);
+  }
+}
+
+/** What is written at a time. */
+const pieceEvents = 500;
+const pieceCharsMax = 1_048_576;
+/** A run that is not whole is due to nobody for so long. */
+const laterMs = 1000 * 86_400 * 365 * 100;
+
+class Writing {
+  readonly #store: Store;
+  readonly #there: ReadonlyMap<RunId, Head>;
+  readonly #takeOver: boolean;
+  #run: ExportedRun | undefined;
+  #created: EventOf<"run.created"> | undefined;
+  #state: RunState | undefined;
+  #events: StoredEvent[] = [];
+  #payloads: Payload[] = [];
+  #chars = 0;
+  #reuse: { seq: Seq; key: ReuseKey }[] = [];
+  /** `once` steps that were entered, and under which reuse key where that is known. */
+  readonly #effects = new Map<string, ReuseKey>();
+  events = 0;
+
+  constructor(store: Store, there: ReadonlyMap<RunId, Head>, takeOver: boolean) {
+    this.#store = store;
+    this.#there = there;
+    this.#takeOver = takeOver;
+  }
+
+  async begin(run: ExportedRun): Promise<void> {
+    await this.end();
+    this.#run = run;
+    this.#state = undefined;
+    this.#effects.clear();
+  }
+
+  payload(payload: Payload): void {
+    this.#payloads.push(payload);
+    this.#chars += payload.text.length;
+  }
+
+  async event(stored: StoredEvent): Promise<void> {
+    const event = unseal(stored);
+    if (this.#events.length >= pieceEvents || this.#chars > pieceCharsMax) await this.#commit({});
+    this.#state = reduce(this.#state, event);
+    this.#note(event);
+    if (event.type === "run.created") this.#created = event;
+    if (stored.seq <= (this.#there.get(this.#run?.id ?? "")?.seq ?? -1)) {
+      [this.#payloads, this.#chars] = [[], 0];
+      return;
+    }
+    this.events += 1;
+    if (stored.seq === 0) return this.#create(stored, this.#state);
+    this.#events.push(stored);
+    this.#chars += stored.data.length;
+    const { reuse } = event.data as { reuse?: ReuseKey };
+    if (reuse !== undefined) this.#reuse.push({ seq: stored.seq, key: reuse });
+  }
+
+  /** The run is whole. */
+  async end(): Promise<void> {
+    const [run, state] = [this.#run, this.#state];
+    this.#run = undefined;
+    if (run === undefined || state === undefined || this.#there.get(run.id)?.seq === state.seq) return;
+    this.#run = run;
+    const release = isTerminal(state.status)
+      ? { dueAt: null, force: true }
+      : { dueAt: this.#takeOver ? Date.now() : null };
+    await this.#commit({ release, effects: this.#ledger(run.id) });
+    this.#run = undefined;
+  }
+
+  async #create(first: StoredEvent, state: RunState): Promise<void> {
+    const { id, queue, priority } = this.#run as ExportedRun;
+    const payloads = this.#payloads;
+    [this.#payloads, this.#chars] = [[], 0];
+    const dueAt = Date.now() + laterMs;
+    const [created] = await this.#store.create([{ id, events: [first], payloads, state, queue, priority, dueAt }]);
+    if (created?.created !== true) throw conflict(id);
+  }
+
+  async #commit(more: { release?: { dueAt: number | null; force?: boolean }; effects?: Effect[] }): Promise<void> {
+    const [run, state] = [this.#run as ExportedRun, this.#state as RunState];
+    const [events, payloads, reuse] = [this.#events, this.#payloads, this.#reuse];
+    [this.#events, this.#payloads, this.#reuse, this.#chars] = [[], [], [], 0];
+    const seq = events[0]?.seq ?? state.seq + 1;
+    const part = { run: run.id, epoch: 0, seq, events, payloads, state, inbox: 0, reuse, ...more };
+    const [result] = await this.#store.commit([part]);
+    if (result?.ok !== true) throw conflict(run.id);
+  }
+
+  #note({ type, data }: Event): void {
+    if (type === "step.started" && data.effect === "once")
+      this.#effects.set(data.key, this.#effects.get(data.key) ?? "");
+    else if ("key" in data && this.#effects.has(data.key) && "reuse" in data && data.reuse !== undefined) {
+      this.#effects.set(data.key, data.reuse);
+    }
+  }
+
+  /**
+   * The line's ledger, from the intents on record. Of one without a success it is not known with what it was; to be under
+   * no input means that whoever wants it in this line waits for a decision.
+   */
+  #ledger(run: RunId): Effect[] {
+    const created = this.#created;
+    if (created === undefined || this.#effects.size === 0) return [];
+    const { line, calls } = lineOf(run, created);
+    return [...this.#effects].map(([key, input]) => ({
+      line,
+      place: sha256(canonical([[...calls], key])).slice(0, 40),
+      input,
+    }));
+  }
+}
+
+function conflict(run: RunId): StemmaError {
+  const message = `Somebody else wrote to run ${run} while it was taken in. Take the file in again.`;
+  return new StemmaError("commit.conflict", message, { data: { run } });
+}

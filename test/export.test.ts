@@ -1,0 +1,220 @@
+/** A family goes to a file and to another store with everything that belongs to it; a file that is not right changes nothing. */
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Stemma, workflow } from "../src/index.ts";
+import type { Context, OpenFile, RunHandle, Store } from "../src/index.ts";
+import { sqlite } from "../src/sqlite.ts";
+import { errorOf, fresh, onPostgres, silent, until } from "./stage.ts";
+
+const entered: string[] = [];
+const leaf = workflow({ name: "leaf" }, (ctx, n: number) => ctx.step("work", { input: n }, () => "é".repeat(n)));
+const tree = workflow({ name: "tree" }, async (ctx: Context<{ big: string[] }>, n: number) => {
+  if (ctx.restored === undefined) {
+    await ctx.step("pay", { input: n, effect: "once" }, () => entered.push("pay"));
+    await ctx.checkpoint({ big: Array.from({ length: 80 }, (_, i) => `${i}${"x".repeat(60)}`) });
+  }
+  const called = await ctx.call(leaf, 2000);
+  await ctx.step("counted", { input: n }, () => entered.push("counted"));
+  if (broken) throw new Error("a bug");
+  return called.length;
+});
+const asking = workflow({ name: "asking" }, (ctx) => ctx.wait("question"));
+let broken = true;
+
+const store = fresh();
+const workflows = [leaf, tree, asking];
+const stemma = new Stemma({ store, workflows, log: silent }, { lingerMs: 10 });
+let source: RunHandle;
+let open: RunHandle;
+let text = "";
+
+const textOf = async (from: Stemma, run: string): Promise<string> => {
+  let all = "";
+  for await (const part of from.export(run)) all += part;
+  return all;
+};
+/** A file in memory, read a few characters at a time. */
+const fileOf = (content: string, at = 1000): OpenFile =>
+  async function* () {
+    for (let from = 0; from < content.length; from += at) yield content.slice(from, from + at);
+  };
+/** The same lines with a right last one, as somebody makes it who knows the form. */
+function sealedAgain(lines: readonly string[]): string {
+  const body = lines
+    .slice(0, -1)
+    .map((line) => `${line}\n`)
+    .join("");
+  const count = (kind: string): number => lines.filter((line) => line.startsWith(`{"${kind}"`)).length;
+  const counts = { runs: count("run"), events: count("event"), payloads: count("payload") };
+  return `${body}${JSON.stringify({ end: { ...counts, digest: createHash("sha256").update(body).digest("hex") } })}\n`;
+}
+const empty = async (target: Store): Promise<boolean> => (await target.list({ limit: 1 })).runs.length === 0;
+
+beforeAll(async () => {
+  await stemma.start();
+  source = await stemma.run(tree, 7, { tags: ["eu"] });
+  await source.result().catch(() => {});
+  broken = false;
+  const again = await stemma.restart(source.id, { reason: "mended" });
+  await again.result();
+  await stemma.golden(again.id, { by: "ada" });
+  open = await stemma.run(asking, undefined);
+  await until(async () => (await open.status()) === "suspended");
+  await stemma.stop();
+  text = await textOf(stemma, source.id);
+});
+afterAll(() => store.close());
+
+describe("a family", () => {
+  // Where this file runs a second time, it goes from PostgreSQL to SQLite and back.
+  it("is on another store what it was, down to the byte, and taking it in again changes nothing", async () => {
+    await using first = sqlite(":memory:");
+    await using second = fresh();
+    const [a, b] = [new Stemma({ store: first }), new Stemma({ store: second })];
+    const taken = await a.import(fileOf(text));
+    expect(taken).toMatchObject({ family: source.id, there: [] });
+    expect(taken.runs).toHaveLength(4);
+    expect(await a.verify()).toMatchObject({ ok: true, flaws: [], runs: 4, events: taken.events });
+    expect(await textOf(a, source.id)).toBe(text);
+    await b.import(fileOf(await textOf(a, source.id)));
+    expect(await textOf(b, source.id)).toBe(text);
+    expect(await a.import(fileOf(text))).toMatchObject({ runs: [], there: taken.runs, events: 0 });
+    expect((await a.goldens()).map(({ by }) => by)).toEqual(["ada"]);
+    expect((await a.list({ tag: "eu" })).runs.map(({ id }) => id)).toContain(source.id);
+  });
+
+  it("can be restarted and forked there: what succeeded is reused, and what happens once does not happen again", async () => {
+    await using target = sqlite(":memory:");
+    await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+    await there.import(fileOf(text));
+    entered.length = 0;
+    await (await there.restart(source.id)).result();
+    expect(entered).toEqual([]);
+    await (await there.fork(source.id, { reuse: "none" })).result();
+    expect(entered).toEqual(["counted"]);
+    expect(await there.verify()).toMatchObject({ ok: true });
+  });
+
+  it("has open runs that rest until somebody answers, or are taken over", async () => {
+    await using target = sqlite(":memory:");
+    await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+    await there.import(fileOf(await textOf(stemma, open.id)));
+    expect((await there.row(open.id)).dueAt).toBeNull();
+    await there.resume(open.id, "question", "yes");
+    expect(await (await there.get(open.id)).result()).toBe("yes");
+    await using other = sqlite(":memory:");
+    const second = new Stemma({ store: other });
+    await second.import(fileOf(await textOf(stemma, open.id)), { takeOver: true });
+    expect((await second.row(open.id)).dueAt).not.toBeNull();
+  });
+
+  it("goes on where it was broken off", async () => {
+    await using target = sqlite(":memory:");
+    const there = new Stemma({ store: target });
+    let pieces = 0;
+    const dying = new Proxy(target, {
+      get: (of, name) =>
+        name === "commit" && (pieces += 1) > 2
+          ? () => Promise.reject(new Error("the power is gone"))
+          : ((value: unknown) => (typeof value === "function" ? value.bind(of) : value))(Reflect.get(of, name)),
+    });
+    await expect(new Stemma({ store: dying }).import(fileOf(text))).rejects.toThrow("the power is gone");
+    expect(await empty(target)).toBe(false);
+    await there.import(fileOf(text));
+    expect(await textOf(there, source.id)).toBe(text);
+    expect(await there.verify()).toMatchObject({ ok: true });
+  });
+});
+
+describe("a file that is refused writes nothing", () => {
+  const expectRefused = async (content: string, code: string): Promise<void> => {
+    await using target = sqlite(":memory:");
+    const error = await errorOf(new Stemma({ store: target }).import(fileOf(content)));
+    expect([error.code, content.length > 0]).toEqual([code, true]);
+    expect(await empty(target)).toBe(true);
+  };
+  const lines = (): string[] => text.trimEnd().split("\n");
+
+  it("when any one character of it is another, even with a last line that fits", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(),
+        fc.constantFrom("0", "7", "a", '"', "{", "é"),
+        fc.boolean(),
+        async (draw, put, sealed) => {
+          const at = draw % text.length;
+          fc.pre(text[at] !== put && text[at] !== "\n");
+          const changed = text.slice(0, at) + put + text.slice(at + 1);
+          const content = sealed ? sealedAgain(changed.trimEnd().split("\n")) : changed;
+          fc.pre(content !== text);
+          await using target = sqlite(":memory:");
+          const there = new Stemma({ store: target });
+          const error = await there.import(fileOf(content)).then(
+            () => undefined,
+            (thrown: unknown) => thrown as { code?: string },
+          );
+          // Where a run stands in the queue is no part of what it is; all else is.
+          if (error === undefined) expect(sealed && lineAt(content, at).startsWith(`{"run":`)).toBe(true);
+          else {
+            expect(["import.refused", "store.newer", "run.invalid_id"]).toContain(error.code);
+            expect(await empty(target)).toBe(true);
+          }
+        },
+      ),
+      { numRuns: onPostgres ? 20 : 300 },
+    );
+  });
+
+  function lineAt(content: string, at: number): string {
+    return content.slice(content.lastIndexOf("\n", at) + 1, content.indexOf("\n", at));
+  }
+
+  it("when it is cut off anywhere", async () => {
+    for (const end of [0.001, 0.3, 0.7, 0.999])
+      await expectRefused(text.slice(0, Math.floor(text.length * end)), "import.refused");
+    await expectRefused(`${lines().slice(0, -1).join("\n")}\n`, "import.refused");
+  });
+
+  it("when an event, a payload or a run is missing, twice, or elsewhere", async () => {
+    for (const kind of ["event", "payload", "run"]) {
+      const at = lines().findIndex((line, i) => i > 5 && line.startsWith(`{"${kind}"`));
+      await expectRefused(sealedAgain(lines().filter((_, i) => i !== at)), "import.refused");
+      const twice = lines().flatMap((line, i) => (i === at ? [line, line] : [line]));
+      if (kind !== "payload") await expectRefused(sealedAgain(twice), "import.refused");
+    }
+    const [one, other] = [8, 9];
+    const swapped = lines().map((line, i, all) => (i === one ? all[other] : i === other ? all[one] : line)) as string[];
+    if (swapped[one]?.startsWith('{"event"')) await expectRefused(sealedAgain(swapped), "import.refused");
+  });
+
+  it("when it is newer, of another kind, or hostile", async () => {
+    await expectRefused(
+      sealedAgain([(lines()[0] ?? "").replace('"version":1', '"version":2'), ...lines().slice(1)]),
+      "store.newer",
+    );
+    const hostile = (line: string): string => sealedAgain([lines()[0] ?? "", line, ...lines().slice(1)]);
+    await expectRefused(hostile('{"__proto__":{"id":"x"}}'), "import.refused");
+    await expectRefused(hostile('{"run":{"id":"../../etc/passwd","queue":"q","priority":0}}'), "run.invalid_id");
+    await expectRefused(hostile('{"run":{"__proto__":{},"id":"run_1","queue":"q","priority":0}}'), "import.refused");
+    await expectRefused(hostile('{"constructor":{"prototype":{}}}'), "import.refused");
+    await expectRefused(hostile(`{"payload":{"digest":"${"0".repeat(64)}","text":"not its text"}}`), "import.refused");
+    await expectRefused(hostile(`{"deep":${"[".repeat(100_000)}${"]".repeat(100_000)}}`), "import.refused");
+    await expectRefused("PK\u0003\u0004 a zip file\n", "import.refused");
+  });
+
+  it("when it is larger than it may be", async () => {
+    await using target = sqlite(":memory:");
+    const there = new Stemma({ store: target });
+    expect((await errorOf(there.import(fileOf(text), { maxBytes: 1000 }))).code).toBe("import.refused");
+    expect(await empty(target)).toBe(true);
+  });
+
+  it("when a run of it is there as another one", async () => {
+    await using target = sqlite(":memory:");
+    const there = new Stemma({ store: target, workflows });
+    await there.run(leaf, 1, { id: source.id });
+    expect((await errorOf(there.import(fileOf(text)))).code).toBe("run.conflict");
+    expect((await target.list({ limit: 10 })).runs).toHaveLength(1);
+  });
+});
