@@ -101,7 +101,7 @@ describe("stemma prune", () => {
   it("says what would go, removes it, and keeps what is golden", async () => {
     await using shop = await workshop([two]);
     for (const n of [1, 2]) await (await shop.stemma.run(two, n)).result();
-    const [{ id = "" } = {}] = (await shop.stemma.list()).runs;
+    const id = (await shop.stemma.list()).runs[0]?.id ?? "";
     await shop.stemma.golden(id);
     await shop.stop();
     const store = ["--store", shop.path];

@@ -7,6 +7,7 @@ import type { Plan } from "../../src/core/plan.ts";
 import { Stemma, workflow } from "../../src/index.ts";
 import { components, trace } from "../../src/core/trace.ts";
 import type { TracedRun } from "../../src/core/trace.ts";
+import { parseKey } from "../../src/core/identity.ts";
 import { isTerminal } from "../../src/core/run.ts";
 import { faults } from "../../src/testing.ts";
 import type { turnClock } from "../recall/life.ts";
@@ -44,6 +45,9 @@ export async function live({ store, clock, name, program, moves, lies = false }:
   let broken = true;
   let frozen = false;
   let isPlanning = false;
+  /** What was done of steps that are to be done once, and decided of them; by the key that a service is sent, by name. */
+  const done = new Map<string, { step: string; times: number }>();
+  const again = new Map<string, number>();
   /** Outputs that were given from outside: they are right by definition. */
   const overridden = new Set<string>();
   const world: World = {
@@ -53,6 +57,12 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     enter(run, step, args) {
       if (isPlanning) wrong.push(`${step} was entered while it was planned`);
       if (!frozen) entries.push({ run, step, args });
+    },
+    done(step, key) {
+      // What a process that has crashed still does, it does nowhere.
+      if (frozen) return;
+      const { times } = done.get(key) ?? { times: 0 };
+      done.set(key, { step, times: times + 1 });
     },
     given(run, step, args, value, right) {
       if (frozen || value === right || overridden.has(String(value))) return;
@@ -91,7 +101,10 @@ export async function live({ store, clock, name, program, moves, lies = false }:
       resolve(false);
     });
     void stemma.start();
-    void watch(store, run, clock, stemma, () => frozen).then(() => resolve(true));
+    void watch(store, run, clock, stemma, {
+      over: () => frozen,
+      decided: (step) => again.set(step, (again.get(step) ?? 0) + 1),
+    }).then(() => resolve(true));
     const ended = await promise;
     frozen = true;
     if (!ended) crashes += 1;
@@ -141,8 +154,9 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     // Behind a crash another one of equal asks may have the success that the plan gave to this one; none is paid twice.
     if (move.crash === undefined) wrong.push(...contradictions(plan, after));
     if (move.change === "from" && key !== undefined) {
-      const again = after.filter(({ type, data }) => "key" in data && data.key === key && type === "step.reused");
-      if (again.length > 0) wrong.push(`${key} was to run again, and was reused`);
+      const reused = after.some(({ type, data }) => type === "step.reused" && data.key === key);
+      // What is to be done once in a line is not done again because it is to run again.
+      if (reused && !onceIn(program).has(parseKey(key).name)) wrong.push(`${key} was to run again, and was reused`);
     }
     const isPlain = !["from", "after", "none", "output", "checkpoint"].includes(move.change);
     // Who loses a race may have been given what another one then lacks.
@@ -153,6 +167,10 @@ export async function live({ store, clock, name, program, moves, lies = false }:
     }
     histories.set(next, JSON.stringify(after));
     source = next;
+  }
+  for (const { step, times } of done.values()) {
+    if (isStraight(program) && times > 1 + (again.get(step) ?? 0))
+      wrong.push(`${step} was done ${times} times, and is to be done once`);
   }
   wrong.push(...(await judge(store, source)));
   if (isPredictable(program, moves)) {
@@ -168,6 +186,18 @@ export async function live({ store, clock, name, program, moves, lies = false }:
   const all = await Promise.all(runs.map((run) => readAll(store, run)));
   const reused = all.flat().filter(({ type }) => type === "step.reused").length;
   return { faults: wrong, reused, entered: entries.length, runs: runs.length, crashes };
+}
+
+/** Whether steps keep their labels from run to run; where others come before them, a line knows them by another one. */
+function isStraight(program: unknown): boolean {
+  const text = JSON.stringify(program);
+  return !['"if"', '"race"', '"together"', '"caught"'].some((part) => text.includes(part));
+}
+
+/** Names of steps that are to be done once somewhere. */
+function onceIn(program: unknown): Set<string> {
+  const text = JSON.stringify(program);
+  return new Set(["a", "b", "c"].filter((name) => new RegExp(`"name":"${name}"[^{}]*"once":true`).test(text)));
 }
 
 function changedInput(input: Input): Input {
@@ -192,12 +222,19 @@ function contradictions(plan: Plan | undefined, events: readonly Event[]): strin
 function paidTwice(source: readonly Event[], next: readonly Event[], entered: readonly Entry[], run: string): string[] {
   const offered = new Map<string, number>();
   const mentioned = new Set(next.map(({ data }) => ("key" in data ? data.key : "")));
+  const undone = new Set(
+    source
+      .flatMap(({ data }) => ("key" in data ? [data.key.replace(/^compensate\//, "")] : []))
+      .filter((key) => source.some(({ data }) => "key" in data && data.key === `compensate/${key}`)),
+  );
   const isCutShort = next.at(-1)?.type !== "run.succeeded";
   for (const event of source) {
     const { reuse, key = "" } = event.data as { reuse?: string; key?: string };
     if (reuse === undefined || (event.type !== "step.succeeded" && event.type !== "step.reused")) continue;
     // A run that fails takes back what it asked for and was not given yet, and of that nothing is on record.
     if (isCutShort && !mentioned.has(key)) continue;
+    // What was made up for is not on offer any more.
+    if (undone.has(key)) continue;
     offered.set(reuse, (offered.get(reuse) ?? 0) + 1);
   }
   const wrong: string[] = [];
@@ -271,7 +308,7 @@ async function watch(
   run: string,
   clock: Cast["clock"],
   stemma: Stemma,
-  over: () => boolean,
+  { over, decided }: { over(): boolean; decided(step: string): void },
 ): Promise<void> {
   const told = new Set<string>();
   while (!over()) {
@@ -284,6 +321,18 @@ async function watch(
       status: ["running", "suspended"],
     });
     for (const member of members) {
+      if (member.state.reason === "in_doubt" && member.state.status === "suspended") {
+        const page = await store.history(member.id, { after: member.state.seq - 1, limit: 1 });
+        const { detail = [] } = JSON.parse(page?.events[0]?.data ?? "{}") as { detail?: string[] };
+        for (const key of detail) {
+          const place = `${member.id} ${member.state.seq} ${key}`;
+          if (told.has(place)) continue;
+          told.add(place);
+          // That it may be done again is said before it can be heard.
+          decided(parseKey(key).name);
+          await stemma.decide(member.id, key, "run").catch(() => {});
+        }
+      }
       for (const seq of member.state.waits?.open ?? []) {
         const place = `${member.id} ${seq}`;
         if (told.has(place)) continue;

@@ -5,7 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import type { Context, Workflow } from "../../src/index.ts";
+import type { Context, StepTools, Workflow } from "../../src/index.ts";
+import { notDone } from "../../src/index.ts";
 
 export type Part =
   | {
@@ -15,6 +16,10 @@ export type Part =
       salt: number;
       turns: number;
       fails: boolean;
+      /** It may be done once only. */
+      once: boolean;
+      /** It is made up for where the run does not succeed. */
+      undone: boolean;
     }
   | { do: "sequence"; parts: Part[] }
   | { do: "together"; how: "all" | "race" | "settled"; parts: Part[] }
@@ -31,20 +36,23 @@ export type Part =
 const names = fc.constantFrom("a", "b", "c");
 const turns = fc.integer({ min: 0, max: 3 });
 
+const anyStep = fc.record({
+  do: fc.constant("step" as const),
+  name: names,
+  uses: fc.constantFrom("constant" as const, "last" as const, "context" as const, "all" as const, "all" as const),
+  salt: fc.nat(1),
+  turns,
+  fails: fc.nat(5).map((n) => n === 0),
+  once: fc.nat(5).map((n) => n === 0),
+  undone: fc.nat(5).map((n) => n === 0),
+});
+
 const { part: anyPart } = fc.letrec<{ part: Part }>((tie) => {
   const parts = fc.array(tie("part"), { minLength: 1, maxLength: 4 });
-  const someStep = fc.record({
-    do: fc.constant("step" as const),
-    name: names,
-    uses: fc.constantFrom("constant" as const, "last" as const, "context" as const, "all" as const, "all" as const),
-    salt: fc.nat(1),
-    turns,
-    fails: fc.nat(5).map((n) => n === 0),
-  });
   return {
     part: fc.oneof(
       { depthSize: "large", maxDepth: 5, withCrossShrink: true },
-      { weight: 8, arbitrary: someStep },
+      { weight: 8, arbitrary: anyStep },
       { weight: 5, arbitrary: fc.record({ do: fc.constant("sequence" as const), parts }) },
       {
         weight: 3,
@@ -96,6 +104,11 @@ export const programs: fc.Arbitrary<Part[]> = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
+/** Bodies in which a step without a declared input comes behind a checkpoint, whose state it uses. */
+export const checkpointed: fc.Arbitrary<Part[]> = fc
+  .tuple(anyPart, fc.constant<Part>({ do: "checkpoint" }), anyStep)
+  .map(([before, checkpoint, behind]) => [before, checkpoint, { ...behind, uses: "all" as const }]);
+
 export type Input = { program: Part[]; n: number };
 
 /** What a step returns for what it is given. */
@@ -115,6 +128,8 @@ export type World = {
   /** Whether steps that can fail do so now. */
   broken(): boolean;
   enter(run: string, step: string, args: string): void;
+  /** A step that is to be done once was done, for this one key. */
+  done(step: string, key: string): void;
   /** What the body was given, and what would be right. */
   given(run: string, step: string, args: string, value: unknown, right: string): void;
   call: Workflow<Input>;
@@ -230,10 +245,12 @@ async function step(ctx: Context, part: Part & { do: "step" }, mind: Mind, world
       : [given, salt, uses === "context" ? model : null],
   );
   const right = valueOf(name, args);
-  const run = async (): Promise<string> => {
+  const work = async (tools: StepTools): Promise<string> => {
     world.enter(ctx.runId, name, args);
     for (let i = 0; i < part.turns; i += 1) await turn();
-    if (part.fails && world.broken()) throw new Error(`failed ${right}`);
+    if (part.fails && world.broken()) throw notDone(new Error(`failed ${right}`));
+    // What was made up for is done anew.
+    if (part.once && !part.undone) world.done(name, tools.idempotencyKey);
     return right;
   };
   const options = {
@@ -241,8 +258,15 @@ async function step(ctx: Context, part: Part & { do: "step" }, mind: Mind, world
     version: salt + 1,
     ...(uses === "context" ? { context: ["model"] } : {}),
   };
+  const more = {
+    ...(part.once ? { effect: "once" as const } : {}),
+    ...(part.undone ? { compensate: (): void => undefined } : {}),
+  };
   try {
-    const value = uses === "all" ? await ctx.step(name, run) : await ctx.step(name, options, run);
+    const value =
+      uses === "all"
+        ? await ctx.step(name, more, (_, tools) => work(tools))
+        : await ctx.step(name, { ...options, ...more }, (_, tools) => work(tools));
     world.given(ctx.runId, name, args, value, right);
     mind.seen.push(value);
   } catch (error) {

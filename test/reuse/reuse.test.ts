@@ -9,7 +9,9 @@ import { sqlite } from "../../src/sqlite.ts";
 import { turnClock } from "../recall/life.ts";
 import type { Life, Move } from "./life.ts";
 import { live } from "./life.ts";
-import { programs } from "./program.ts";
+import { forgetAtCheckpoints } from "./planted.ts";
+import type { Part } from "./program.ts";
+import { checkpointed, programs } from "./program.ts";
 
 const changes: Move["change"][] = [
   "nothing",
@@ -38,14 +40,19 @@ const moves: fc.Arbitrary<Move[]> = fc.array(
 
 let lives = 0;
 
-async function check(runs: number, lies = false): Promise<Omit<Life, "faults">> {
+type Checked = { lies?: boolean; bodies?: fc.Arbitrary<Part[]>; isWrong?: boolean };
+
+async function check(
+  runs: number,
+  { lies = false, bodies = programs, isWrong = lies }: Checked = {},
+): Promise<Omit<Life, "faults">> {
   const seen = { reused: 0, entered: 0, runs: 0, crashes: 0 };
   let clock = turnClock();
   let store = sqlite({ path: ":memory:", now: () => clock.now() });
   let count = 0;
   try {
     await fc.assert(
-      fc.asyncProperty(programs, moves, async (program, line) => {
+      fc.asyncProperty(bodies, moves, async (program, line) => {
         if (count++ % 300 === 299) {
           clock.stop();
           await store.close();
@@ -56,7 +63,7 @@ async function check(runs: number, lies = false): Promise<Omit<Life, "faults">> 
         for (const name of ["reused", "entered", "runs", "crashes"] as const) seen[name] += life[name];
         expect(life.faults).toEqual([]);
       }),
-      { numRuns: runs, endOnFailure: lies },
+      { numRuns: runs, endOnFailure: isWrong },
     );
   } finally {
     clock.stop();
@@ -77,6 +84,20 @@ describe("reuse", () => {
   });
 
   it("is found to be wrong where a declared input leaves out what a step uses", { timeout: 120_000 }, async () => {
-    await expect(check(500, true)).rejects.toThrow(/Property failed/);
+    await expect(check(500, { lies: true })).rejects.toThrow(/Property failed/);
   });
+
+  it(
+    "is found to be wrong where the keys leave out what is behind a checkpoint's state",
+    { timeout: 120_000 },
+    async () => {
+      const mend = forgetAtCheckpoints();
+      try {
+        await expect(check(500, { bodies: checkpointed, isWrong: true })).rejects.toThrow(/Property failed/);
+      } finally {
+        mend();
+      }
+      await check(50, { bodies: checkpointed });
+    },
+  );
 });

@@ -20,7 +20,7 @@ export function addExport(program: Command): void {
 }
 
 async function exportRun(given: string, options: CommonOptions & { out: string }): Promise<void> {
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const { id, state } = await findRun(stemma, given);
   const { out } = options;

@@ -21,7 +21,7 @@ async function importFile(file: string, options: CommonOptions & { takeOver?: bo
   const found = await stat(file).catch(() => undefined);
   if (found?.isFile() !== true)
     throw new StemmaError("usage.invalid", `Expected the path of a file, found none at ${file}.`);
-  await using store = openStore(options, "work");
+  await using store = await openStore(options, "work");
   const stemma = new Stemma({ store });
   const taken = await stemma.import(() => createReadStream(file), { takeOver: options.takeOver === true });
   if (options.json === true) return printJson(taken);

@@ -30,7 +30,7 @@ export function addPrune(program: Command): void {
 
 async function prune(options: PruneOptions): Promise<void> {
   const { olderThan, status, workflow, tag, dryRun = false } = options;
-  await using store = openStore(options, "look");
+  await using store = await openStore(options, "look");
   const stemma = new Stemma({ store });
   const pruned = await stemma.prune({
     olderThan,
