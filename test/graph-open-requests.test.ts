@@ -4,7 +4,7 @@ import { z } from "zod";
 import { executor, responseHandler, WorkflowBuilder } from "../src/graph.ts";
 import type { DurableGraph, WorkflowContext } from "../src/graph.ts";
 import { components } from "../src/index.ts";
-import type { Event, RunHandle, Stemma, WaitRow } from "../src/index.ts";
+import type { Event, RunHandle, Stemma } from "../src/index.ts";
 import type { Scene } from "./crashes.ts";
 import { playEveryCrash } from "./crashes.ts";
 import { errorOf, stage, until } from "./stage.ts";
@@ -43,7 +43,7 @@ const countOf = (history: readonly Event[], type: Event["type"]): number =>
   history.filter((event) => event.type === type).length;
 const outputsOf = (history: readonly Event[]): number =>
   history.filter(({ type, data }) => type === "step.succeeded" && JSON.stringify(data).includes('yielded":["')).length;
-const openOf = async (stemma: Stemma, run: RunHandle): Promise<readonly WaitRow[]> =>
+const openOf = async (stemma: Stemma, run: RunHandle): Promise<Awaited<ReturnType<Stemma["waits"]>>["waits"]> =>
   (await stemma.waits({ run: run.id })).waits;
 /** Comes to rest when so many executors have given their output. */
 const atRest = (run: RunHandle, outputs: number): Promise<void> =>
@@ -123,7 +123,7 @@ test("63: who goes on from a checkpoint with requests open is asked them anew, f
   // What was answered there is open here, and is answered otherwise.
   expect((await openOf(on.stemma, run)).map(({ key }) => key)).toEqual(asked.map(({ key }) => key));
   for (const { key } of asked) await on.stemma.resume(run.id, key, "here");
-  expect(((await run.result()) as string[]).toSorted()).toEqual(["a=here", "b=here", "meanwhile"]);
+  expect((await run.result()).toSorted()).toEqual(["a=here", "b=here", "meanwhile"]);
 });
 
 test("61: a restart of a graph that failed with requests open goes on from its last checkpoint, and asks them anew", async () => {
