@@ -3,7 +3,7 @@
  * that ran in the first part had its turn, and the ones behind it get what is behind that.
  */
 import { describe, expect, test } from "vitest";
-import type { Stemma, Workflow } from "../src/index.ts";
+import type { Context, Stemma, Workflow } from "../src/index.ts";
 import { workflow } from "../src/index.ts";
 import { errorOf, fresh, stage, until } from "./stage.ts";
 import { World, reusedKeys } from "./behaviours/restart-world.ts";
@@ -106,6 +106,41 @@ describe("equal asks, of which one success is cut", () => {
       expect(result).toEqual([2, 2, 2]);
       expect(world.since()).toEqual(["charge 2"]);
       expect(reused).toEqual(["charge", "charge#3"]);
+    },
+  );
+});
+
+describe("equal asks at once, of which one has its own success there", () => {
+  test.each([[false], [true]])(
+    "that one gets it, and the other runs (with a crash before them: %j)",
+    async (crashed) => {
+      const world = new World();
+      gate = Promise.withResolvers();
+      let passed = false;
+      const wf = workflow({ name: "charges" }, async (ctx: Context<number>, { charges }: { charges: number[] }) => {
+        if (ctx.restored === undefined) await ctx.checkpoint(1);
+        passed = true;
+        await gate.promise;
+        return Promise.all(
+          charges.map((input) => ctx.step("charge", { input }, () => world.enter(`charge ${input}`, input))),
+        );
+      });
+      const { reused, result } = await twoLives(
+        wf as unknown as Workflow<never>,
+        crashed,
+        async (stemma) => {
+          const run = await stemma.run(wf, { charges: [1, 2] });
+          gate.resolve();
+          await run.result();
+          [gate, passed] = [Promise.withResolvers(), false];
+          world.since();
+          return (await stemma.fork(run.id, { input: { charges: [2, 2] } })).id;
+        },
+        () => passed,
+      );
+      expect(result).toEqual([2, 2]);
+      expect(world.since()).toEqual(["charge 2"]);
+      expect(reused).toEqual(["#1/charge#2"]);
     },
   );
 });

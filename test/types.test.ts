@@ -74,7 +74,9 @@ describe("types", () => {
     type State = { at: Date; found: string[] };
     const crawl = workflow({ name: "crawl" }, async (ctx: Context<State>, input: { url: string }) => {
       expectTypeOf(ctx.restored).toEqualTypeOf<{ at: string; found: string[] } | undefined>();
-      expectTypeOf(ctx.checkpoint).parameters.toEqualTypeOf<[state: State, options?: { carryWaits?: boolean } | undefined]>();
+      expectTypeOf(ctx.checkpoint).parameters.toEqualTypeOf<
+        [state: State, options?: { carryWaits?: boolean } | undefined]
+      >();
       return [input.url];
     });
     expectTypeOf(crawl).toEqualTypeOf<Workflow<{ url: string }, string[]>>();

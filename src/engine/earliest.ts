@@ -30,6 +30,10 @@ export class Earliest implements Places {
 
   freed(): void {}
 
+  hasOwn(): boolean {
+    return false;
+  }
+
   next(key: string): Position | undefined {
     return this.#cut.get(key) ?? this.#earliest;
   }

@@ -133,6 +133,7 @@ export class OnOffer {
     const places = this.#places.get(key);
     // Equal asks that had their turn before may have had what is at hand.
     const atHand = this.#past.has(key) ? undefined : this.#atHand(label, key);
+    if (atHand !== undefined) this.#followed += 1;
     const position = atHand ?? (places === undefined ? "unknown" : places.next(label));
     if (typeof position === "object") this.#used[position.entry]?.add(position.seq);
     return position;
@@ -147,7 +148,6 @@ export class OnOffer {
     const { run, head, cut } = offered;
     const { seq } = found.event;
     if (seq > head || this.#used[0]?.has(seq) === true) return undefined;
-    this.#followed += 1;
     return { entry: 0, run, seq, cut: isIn(cut, seq) };
   }
 
@@ -162,8 +162,18 @@ export class OnOffer {
     if (!this.#isEarliest) this.#readers[position.entry]?.drop(position.seq);
   }
 
-  /** Finds what is offered under keys that were not asked for before, or reads what is most likely offered under them. */
-  async find(keys: readonly ReuseKey[]): Promise<void> {
+  /** Whether the success of the very same step is there for an ask, as far as it is known. */
+  hasOwn(label: string, key: ReuseKey): boolean {
+    if (!this.#past.has(key) && this.#atHand(label, key) !== undefined) return true;
+    return this.#places.get(key)?.hasOwn(label) === true;
+  }
+
+  /**
+   * Finds what is offered under keys that were not asked for before, or reads what is most likely offered under them.
+   *
+   * @param shared those that several asks have now
+   */
+  async find(keys: readonly ReuseKey[], shared: ReadonlySet<ReuseKey>): Promise<void> {
     const { store, loaded } = this.#with;
     // Who has asked for what the source did goes on with what it did then.
     const follows = this.#followed >= followedMin;
@@ -175,7 +185,7 @@ export class OnOffer {
       if (this.#places.has(key)) continue;
       const producers = found.get(key) ?? [];
       const positions = offeredUnder(this.#offers ?? [], producers);
-      if (positions.length > 1) for (const position of positions) await this.#name(position);
+      if (positions.length > 1 || shared.has(key)) for (const position of positions) await this.#name(position);
       const places = this.#isEarliest
         ? new Earliest(positions)
         : new InOrder(positions, ({ entry, seq }) => this.#used[entry]?.has(seq) === true);

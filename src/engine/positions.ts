@@ -27,6 +27,8 @@ export interface Places {
   passed(key: string): Position | undefined;
   /** A place that was used is free again. */
   freed(): void;
+  /** Whether the place of the very step with this key is free. */
+  hasOwn(key: string): boolean;
   /** The place for the ask with this key; the caller notes that it is used. */
   next(key: string): Position | undefined;
 }
@@ -77,6 +79,11 @@ export class InOrder implements Places {
 
   freed(): void {
     this.#from = 0;
+  }
+
+  hasOwn(key: string): boolean {
+    const same = this.#byKey.get(key);
+    return same !== undefined && !this.#isUsed(same);
   }
 
   next(key: string): Position | undefined {

@@ -220,7 +220,7 @@ export class Reuse {
   // ---- looking up ----------------------------------------------------------------------------------------------
 
   #lookUp(): void {
-    const asks = this.#waiting;
+    const asks = this.#ownFirst(this.#waiting);
     this.#waiting = [];
     const unknown: Ask[] = [];
     for (const ask of asks) {
@@ -242,7 +242,32 @@ export class Reuse {
     // Where many are asked at once, what is found of the first tells where the others are.
     const some = unknown.slice(0, lookUpMax);
     this.#waiting = unknown.concat(this.#waiting);
-    if (some.length > 0) this.#read(() => this.#onOffer.find(this.#keysOf(some)));
+    if (some.length > 0) this.#read(() => this.#onOffer.find(this.#keysOf(some), this.#sharedBy(unknown)));
+  }
+
+  /** Of equal asks those come first whose very own success is there: whoever has none does not take it from them. */
+  #ownFirst(asks: Ask[]): Ask[] {
+    const shared = this.#sharedBy(asks);
+    if (shared.size === 0) return asks;
+    const isOwn = (ask: Ask): boolean => {
+      const key = this.#with.keys.of(ask);
+      return key !== undefined && shared.has(key) && this.#onOffer.hasOwn(ask.ref.key, key);
+    };
+    const own = new Set(asks.filter(isOwn));
+    return [...own, ...asks.filter((ask) => !own.has(ask))];
+  }
+
+  /** Keys that several asks have. */
+  #sharedBy(asks: readonly Ask[]): ReadonlySet<ReuseKey> {
+    const [seen, shared] = [new Set<ReuseKey>(), new Set<ReuseKey>()];
+    if (asks.length < 2) return shared;
+    for (const ask of asks) {
+      const key = this.#with.keys.of(ask);
+      if (key === undefined) continue;
+      if (seen.has(key)) shared.add(key);
+      seen.add(key);
+    }
+    return shared;
   }
 
   #keysOf(asks: readonly Ask[]): ReuseKey[] {

@@ -1,5 +1,7 @@
 /** Streams over real HTTP: every event once and in order, whatever becomes of the line, the reader or the server. */
 import { connect } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { workflow } from "../../src/index.ts";
@@ -59,6 +61,27 @@ describe("a tail over HTTP", () => {
     aborting.abort();
     await tail;
     expect(cutter.cuts, `lengths ${String(lengths)}`).toBe(100);
+    expect(seen).toEqual(all);
+  });
+
+  it("ends when its reader leaves while nothing happens, also when its request was collected as garbage", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    await using at = await serve(workflows);
+    await (await at.stemma.run(busy, 1)).result();
+    const all = await local(at.stemma.feed({ once: true }));
+    const aborting = new AbortController();
+    const seen: FeedEntry[] = [];
+    const tail = (async () => {
+      for await (const entry of at.client.feed({ signal: aborting.signal })) seen.push(entry);
+    })();
+    await until(() => seen.length === all.length);
+    for (let n = 0; n < 5; n += 1) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    aborting.abort();
+    await tail;
     expect(seen).toEqual(all);
   });
 

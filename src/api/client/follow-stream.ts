@@ -29,9 +29,10 @@ export async function* followStream<R extends RouteName>(
   let heardAt = performance.now();
   while (!isUnwanted()) {
     const line = new AbortController();
+    const leave = (): void => line.abort();
+    signal?.addEventListener("abort", leave);
     try {
-      const both = signal === undefined ? line.signal : AbortSignal.any([line.signal, signal]);
-      const response = await connection.open(route, { ...wish, lastEventId, signal: both });
+      const response = await connection.open(route, { ...wish, lastEventId, signal: line.signal });
       for await (const { id, type, data } of eventsOf(response, line)) {
         heardAt = performance.now();
         waitMs = pauseMs.first;
@@ -46,6 +47,7 @@ export async function* followStream<R extends RouteName>(
       if (isStemmaError(error) && !error.retryable) throw error;
       if (performance.now() - heardAt > patienceMs) throw gone(connection, error);
     } finally {
+      signal?.removeEventListener("abort", leave);
       line.abort();
     }
     await pause(waitMs, signal);
@@ -65,6 +67,10 @@ type ServerEvent = { id?: number; type: string; data: string };
 async function* eventsOf(response: Response, line: AbortController): AsyncGenerator<ServerEvent> {
   if (response.body === null) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  // What fetch does about a body whose signal is aborted depends on who still holds its request: none does here, and
+  // once it was collected a reader who left would wait for ever.
+  const leave = (): void => void reader.cancel().catch(() => {});
+  line.signal.addEventListener("abort", leave);
   let timer = setTimeout(() => line.abort(), silenceMs);
   let text = "";
   try {
@@ -80,7 +86,7 @@ async function* eventsOf(response: Response, line: AbortController): AsyncGenera
     }
   } finally {
     clearTimeout(timer);
-    void reader.cancel().catch(() => {});
+    leave();
   }
 }
 
