@@ -9,7 +9,7 @@ import type { RunId } from "../../core/event.ts";
 import type { Store } from "../../engine/kept-states.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
-import { notFound, unreadable } from "./checkpoint.ts";
+import { notFound, unchanging, unreadable } from "./checkpoint.ts";
 
 const idShape = /^ckpt_([0-7][0-9a-hjkmnp-tv-z]{25})$/u;
 
@@ -41,6 +41,7 @@ export function storeCheckpoints(store: Store): CheckpointStorage {
         value: checkpoint,
         ...(previous !== null && idShape.test(previous) ? { from: runOf(previous) } : {}),
         note: { kind, runId, iterationCount },
+        ...(unchanging.has(checkpoint.state) ? { line: runId } : {}),
         at: Date.parse(checkpoint.timestamp),
       });
       return checkpointId;
