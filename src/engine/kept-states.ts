@@ -1,9 +1,9 @@
 /**
  * Values that a store keeps for somebody beside its runs, so that they are where the runs are and are backed up with
  * them. Each is a run of its own that nobody works on: paused from its beginning, its one checkpoint is the value, and
- * what it was made from is where it comes from. So every store has them, values share what is equal in them, `list`
- * and `lineage` show them, and one that another came from stays when it was given up. One that was given up is a
- * cancelled run, which `prune` removes like any other; one that was not is never removed.
+ * what it was made from is where it comes from. So every store has them, values share what is equal in them, `lineage`
+ * shows them, as `list` does where it is asked for records, and one that another came from stays when it was given up. One
+ * that was given up is a cancelled run, which `prune` removes like any other; one that was not is never removed.
  */
 import { storedHash } from "../core/chain-text.ts";
 import { genesis, seal, unseal } from "../core/chain.ts";
@@ -27,7 +27,7 @@ export type { Store } from "../store/store.ts";
 
 export type ToKeep = {
   readonly id: RunId;
-  /** What is kept, for people and for `ids`: the name of its run's workflow. Nothing may offer a workflow of this name. */
+  /** What is kept, for people and for `ids`: the name of its run's workflow. It is one of `core/record-names`. */
   readonly kind: string;
   readonly value: unknown;
   /** What it was made from. It need not be there. */

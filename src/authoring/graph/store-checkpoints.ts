@@ -6,6 +6,7 @@
 import type { ErrorCode } from "../../core/error.ts";
 import { isStemmaError, StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
+import { checkpointOf } from "../../core/record-names.ts";
 import type { Store } from "../../engine/kept-states.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
@@ -77,7 +78,7 @@ function skipped(error: unknown): undefined {
 
 /** The workflow that these runs are said to be of. */
 function kindOf(workflowName: string): string {
-  return `checkpoint of ${workflowName}`;
+  return `${checkpointOf}${workflowName}`;
 }
 
 /** Both are a UUIDv7 behind their own word. */
