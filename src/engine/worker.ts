@@ -257,7 +257,7 @@ export class Worker {
       else if (this.#reading.get(row.id) === true) void this.#look(row.id);
     } catch (error) {
       this.#isSuspectNoMore(row.id);
-      if (lapses !== this.#lapses) return;
+      if (lapses !== this.#lapses || isStemmaError(error, "lease.lost")) return;
       this.#options.log.error("A run cannot be read", { run: row.id, error: String(error) });
       this.#handBack(unreadable(row, error, this.#now));
     } finally {
