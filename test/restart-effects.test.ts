@@ -130,6 +130,53 @@ test("two forks at once of a run that had not charged: one charges, and both hav
   expect(reused).toHaveLength(1);
 });
 
+describe("a charge that has another label in the fork, because another step of its name is new or gone before it", () => {
+  function shop(declared: boolean): { charges: string[]; pay: Workflow<{ first: boolean; fails: boolean }, string> } {
+    const charges: string[] = [];
+    const pay = workflow({ name: "pay" }, async (ctx, { first, fails }: { first: boolean; fails: boolean }) => {
+      if (first) await ctx.step("charge", { input: "a look at the account" }, () => "looked at");
+      const about = declared ? { input: 5 } : {};
+      await ctx.step("charge", { ...about, effect: "once" }, (_, step) => void charges.push(step.idempotencyKey));
+      if (fails) throw new Error("no parcel");
+      return "shipped";
+    });
+    return { charges, pay };
+  }
+
+  test("is not made again where it says what it charges", async () => {
+    const { charges, pay } = shop(true);
+    await using place = await stage([pay]);
+    const { stemma } = place;
+    const run = await stemma.run(pay, { first: false, fails: true });
+    await errorOf(run.result());
+    const again = await stemma.fork<string>(run.id, { patch: { first: true, fails: false }, reuse: "none" });
+    expect(await again.result()).toBe("shipped");
+    const [reused] = await events(again, "step.reused");
+    expect(reused?.data).toMatchObject({ key: "charge#2", origin: { run: run.id, key: "charge" } });
+    expect(charges).toHaveLength(1);
+  });
+
+  test("waits for a decision where it does not", async () => {
+    const { charges, pay } = shop(false);
+    await using place = await stage([pay]);
+    const { stemma } = place;
+    const run = await stemma.run(pay, { first: true, fails: true });
+    await errorOf(run.result());
+    const plan = await stemma.plan(run.id, { patch: { first: false } }, { dryRun: true, kind: "fork" });
+    expect(plan.steps.find(({ key }) => key === "charge")).toMatchObject({ verdict: "decide", run: run.id });
+    const again = await stemma.fork<string>(run.id, { patch: { first: false, fails: false } });
+    await suspended(stemma, again, "in_doubt");
+    expect((await events(again, "step.in_doubt"))[0]?.data).toMatchObject({
+      key: "charge",
+      held: { run: run.id, why: "done with another input" },
+    });
+    expect(charges).toHaveLength(1);
+    await stemma.decide(again.id, "charge", { record: null });
+    expect(await again.result()).toBe("shipped");
+    expect(charges).toHaveLength(1);
+  });
+});
+
 test("a charge of which nobody knows waits for a decision in the restart too", async () => {
   const one = bank();
   await using place = await stage([one.pay]);

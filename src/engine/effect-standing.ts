@@ -1,6 +1,7 @@
 /** What became of a `once` step in another run of its line, as that run's history tells. */
-import type { ErrorRecord, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { compensationScope } from "../core/identity.ts";
+import type { ErrorRecord, ReuseKey, RunId, Seq, StepRef } from "../core/event.ts";
+import type { Identity } from "../core/identity.ts";
+import { compensationScope, identityOf, identityText, parseKey } from "../core/identity.ts";
 import { isTerminal } from "../core/run.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import type { Found } from "./source-reader.ts";
@@ -21,11 +22,14 @@ export type Standing =
 /** What was found of a run that had not ended, and where it stood then: as long as it stands there, that is how it is. */
 export type Standings = Map<string, { seq: Seq; standing: Standing }>;
 
+/** Which step of the other run is meant: the one of this label, or the very same one, whatever its label is there. */
+export type Sought = { key: string } | { identity: Identity };
+
 /** @param reuse key under which the step would have recorded its success */
 export async function standingOf(
   store: Store,
   run: RunId,
-  key: string,
+  sought: Sought,
   reuse: ReuseKey,
   known: Standings = new Map(),
 ): Promise<Standing> {
@@ -33,24 +37,27 @@ export async function standingOf(
   const [row] = runs;
   // Taken out of the store, it takes what it knew along.
   if (row === undefined) return { is: "in doubt", isOpen: false };
-  const asked = `${run} ${reuse}`;
+  const asked = `${run} ${reuse} ${"key" in sought ? sought.key : identityText(sought.identity)}`;
   const before = known.get(asked);
   if (before?.seq === row.state.seq) return before.standing;
-  const standing = await readStanding(store, row, key, reuse);
+  const standing = await readStanding(store, row, sought, reuse);
   // What it succeeded with may be large, and is asked for once.
   if (standing.is !== "succeeded") known.set(asked, { seq: row.state.seq, standing });
   return standing;
 }
 
-async function readStanding(store: Store, row: RunRow, key: string, reuse: ReuseKey): Promise<Standing> {
+async function readStanding(store: Store, row: RunRow, sought: Sought, reuse: ReuseKey): Promise<Standing> {
   const run = row.id;
   const isOver = isTerminal(row.state.status);
   let is: Standing["is"] = isOver ? "not done" : "in flight";
   let [isHeld, isUndecided] = [false, false];
   let success: Seq | undefined;
   let undoing: "no" | "begun" | "done" = "no";
+  const labelled = labelIn(sought);
   for await (const event of eventsOf(store, run, 0, row.state.seq)) {
     if (!("key" in event.data)) continue;
+    const key = labelled(event.data);
+    if (key === undefined) continue;
     if (event.data.key === `${compensationScope}/${key}`) {
       undoing = event.type === "step.succeeded" ? "done" : undoing === "no" ? "begun" : undoing;
     }
@@ -94,4 +101,20 @@ async function readStanding(store: Store, row: RunRow, key: string, reuse: Reuse
   }
   if (is === "in flight") return { is, isHeld, isUndecided: isHeld && isUndecided };
   return is === "in doubt" ? { is, isOpen: !isOver } : { is: "not done" };
+}
+
+/** Gives the label of what is sought, as soon as the history that is read on from its beginning has told it. */
+function labelIn(sought: Sought): (ref: StepRef) => string | undefined {
+  if ("key" in sought) return () => sought.key;
+  const wanted = identityText(sought.identity);
+  const seen = new Set<string>();
+  let label: string | undefined;
+  return (ref) => {
+    if (label !== undefined || seen.has(ref.key)) return label;
+    if (parseKey(ref.key).name !== sought.identity.name) return undefined;
+    // Only the first event of a step says what it is.
+    seen.add(ref.key);
+    if (identityText(identityOf(ref)) === wanted) label = ref.key;
+    return label;
+  };
 }

@@ -9,12 +9,12 @@
  * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { pathOf } from "../core/identity.ts";
+import { identityText, pathOf } from "../core/identity.ts";
 import { canonical } from "../core/json.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Clock } from "./clock.ts";
-import type { Standing, Standings } from "./effect-standing.ts";
+import type { Sought, Standing, Standings } from "./effect-standing.ts";
 import { standingOf } from "./effect-standing.ts";
 import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
@@ -40,6 +40,9 @@ export type EffectsParts = {
   changed(): void;
   fault(error: unknown): void;
 };
+
+/** A place in the ledger, and which step of the runs that hold it is meant. */
+type Place = { sought: Sought; effect: Effect };
 
 /** How soon a step is looked at again that another run is in the midst of, in milliseconds: at first, and at most. */
 const againMsFirst = 250;
@@ -89,20 +92,20 @@ export class Effects {
 
   /** True if the step may be entered. */
   async #judge(ask: Ask): Promise<boolean> {
+    const places = this.#placesOf(ask);
+    const found = await Promise.all(places.map(({ effect }) => this.#with.journal.reserve(effect)));
+    for (const [i, place] of places.entries()) if (!(await this.#isFreeIn(place, ask, found[i] ?? []))) return false;
+    return true;
+  }
+
+  async #isFreeIn({ sought, effect }: Place, ask: Ask, found: readonly Holding[]): Promise<boolean> {
     const { run } = this.#with;
-    const wanted = this.#effectOf(ask);
-    for (let from: RunId | undefined; ;) {
-      const holdings = await this.#with.journal.reserve(from === undefined ? wanted : { ...wanted, from });
-      const holder = holdings.find(({ input }) => input === wanted.input)?.run ?? run;
-      if (holder !== run) {
-        const standing = await this.#look(holder, ask, wanted.input);
-        if (this.#isTakenOver(ask, standing)) {
-          from = holder;
-          continue;
-        }
-        return this.#settle(ask, holder, standing);
-      }
-      return this.#isFree(ask) || this.#others(ask, holdings, wanted.input);
+    for (let holdings = found; ;) {
+      const holder = holdings.find(({ input }) => input === effect.input)?.run ?? run;
+      if (holder === run) return this.#isFree(ask) || this.#others(ask, sought, holdings, effect.input);
+      const standing = await this.#look(holder, ask, sought, effect.input);
+      if (!this.#isTakenOver(ask, standing)) return this.#settle(ask, holder, standing);
+      holdings = await this.#with.journal.reserve({ ...effect, from: holder });
     }
   }
 
@@ -116,10 +119,22 @@ export class Effects {
     return withdrawn === undefined && stage === "begun" && !this.#with.isOver();
   }
 
-  #effectOf(ask: Ask): Effect {
+  /**
+   * Where a step stands in the ledger. By what it is, because it may have another label where other steps come before
+   * it; and by its label, because with another input it is another step in the same place.
+   */
+  #placesOf(ask: Ask): readonly Place[] {
     const { line, calls } = this.#with.line;
-    const place = sha256(canonical([[...calls], ask.ref.key])).slice(0, 40);
-    return { line, place, input: this.#with.keyOf(ask) ?? "" };
+    const { identity, ref } = ask;
+    const input = this.#with.keyOf(ask) ?? "";
+    const effect = (...names: string[]): Effect => {
+      const place = sha256(canonical([[...calls], ...names])).slice(0, 40);
+      return { line, place, input };
+    };
+    return [
+      { sought: { identity }, effect: effect("is", identityText(identity)) },
+      { sought: { key: ref.key }, effect: effect(ref.key) },
+    ];
   }
 
   #isAllowed({ ref, identity }: Ask): boolean {
@@ -142,10 +157,10 @@ export class Effects {
   }
 
   /** Whether what the line did in this place with other inputs leaves the step free to be entered. */
-  async #others(ask: Ask, holdings: readonly Holding[], own: string): Promise<boolean> {
+  async #others(ask: Ask, sought: Sought, holdings: readonly Holding[], own: string): Promise<boolean> {
     for (const { input, run } of holdings) {
       if (run === this.#with.run || input === own) continue;
-      const standing = await this.#look(run, ask, input);
+      const standing = await this.#look(run, ask, sought, input);
       if (standing.is === "not done" || !this.#isOpen(ask)) continue;
       if (this.#isFree(ask)) return true;
       // Of two that wait for each other, the earlier goes first.
@@ -157,10 +172,10 @@ export class Effects {
     return true;
   }
 
-  #look(run: RunId, ask: Ask, input: string): Promise<Standing> {
+  #look(run: RunId, ask: Ask, sought: Sought, input: string): Promise<Standing> {
     const known = this.#standings.get(ask) ?? (new Map() as Standings);
     this.#standings.set(ask, known);
-    return this.#with.patiently(() => standingOf(this.#with.store, run, ask.ref.key, input, known));
+    return this.#with.patiently(() => standingOf(this.#with.store, run, sought, input, known));
   }
 
   /** The line has done it: that is the outcome. */
