@@ -62,6 +62,8 @@ export class Worker {
   readonly #givingBack = new Set<Promise<void>>();
   readonly #warm: Warm;
   readonly #watch: OfferWatch;
+  /** Names of workflows that no claim has told the store of yet. */
+  readonly #added: string[] = [];
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -119,7 +121,7 @@ export class Worker {
     }
     const added = this.#options.workflows.add(workflows);
     if (added.length === 0) return;
-    this.#watch.know(added);
+    this.#added.push(...added);
     this.poke();
   }
 
@@ -229,8 +231,11 @@ export class Worker {
         const limit = Math.min(claimMax, runsMax - this.#held.size);
         // With no place left there is nothing to claim; a run that ends pokes.
         if (limit <= 0) return Infinity;
+        const added = this.#added.length;
         const claimed = await this.#ask(() => store.claim({ worker: name, offers: workflows.offers, limit, leaseMs }));
         const lapses = this.#lapses;
+        // The store knows of them since this claim; before it, nobody offered them.
+        this.#watch.know(this.#added.splice(0, added));
         this.#time = { now: claimed.now, at: this.#options.clock.monotonic() };
         await Promise.all(claimed.runs.map((row) => this.#activate(row, lapses)));
         if (claimed.runs.length === limit || this.#again) continue;
