@@ -9,6 +9,7 @@
 import { rememberConnections } from "./connections.ts";
 import { claim, claimFloor, claimFloorWorker, claimWorker } from "./program/claim.ts";
 import { floor, floorAlone, floorLong } from "./program/floor.ts";
+import { durableTasks, dyingTasks, resumeTasks } from "./program/durable-tasks.ts";
 import { dying, long, readRows, resume } from "./program/long.ts";
 import { pingPongDurable, pingPongMemory, twentySupersteps } from "./program/graph.ts";
 import { postgresFloor, postgresFloorAlone } from "./program/postgres-floor.ts";
@@ -30,7 +31,9 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   claimFloorWorker,
   claimWorker,
   cost,
+  durableTasks,
   dying,
+  dyingTasks,
   floor,
   floorAlone,
   floorLong,
@@ -41,6 +44,7 @@ const programs: Readonly<Record<string, (args: never) => Promise<Record<string, 
   postgresFloorAlone,
   readRows,
   resume,
+  resumeTasks,
   served,
   requests,
   followers,

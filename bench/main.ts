@@ -9,6 +9,7 @@ import { benchFolder, measure, say } from "./harness.ts";
 import type { Measurement } from "./harness.ts";
 import { claim } from "./measure/claim.ts";
 import { cost } from "./measure/cost.ts";
+import { durableTasks } from "./measure/durable-tasks.ts";
 import { eventLoop } from "./measure/event-loop.ts";
 import { graph } from "./measure/graph.ts";
 import { growth } from "./measure/growth.ts";
@@ -36,6 +37,7 @@ const onSqlite: readonly Measurement[] = [
   waits,
   serverLoad,
   tasks,
+  durableTasks,
   graph,
   reuse,
   verify,

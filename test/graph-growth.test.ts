@@ -1,6 +1,7 @@
 /** Graphs whose state grows: what is stored is what is new, and every checkpoint is whole whatever happens to others. */
 import { expect, test } from "vitest";
-import { executor, fileCheckpoints, memoryCheckpoints, WorkflowBuilder } from "../src/graph.ts";
+import { Stemma } from "../src/index.ts";
+import { executor, fileCheckpoints, memoryCheckpoints, storeCheckpoints, WorkflowBuilder } from "../src/graph.ts";
 import type { CheckpointStorage, Workflow, WorkflowContext } from "../src/graph.ts";
 import { fakeClock, faults } from "../src/testing.ts";
 import { folder } from "./behaviours/graph.ts";
@@ -44,9 +45,38 @@ test("X24: what checkpoints of a state that grows take is in proportion to what 
   expect(await expectWhole(many)).toBe(401);
 });
 
-test("a checkpoint is whole though the one before it was deleted, in memory and in files", async () => {
+test("X24: in a store too, and what has been written of the run is neither written nor read again", async () => {
+  await using store = fresh();
+  let [written, read] = [0, 0];
+  const counted = new Proxy(store, {
+    get(target, name) {
+      const found: unknown = Reflect.get(target, name, target);
+      if (typeof found !== "function") return found;
+      return (...args: unknown[]): unknown => {
+        if (name === "payloads") read += 1;
+        if (name === "create") written += JSON.stringify(args[0]).length;
+        return Reflect.apply(found, target, args) as unknown;
+      };
+    },
+  });
+  const storage = storeCheckpoints(counted);
+  expect((await pingPong(150).run(0, { checkpointStorage: storage })).outputs).toEqual([150]);
+  expect(read).toBe(0);
+  expect(written / 150).toBeLessThan(8192);
+  expect(await expectWhole(storage)).toBe(151);
+  // Whoever comes later, and remembers nothing, reads it, and builds on it.
+  const [later, last] = [storeCheckpoints(counted), (await storage.getLatest({ workflowName: "grows" }))!];
+  const [before, change] = [written, { state: { more: 1 } }];
+  await pingPong(150).run({ checkpointId: last.checkpointId, fork: change }, { checkpointStorage: later });
+  expect(written - before).toBeLessThan(3 * 8192);
+  await expectWhole(later);
+});
+
+test("a checkpoint is whole though the one before it was deleted, in memory, in files and in a store", async () => {
   using at = folder();
-  for (const storage of [memoryCheckpoints(), fileCheckpoints(at.path)]) {
+  await using store = fresh();
+  const stemma = new Stemma({ store, workflows: [] });
+  for (const storage of [memoryCheckpoints(), fileCheckpoints(at.path), storeCheckpoints(store)]) {
     const before: string[] = [];
     const deleting: CheckpointStorage = {
       ...storage,
@@ -55,6 +85,7 @@ test("a checkpoint is whole though the one before it was deleted, in memory and 
         before.push(id);
         if (before.length % 3 === 0) {
           for (const old of before.splice(0)) await storage.delete(old as typeof id);
+          await stemma.prune({ olderThan: 0 });
         }
         return id;
       },
@@ -66,20 +97,38 @@ test("a checkpoint is whole though the one before it was deleted, in memory and 
   }
 });
 
-test("a checkpoint is whole though the one before it could not be saved", async () => {
-  using at = folder();
-  const storage = fileCheckpoints(at.path);
-  let saves = 0;
-  const failing: CheckpointStorage = {
-    ...storage,
-    async save(checkpoint) {
-      // The second attempt finds that the first was half of one: a state that JSON cannot say.
-      if (++saves % 4 === 0) await storage.save({ ...checkpoint, timestamp: 1n as never });
-      return storage.save(checkpoint);
+test.each(["files", "a store"])(
+  "in %s a checkpoint is whole though the one before it could not be saved",
+  async (where) => {
+    using at = folder();
+    await using store = fresh();
+    const storage = where === "files" ? fileCheckpoints(at.path) : storeCheckpoints(store);
+    let saves = 0;
+    const failing: CheckpointStorage = {
+      ...storage,
+      async save(checkpoint) {
+        // The second attempt finds that the first was half of one: a state that JSON cannot say.
+        if (++saves % 4 === 0) await storage.save({ ...checkpoint, timestamp: 1n as never });
+        return storage.save(checkpoint);
+      },
+    };
+    await pingPong(20).run(0, { checkpointStorage: failing, onSaveFailure: "continue" });
+    expect(await expectWhole(storage)).toBe(21 - 5);
+  },
+);
+
+test("a checkpoint is whole though the store refused the one before it", async () => {
+  await using store = fresh();
+  let creates = 0;
+  const refusing = new Proxy(store, {
+    get(target, name) {
+      if (name === "create" && ++creates % 4 === 0) return () => Promise.reject(new Error("the disk is full"));
+      const found: unknown = Reflect.get(target, name, target);
+      return typeof found === "function" ? (found.bind(target) as unknown) : found;
     },
-  };
-  await pingPong(20).run(0, { checkpointStorage: failing, onSaveFailure: "continue" });
-  expect(await expectWhole(storage)).toBe(21 - 5);
+  });
+  await pingPong(20).run(0, { checkpointStorage: storeCheckpoints(refusing), onSaveFailure: "continue" });
+  expect(await expectWhole(storeCheckpoints(store))).toBe(21 - 5);
 });
 
 test("a durable run that crashes while its state grows goes on with all of it", async () => {

@@ -18,6 +18,17 @@ describe("stemma.offer", () => {
     expect(other.stemma.workflow("late")).toBe(late);
   });
 
+  it("says of no run that nobody offers its workflow when it does so itself, from now on", async () => {
+    await using store = fresh();
+    const late = workflow({ name: "late" }, async () => "done");
+    const run = await new Stemma({ store, log: silent }).run(late, undefined);
+    const log = listening();
+    await using other = await stage([], { store, log });
+    other.stemma.offer(late);
+    expect(await (await other.stemma.get(run.id)).result()).toBe("done");
+    expect(log.lines.filter((line) => line.startsWith("warn"))).toEqual([]);
+  });
+
   it("works before start, on a Stemma that was made with nothing", async () => {
     await using store = fresh();
     const [one, two] = [workflow({ name: "one" }, async () => 1), workflow({ name: "two" }, async () => 2)];

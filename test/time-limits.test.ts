@@ -5,6 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { Stemma, isStemmaError, notDone, workflow } from "../src/index.ts";
 import type { Context, RunHandle, StepTools, Workflow } from "../src/index.ts";
+import { fakeClock } from "../src/testing.ts";
 import { errorOf, fresh, listening, outline, silent, stage, until } from "./stage.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
@@ -137,14 +138,14 @@ describe("a step whose time is up", () => {
         throw new Error("busy");
       }),
     );
-    const first = new Stemma({ store, workflows: [definition], log: silent, lease: 100 });
-    await first.start();
+    const clock = fakeClock();
+    const first = await new Stemma({ store, workflows: [definition], log: silent, clock }).start();
     const { id } = await first.run(definition, undefined);
-    await until(async () => (await first.history(id)).length === 3);
+    await clock.settle();
+    expect((await first.history(id)).length).toBe(3);
     first.abandon();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    const second = new Stemma({ store, workflows: [definition], log: silent });
-    await second.start();
+    const second = await new Stemma({ store, workflows: [definition], log: silent, clock }).start();
+    await clock.advance("1m");
     expect(code(await errorOf((await second.get(id)).result()))).toBe("step.timed_out");
     expect(entered).toBe(1);
     await second.stop();

@@ -2,7 +2,8 @@
 import { StemmaError } from "../core/error.ts";
 import type { RunId } from "../core/event.ts";
 import { terminal } from "../core/run.ts";
-import { goldenMarks, goldenOf, markWorkflow } from "../engine/golden.ts";
+import { markWorkflow } from "../core/record-names.ts";
+import { goldenMarks, goldenOf } from "../engine/golden.ts";
 import { findRun } from "./find-run.ts";
 import type { Asked } from "./place.ts";
 

@@ -118,6 +118,8 @@ export type Operations = {
   step(ask: StepAsk): Promise<Outcome>;
   /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */
   steps(count: number, askOf: (index: number) => StepAsk): Promise<readonly Outcome[]>;
+  /** Lets a turn of the event loop pass: for a body that has much to ask or to take in. What follows must not depend on it. */
+  turn(): Promise<void>;
   /** Opens a question and settles with its answer; a run that has only waits left holds no process. */
   wait(ask: WaitAsk): Promise<Outcome>;
   /** Settles when the time has come: a wait that the clock answers. */

@@ -8,6 +8,7 @@ import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import { checkName, checkTags } from "../core/name.ts";
+import { markWorkflow } from "../core/record-names.ts";
 import { reduce } from "../core/reduce.ts";
 import { isTerminal } from "../core/run.ts";
 import type { NewRun, RunRow, Store } from "../store/store.ts";
@@ -43,8 +44,6 @@ type Read = Pick<Store, "list" | "history" | "payloads">;
 
 export type GoldenQuery = { workflow?: string; name?: string; run?: RunId };
 
-/** The workflow of marks. Nobody offers one of this name. */
-export const markWorkflow = "golden run";
 export const goldenName = "golden";
 
 /** Marks a run, in the place of the one of its workflow that had the name. Throws run.not_terminal, name.invalid. */

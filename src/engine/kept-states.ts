@@ -1,9 +1,9 @@
 /**
  * Values that a store keeps for somebody beside its runs, so that they are where the runs are and are backed up with
  * them. Each is a run of its own that nobody works on: paused from its beginning, its one checkpoint is the value, and
- * what it was made from is where it comes from. So every store has them, values share what is equal in them, `list`
- * and `lineage` show them, and one that another came from stays when it was given up. One that was given up is a
- * cancelled run, which `prune` removes like any other; one that was not is never removed.
+ * what it was made from is where it comes from. So every store has them, values share what is equal in them, `lineage`
+ * shows them, as `list` does where it is asked for records, and one that another came from stays when it was given up. One
+ * that was given up is a cancelled run, which `prune` removes like any other; one that was not is never removed.
  */
 import { storedHash } from "../core/chain-text.ts";
 import { genesis, seal, unseal } from "../core/chain.ts";
@@ -14,6 +14,7 @@ import { limits } from "../core/limits.ts";
 import { checkName } from "../core/name.ts";
 import { reduce } from "../core/reduce.ts";
 import { isTerminal } from "../core/run.ts";
+import { StateMemory } from "../core/state-memory.ts";
 import type { NewRun, RunRow, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt } from "./history-pages.ts";
@@ -26,7 +27,7 @@ export type { Store } from "../store/store.ts";
 
 export type ToKeep = {
   readonly id: RunId;
-  /** What is kept, for people and for `ids`: the name of its run's workflow. Nothing may offer a workflow of this name. */
+  /** What is kept, for people and for `ids`: the name of its run's workflow. It is one of `core/record-names`. */
   readonly kind: string;
   readonly value: unknown;
   /** What it was made from. It need not be there. */
@@ -34,6 +35,11 @@ export type ToKeep = {
   /** What is said of it in the list of runs. */
   readonly note: Json;
   readonly at: Timestamp;
+  /**
+   * For values that are JSON, made of each other one after the other, and never changed: a name that they share. Then
+   * keeping one that was made from the last takes the time of what is new in it.
+   */
+  readonly line?: string;
 };
 
 export type KeptStates = {
@@ -50,6 +56,8 @@ export type KeptStates = {
 const tag = "kept state";
 /** Values whose pieces are remembered, so that one that is made from them writes only what is new. */
 const rememberedMax = 8;
+/** Lines whose last values are remembered. */
+const linesMax = 100;
 
 export function keptStates(store: Store): KeptStates {
   const remembered = new Map<RunId, ReadonlySet<Digest>>();
@@ -57,6 +65,16 @@ export function keptStates(store: Store): KeptStates {
     remembered.set(id, pieces);
     const [oldest] = remembered.keys();
     if (remembered.size > rememberedMax && oldest !== undefined) remembered.delete(oldest);
+  };
+  const lines = new Map<string, { states: StateMemory; last: RunId }>();
+  /** Of the value's line, if it is made from the last that was kept of it and is still there; else of nothing. */
+  const memoryFor = ({ line }: ToKeep, source: RunRow | undefined): { states?: StateMemory; grown: boolean } => {
+    if (line === undefined) return { grown: false };
+    const found = lines.get(line);
+    // Until it is kept, nobody knows whether its pieces are there.
+    lines.delete(line);
+    if (found !== undefined && found.last === source?.id) return { states: found.states, grown: true };
+    return { states: new StateMemory(sha256), grown: false };
   };
   const piecesOf = async (row: RunRow): Promise<ReadonlySet<Digest>> => {
     const known = remembered.get(row.id);
@@ -66,14 +84,21 @@ export function keptStates(store: Store): KeptStates {
   };
   return {
     async keep(state) {
-      const encoded = encodeState(state.value);
       const source = state.from === undefined ? undefined : await rowOf(store, state.from);
-      const known = source === undefined ? undefined : await piecesOf(source).catch(() => undefined);
+      const { states, grown } = memoryFor(state, source);
+      const encoded = encodeState(state.value, states);
+      const known = grown ? none : source && (await piecesOf(source).catch(() => undefined));
       // What cannot be read is no base for another: that one is written whole, and comes from nowhere.
       const base = source === undefined || known === undefined ? undefined : source;
-      const stored = storeState(encoded, known ?? new Set());
-      await store.create([asRun(state, stored, base)]);
-      remember(state.id, stored.pieces);
+      const stored = storeState(encoded, known ?? none);
+      const [done] = await store.create([asRun(state, stored, base)]);
+      if (done?.created !== true) return;
+      // One that was cut by a memory does not tell all of its pieces.
+      if (encoded.cut === undefined) remember(state.id, stored.pieces);
+      if (state.line === undefined || states === undefined) return;
+      lines.set(state.line, { states, last: state.id });
+      const [oldest] = lines.keys();
+      if (lines.size > linesMax && oldest !== undefined) lines.delete(oldest);
     },
     async read(id) {
       const row = await rowOf(store, id);
@@ -101,6 +126,8 @@ export function keptStates(store: Store): KeptStates {
     },
   };
 }
+
+const none: ReadonlySet<Digest> = new Set();
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 

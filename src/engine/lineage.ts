@@ -4,6 +4,7 @@ import type { Event, Origin, RunId, Seq, Timestamp } from "../core/event.ts";
 import type { Family } from "../core/lineage.ts";
 import { ancestors, descendants, familyOf, siblings, sourceOf } from "../core/lineage.ts";
 import { limits } from "../core/limits.ts";
+import { isRecord } from "../core/record-names.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Status } from "../core/run.ts";
 import type { RunRow, Store } from "../store/store.ts";
@@ -43,12 +44,14 @@ export type Lineage = {
   /** Each behind what it comes from. */
   descendants: readonly RunId[];
   siblings: readonly RunId[];
-  /** Every run of the family, oldest first. */
+  /** Every run of the family, oldest first; records, which are no work, only for one of themselves. */
   runs: readonly FamilyMember[];
 };
 
 export async function lineageOf(store: Store, { id, state }: RunRow): Promise<Lineage> {
-  const rows = await rowsOfFamily(store, state.family);
+  const all = await rowsOfFamily(store, state.family);
+  // What comes from a record is one itself, so without them the tree is whole.
+  const rows = isRecord(state.workflow) ? all : all.filter((row) => !isRecord(row.state.workflow));
   const family = familyOfRows(rows);
   const ids = (runs: readonly { id: RunId }[]): RunId[] => runs.map((run) => run.id);
   return {

@@ -5,6 +5,7 @@
 import { genesis, unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { storedHash } from "../core/chain-text.ts";
+import { StemmaError } from "../core/error.ts";
 import type { Digest, Event, EventOf, RunId, Seq, Timestamp, Value } from "../core/event.ts";
 import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
@@ -67,7 +68,8 @@ const eventWork = 1000;
  * not reach a body as if it had been recorded.
  *
  * @param turn lets a turn of the event loop pass
- * @throws store.corrupt when the history is not what was written, or does not end where its row says
+ * @throws store.corrupt when the history is not what was written, or does not end where its row says; lease.lost when
+ * the run is in other hands by now
  */
 export async function load(
   store: Store,
@@ -133,6 +135,7 @@ class Reading {
     let inbox: readonly Received[] = [];
     // The event before a checkpoint is read too: the checkpoint's hash covers it.
     for await (const page of pagesOf(this.#store, id, Math.max(this.#from - 2, -1), this.#pageEvents)) {
+      this.#expectHeld(page.row);
       for await (const { events, texts } of portionsOf(this.#store, id, page.events)) {
         for (const text of texts.values()) {
           if (this.#keeping) this.#keptChars += text.length;
@@ -148,6 +151,14 @@ class Reading {
       ({ inbox } = page);
     }
     return inbox;
+  }
+
+  /** What has moved on in other hands since it was claimed is whole, though not as it was then. */
+  #expectHeld({ id, epoch }: RunRow): void {
+    if (epoch === this.#row.epoch) return;
+    throw new StemmaError("lease.lost", `Run ${id} was taken from this worker before it had read it.`, {
+      data: { run: id },
+    });
   }
 
   async #rest(): Promise<void> {

@@ -60,6 +60,7 @@ export function operationsOf(primitives: Primitives): Operations {
   return {
     step,
     steps: (count, askOf) => many.ask(count, askOf),
+    turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {
       const input = asked.input && toValue(asked.input.value, `input of wait ${asked.name}`);
       return ask(asked, input, { kind: "wait", ask: asked });

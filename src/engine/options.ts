@@ -2,6 +2,7 @@
 import type { Duration } from "../core/duration.ts";
 import { milliseconds } from "../core/duration.ts";
 import { StemmaError } from "../core/error.ts";
+import { isRecord } from "../core/record-names.ts";
 import type { Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 
@@ -48,7 +49,10 @@ export function transactional(store: Store): NonNullable<Store["createIn"]> {
 /** Throws workflow.invalid for what no authoring style has made. */
 export function checkWorkflow(workflow: Partial<Workflow> | undefined): void {
   const { name, version, source, body } = workflow ?? {};
-  if (typeof name === "string" && typeof version === "number" && typeof source === "string" && body !== undefined)
-    return;
+  if (typeof name === "string" && typeof version === "number" && typeof source === "string" && body !== undefined) {
+    if (!isRecord(name)) return;
+    const message = `Expected another name for the workflow: runs named ${JSON.stringify(name)} are records of Stemma itself.`;
+    throw new StemmaError("workflow.invalid", message, { data: { workflow: name } });
+  }
   throw new StemmaError("workflow.invalid", `Expected a workflow made by workflow(…), got ${typeof workflow}.`);
 }

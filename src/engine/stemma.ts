@@ -367,9 +367,14 @@ export class Stemma extends Records {
     return reduceAll(history.slice(0, seq + 1));
   }
 
-  /** Runs, newest first. */
+  /**
+   * Runs, newest first. Those that are records and no work (golden marks, checkpoints of graphs in the store) are left out
+   * unless they are asked for: by `records: true`, or by `ids`, `idPart`, `workflow` or `tag`.
+   */
   list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
-    return this.store.list(query);
+    const { ids, idPart, workflow, tag } = query;
+    const records = [ids, idPart, workflow, tag].some((named) => named !== undefined);
+    return this.store.list({ records, ...query });
   }
 
   /** A run's row. Throws run.invalid_id, run.not_found. */

@@ -62,6 +62,8 @@ export class Worker {
   readonly #givingBack = new Set<Promise<void>>();
   readonly #warm: Warm;
   readonly #watch: OfferWatch;
+  /** Names of workflows that no claim has told the store of yet. */
+  readonly #added: string[] = [];
   #phase: "idle" | "working" | "draining" | "stopped" = "idle";
   #claiming = false;
   #again = false;
@@ -119,7 +121,7 @@ export class Worker {
     }
     const added = this.#options.workflows.add(workflows);
     if (added.length === 0) return;
-    this.#watch.know(added);
+    this.#added.push(...added);
     this.poke();
   }
 
@@ -229,8 +231,11 @@ export class Worker {
         const limit = Math.min(claimMax, runsMax - this.#held.size);
         // With no place left there is nothing to claim; a run that ends pokes.
         if (limit <= 0) return Infinity;
+        const added = this.#added.length;
         const claimed = await this.#ask(() => store.claim({ worker: name, offers: workflows.offers, limit, leaseMs }));
         const lapses = this.#lapses;
+        // The store knows of them since this claim; before it, nobody offered them.
+        this.#watch.know(this.#added.splice(0, added));
         this.#time = { now: claimed.now, at: this.#options.clock.monotonic() };
         await Promise.all(claimed.runs.map((row) => this.#activate(row, lapses)));
         if (claimed.runs.length === limit || this.#again) continue;
@@ -257,7 +262,7 @@ export class Worker {
       else if (this.#reading.get(row.id) === true) void this.#look(row.id);
     } catch (error) {
       this.#isSuspectNoMore(row.id);
-      if (lapses !== this.#lapses) return;
+      if (lapses !== this.#lapses || isStemmaError(error, "lease.lost")) return;
       this.#options.log.error("A run cannot be read", { run: row.id, error: String(error) });
       this.#handBack(unreadable(row, error, this.#now));
     } finally {

@@ -283,6 +283,47 @@ describe("a once step", () => {
   });
 });
 
+describe("a run", () => {
+  it("that went to other hands while a stalled worker was about to read it is lost to that worker, and not damaged", async () => {
+    await using store = fresh();
+    const definition = body(async (ctx) => {
+      await ctx.step("a", () => 1);
+      await ctx.sleep("nap", 150);
+      return ctx.step("b", () => 2);
+    });
+    const [toRead, toRenew] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let stalled = false;
+    const reading = Promise.withResolvers<void>();
+    const tardy = around(
+      store,
+      async ({ method, make }) => {
+        if (method === "history") {
+          stalled = true;
+          reading.resolve();
+          await toRead.promise;
+        } else if (stalled) await toRenew.promise;
+        return make();
+      },
+      {},
+    );
+    const log = listening();
+    const begun = new Stemma({ store: tardy, workflows: [definition], log, lease: 100 }, { lingerMs: 10 });
+    const run = await begun.run(definition, undefined);
+    const starting = begun.start();
+    await reading.promise;
+    const second = await lives(store)([definition]);
+    expect(await (await second.get(run.id)).result()).toBe(2);
+    // It reads on before its heartbeat tells it that its lease has run out.
+    toRead.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    toRenew.resolve();
+    const first = await starting;
+    await first.stop({ timeout: 100 });
+    await second.stop();
+    expect(log.lines.filter((line) => line.startsWith("error"))).toEqual([]);
+  });
+});
+
 describe("what has to be made up for", () => {
   it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
     await using store = fresh();

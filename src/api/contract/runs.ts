@@ -34,6 +34,7 @@ export const runRoutes: ContractPart<RunRoutes> = {
       tag: optional(text),
       family: optional(text),
       since: optional(whole(0)),
+      records: optional(flag()),
       ...cursorPage,
     }),
     result: z.strictObject({ runs: z.array(shapes.runRow), cursor: z.string().optional() }),

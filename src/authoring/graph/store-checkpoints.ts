@@ -6,10 +6,11 @@
 import type { ErrorCode } from "../../core/error.ts";
 import { isStemmaError, StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
+import { checkpointOf } from "../../core/record-names.ts";
 import type { Store } from "../../engine/kept-states.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { CheckpointID, CheckpointStorage, WorkflowCheckpoint } from "./checkpoint.ts";
-import { notFound, unreadable } from "./checkpoint.ts";
+import { notFound, unchanging, unreadable } from "./checkpoint.ts";
 
 const idShape = /^ckpt_([0-7][0-9a-hjkmnp-tv-z]{25})$/u;
 
@@ -41,6 +42,7 @@ export function storeCheckpoints(store: Store): CheckpointStorage {
         value: checkpoint,
         ...(previous !== null && idShape.test(previous) ? { from: runOf(previous) } : {}),
         note: { kind, runId, iterationCount },
+        ...(unchanging.has(checkpoint.state) ? { line: runId } : {}),
         at: Date.parse(checkpoint.timestamp),
       });
       return checkpointId;
@@ -76,7 +78,7 @@ function skipped(error: unknown): undefined {
 
 /** The workflow that these runs are said to be of. */
 function kindOf(workflowName: string): string {
-  return `checkpoint of ${workflowName}`;
+  return `${checkpointOf}${workflowName}`;
 }
 
 /** Both are a UUIDv7 behind their own word. */

@@ -72,6 +72,10 @@ export class Workflow<I = unknown, Y = unknown> {
    * Runs it on a message, carries on with answers to its requests, or from a checkpoint. Without a store: for a run that
    * survives its process, see `durable`, or give a `checkpointStorage`.
    *
+   * A graph carries out one run at a time. A stream begins with its first `next()`, and lets go at its end, with `break` out
+   * of `for await`, with `return()` or with `await using`. One that was read by hand and dropped half-read lets go only
+   * when it is collected: nobody can tell it from one that is read later.
+   *
    * @throws at once: usage.invalid for parameters that do not fit together, then workflow.already_running. Later:
    * run.failed, run.cancelled, checkpoint.not_found, checkpoint.mismatch, wait.not_open, wait.invalid_answer
    * @example

@@ -27,12 +27,13 @@ export async function recordedResults<C>(
 ): Promise<Recorded> {
   const outcomes = await outcomesOf(stemma, await stemma.history(id));
   const asked = new Map<string, (outcome: Outcome) => void>();
-  const operations: Pick<Operations, "step" | "open"> = {
+  const operations: Pick<Operations, "step" | "open" | "turn"> = {
     step: (ask: StepAsk) =>
       new Promise((resolve) => {
         asked.set(pathOf(ask.scope, ask.name), resolve);
       }),
     open: pathOf,
+    turn,
   };
   const walk = new DurableRun({ ...options, concurrency: Number.POSITIVE_INFINITY }, operations as Operations, {
     segment: { root: "", seq: 0 },
@@ -41,15 +42,22 @@ export async function recordedResults<C>(
   // How it ends is on record; here only what it knows of its tasks is of interest.
   walk.go().catch(() => {});
   for (const { key, outcome } of outcomes) {
+    // It may be among many that are asked for a slice at a time.
+    while (walk.isGoingOn && !asked.has(key)) await turn();
     asked.get(key)?.(outcome);
-    await new Promise<void>((resolve) => {
-      setImmediate(resolve);
-    });
+    await turn();
   }
+  while (walk.isGoingOn) await turn();
   const results = new Map<string, TaskResult>();
   for (const [name, result] of walk.results()) results.set(name, result);
   for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("workflowCancelled") });
   return { results, context: walk.context };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 async function outcomesOf(stemma: Stemma, events: readonly Event[]): Promise<{ key: string; outcome: Outcome }[]> {

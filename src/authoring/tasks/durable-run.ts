@@ -1,6 +1,9 @@
 /**
  * A graph of tasks as a body of the engine: each task a step, caused by those that it depends on. Whatever it does next
  * follows from the outcomes that it was given, in their order, so it takes the same path in recall as it did live.
+ *
+ * Much of it is done a slice in each turn of the event loop. An outcome is taken in when all is asked for that those
+ * before it have freed, however many turns that takes and whenever it came: so no ask depends on when outcomes come.
  */
 import type { RunId, Seq } from "../../core/event.ts";
 import { StemmaError } from "../../core/error.ts";
@@ -31,6 +34,9 @@ export type DurableRunOptions<C> = {
   leftOut: readonly number[];
 };
 
+/** Asks and outcomes in one turn of the event loop; an ask takes some twenty microseconds. */
+const sliceMax = 100;
+
 export class DurableRun<C> {
   readonly #options: DurableRunOptions<C>;
   readonly #operations: Operations;
@@ -52,6 +58,13 @@ export class DurableRun<C> {
   readonly #over = Promise.withResolvers<void>();
   readonly #order: number[] = [];
   #context: Json | undefined;
+  /** Outcomes to be taken in, in their order, when all is asked for that may start. */
+  #heard: Heard[] = [];
+  #taken = 0;
+  /** Whether it goes on in the next turn. */
+  #waiting = false;
+  /** Whether the outcome that is being taken in came live. */
+  #live = false;
   #lanes = 0;
   #left: number;
 
@@ -81,7 +94,7 @@ export class DurableRun<C> {
     for (const task of this.#options.leftOut) plan.state[task] = absent;
     for (const task of this.#options.leftOut) plan.settle(task, absent);
     plan.start();
-    this.#next();
+    this.#goOn();
     if (this.#left === 0) this.#over.resolve();
     await this.#over.promise;
     const failed = this.#failures.filter(({ allowed }) => !allowed);
@@ -140,18 +153,63 @@ export class DurableRun<C> {
     return seqs.size === 0 ? [this.#start] : [...seqs].toSorted((a, b) => a - b);
   }
 
-  /** Asks for what may start now, as far as places and resources go. */
-  #next(): void {
-    this.#ready.pushAll(this.#plan.freed.toSorted((a, b) => a - b));
-    this.#plan.freed.length = 0;
+  /** Whether it goes on by itself, without a further outcome. */
+  get isGoingOn(): boolean {
+    return this.#waiting;
+  }
+
+  /** Asks for all that may start, then takes in the next outcome: as much as one turn has room for. */
+  #goOn(): void {
+    if (this.#waiting) return;
+    for (let room = sliceMax; room > 0; room--) {
+      const task = this.#take();
+      if (task >= 0) this.#ask(task);
+      else if (!this.#takeIn()) return;
+    }
+    this.#waiting = true;
+    this.#operations
+      .turn()
+      .then(() => {
+        this.#waiting = false;
+        this.#goOn();
+      })
+      .catch(this.#over.reject);
+  }
+
+  /** The next task that may start, as far as places and resources go; -1 where there is none. */
+  #take(): number {
+    const { freed } = this.#plan;
+    if (freed.length > 0) {
+      this.#ready.pushAll(freed.toSorted((a, b) => a - b));
+      freed.length = 0;
+    }
     while (this.#lanes < this.#options.concurrency) {
       const task = this.#ready.take();
-      if (task < 0) return;
+      if (task < 0) return -1;
       if (this.#plan.state[task] !== ready) continue;
       this.#plan.state[task] = running;
       this.#lanes++;
-      this.#ask(task);
+      return task;
     }
+    return -1;
+  }
+
+  /** False where there is nothing to take in. */
+  #takeIn(): boolean {
+    const heard = this.#heard[this.#taken++];
+    if (heard !== undefined) {
+      this.#live = heard.live;
+      this.#came(heard.task, heard.outcome);
+      return true;
+    }
+    this.#heard = [];
+    this.#taken = 0;
+    return false;
+  }
+
+  #hear(task: number, outcome: Outcome): void {
+    this.#heard.push({ task, outcome, live: this.#runId !== undefined && this.#operations.live() });
+    this.#goOn();
   }
 
   #ask(task: number): void {
@@ -185,7 +243,7 @@ export class DurableRun<C> {
           );
         },
       })
-      .then((outcome) => this.#came(task, outcome))
+      .then((outcome) => this.#hear(task, outcome))
       .catch(this.#over.reject);
   }
 
@@ -201,7 +259,6 @@ export class DurableRun<C> {
       if (step.expand === undefined || result.status !== "success") this.#close(task, result);
       else this.#expand(task, step, result);
     }
-    this.#next();
   }
 
   #changed(changes: ContextPatch): Json {
@@ -246,7 +303,7 @@ export class DurableRun<C> {
 
   /** Only of what happens now: what is given again was told when it happened. */
   #tellEnd(task: number, result: TaskResult): void {
-    if (this.#runId === undefined || !this.#operations.live()) return;
+    if (!this.#live) return;
     const step = this.#step(task);
     this.#tell(result.status === "skipped" ? "taskSkipped" : "taskEnd", { step, result });
   }
@@ -298,6 +355,8 @@ export class DurableRun<C> {
     }
   }
 }
+
+type Heard = { task: number; outcome: Outcome; live: boolean };
 
 function ownerOf(name: string): string {
   return name.slice(0, name.lastIndexOf("/"));

@@ -89,7 +89,9 @@ export class Scarce implements Ready {
 
   /** The first resource that does not suffice, or that others wait for, but in the line of `own`. */
   #lacking(task: number, own: string): string | undefined {
-    for (const [name, amount] of Object.entries(this.#demandOf(task) ?? {})) {
+    const demand = this.#demandOf(task);
+    if (demand === undefined) return undefined;
+    for (const [name, amount] of Object.entries(demand)) {
       const left = this.#left.get(name);
       if (left === undefined || amount === 0) continue;
       if (left < amount - rounding || (name !== own && (this.#lines.get(name)?.size ?? 0) > 0)) return name;

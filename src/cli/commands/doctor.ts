@@ -64,11 +64,12 @@ async function examineRuns(store: Looked): Promise<Finding[]> {
   const read = async (status: readonly Status[], max: number): Promise<boolean> => {
     let [left, cursor]: [number, string | undefined] = [max, undefined];
     do {
-      const query: ListQuery = { status, limit: limits.pageRunsMax, ...(cursor === undefined ? {} : { cursor }) };
-      const page = await store.list(query);
-      for (const row of page.runs) examine(checkup, row, now);
-      left -= page.runs.length;
-      ({ cursor } = page);
+      const page = { records: false, limit: limits.pageRunsMax };
+      const query: ListQuery = { status, ...page, ...(cursor === undefined ? {} : { cursor }) };
+      const found = await store.list(query);
+      for (const row of found.runs) examine(checkup, row, now);
+      left -= found.runs.length;
+      ({ cursor } = found);
     } while (cursor !== undefined && left > 0);
     return cursor !== undefined;
   };

@@ -20,6 +20,7 @@ type RunsOptions = CommonOptions & {
   status?: Status[];
   workflow?: string;
   tag?: string;
+  records?: boolean;
   limit: number;
   cursor?: string;
 };
@@ -33,6 +34,7 @@ export function addRuns(program: Command): void {
     .addOption(new Option("--status <status...>", "only runs with one of these statuses").choices(statuses))
     .option("--workflow <name>", "only runs of this workflow")
     .option("--tag <tag>", "only runs with this tag")
+    .option("--records", "also marks of golden runs, and checkpoints of graphs, which are no work")
     .option("--limit <n>", "runs on a page", wholeNumber(1, limits.pageRunsMax), limitDefault)
     .option("--cursor <cursor>", "the next page, as the page before named it");
   withPlaceOptions(command).action(runs);
@@ -62,12 +64,13 @@ function isOpen({ state, worker }: RunRow): boolean {
   return !isTerminal(state.status) && worker === undefined;
 }
 
-function queryOf({ status, workflow, tag, limit, cursor }: RunsOptions): ListQuery {
+function queryOf({ status, workflow, tag, records, limit, cursor }: RunsOptions): ListQuery {
   return {
     limit,
     ...(status === undefined ? {} : { status }),
     ...(workflow === undefined ? {} : { workflow }),
     ...(tag === undefined ? {} : { tag }),
+    ...(records === undefined ? {} : { records }),
     ...(cursor === undefined ? {} : { cursor }),
   };
 }
@@ -132,11 +135,12 @@ function stepsText({ steps }: RunRow["state"]): string {
 }
 
 /** What to type for the next page: the same question with the cursor. */
-function nextCommand({ status, workflow, tag, limit, store }: RunsOptions, cursor: string): string {
+function nextCommand({ status, workflow, tag, records, limit, store }: RunsOptions, cursor: string): string {
   const words = ["stemma", "runs"];
   if (status !== undefined) words.push("--status", ...status);
   if (workflow !== undefined) words.push("--workflow", workflow);
   if (tag !== undefined) words.push("--tag", tag);
+  if (records === true) words.push("--records");
   if (limit !== limitDefault) words.push("--limit", String(limit));
   if (store !== undefined) words.push("--store", shownStore(store));
   return [...words, "--cursor", cursor].map(shellWord).join(" ");

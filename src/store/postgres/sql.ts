@@ -435,14 +435,14 @@ export const messagesThere: string = /* sql */ `
 
 /** Conditions of `list`, joined by `and` as the query has them; `?` stands for the number of a parameter. */
 export const listConditions = {
-  // In a query of its own, so that the planner keeps its plan whatever their number.
-  ids: "r.id = any((select ?::text[])::text[])",
+  ids: "r.id = any((select ?::text[])::text[])", // a query of its own: the same plan whatever their number
   idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",
   family: "(r.family = ? or (r.id = ? and r.family is null))",
   since: "r.created_at >= ?::bigint",
+  noRecords: "r.workflow <> ? and position(? in r.workflow) <> 1",
   cursor: "(r.created_at, r.id) < (?::bigint, ?)",
 } as const;
 

@@ -35,7 +35,15 @@ test("a part of an id is looked for in the index of ids alone", () => {
 });
 
 test("a page of the list is read in its order, not sorted, whatever it is filtered by", () => {
-  for (const used of [[], ["workflow"], ["status"], ["workflow", "status", "cursor"], ["since"]] as const) {
+  for (const used of [
+    [],
+    ["workflow"],
+    ["status"],
+    ["workflow", "status", "cursor"],
+    ["since"],
+    ["noRecords"],
+    ["noRecords", "status"],
+  ] as const) {
     const plan = planOf(listRuns(used.map((name) => conditions[name]))).join("; ");
     expect(plan).not.toContain("TEMP B-TREE");
   }

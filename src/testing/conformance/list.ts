@@ -1,5 +1,6 @@
 /** The list of runs: newest first, by what its reader asks for, and the same in pages of any size. */
 import assert from "node:assert/strict";
+import { checkpointOf, isRecord, markWorkflow } from "../../core/record-names.ts";
 import { newRunId } from "../../engine/id.ts";
 import type { Bench, Check } from "./fixture.ts";
 import { accept, ended, started, suspended } from "./fixture.ts";
@@ -106,6 +107,36 @@ export function listGuarantees(check: Check): void {
       ids.slice(3),
     );
   });
+
+  check(
+    "runs that are records are left out where they are not wanted, and pages are as full as ever",
+    async (bench) => {
+      const { store, created } = bench;
+      const [work, all]: [string[], string[]] = [[], []];
+      const names = ["w", markWorkflow, `${checkpointOf}w`, `a ${checkpointOf}w`, "Golden run", "Checkpoint of w"];
+      for (const workflow of [...names, ...names]) {
+        const { id } = await created({ workflow });
+        all.unshift(id);
+        if (!isRecord(workflow)) work.unshift(id);
+      }
+      assert.equal(work.length, 8);
+      for (let limit = 1; limit <= 5; limit += 1) {
+        assert.deepEqual(await listedIds(store, { records: false }, limit), work, `pages of ${limit}`);
+        assert.deepEqual(
+          await listedIds(store, { records: false, status: ["queued"] }, limit),
+          work,
+          `pages of ${limit}`,
+        );
+      }
+      const page = await store.list({ records: false, limit: 3 });
+      assert.deepEqual(
+        page.runs.map(({ id }) => id),
+        work.slice(0, 3),
+      );
+      assert.deepEqual(await listedIds(store, { records: true }), all);
+      assert.deepEqual(await listedIds(store, {}), all);
+    },
+  );
 
   check("runs are found by workflow, exactly", async ({ store, created }) => {
     const { id } = await created({ workflow: "pay" });
