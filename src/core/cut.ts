@@ -89,3 +89,15 @@ export function union(...all: readonly (readonly SeqRange[] | undefined)[]): Seq
   }
   return found;
 }
+
+/** What is left of 1 to `head` when ascending ranges are taken out. */
+export function outside(ranges: readonly SeqRange[] | undefined, head: Seq): SeqRange[] {
+  const left: SeqRange[] = [];
+  let next = 1;
+  for (const [from, to] of ranges ?? []) {
+    if (from > next) left.push([next, from - 1]);
+    next = Math.max(next, to + 1);
+  }
+  if (next <= head) left.push([next, head]);
+  return left;
+}

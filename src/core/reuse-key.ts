@@ -67,12 +67,15 @@ export function callKey(hash: Hash, { scope, name, workflow, version, code, inpu
 }
 
 /**
- * The key under which a call's beginning is found, whatever code it was carried out by: a run that failed, or whose code
- * is another by now, can be restarted inside the restart of its caller, and then it reuses what it can.
+ * The key under which a call's beginning is found, whatever code it was carried out by, and in whatever context: a run
+ * that failed, or whose code is another by now, can be restarted inside the restart of its caller, and then it reuses
+ * what it can. Whoever does not go on with it has to know of it all the same, because both have one place in the line.
  */
-export function begunKey(hash: Hash, called: Omit<Called, "code">): ReuseKey {
-  return short(hash, ["begun", callKey(hash, { ...called, code: null })]);
+export function begunKey(hash: Hash, { scope, name, workflow, input }: Begun): ReuseKey {
+  return short(hash, ["begun", scopeWithoutIndices(scope), name, workflow, input]);
 }
+
+export type Begun = Pick<Called, "scope" | "name" | "workflow" | "input">;
 
 function short(hash: Hash, parts: Json): ReuseKey {
   return hash(canonical(parts)).slice(0, reuseKeyDigits);

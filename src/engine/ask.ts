@@ -13,6 +13,7 @@ import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
 import { kindKey } from "./identity-key.ts";
 import { compensationScope } from "./compensation-scope.ts";
 import type { NewRun } from "../store/store.ts";
+import type { RunSeed } from "./new-run.ts";
 import type { Recall, Recorded } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import { digestOf } from "./value.ts";
@@ -37,6 +38,8 @@ export type Ask = {
   why?: NotReused;
   /** Makes the run of a call from one that an earlier run of the line had called, which did not come to its end. */
   remake?: (call: { id: RunId; at: number; caller: Produced }) => NewRun;
+  /** What the run of a call is created with besides, where it is called anew in the place of another one. */
+  anew?: Pick<RunSeed, "more" | "payloads">;
   /** asked → begun (entered, or its wait opened) → recorded (its outcome has a place) → delivered. */
   stage: "asked" | "begun" | "recorded" | "delivered";
   /** Taken back: it lost a race, or nobody waited for it any more. Its outcome, if one comes, is not delivered. */

@@ -15,10 +15,15 @@ export class Earliest implements Places {
   readonly #cut: ReadonlyMap<string, Position>;
 
   constructor(positions: readonly Position[]) {
-    this.#cut = new Map(
-      positions.flatMap((place) => (place.cut && place.key !== undefined ? [[place.key, place]] : [])),
-    );
     const offered = positions.filter(({ cut, failed }) => !cut && failed !== true);
+    // What was cut in one run and made anew in a later one is not to be made anew by all that come behind.
+    const isRemade = ({ key, entry }: Position): boolean =>
+      offered.some((place) => place.key === key && place.entry < entry);
+    this.#cut = new Map(
+      positions.flatMap((place) =>
+        place.cut && place.key !== undefined && !isRemade(place) ? [[place.key, place]] : [],
+      ),
+    );
     // A single place is not named; if it is cut, whoever asks is told so.
     this.#earliest = offered.reduce<Position | undefined>(earlier, undefined) ?? positions.find(({ cut }) => cut);
   }

@@ -19,6 +19,7 @@ import { standingOf } from "./effect-standing.ts";
 import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
+import { callsInLedger } from "./line.ts";
 import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
@@ -128,7 +129,7 @@ export class Effects {
     const { identity, ref } = ask;
     const input = this.#with.keyOf(ask) ?? "";
     const effect = (...names: string[]): Effect => {
-      const place = sha256(canonical([[...calls], ...names])).slice(0, 40);
+      const place = sha256(canonical([callsInLedger(calls), ...names])).slice(0, 40);
       return { line, place, input };
     };
     return [

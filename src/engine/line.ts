@@ -9,6 +9,14 @@ export function lineOf(run: RunId, { data }: EventOf<"run.created">): Line {
   return { line: data.line ?? run, calls: data.calls ?? [] };
 }
 
+/**
+ * The calls as the ledger of effects knows them. What was done once in a called run is done, also where the success of
+ * the call was given up: that makes other keys for services, and not another effect.
+ */
+export function callsInLedger(calls: readonly string[]): string[] {
+  return calls.map((call) => call.replace(/~\d+$/, ""));
+}
+
 const inputDigits = 16;
 
 /**

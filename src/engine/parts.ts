@@ -31,9 +31,10 @@ import { patience } from "./patience.ts";
 import { Prefix } from "./prefix.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecallCursor } from "./recall-cursor.ts";
-import { remakeChild } from "./restart.ts";
+import { remakeChild, renewChild } from "./restart.ts";
 import { Reuse } from "./reuse.ts";
 import { ReuseKeys } from "./reuse-keys.ts";
+import { readSource } from "./source.ts";
 import { Signals } from "./signals.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -258,12 +259,15 @@ function reuseOf(
     effects,
     patiently,
     next: clock.turn,
-    remakeChild(ask, child) {
+    async goOnWithChild(ask, child, isCut) {
+      const source = await readSource(store, child);
+      if (isCut || !keys.isCalledBy(ask, source.created)) {
+        ask.anew = await renewChild(store, source, isCut);
+        return;
+      }
       const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
-      return remakeChild({ store, workflow: () => workflow }, child, {
-        ...calledFrom(ask),
-        matching: created.data.matching,
-      });
+      const called = { ...calledFrom(ask), matching: created.data.matching };
+      ask.remake = await remakeChild({ store, workflow: () => workflow }, source, called);
     },
     lineOf: calledFrom,
     changed: life.wake,

@@ -15,7 +15,7 @@ import type { NewRun, Payload, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 import type { Change } from "./change.ts";
 import { checkChange, isFork } from "./change.ts";
-import { union } from "../core/cut.ts";
+import { outside, union } from "../core/cut.ts";
 import { countDiscards, generationsBefore } from "./generations.ts";
 import { sha256 } from "./hash.ts";
 import { buildRun } from "./new-run.ts";
@@ -66,16 +66,33 @@ export async function makeRun(
 }
 
 /**
- * Reads a called run that failed or did not end, for the run that goes on with it inside the restart of its caller. What
- * is given makes that run when its caller says so.
+ * For the run that goes on with a called one that failed or did not end, inside the restart of its caller. What is given
+ * makes that run when its caller says so.
  */
 export async function remakeChild(
   making: Omit<Making, "id" | "now">,
-  child: RunId,
+  source: Source,
   called: Called,
 ): Promise<(call: { id: RunId; at: number; caller: Produced }) => NewRun> {
-  const source = await readSource(making.store, child);
   return prepare(making, isTerminal(source.row.state.status) ? "restart" : "fork", source, matchingOf(called), called);
+}
+
+/**
+ * For the run that is called anew in the place of another one: it knows what is given up or was made up for, in that and
+ * in those that it called, so that nothing goes out under a key that had its time.
+ *
+ * @param isCut whether all successes are given up; else, in another context for instance, their keys decide
+ */
+export async function renewChild(
+  store: Store,
+  source: Source,
+  isCut: boolean,
+): Promise<Pick<RunSeed, "more" | "payloads">> {
+  const { row, offers } = source;
+  const own: SeqRange[] = isCut ? [[1, row.state.seq]] : [];
+  const older = new Map(isCut ? offers.map(({ run, head, cut }) => [run, outside(cut, head)]) : []);
+  const { data, payloads } = await listsOf(store, source, {}, { own, older, left: undefined });
+  return { more: data, payloads };
 }
 
 function matchingOf({ matching }: Called): Change {
@@ -323,10 +340,11 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
     return now.length === 0 ? rest : { ...rest, cut: now };
   });
   const all = [own, ...older];
-  const offers = storeList(change.reuse === "none" ? [] : all, pieces);
+  // Who reuses nothing has to know all the same what was called there, and who comes behind it too.
+  const offers = storeList(change.reuse === "none" ? all.map(givenUp) : all, pieces);
   const data: Lists["data"] = { offers: offers.value };
   const payloads = [...offers.payloads];
-  const discards = discardsOf(all, change, cut, undone);
+  const discards = discardsOf(source, change, cut, own);
   if (discards.length > 0) {
     const stored = storeList(discards);
     data.discards = stored.value;
@@ -341,21 +359,24 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
   return { data, payloads };
 }
 
-/** The stretches of runs whose successes this very change gives up. */
+function givenUp({ run, head }: OfferedRun): OfferedRun {
+  return { run, head, cut: [[1, head]] };
+}
+
+/** The stretches of runs whose successes this very change gives up. What earlier ones gave up is counted already. */
 function discardsOf(
-  all: readonly OfferedRun[],
+  source: Source,
   { reuse }: Change,
-  { own, older }: Cut,
-  undone: readonly SeqRange[],
+  { older }: Cut,
+  own: OfferedRun,
 ): { run: RunId; cut: SeqRange[] }[] {
-  if (reuse === "none") return all.map(({ run, head }) => ({ run, cut: [[1, head]] }));
-  const [nearest, ...rest] = all;
-  if (nearest === undefined) return [];
-  const first = union(own, undone);
-  return [
-    ...(first.length === 0 ? [] : [{ run: nearest.run, cut: first }]),
-    ...rest.flatMap(({ run }) => (older.has(run) ? [{ run, cut: older.get(run) ?? [] }] : [])),
-  ];
+  const isNone = reuse === "none";
+  const first = { run: own.run, cut: isNone ? outside([], own.head) : (own.cut ?? []) };
+  const rest = source.offers.map(({ run, head, cut }) => ({
+    run,
+    cut: isNone ? outside(cut, head) : (older.get(run) ?? []),
+  }));
+  return [first, ...rest].filter(({ cut }) => cut.length > 0);
 }
 
 async function leftAt(store: Store, { row }: Source, left: Seq | undefined): Promise<{ seq: Seq; hash: Digest }> {

@@ -1,6 +1,6 @@
 /** The keys under which the outcomes of one run's asks can be found again by other runs of its family. */
 import { StemmaError } from "../core/error.ts";
-import type { Digest, ReuseKey, Value } from "../core/event.ts";
+import type { Digest, EventOf, ReuseKey, Value } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { compensationScope, reuseKey } from "../core/identity.ts";
 import { canonical } from "../core/json.ts";
@@ -45,6 +45,14 @@ export class ReuseKeys {
   begun({ work, identity }: Ask): ReuseKey {
     if (work.kind !== "call") throw new StemmaError("engine.bug", `${identity.name} is no call.`);
     return begunKey(sha256, this.#called(identity, work.ask));
+  }
+
+  /** Whether a called run is the one that a call would make: of the same version, in the same context. */
+  isCalledBy({ work, identity }: Ask, created: EventOf<"run.created">): boolean {
+    if (work.kind !== "call") return false;
+    const { version, context } = this.#called(identity, work.ask);
+    const { data } = created;
+    return data.version === version && (data.context === undefined ? null : referenceDigest(data.context)) === context;
   }
 
   /** Whether what is asked says what it uses, so that it can be known again wherever it is asked. */

@@ -43,8 +43,8 @@ export type ReuseParts = {
   effects: Effects;
   /** Calls back in the next turn of the event loop. */
   next(call: () => void): void;
-  /** What makes the run of a call from one that did not come to its end. */
-  remakeChild(ask: Ask, child: RunId): Promise<NonNullable<Ask["remake"]>>;
+  /** Sees to it that the run of a call goes on with one that was called before, or knows what became of that. */
+  goOnWithChild(ask: Ask, child: RunId, isCut: boolean): Promise<void>;
   lineOf(ask: Ask): ReturnType<typeof calledLine>;
   patiently: Patiently;
   changed(): void;
@@ -315,13 +315,10 @@ export class Reuse {
 
   /** A called run that failed, or did not end, goes on as a restart of its own. */
   async #remake(ask: Ask): Promise<void> {
-    const { keys, remakeChild, begin } = this.#with;
+    const { keys, goOnWithChild, begin } = this.#with;
     const found = await this.#onOffer.begun(ask.ref.key, keys.begun(ask));
     if (found?.cut === true) ask.why = "cut";
-    else if (found !== undefined) {
-      const remake = await remakeChild(ask, found.run).catch(unlessRemoved);
-      if (remake !== undefined) ask.remake = remake;
-    }
+    if (found !== undefined) await goOnWithChild(ask, found.run, found.cut).catch(unlessRemoved);
     begin(ask);
   }
 

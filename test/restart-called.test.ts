@@ -1,0 +1,129 @@
+/** Effects of called runs across restarts and forks of their callers, where what was called is called anew. */
+import { describe, expect, test } from "vitest";
+import { workflow } from "../src/index.ts";
+import type { Change, Workflow } from "../src/index.ts";
+import { errorOf, stage } from "./stage.ts";
+
+type Shop = {
+  keys: string[];
+  refunds: number;
+  broken: boolean;
+  workflows: [Workflow<undefined, string>, Workflow<number, string>, Workflow<number, string>];
+};
+
+/** An order calls a shop, which calls a till, which charges; where it says, something fails behind that. */
+function shop(failing: "order" | "shop" | "till" | "refunded till"): Shop {
+  const made = { keys: [] as string[], refunds: 0, broken: true };
+  const fail = (at: string): void => {
+    if (made.broken && failing.endsWith(at)) throw new Error(`no ${at}`);
+  };
+  const more = failing === "refunded till" ? { compensate: (): void => void (made.refunds += 1) } : {};
+  const till = workflow({ name: "till" }, async (ctx, input: number) => {
+    await ctx.step("charge", { input, effect: "once", ...more }, (_, { idempotencyKey }) => {
+      made.keys.push(idempotencyKey);
+    });
+    await ctx.step("print", () => fail("till"));
+    return "charged";
+  });
+  const store = workflow({ name: "shop" }, async (ctx, input: number) => {
+    const said = await ctx.call(till, input);
+    await ctx.step("pack", () => fail("shop"));
+    return said;
+  });
+  const order = workflow({ name: "order" }, async (ctx) => {
+    const said = await ctx.call(store, 5);
+    await ctx.step("ship", () => fail("order"));
+    return said;
+  });
+  return Object.assign(made, { workflows: [order, store, till] as Shop["workflows"] });
+}
+
+const changes: [string, readonly [Change, Change]][] = [
+  ["where the call is given up by name", [{ from: "shop" }, { from: "shop" }]],
+  ["where all is given up", [{ reuse: "none" }, { reuse: "none" }]],
+  ["where it is called in another context", [{ context: "new" }, { context: "newer" }]],
+];
+
+describe.each(changes)("a called run makes up for a charge and is called anew %s", (_, [first, second]) => {
+  test("its charge is another one each time", async () => {
+    const one = shop("refunded till");
+    await using place = await stage(one.workflows);
+    const { stemma } = place;
+    const run = await stemma.run(one.workflows[0], undefined);
+    await errorOf(run.result());
+    const again = await stemma.fork(run.id, first);
+    await errorOf(again.result());
+    one.broken = false;
+    const last = await stemma.fork(again.id, second);
+    expect(await last.result()).toBe("charged");
+    expect(one.refunds).toBe(2);
+    expect(one.keys).toHaveLength(3);
+    expect(new Set(one.keys).size).toBe(3);
+  });
+});
+
+describe.each(changes)("a called run has charged and is called anew %s", (_, [first]) => {
+  test.each(["order", "shop", "till"] as const)("it does not charge again: what failed was the %s", async (failing) => {
+    const one = shop(failing);
+    await using place = await stage(one.workflows);
+    const { stemma } = place;
+    const run = await stemma.run(one.workflows[0], undefined);
+    await errorOf(run.result());
+    one.broken = false;
+    const again = await stemma.fork(run.id, first);
+    expect(await again.result()).toBe("charged");
+    expect(one.keys).toHaveLength(1);
+  });
+});
+
+test("a called run that is called in another context has what says what it uses, and runs the rest again", async () => {
+  const entered: string[] = [];
+  const child = workflow({ name: "child" }, async (ctx, input: number) => {
+    await ctx.step("declared", { input }, () => void entered.push("declared"));
+    await ctx.step("reads", { input, context: ["tone"] }, () => void entered.push("reads"));
+    await ctx.step("undeclared", () => void entered.push("undeclared"));
+    return "done";
+  });
+  const parent = workflow({ name: "parent" }, async (ctx) => ctx.call(child, 5));
+  await using place = await stage([parent, child]);
+  const { stemma } = place;
+  const run = await stemma.run(parent, undefined, { context: { tone: "dry" } });
+  await run.result();
+  entered.length = 0;
+  const again = await stemma.fork(run.id, { context: { tone: "warm" } });
+  expect(await again.result()).toBe("done");
+  expect(entered).toEqual(["reads", "undeclared"]);
+  expect((await stemma.verify(again.id, { family: true })).flaws).toEqual([]);
+});
+
+test("a restart of a run that reused nothing and did not come to the call knows what was made up for there", async () => {
+  const keys: string[] = [];
+  const refunds: string[] = [];
+  let [calls, broken] = [true, true];
+  const till = workflow({ name: "till" }, async (ctx, input: number) => {
+    const compensate = (): void => void refunds.push("refund");
+    await ctx.step("charge", { input, effect: "once", compensate }, (__, step) => void keys.push(step.idempotencyKey));
+    await ctx.step("print", () => {
+      if (broken) throw new Error("no paper");
+    });
+  });
+  const order = workflow({ name: "order" }, async (ctx) => {
+    await ctx.step("look", () => {
+      if (!calls) throw new Error("closed");
+    });
+    await ctx.call(till, 5);
+    return "charged";
+  });
+  await using place = await stage([order, till]);
+  const { stemma } = place;
+  const run = await stemma.run(order, undefined);
+  await errorOf(run.result());
+  [calls, broken] = [false, false];
+  const closed = await stemma.restart(run.id, { reuse: "none" });
+  await errorOf(closed.result());
+  calls = true;
+  const open = await stemma.restart(closed.id);
+  expect(await open.result()).toBe("charged");
+  expect(refunds).toEqual(["refund"]);
+  expect(new Set(keys).size).toBe(2);
+});
