@@ -59,6 +59,26 @@ describe("a charge that succeeded", () => {
     expect(one.charges).toHaveLength(1);
   });
 
+  test("is found beside a question, and then the run rests: what was found is on record", async () => {
+    let charges = 0;
+    const definition = workflow({ name: "asks too" }, async (ctx, { n }: { n: number }) => {
+      const charge = ctx.step("charge", { input: 5, effect: "once" }, () => (charges += 1));
+      // The question is put before the charge is found.
+      return Promise.all([charge, ctx.wait<string>(`approve ${n}`)]);
+    });
+    await using place = await stage([definition]);
+    const { stemma } = place;
+    const run = await stemma.run(definition, { n: 1 });
+    await suspended(stemma, run, "waiting");
+    await stemma.resume(run.id, "approve 1", "yes");
+    expect(await run.result()).toEqual([1, "yes"]);
+    const again = await stemma.fork(run.id, { from: "charge", patch: { n: 2 } });
+    await suspended(stemma, again, "waiting");
+    expect(await events(again, "step.reused")).toHaveLength(1);
+    await stemma.resume(again.id, "approve 2", "once more");
+    expect(await again.result()).toEqual([1, "once more"]);
+  });
+
   test("is made again where that is allowed by name, and then it is another charge to the service", async () => {
     const one = bank();
     await using place = await stage([one.pay]);

@@ -32,7 +32,7 @@ export type EffectsParts = {
   line: Line;
   /** Keys or names of steps that may be entered again. */
   allowed: readonly string[];
-  journal: Pick<Journal, "reserve" | "append" | "reuse" | "firstRef">;
+  journal: Pick<Journal, "append" | "firstRef" | "flush" | "reserve" | "reuse">;
   keyOf(ask: Ask): ReuseKey | undefined;
   /** Enters a step that was admitted. */
   begin(ask: Ask): void;
@@ -186,6 +186,8 @@ export class Effects {
     delete ask.why;
     ask.doubtful = false;
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
+    // Nothing may follow that would take it along to the store, and a run with something unwritten does not rest.
+    this.#with.journal.flush();
   }
 
   /**
