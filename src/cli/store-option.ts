@@ -26,10 +26,12 @@ export function withCommonOptions(
  * Opens the store: a file, or a database of PostgreSQL, which is connected to with the first question. `look` is for
  * commands that only look: they never make a file, or tables.
  *
- * @throws StemmaError `usage.invalid` for what cannot be a store, `store.not_found` for a file that is not there
+ * @throws StemmaError `usage.invalid` for what cannot be a store, and where only a server is named; `store.not_found` for a file that is not there
  */
 export async function openStore(options: CommonOptions, use: "look" | "work"): Promise<Store & AsyncDisposable> {
-  const path = options.store ?? (process.env["STEMMA_STORE"] || "stemma.db");
+  const named = options.store ?? (process.env["STEMMA_STORE"] || undefined);
+  if (named === undefined && process.env["STEMMA_SERVER"]) throw onServerOnly();
+  const path = named ?? "stemma.db";
   if (isDatabase(path)) return openDatabase(path, use);
   if (path === "" || path === ":memory:" || /^[a-z][a-z0-9+.-]+:\/\//i.test(path) || path.startsWith("file:")) {
     const found = JSON.stringify(withoutPassword(path));
@@ -79,6 +81,14 @@ export function shownStore(store: string): string {
   const secrets = [...url.searchParams.keys()].filter((name) => /password/i.test(name));
   for (const name of secrets) url.searchParams.delete(name);
   return url.href;
+}
+
+/** Whoever has named a server does not mean whatever file happens to be in this folder. */
+function onServerOnly(): StemmaError {
+  return new StemmaError(
+    "usage.invalid",
+    "This command works on a store, and $STEMMA_SERVER names a server, which is not asked for it. Name the store with --store.",
+  );
 }
 
 function missing(path: string): StemmaError {

@@ -69,6 +69,17 @@ describe("commands with --server", () => {
     expect(await typed("cancel", id, ...there)).toMatchObject({ status: 4 });
   });
 
+  it("that work on a store alone refuse to take the one of this folder for the server that is named", async () => {
+    process.env["STEMMA_SERVER"] = "http://127.0.0.1:1";
+    for (const words of [["verify"], ["prune", "--older-than", "1d"], ["golden"], ["why", "run_1", "a"]]) {
+      const refused = await typed(...words);
+      expect([words[0], refused.status, refused.err]).toEqual([words[0], 2, expect.stringContaining("--store")]);
+      expect(refused.err).toContain("usage.invalid");
+    }
+    await using shop = await workshop([tale]);
+    expect(await typed("verify", "--store", shop.path)).toMatchObject({ status: 0 });
+  });
+
   it("say what is wrong: no token, no server, both a store and a server", async () => {
     await using shop = await workshop([tale]);
     await using at = await server(shop.stemma, { port: 0, token, log: silent }).listen();
