@@ -168,3 +168,22 @@ test.each<[string, "restart" | "fork", Change]>([
   expect(new Set(keys).size).toBe(3);
   expect(keys).toHaveLength(3);
 });
+
+test("a charge of a called run is made again where the fork allows it by the names of the calls and its own", async () => {
+  const one = shop("order");
+  await using place = await stage(one.workflows);
+  const { stemma } = place;
+  const run = await stemma.run(one.workflows[0], undefined);
+  await errorOf(run.result());
+  one.broken = false;
+  const elsewhere = await stemma.fork<string>(run.id, { reuse: "none", allowEffects: ["shop"] });
+  expect(await elsewhere.result()).toBe("charged");
+  expect(one.keys).toHaveLength(1);
+  const allowed = await stemma.fork<string>(run.id, { reuse: "none", allowEffects: ["shop/till/charge"] });
+  expect(await allowed.result()).toBe("charged");
+  expect(new Set(one.keys).size).toBe(2);
+  expect(await errorOf(stemma.fork(run.id, { reuse: "none", allowEffects: ["chrage"] }))).toMatchObject({
+    code: "step.not_found",
+    message: expect.stringContaining("It has shop, ship."),
+  });
+});

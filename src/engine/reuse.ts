@@ -13,7 +13,7 @@ import type { Store } from "../store/store.ts";
 import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import type { Journal } from "./journal.ts";
-import type { calledLine } from "./line.ts";
+import type { CalledFrom } from "./line.ts";
 import type { Loaded } from "./load.ts";
 import type { Effects } from "./effects.ts";
 import { Generations } from "./generations.ts";
@@ -45,7 +45,7 @@ export type ReuseParts = {
   next(call: () => void): void;
   /** Sees to it that the run of a call goes on with one that was called before, or knows what became of that. */
   goOnWithChild(ask: Ask, child: RunId, isCut: boolean): Promise<void>;
-  lineOf(ask: Ask): ReturnType<typeof calledLine>;
+  lineOf(ask: Ask): CalledFrom;
   patiently: Patiently;
   changed(): void;
 };
@@ -98,7 +98,7 @@ export class Reuse {
   }
 
   /** What the runs that are called have of this. */
-  get ofCalls(): { begunKey(ask: Ask): ReuseKey; lineOf(ask: Ask): ReturnType<typeof calledLine> } {
+  get ofCalls(): { begunKey(ask: Ask): ReuseKey; lineOf(ask: Ask): CalledFrom } {
     const { keys, lineOf } = this.#with;
     return { begunKey: (ask) => keys.begun(ask), lineOf };
   }
