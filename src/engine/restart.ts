@@ -125,12 +125,13 @@ async function prepare(
   const lists = await listsOf(store, source, change, cut);
   const { seq, hash } = await leftAt(store, source, cut.left);
   const origin: Origin = { kind, run: row.id, seq, hash };
-  const calls = called?.calls ?? data.calls;
+  const { calls, callKeys } = called ?? data;
   const more: Partial<EventData["run.created"]> = {
     seed: data.seed,
     line: called?.line ?? data.line ?? row.id,
     ...lists.data,
     ...(calls === undefined ? {} : { calls: [...calls] }),
+    ...(callKeys === undefined ? {} : { callKeys: [...callKeys] }),
     ...(start === undefined ? {} : { start: start.from }),
     ...(start === undefined || start.patches === undefined ? {} : { patches: start.patches }),
     ...(start === undefined || start.unpatched === undefined ? {} : { unpatched: start.unpatched }),
