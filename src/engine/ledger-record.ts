@@ -9,7 +9,7 @@ import type { Effect } from "../store/store.ts";
 import { entriesInLedger, lineOf } from "./line.ts";
 
 /** `isDone`: it happened, or nobody knows; else it certainly did not, or was made up for. */
-type Entered = { identity: Identity; reuse: ReuseKey | ""; isDone: boolean };
+type Entered = { identity: Identity; reuse: ReuseKey; isDone: boolean };
 
 export class LedgerRecord {
   /** Of the run at hand, by label: `once` steps that it entered. */

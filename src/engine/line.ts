@@ -35,7 +35,7 @@ type Entry = { place: string; input: string };
 export function entriesInLedger(
   { calls, callKeys }: Line,
   { identity, key }: { identity: Identity; key: string },
-  reuse: ReuseKey | "",
+  reuse: ReuseKey,
 ): { byIdentity: Entry; byLabel: Entry } {
   const path = calls.map((call) => call.replace(/~\d+$/, ""));
   const inCall = path.length === 0 || reuse === "" ? reuse : short([path, reuse]);
