@@ -80,9 +80,9 @@ export interface Store {
   feed(query: FeedQuery): Promise<FeedPage>;
 
   /**
-   * Removes runs that ended before a time, with what belongs to no other run, at most `limit` runs a call so that
-   * nobody waits long. A run that a remaining one comes from stays. With `dryRun` it only counts; with `only` it looks at
-   * those runs alone.
+   * Removes runs that ended before a time, with what belongs to no other run. A run that a remaining one comes from
+   * stays. It is at most `limit` runs a call, so that nobody waits long, or those of `units`: of each all or none. With
+   * `dryRun` it only counts.
    */
   prune(request: PruneRequest): Promise<Pruned>;
 
@@ -308,11 +308,12 @@ export type FeedPage = {
   pending?: true;
 };
 
-export type PruneRequest = {
-  endedBefore: Timestamp;
-  limit: number;
-  dryRun?: boolean;
-  /** None but these, of which none goes that another run comes from. */
-  only?: readonly RunId[];
-};
+export type PruneRequest = { endedBefore: Timestamp; dryRun?: boolean } & (
+  | { limit: number; units?: undefined }
+  /**
+   * Runs that go together, in this order: a unit of which a run has not ended before the time, or is not there, or has
+   * another come from it that is in no unit that goes before it, stays as it is.
+   */
+  | { units: readonly (readonly RunId[])[]; limit?: undefined }
+);
 export type Pruned = { runs: readonly RunId[]; events: number; payloadBytes: number };

@@ -305,13 +305,22 @@ export const prunableRuns: string = /* sql */ `
    order by r.ended_at
    limit +?`;
 
-/** Whether this one is such a leaf. */
-export const prunableRun: string = /* sql */ `
-  select r.n, r.id, r.tags
-    from runs r
-   where r.id = ?
-     and r.ended_at < ?
-     and not exists (select 1 from runs d where d.origin = r.id)`;
+/** One run, if it ended before a time. */
+export const prunableRun: string = /* sql */ `select n, id, tags from runs where id = ? and ended_at < ?`;
+
+export const runsFrom: string = /* sql */ `select id from runs where origin = ?`;
+
+/** Events of some runs, and bytes of the payloads that no other has. */
+export const countRuns: string = /* sql */ `
+  with gone (run) as materialized (select value from json_each(?))
+  select (select count(*) from gone join events e on e.run = gone.run) as events,
+         (select ifnull(sum(octet_length(p.text)), 0)
+            from payloads p
+           where p.n in (select u.payload from gone join payload_uses u on u.run = gone.run)
+             and not exists (select 1
+                               from payload_uses u
+                              where u.payload = p.n
+                                and u.run not in (select run from gone))) as bytes`;
 
 export const deleteEvents: string = /* sql */ `delete from events where run = ?`;
 export const deleteEmitted: string = /* sql */ `delete from emitted where run = ?`;

@@ -41,7 +41,7 @@ import { readHistory, readPayloads } from "./history.ts";
 import { inspect } from "./inspect.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
-import { haveGone, pruneRuns } from "./prune.ts";
+import { countUnits, haveGone, pruneRuns } from "./prune.ts";
 import { readReusable } from "./reuse.ts";
 import { haveLanded as messagesHaveLanded, sendMessages } from "./send.ts";
 
@@ -206,8 +206,10 @@ class SqliteFile implements SqliteStore {
 
   async prune(request: PruneRequest): Promise<Pruned> {
     const db = this.#use();
-    // Removing and taking it back is the one way to count that cannot disagree with removing.
-    if (request.dryRun === true) return db.rehearse(() => pruneRuns(db, request));
+    const { endedBefore, units, dryRun } = request;
+    if (dryRun === true && units !== undefined) return db.read(() => countUnits(db, endedBefore, units));
+    // Removing and taking it back cannot disagree with removing, and is for few runs.
+    if (dryRun === true) return db.rehearse(() => pruneRuns(db, request));
     return db.write(
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
