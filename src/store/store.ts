@@ -87,6 +87,12 @@ export interface Store {
   prune(request: PruneRequest): Promise<Pruned>;
 
   /**
+   * For verifying everything: runs of which events are there and no row, so that no list has them; a hundred at most. By
+   * their ids, or where the row alone has that, by what the store calls them. Left out by a store that cannot tell.
+   */
+  rowless?(): Promise<readonly string[]>;
+
+  /**
    * Creates runs as `create` does, in a transaction that the caller has begun on `client` and ends: they are there, and
    * worked on, from its COMMIT on, and never if it is rolled back. After an error the transaction is spoilt. Nothing else
    * than `client` is needed for it where the store was used before, not even a connection. Left out by a store that users

@@ -88,6 +88,15 @@ export const eventsAfter: string = /* sql */ `
    order by seq
    limit +?`;
 
+/** Runs that have events and no row, found in steps from run to run. */
+export const rowlessRuns: string = /* sql */ `
+  with recursive each (n) as (
+    select min(run) from events
+    union all
+    select (select min(run) from events where run > each.n) from each where n is not null
+  )
+  select n from each where n is not null and not exists (select 1 from runs r where r.n = each.n) limit 100`;
+
 export const eventHash: string = /* sql */ `
   select e.hash
     from runs r

@@ -37,7 +37,7 @@ import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Group } from "./group.ts";
-import { readHistory, readPayloads } from "./history.ts";
+import { readHistory, readPayloads, readRowless } from "./history.ts";
 import { inspect } from "./inspect.ts";
 import { beat, hasLease } from "./lease.ts";
 import { readList } from "./list.ts";
@@ -214,6 +214,11 @@ class SqliteFile implements SqliteStore {
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
     );
+  }
+
+  async rowless(): Promise<readonly string[]> {
+    const db = this.#use();
+    return db.readOnce(() => readRowless(db));
   }
 
   keepTime(now: () => Timestamp): void {
