@@ -24,6 +24,11 @@ export type PruneOptions = {
   tag?: string;
   /** Counts, and removes nothing. */
   dryRun?: boolean;
+  /**
+   * Makes the file smaller afterwards. It takes as much room again while it goes on, nobody can write meanwhile, and it is
+   * refused while a worker is at work. Only for SQLite: PostgreSQL gives room back by itself.
+   */
+  compact?: boolean;
 };
 
 export type PrunedRuns = {
@@ -34,6 +39,8 @@ export type PrunedRuns = {
   payloadBytes: number;
   /** Runs that are old enough, and stay because something that stays leads to them. */
   kept: number;
+  /** With `compact`: bytes of the file and its log before that and behind it. */
+  file?: { before: number; after: number };
 };
 
 /** So many runs go at a time; a run that called more goes with all of them. */
@@ -45,6 +52,8 @@ export async function pruneFamilies(store: Store, now: Timestamp, options: Prune
     if (!isTerminal(each))
       throw new StemmaError("usage.invalid", `Expected statuses of runs that have ended, got ${each}.`);
   }
+  const compact = options.compact === true ? compactOf(store, options) : undefined;
+  await compact?.({ dryRun: true });
   const endedBefore = olderThan instanceof Date ? olderThan.getTime() : now - milliseconds(olderThan, "olderThan");
   const isMeant = ({ state }: RunRow): boolean =>
     status.includes(state.status) &&
@@ -67,7 +76,15 @@ export async function pruneFamilies(store: Store, now: Timestamp, options: Prune
   const due = { isMeant, endedBefore };
   if (options.dryRun === true) return counted(store, families, due);
   for (const family of families) await pruneFamily(store, family, due, total);
-  return total;
+  return compact === undefined ? total : { ...total, file: await compact() };
+}
+
+/** Whoever asks for what cannot be is told so before anything is removed. */
+function compactOf(store: Store, { dryRun }: PruneOptions): NonNullable<Store["compact"]> {
+  if (dryRun === true)
+    throw new StemmaError("usage.invalid", "Expected a dry run or compact, got both. Leave one out.");
+  if (store.compact !== undefined) return store.compact.bind(store);
+  throw new StemmaError("usage.invalid", `${store.name} gives room back by itself. Leave compact out.`);
 }
 
 type Due = { isMeant: (row: RunRow) => boolean; endedBefore: Timestamp };

@@ -138,7 +138,7 @@ export abstract class Records {
    * as long as something that stays leads to it: a restart or fork of it, the run that called it, a golden mark. It goes
    * on family by family, a few runs at a time; what a crash broke off the next call finishes.
    *
-   * @throws usage.invalid, duration.invalid
+   * @throws usage.invalid, duration.invalid; with `compact` store.busy while a worker is at work, store.full
    * @example
    * const { runs, payloadBytes } = await stemma.prune({ olderThan: "30d", status: ["succeeded"], dryRun: true });
    */

@@ -87,6 +87,15 @@ export interface Store {
   prune(request: PruneRequest): Promise<Pruned>;
 
   /**
+   * Gives room that was freed back to whoever it is taken from, as the one thing that is done meanwhile: nobody can write,
+   * and this process does nothing else. Sizes in bytes; with `dryRun` it only says whether it can be done now, and about
+   * what would come of it. Left out by a store that gives room back by itself.
+   *
+   * @throws store.busy while a worker is at work, or somebody reads; store.full where there is no room to do it in
+   */
+  compact?(options?: { dryRun?: boolean }): Promise<{ before: number; after: number }>;
+
+  /**
    * For verifying everything: runs of which events are there and no row, so that no list has them; a hundred at most. By
    * their ids, or where the row alone has that, by what the store calls them. Left out by a store that cannot tell.
    */

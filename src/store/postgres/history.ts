@@ -10,7 +10,8 @@ import { isDigest } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { EventColumns } from "./row.ts";
 import { eventOf, runRowOf } from "./row.ts";
-import { history, payloadTexts, rowlessRuns } from "./sql.ts";
+import { history, payloadTexts } from "./sql.ts";
+import { rowlessRuns } from "./sql-feed.ts";
 
 type Message = [number: number, key: string, kind: string, body: string, at: number];
 

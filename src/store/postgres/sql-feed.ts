@@ -219,3 +219,14 @@ export const deletePayloads: string = /* sql */ `
     returning octet_length(p.text) as bytes
   )
   select coalesce(sum(bytes), 0)::bigint as bytes from gone`;
+
+// What somebody left behind
+
+/** Runs that have events and no row, found in steps from run to run. */
+export const rowlessRuns: string = /* sql */ `
+  with recursive each (run) as (
+    select min(run) from @.events
+    union all
+    select (select min(e.run) from @.events e where e.run > each.run) from each where run is not null
+  )
+  select run from each where run is not null and not exists (select from @.runs r where r.id = each.run) limit 100`;

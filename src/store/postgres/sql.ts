@@ -316,15 +316,6 @@ export const history: string = /* sql */ `
     ) e
    order by page, seq`;
 
-/** Runs that have events and no row, found in steps from run to run. */
-export const rowlessRuns: string = /* sql */ `
-  with recursive each (run) as (
-    select min(run) from @.events
-    union all
-    select (select min(e.run) from @.events e where e.run > each.run) from each where run is not null
-  )
-  select run from each where run is not null and not exists (select from @.runs r where r.id = each.run) limit 100`;
-
 export const payloadTexts: string = /* sql */ `
   select encode(p.digest, 'hex') as digest, p.text
     from unnest($1::text[]) as g (digest)

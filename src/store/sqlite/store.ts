@@ -31,6 +31,7 @@ import type {
 } from "../store.ts";
 import { Claims } from "./claim.ts";
 import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts";
+import { compact } from "./compact.ts";
 import { createRuns, expectOrigins, haveLanded as runsHaveLanded } from "./create.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
@@ -214,6 +215,12 @@ class SqliteFile implements SqliteStore {
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
     );
+  }
+
+  async compact({ dryRun = false }: { dryRun?: boolean } = {}): Promise<{ before: number; after: number }> {
+    const db = this.#use();
+    this.#group.flush();
+    return compact(db, this.#now(), dryRun);
   }
 
   async rowless(): Promise<readonly string[]> {
