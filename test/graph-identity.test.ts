@@ -154,6 +154,29 @@ test("a once step of a graph inside is known by the message that the graph insid
   expect(messages(told)).toEqual(["a=1", "b=2"]);
 });
 
+test("a once step is known by its message on another store too, which the family was taken to in a file", async () => {
+  const told = desk();
+  const graph = asking(told).durable();
+  const parts: string[] = [];
+  let [source, checkpoint] = ["", 0];
+  {
+    await using on = await stage([graph]);
+    const run = await on.stemma.run(graph, "ab");
+    await answer(on.stemma, run, { a: "1", b: "2" });
+    await run.result();
+    [source, checkpoint] = [run.id, (await checkpointsOf(on.stemma, run.id))[0] ?? 0];
+    for await (const part of on.stemma.export(run.id)) parts.push(part);
+  }
+  await using there = await stage([graph]);
+  await there.stemma.import(async function* () {
+    yield* parts;
+  });
+  const fork = await there.stemma.fork<string[]>(source, { checkpoint });
+  await answer(there.stemma, fork, { b: "2", a: "1" });
+  expect(await fork.result()).toEqual(["charged b=2", "charged a=1"]);
+  expect(messages(told)).toEqual(["a=1", "b=2"]);
+});
+
 test("people are asked again about what is new: requests are known by what is asked, not by the place among others", async () => {
   const told = desk();
   const graph = asking(told).durable();

@@ -9,17 +9,15 @@
  * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { identityText, pathOf } from "../core/identity.ts";
-import { canonical } from "../core/json.ts";
+import { pathOf } from "../core/identity.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Clock } from "./clock.ts";
 import type { Sought, Standing, Standings } from "./effect-standing.ts";
 import { standingOf } from "./effect-standing.ts";
-import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
-import { callsInLedger } from "./line.ts";
+import { placesInLedger } from "./line.ts";
 import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
@@ -120,21 +118,14 @@ export class Effects {
     return withdrawn === undefined && stage === "begun" && !this.#with.isOver();
   }
 
-  /**
-   * Where a step stands in the ledger. By what it is, because it may have another label where other steps come before
-   * it; and by its label, because with another input it is another step in the same place.
-   */
   #placesOf(ask: Ask): readonly Place[] {
-    const { line, calls } = this.#with.line;
     const { identity, ref } = ask;
+    const { line } = this.#with;
     const input = this.#with.keyOf(ask) ?? "";
-    const effect = (...names: string[]): Effect => {
-      const place = sha256(canonical([callsInLedger(calls), ...names])).slice(0, 40);
-      return { line, place, input };
-    };
+    const [is, label] = placesInLedger(line, identity, ref.key);
     return [
-      { sought: { identity }, effect: effect("is", identityText(identity)) },
-      { sought: { key: ref.key }, effect: effect(ref.key) },
+      { sought: { identity }, effect: { line: line.line, place: is, input } },
+      { sought: { key: ref.key }, effect: { line: line.line, place: label, input } },
     ];
   }
 

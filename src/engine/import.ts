@@ -7,8 +7,8 @@ import { genesis, unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { storedHash } from "../core/chain-text.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { canonical } from "../core/json.ts";
+import type { Digest, Event, EventOf, ReuseKey, RunId, Seq, StepRef } from "../core/event.ts";
+import { identityOf } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
@@ -18,7 +18,7 @@ import type { Effect, Payload, Store } from "../store/store.ts";
 import type { ExportedRun, OpenFile } from "./export-file.ts";
 import { linesOf, refused } from "./export-file.ts";
 import { sha256 } from "./hash.ts";
-import { lineOf } from "./line.ts";
+import { lineOf, placesInLedger } from "./line.ts";
 
 export type ImportOptions = {
   /**
@@ -206,6 +206,8 @@ class Writing {
   #reuse: { seq: Seq; key: ReuseKey }[] = [];
   /** `once` steps that were entered, and under which reuse key where that is known. */
   readonly #effects = new Map<string, ReuseKey>();
+  /** What the first event of each of them says that it is. */
+  readonly #refs = new Map<string, StepRef>();
   events = 0;
 
   constructor(store: Store, there: ReadonlyMap<RunId, Head>, takeOver: boolean) {
@@ -219,6 +221,7 @@ class Writing {
     this.#run = run;
     this.#state = undefined;
     this.#effects.clear();
+    this.#refs.clear();
   }
 
   payload(payload: Payload): void {
@@ -277,6 +280,8 @@ class Writing {
   }
 
   #note({ type, data }: Event): void {
+    const mayBeOnce = type === "step.in_doubt" || (type === "step.started" && data.effect === "once");
+    if (mayBeOnce && !this.#refs.has(data.key)) this.#refs.set(data.key, data);
     if (type === "step.started" && data.effect === "once")
       this.#effects.set(data.key, this.#effects.get(data.key) ?? "");
     else if ("key" in data && this.#effects.has(data.key) && "reuse" in data && data.reuse !== undefined) {
@@ -285,18 +290,17 @@ class Writing {
   }
 
   /**
-   * The line's ledger, from the intents on record. Of one without a success it is not known with what it was; to be under
+   * The line's ledger, from the intents on record: by what each step is, and by its label. Of one without a success it is not known with what it was; to be under
    * no input means that whoever wants it in this line waits for a decision.
    */
   #ledger(run: RunId): Effect[] {
     const created = this.#created;
     if (created === undefined || this.#effects.size === 0) return [];
-    const { line, calls } = lineOf(run, created);
-    return [...this.#effects].map(([key, input]) => ({
-      line,
-      place: sha256(canonical([[...calls], key])).slice(0, 40),
-      input,
-    }));
+    const line = lineOf(run, created);
+    return [...this.#effects].flatMap(([key, input]) => {
+      const ref = this.#refs.get(key) ?? { key };
+      return placesInLedger(line, identityOf(ref), key).map((place) => ({ line: line.line, place, input }));
+    });
   }
 }
 

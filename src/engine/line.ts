@@ -1,7 +1,10 @@
 /** Where a run stands in its restart / fork line: what services are sent so that they do not act twice depends on it. */
 import type { EventOf, RunId } from "../core/event.ts";
-import { pathOf } from "../core/identity.ts";
+import type { Identity } from "../core/identity.ts";
+import { identityText, pathOf } from "../core/identity.ts";
+import { canonical } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
+import { sha256 } from "./hash.ts";
 
 export type Line = { line: RunId; calls: readonly string[] };
 
@@ -13,9 +16,21 @@ export function lineOf(run: RunId, { data }: EventOf<"run.created">): Line {
  * The calls as the ledger of effects knows them. What was done once in a called run is done, also where the success of
  * the call was given up: that makes other keys for services, and not another effect.
  */
-export function callsInLedger(calls: readonly string[]): string[] {
+function callsInLedger(calls: readonly string[]): string[] {
   return calls.map((call) => call.replace(/~\d+$/, ""));
 }
+
+/**
+ * Where a `once` step stands in the line's ledger. By what it is, because it may have another label where other steps
+ * come before it; and by its label, because with another input it is another step in the same place.
+ */
+export function placesInLedger({ calls }: Line, identity: Identity, key: string): [is: string, label: string] {
+  const place = (...names: string[]): string =>
+    sha256(canonical([callsInLedger(calls), ...names])).slice(0, ledgerDigits);
+  return [place("is", identityText(identity)), place(key)];
+}
+
+const ledgerDigits = 40;
 
 const inputDigits = 16;
 
