@@ -3,7 +3,7 @@
  * again makes no second delivery. So it is written now and then, and each that is written takes the place of the last.
  */
 import type { RunId } from "../../core/event.ts";
-import { webhookRecords } from "../../core/record-names.ts";
+import { webhookRecords } from "./records.ts";
 import { newRunId } from "../../engine/id.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { Store } from "../../store/store.ts";
@@ -29,7 +29,7 @@ export async function readCursor(store: Store): Promise<number> {
 async function firstPosition(store: Store): Promise<number> {
   const firsts: number[] = [];
   for (const workflow of [webhookRecords.subscription, webhookRecords.ofRun]) {
-    for (let after = 0; ; ) {
+    for (let after = 0; ;) {
       const page = await store.feed({ workflow, after, limit: 1 });
       const [first] = page.events;
       if (first !== undefined) firsts.push(first.position - 1);

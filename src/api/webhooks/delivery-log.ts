@@ -1,7 +1,7 @@
 /** What became of deliveries: read from the runs that they are, because there is no other log. */
 import type { RunId, Timestamp } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { webhookRecords } from "../../core/record-names.ts";
+import { webhookRecords } from "./records.ts";
 import { readHistory } from "../../engine/history-pages.ts";
 import { fromValue } from "../../engine/value.ts";
 import type { Event } from "../../core/event.ts";

@@ -5,7 +5,7 @@
 import { StemmaError } from "../../core/error.ts";
 import type { RunId, Seq, Timestamp } from "../../core/event.ts";
 import { encode } from "../../core/json.ts";
-import { webhookRecords } from "../../core/record-names.ts";
+import { webhookRecords } from "./records.ts";
 import type { Workflow } from "../../engine/body.ts";
 import { ownWorkflow } from "../../engine/options.ts";
 import { workflow } from "../../authoring/workflow/workflow.ts";
@@ -93,7 +93,8 @@ async function sendIt(parts: DeliveryParts, input: DeliveryInput, signal: AbortS
   const { url, secret, headers: own = {} } = sealed;
   const body = encode(message, "message of a webhook") ?? "";
   const timestamp = Math.floor(Date.now() / 1000);
-  const signature = secret === undefined ? {} : { "webhook-signature": sign(keyOf(secret, 1), { id, timestamp, body }) };
+  const signature =
+    secret === undefined ? {} : { "webhook-signature": sign(keyOf(secret, 1), { id, timestamp, body }) };
   const headers = {
     "user-agent": "stemma",
     "content-type": "application/json",

@@ -8,13 +8,14 @@ import { unseal } from "../../core/chain.ts";
 import { isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { isRecord, webhookRecords } from "../../core/record-names.ts";
+import { isRecord } from "../../core/record-names.ts";
 import type { Log } from "../../engine/body.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import { keepCursor, readCursor } from "./cursor.ts";
 import { isWebhookEvent } from "./events.ts";
 import type { Hooks } from "./hooks.ts";
 import { hookOf } from "./hooks.ts";
+import { webhookRecords } from "./records.ts";
 import type { Webhook } from "./wish.ts";
 
 export type FollowerParts = {
@@ -35,6 +36,8 @@ const troubleMsMax = 10_000;
 /** How much is read again at most after a crash: so many events of the users' runs, or what came within this time. */
 const keepEvents = 1000;
 const keepMs = 60_000;
+/** How often it is looked for webhooks whose run was pruned. */
+const sweepMs = 3_600_000;
 /** Deliveries that are made at a time. */
 const atOnce = 20;
 
@@ -52,6 +55,7 @@ export class Follower {
   /** Events of the users' runs since the cursor was kept, and when that was. */
   #unkept = 0;
   #keptAt = 0;
+  #sweptAt = -Infinity;
   #going: Promise<void> | undefined;
   #poke: (() => void) | undefined;
 
@@ -85,12 +89,19 @@ export class Follower {
         begun = true;
         if (await this.#read()) waitMs = 0;
         await this.#keep(false);
+        if (performance.now() - this.#sweptAt > sweepMs) {
+          this.#sweptAt = performance.now();
+          await this.#parts.hooks.sweep();
+        }
         troubles = 0;
       } catch (error) {
         if (isStemmaError(error, "store.closed")) return;
         waitMs = Math.min(pollMs * 2 ** troubles, troubleMsMax);
         troubles += 1;
-        log.warn("The feed cannot be read for webhooks; it is tried again.", { error: String(error), retryInMs: waitMs });
+        log.warn("The feed cannot be read for webhooks; it is tried again.", {
+          error: String(error),
+          retryInMs: waitMs,
+        });
       }
       await this.#rest(waitMs);
     }
@@ -203,7 +214,7 @@ export class Follower {
   async #catchUp(hook: Webhook, run: RunId, until: number, due: (() => Promise<void>)[]): Promise<void> {
     const row = (await this.#rowsOf([run])).get(run);
     if (row === undefined) return;
-    for (let after = 0; ; ) {
+    for (let after = 0; ;) {
       const page = await this.#parts.store.feed({ run, after, limit: pageEvents });
       for (const { position, event } of page.events) {
         if (position < until) this.#want(hook, row, unseal(event), due);

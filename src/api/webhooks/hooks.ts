@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
-import { webhookRecords } from "../../core/record-names.ts";
+import { webhookRecords } from "./records.ts";
+import { limits } from "../../core/limits.ts";
 import { newRunId } from "../../engine/id.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { Store } from "../../store/store.ts";
@@ -21,15 +22,20 @@ export type Hooks = {
   list(): Promise<Webhook[]>;
   /** False where there is none. Its secrets are gone with it. */
   remove(id: RunId): Promise<boolean>;
+  /** Removes webhooks of runs that are not there any more. */
+  sweep(): Promise<void>;
 };
+
+/** The tag by which the run of a webhook is known without reading it. */
+const ofRunTag = "of ";
 
 const kinds: ReadonlySet<string> = new Set([webhookRecords.subscription, webhookRecords.ofRun]);
 
 export function hooksIn(store: Store, vault: Vault): Hooks {
   const kept = keptStates(store);
-  const put = async (id: RunId, kind: string, filter: Filter, sealed: Sealed): Promise<Webhook> => {
+  const put = async (id: RunId, kind: string, filter: Filter, sealed: Sealed, tags: string[]): Promise<Webhook> => {
     const at = Date.now();
-    await kept.keep({ id, kind, value: { ...filter, at }, note: { to: filter.origin }, at });
+    await kept.keep({ id, kind, value: { ...filter, at }, note: { to: filter.origin }, tags, at });
     // Nobody was told of it yet: one without secrets is one that a crash left behind.
     await vault.put(id, sealed);
     const made = await read(id);
@@ -43,8 +49,8 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
   };
   return {
     read,
-    create: (filter, sealed) => put(newRunId(Date.now()), webhookRecords.subscription, filter, sealed),
-    attach: (run, filter, sealed) => put(hookOf(run), webhookRecords.ofRun, filter, sealed),
+    create: (filter, sealed) => put(newRunId(Date.now()), webhookRecords.subscription, filter, sealed, []),
+    attach: (run, filter, sealed) => put(hookOf(run), webhookRecords.ofRun, filter, sealed, [`${ofRunTag}${run}`]),
     async list() {
       const found: Webhook[] = [];
       for (const id of await kept.ids(webhookRecords.subscription)) {
@@ -54,6 +60,25 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
       return found;
     },
     remove: (id) => kept.giveUp(id),
+    async sweep() {
+      let cursor: string | undefined;
+      do {
+        const page = await store.list({
+          workflow: webhookRecords.ofRun,
+          status: ["paused", "queued"],
+          limit: limits.pageRunsMax,
+          ...(cursor === undefined ? {} : { cursor }),
+        });
+        const hooks = page.runs.flatMap(({ id, state }) => {
+          const run = state.tags.find((tag) => tag.startsWith(ofRunTag))?.slice(ofRunTag.length);
+          return run === undefined ? [] : [{ id, run }];
+        });
+        const { runs } = await store.list({ ids: hooks.map(({ run }) => run), limit: limits.pageRunsMax });
+        const there = new Set(runs.map(({ id }) => id));
+        for (const { id, run } of hooks) if (!there.has(run)) await kept.giveUp(id);
+        ({ cursor } = page);
+      } while (cursor !== undefined);
+    },
   };
 }
 

@@ -33,7 +33,10 @@ export async function messageOf(store: Store, row: RunRow, event: Event): Promis
   const data: Message["data"] = { run, workflow, version, family, tags, seq: event.seq };
   const omitted: Record<string, Json> = {};
   const facts = event.data as Record<string, unknown>;
-  const texts = await textsOf(store, told[type].flatMap((name) => valueOf(facts[name]) ?? []));
+  const texts = await textsOf(
+    store,
+    told[type].flatMap((name) => valueOf(facts[name]) ?? []),
+  );
   for (const name of told[type]) {
     const fact = facts[name];
     if (fact === undefined) continue;
@@ -60,10 +63,7 @@ async function textsOf(store: Store, values: readonly Value[]): Promise<Readonly
   return digests.length === 0 ? new Map() : store.payloads(digests);
 }
 
-function textOf(
-  fact: unknown,
-  texts: ReadonlyMap<Digest, string>,
-): { text: string } | { left: Json } | undefined {
+function textOf(fact: unknown, texts: ReadonlyMap<Digest, string>): { text: string } | { left: Json } | undefined {
   const value = valueOf(fact);
   if (value !== undefined && "undefined" in value) return undefined;
   if (value !== undefined && "digest" in value) {

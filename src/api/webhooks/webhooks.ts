@@ -8,7 +8,7 @@ import { milliseconds } from "../../core/duration.ts";
 import { StemmaError, isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { webhookRecords } from "../../core/record-names.ts";
+import { webhookRecords } from "./records.ts";
 import type { Log } from "../../engine/body.ts";
 import { checkRunId } from "../../engine/id.ts";
 import { Stemma } from "../../engine/stemma.ts";
@@ -21,7 +21,7 @@ import { Follower } from "./follower.ts";
 import type { Guard, Resolve } from "./guard.ts";
 import { guardOf } from "./guard.ts";
 import type { Hooks } from "./hooks.ts";
-import { hooksIn } from "./hooks.ts";
+import { hookOf, hooksIn } from "./hooks.ts";
 import { messageId, messageOf } from "./message.ts";
 import { newSecret } from "./signature.ts";
 import type { Vault } from "./vault.ts";
@@ -152,6 +152,11 @@ export class Webhooks {
     return hook;
   }
 
+  /** The webhook that a run was given, if it was. */
+  of(run: RunId): Promise<Webhook | undefined> {
+    return this.#hooks.read(hookOf(checkRunId(run)));
+  }
+
   /** Those for many runs. */
   list(): Promise<Webhook[]> {
     return this.#hooks.list();
@@ -185,7 +190,10 @@ export class Webhooks {
   }
 
   /** Deliveries about a run, to whichever webhooks, newest first. */
-  deliveriesAbout(run: RunId, page: { cursor?: string; limit?: number } = {}): Promise<{
+  deliveriesAbout(
+    run: RunId,
+    page: { cursor?: string; limit?: number } = {},
+  ): Promise<{
     deliveries: Delivery[];
     cursor?: string;
   }> {
