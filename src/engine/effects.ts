@@ -9,7 +9,7 @@
  * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { identityText, pathOf } from "../core/identity.ts";
+import { identityText } from "../core/identity.ts";
 import { canonical } from "../core/json.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
@@ -19,7 +19,7 @@ import { standingOf } from "./effect-standing.ts";
 import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
-import { callsInLedger } from "./line.ts";
+import { callsInLedger, namesOf } from "./line.ts";
 import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
@@ -138,8 +138,8 @@ export class Effects {
     ];
   }
 
-  #isAllowed({ ref, identity }: Ask): boolean {
-    const names = [ref.key, identity.name, pathOf(identity.scope, identity.name)];
+  #isAllowed(ask: Ask): boolean {
+    const names = namesOf(ask);
     return this.#with.allowed.some((allowed) => names.includes(allowed));
   }
 

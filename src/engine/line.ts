@@ -5,6 +5,9 @@ import type { Ask } from "./ask.ts";
 
 export type Line = { line: RunId; calls: readonly string[] };
 
+/** What a called run is told of where it stands, and which of its steps may be entered again. */
+export type CalledFrom = { line: RunId; calls: string[]; allowEffects?: string[] };
+
 export function lineOf(run: RunId, { data }: EventOf<"run.created">): Line {
   return { line: data.line ?? run, calls: data.calls ?? [] };
 }
@@ -31,4 +34,17 @@ export function calledLine(
   const { scope, name, input, n } = identity;
   const call = `${pathOf(scope, name)}#${input?.slice(0, inputDigits) ?? "-"}#${n}`;
   return { line, calls: [...calls, generation === 0 ? call : `${call}~${generation}`] };
+}
+
+/** Names that steps are known by where somebody says which are meant: the key, the name, and the path without numbers. */
+export function namesOf({ ref, identity }: Pick<Ask, "ref" | "identity">): string[] {
+  return [ref.key, identity.name, pathOf(identity.scope, identity.name)];
+}
+
+/** Of the steps that may be entered again, those of the run that a call makes: `shop/charge` is `charge` of what `shop` calls. */
+export function allowedInCall(allowed: readonly string[], ask: Pick<Ask, "ref" | "identity">): string[] {
+  const inside = namesOf(ask).flatMap((name) =>
+    allowed.filter((key) => key.startsWith(`${name}/`)).map((key) => key.slice(name.length + 1)),
+  );
+  return [...new Set(inside)];
 }
