@@ -104,6 +104,8 @@ export type WaitAsk = Place & {
   /** Name of the queue that a wait of kind "signal" is answered from; its own name if left out. */
   signal?: string;
   tags?: string[];
+  /** Its answer is for this run alone. */
+  reuse?: "never";
 };
 
 export type CallAsk = Place & {
