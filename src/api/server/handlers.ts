@@ -15,6 +15,8 @@ import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
 import type { RunRow } from "../../store/store.ts";
 import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { Agents } from "../agents/agents.ts";
+import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
@@ -40,6 +42,7 @@ export type Served = {
   hub: Hub;
   /** Left out where this server has none. */
   webhooks: Webhooks | undefined;
+  agents: Agents | undefined;
   openapi: () => object;
   metrics: () => string;
 };
@@ -54,6 +57,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma, webhooks } = served;
   const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
   return {
+    ...agentHandlersOf(served.agents),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
@@ -117,10 +121,8 @@ export function handlersOf(served: Served): Handlers {
       if (answer.error !== undefined) return stemma.fail(run, wait, new StepError(answer.error), options);
       return stemma.resume(run, wait, answer.value, options);
     },
-    "POST /v1/runs/{run}/signal": async ({ params, body: { name, payload, by: given }, by, once }) => {
-      await stemma.signal(runOf(params), name, payload, { ...by(given), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
+      stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
       await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
       return {};
