@@ -190,7 +190,12 @@ class Agent implements TestAgent {
     if (work === undefined) return answer(404, { error: `Reasoner not found: ${name}` });
     const execution = headers["x-execution-id"] ?? randomUUID();
     const { detached = true } = this.#options;
-    if (kind === "reasoners" && detached && headers["x-execution-id"] !== undefined && headers["x-run-id"] !== undefined) {
+    if (
+      kind === "reasoners" &&
+      detached &&
+      headers["x-execution-id"] !== undefined &&
+      headers["x-run-id"] !== undefined
+    ) {
       answer(202, { status: "processing", execution_id: execution });
       return this.#report(execution, name, work, body, headers);
     }
@@ -202,7 +207,13 @@ class Agent implements TestAgent {
   }
 
   /** A function in its own right, whose end is told by the status callback, again and again until that is taken. */
-  async #report(execution: string, name: string, work: Functions[string], input: unknown, headers: Record<string, string>): Promise<void> {
+  async #report(
+    execution: string,
+    name: string,
+    work: Functions[string],
+    input: unknown,
+    headers: Record<string, string>,
+  ): Promise<void> {
     const began = Date.now();
     const end = (more: object): Record<string, unknown> => ({
       execution_id: execution,
@@ -228,7 +239,13 @@ class Agent implements TestAgent {
     }
   }
 
-  async #run(execution: string, name: string, work: Functions[string], input: unknown, headers: Record<string, string>): Promise<unknown> {
+  async #run(
+    execution: string,
+    name: string,
+    work: Functions[string],
+    input: unknown,
+    headers: Record<string, string>,
+  ): Promise<unknown> {
     this.calls.push({ name, input, headers });
     const abort = new AbortController();
     this.#aborts.set(execution, abort);
@@ -246,19 +263,32 @@ class Agent implements TestAgent {
           ? this.#callRemote(target, given, execution, headers)
           : this.#callHere(target.split(".").at(-1) ?? target, given, execution, headers),
       callSync: async (target, given) => {
-        const { status, body } = await this.ask("POST", `/api/v1/execute/${target}`, { input: given }, this.#context(execution, headers, target));
-        if (status >= 400) throw Object.assign(new Error(`execute ${target} failed (${status}): ${String(body["message"] ?? body["error"])}`), { status });
+        const { status, body } = await this.ask(
+          "POST",
+          `/api/v1/execute/${target}`,
+          { input: given },
+          this.#context(execution, headers, target),
+        );
+        if (status >= 400)
+          throw Object.assign(
+            new Error(`execute ${target} failed (${status}): ${String(body["message"] ?? body["error"])}`),
+            { status },
+          );
         return body["result"] ?? body;
       },
       approve: async (id, more = {}) => {
         const answered = new Promise<Record<string, unknown>>((resolve) => this.#approvals.set(id, resolve));
-        const { status, body } = await this.ask("POST", `/api/v1/agents/${this.id}/executions/${execution}/request-approval`, {
-          approval_request_id: id,
-          approval_request_url: `https://people.example/${id}`,
-          callback_url: `${this.url}/webhooks/approval`,
-          expires_in_hours: 72,
-          ...more,
-        });
+        const { status, body } = await this.ask(
+          "POST",
+          `/api/v1/agents/${this.id}/executions/${execution}/request-approval`,
+          {
+            approval_request_id: id,
+            approval_request_url: `https://people.example/${id}`,
+            callback_url: `${this.url}/webhooks/approval`,
+            expires_in_hours: 72,
+            ...more,
+          },
+        );
         if (status >= 400) throw new Error(`no approval asked (${status}): ${JSON.stringify(body)}`);
         return (await answered) as { decision: string };
       },
@@ -268,7 +298,13 @@ class Agent implements TestAgent {
   /** The headers of a call: the execution at hand is the parent, and replay goes on with it. */
   #context(execution: string, headers: Record<string, string>, target: string): Record<string, string> {
     const run = headers["x-run-id"] ?? execution;
-    const onward = ["x-session-id", "x-actor-id", "x-agentfield-replay-source-run-id", "x-agentfield-replay-before-execution-id", "x-agentfield-replay-mode"];
+    const onward = [
+      "x-session-id",
+      "x-actor-id",
+      "x-agentfield-replay-source-run-id",
+      "x-agentfield-replay-before-execution-id",
+      "x-agentfield-replay-mode",
+    ];
     return {
       "x-run-id": run,
       "x-workflow-id": headers["x-workflow-id"] ?? run,
@@ -280,15 +316,29 @@ class Agent implements TestAgent {
     };
   }
 
-  async #callRemote(target: string, input: unknown, execution: string, headers: Record<string, string>): Promise<unknown> {
-    const called = await this.ask("POST", `/api/v1/execute/async/${target}`, { input }, this.#context(execution, headers, target));
+  async #callRemote(
+    target: string,
+    input: unknown,
+    execution: string,
+    headers: Record<string, string>,
+  ): Promise<unknown> {
+    const called = await this.ask(
+      "POST",
+      `/api/v1/execute/async/${target}`,
+      { input },
+      this.#context(execution, headers, target),
+    );
     if (called.status >= 400) {
-      throw new Error(`execute async ${target} failed (${called.status}): ${String(called.body["message"] ?? called.body["error"])}`);
+      throw new Error(
+        `execute async ${target} failed (${called.status}): ${String(called.body["message"] ?? called.body["error"])}`,
+      );
     }
     const child = String(called.body["execution_id"]);
     for (;;) {
       if (this.#closed) throw new Error("closed");
-      const { body } = await this.ask("GET", `/api/v1/executions/${child}`).catch(() => ({ body: {} as Record<string, unknown> }));
+      const { body } = await this.ask("GET", `/api/v1/executions/${child}`).catch(() => ({
+        body: {} as Record<string, unknown>,
+      }));
       const { status, result } = body as { status?: string; result?: { result?: unknown } };
       if (status !== undefined && ends.has(status)) {
         if (status === "succeeded") return result?.result ?? result;

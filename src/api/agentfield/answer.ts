@@ -20,7 +20,10 @@ export function refusal(status: number, error: string, more: object = {}): Answe
 export function answerOf(error: unknown): Answer {
   const { status, detail, code } = problemOf(error);
   const category = isStemmaError(error) ? categoryOf(error) : "internal_error";
-  return refusal(statusOf(error, status), detail, { code, ...(category === undefined ? {} : { error_category: category }) });
+  return refusal(statusOf(error, status), detail, {
+    code,
+    ...(category === undefined ? {} : { error_category: category }),
+  });
 }
 
 /** There what cannot be read, and what nobody offers, is a bad request. */

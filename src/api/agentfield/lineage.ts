@@ -7,7 +7,13 @@ import type { ReplayMode } from "./headers.ts";
 import { replayModes } from "./headers.ts";
 import type { RestartRequest, Scope } from "./restart-request.ts";
 
-export type Asked = { kind: "restart" | "fork"; scope: Scope; requested: ReplayMode; effective: ReplayMode; named: string };
+export type Asked = {
+  kind: "restart" | "fork";
+  scope: Scope;
+  requested: ReplayMode;
+  effective: ReplayMode;
+  named: string;
+};
 
 const word = "asked on the wire of agents:";
 
@@ -30,7 +36,13 @@ export function askedOf(tags: readonly string[]): Asked | undefined {
 }
 
 /** Session and actor go with a run, its restarts and what it calls. Tags cannot have every character that ids can. */
-export function belongsTags({ session, actor }: { session?: string | undefined; actor?: string | undefined }): string[] {
+export function belongsTags({
+  session,
+  actor,
+}: {
+  session?: string | undefined;
+  actor?: string | undefined;
+}): string[] {
   const tag = (what: string, id: string | undefined): string[] =>
     id === undefined ? [] : [`${what} ${encodeURIComponent(id)}`];
   return [...tag("session", session), ...tag("actor", actor)];

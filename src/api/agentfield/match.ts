@@ -6,7 +6,9 @@ export type Matched<T> = { name: string; route: T; params: Readonly<Record<strin
  * @param routes by method and path, as in `POST /api/v1/executions/:id/cancel`
  * @returns a function that gives undefined for what is no route, or cannot be read
  */
-export function matcher<T>(routes: Readonly<Record<string, T>>): (method: string, path: string) => Matched<T> | undefined {
+export function matcher<T>(
+  routes: Readonly<Record<string, T>>,
+): (method: string, path: string) => Matched<T> | undefined {
   const table = Object.entries(routes).map(([name, route]) => {
     const [method = "", path = ""] = name.split(" ");
     return { name, route, method, parts: path.split("/") };

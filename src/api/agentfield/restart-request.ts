@@ -48,7 +48,8 @@ export function restartRequest(body: Json | undefined): RestartRequest {
     throw new StemmaError("usage.invalid", "Expected input or patch, got both.");
   }
   const { fork = false } = given;
-  if (typeof fork !== "boolean") throw new StemmaError("usage.invalid", `Expected fork to be a boolean, got ${shown(fork)}.`);
+  if (typeof fork !== "boolean")
+    throw new StemmaError("usage.invalid", `Expected fork to be a boolean, got ${shown(fork)}.`);
   const isFork = fork || changes.input !== undefined || changes.patch !== undefined || changes.context !== undefined;
   return {
     scope,
