@@ -73,8 +73,11 @@ export type StepAsk = Place & {
   reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
   /** Names of the parts of the run's context that it reads: they count for whether it may be reused. */
   context?: readonly string[];
-  /** Its author says that its success may be reused whatever is before it. */
-  reuse?: "always";
+  /**
+   * Its author says that its success may be reused whatever is before it, or by no other run: what it found out is true of
+   * this run alone.
+   */
+  reuse?: "always" | "never";
   /** What an output has cost, in whatever unit the author counts in. */
   cost?: (output: unknown) => number;
   /** It is one of those that the body is given together: the `at`-th of `of` that have the same `key`. */

@@ -67,7 +67,10 @@ export type Routes = {
   "POST /v1/runs/{run}/fork": { body: ChangeBody; result: RunRow };
 
   "POST /v1/runs/{run}/resume": { body: ResumeBody; result: Answered };
-  "POST /v1/runs/{run}/signal": { body: { name: string; payload?: unknown; by?: string }; result: object };
+  "POST /v1/runs/{run}/signal": {
+    body: { name: string; payload?: unknown; by?: string };
+    result: { accepted: boolean };
+  };
   "POST /v1/runs/{run}/decide": { body: { step: string; decision: Decision } & By; result: object };
   "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
   "POST /v1/runs/{run}/pause": { body: By; result: object };

@@ -100,10 +100,8 @@ export function handlersOf(served: Served): Handlers {
       if (answer.error !== undefined) return stemma.fail(run, wait, new StepError(answer.error), options);
       return stemma.resume(run, wait, answer.value, options);
     },
-    "POST /v1/runs/{run}/signal": async ({ params, body: { name, payload, by: given }, by, once }) => {
-      await stemma.signal(runOf(params), name, payload, { ...by(given), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
+      stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
       await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
       return {};
