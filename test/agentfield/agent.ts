@@ -271,7 +271,7 @@ class Agent implements TestAgent {
         );
         if (status >= 400)
           throw Object.assign(
-            new Error(`execute ${target} failed (${status}): ${String(body["message"] ?? body["error"])}`),
+            new Error(`execute ${target} failed (${status}): ${textOf(body["message"]) ?? textOf(body["error"])}`),
             { status },
           );
         return body["result"] ?? body;
@@ -330,7 +330,7 @@ class Agent implements TestAgent {
     );
     if (called.status >= 400) {
       throw new Error(
-        `execute async ${target} failed (${called.status}): ${String(called.body["message"] ?? called.body["error"])}`,
+        `execute async ${target} failed (${called.status}): ${textOf(called.body["message"]) ?? textOf(called.body["error"])}`,
       );
     }
     const child = String(called.body["execution_id"]);
@@ -342,7 +342,9 @@ class Agent implements TestAgent {
       const { status, result } = body as { status?: string; result?: { result?: unknown } };
       if (status !== undefined && ends.has(status)) {
         if (status === "succeeded") return result?.result ?? result;
-        throw new Error(`execution ${child} ${status}: ${String(body["error"] ?? body["status_reason"] ?? status)}`);
+        throw new Error(
+          `execution ${child} ${status}: ${textOf(body["error"]) ?? textOf(body["status_reason"]) ?? status}`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
@@ -394,6 +396,10 @@ class Agent implements TestAgent {
     abort?.abort();
     return { cancelled: abort !== undefined, execution_id: execution };
   }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 /** Plain objects go as they are, all else inside one. */

@@ -1,5 +1,6 @@
 /** What is answered on AgentField's wire: JSON with a status, and an error as its clients read one. */
-import { StemmaError, errorCodes, isStemmaError } from "../../core/error.ts";
+import type { StemmaError } from "../../core/error.ts";
+import { errorCodes, isStemmaError } from "../../core/error.ts";
 import { problemOf } from "../server/problem.ts";
 
 export type Answer = { status: number; body: object; headers?: Readonly<Record<string, string>> };

@@ -63,7 +63,7 @@ export function replayMode(given: unknown): ReplayMode {
   if (mode !== undefined) return mode;
   throw new StemmaError(
     "usage.invalid",
-    `Expected reuse to be ${replayModes.join(", ")}; got ${JSON.stringify(String(given).slice(0, 60))}.`,
+    `Expected reuse to be ${replayModes.join(", ")}; got ${(JSON.stringify(given) ?? "nothing").slice(0, 60)}.`,
   );
 }
 

@@ -21,6 +21,8 @@ export type Asked = {
   query: URLSearchParams;
   headers: Headers;
   body: Json | undefined;
+  /** The body as it came, for routes that check a signature. */
+  raw?: string;
   /** What makes it one request however often it is sent. */
   once: { idempotencyKey?: string };
   /** Who asks, for the record. */
@@ -29,7 +31,7 @@ export type Asked = {
   signal: AbortSignal;
 };
 
-export type Route = { scope: Scope; handle: (asked: Asked) => Promise<Answer> };
+export type Route = { scope: Scope; handle: (asked: Asked) => Promise<Answer>; raw?: true };
 export type Routes = Readonly<Record<string, Route>>;
 
 export type MountOptions<E extends Env> = {
@@ -71,6 +73,7 @@ async function perform<E extends Env>(
 ): Promise<Answer> {
   const { raw } = c.req;
   const principal = authorize(c, route.scope, authorizationOf(raw.headers));
+  const copy = route.raw === true ? raw.clone() : undefined;
   const body = raw.method === "GET" || raw.method === "HEAD" ? undefined : await readBody(raw, name, arrivalMs);
   const key = raw.headers.get("idempotency-key");
   return route.handle({
@@ -78,6 +81,7 @@ async function perform<E extends Env>(
     query: new URL(raw.url).searchParams,
     headers: raw.headers,
     body,
+    ...(copy === undefined ? {} : { raw: await copy.text() }),
     once: key === null ? {} : { idempotencyKey: decodeHeader(key) },
     by: guarded ? byOf(principal, undefined) : {},
     signal: raw.signal,

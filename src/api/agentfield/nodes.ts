@@ -45,7 +45,10 @@ export async function registerNode(agents: Agents, lease: string | number, { bod
 /** A target is `node.function` with one dot, so an id with a dot could not be called. Throws usage.invalid. */
 function nodeId(id: string): string {
   if (id !== "" && !id.includes(".")) return id;
-  throw new StemmaError("usage.invalid", `Expected the id of a node to be text without a dot, got ${JSON.stringify(id.slice(0, 100))}.`);
+  throw new StemmaError(
+    "usage.invalid",
+    `Expected the id of a node to be text without a dot, got ${JSON.stringify(id.slice(0, 100))}.`,
+  );
 }
 
 function functionsOf(given: Json | undefined, kind: "reasoner" | "skill"): NodeFunction[] {
@@ -72,7 +75,7 @@ function metadataOf(given: { readonly [name: string]: Json }, deployment: string
 
 function keptOf({ metadata }: NodeState): Kept {
   const kept = typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : {};
-  const { deployment_type: deployment, tags, metadata: own } = kept as { [name: string]: Json };
+  const { deployment_type: deployment, tags, metadata: own } = kept;
   return {
     deployment_type: typeof deployment === "string" ? deployment : "long_running",
     tags: tags ?? [],
@@ -129,11 +132,19 @@ const drainLookMs = 100;
  * A node says that it leaves, works on what it has in hand, and ends. So it is let go when that is done; what it has not
  * done by then is given out anew.
  */
-export async function shutdownNode(agents: Agents, { params, body, }: Asked, stopped: AbortSignal): Promise<Answer> {
+export async function shutdownNode(agents: Agents, { params, body }: Asked, stopped: AbortSignal): Promise<Answer> {
   const { version } = objectOf(body);
-  const leaving = agents.nodes().filter((one) => one.node === params["node"] && (version === one.version || typeof version !== "string" || version === ""));
+  const leaving = agents
+    .nodes()
+    .filter(
+      (one) =>
+        one.node === params["node"] && (version === one.version || typeof version !== "string" || version === ""),
+    );
   const [node] = leaving;
-  if (node === undefined) return refusal(404, "node_not_found", { message: `There is no node ${(params["node"] ?? "").slice(0, 100)} here.` });
+  if (node === undefined)
+    return refusal(404, "node_not_found", {
+      message: `There is no node ${(params["node"] ?? "").slice(0, 100)} here.`,
+    });
   for (const one of leaving) void drain(agents, one, stopped);
   return ok({ ...leaseText(node), success: true, message: "it is let go when it has done what it has in hand" });
 }
@@ -153,7 +164,10 @@ async function drain(agents: Agents, { node, instance }: NodeState, stopped: Abo
 
 export async function readNode(agents: Agents, { params }: Asked): Promise<Answer> {
   const node = agents.nodes().find((one) => one.node === params["node"]);
-  if (node === undefined) return refusal(404, "node_not_found", { message: `There is no node ${(params["node"] ?? "").slice(0, 100)} here.` });
+  if (node === undefined)
+    return refusal(404, "node_not_found", {
+      message: `There is no node ${(params["node"] ?? "").slice(0, 100)} here.`,
+    });
   return ok(nodeText(node));
 }
 
@@ -197,9 +211,13 @@ export async function discover(agents: Agents, { query }: Asked): Promise<Answer
   if (format !== "json" && format !== "compact") {
     return refusal(501, "not_implemented", { message: "Capabilities are given as json or compact." });
   }
-  const wanted = [query.get("agent"), ...(query.get("agent_ids")?.split(",") ?? [])].filter((id) => id !== null && id !== "");
+  const wanted = [query.get("agent"), ...(query.get("agent_ids")?.split(",") ?? [])].filter(
+    (id) => id !== null && id !== "",
+  );
   const fits = (name: string, pattern: string | null): boolean =>
-    pattern === null || pattern === "" || (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
+    pattern === null ||
+    pattern === "" ||
+    (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
   const capabilities = agents
     .nodes()
     .filter(({ node }) => wanted.length === 0 || wanted.includes(node))

@@ -6,34 +6,34 @@ import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { callerOf } from "../../engine/children.ts";
-import type { GoldenMark } from "../../engine/golden.ts";
-import { readHistory } from "../../engine/history-pages.ts";
-import type { Stemma } from "../../engine/stemma.ts";
 import type { RunRow } from "../../store/store.ts";
 import type { Answer } from "./answer.ts";
-import { ok, optionalTime, refusal, timeText } from "./answer.ts";
-import type { Execution } from "./executions.ts";
-import { rootOf, rowOf, targetOf, treeOf } from "./executions.ts";
-import { askedOf, belongsTo } from "./lineage.ts";
+import { ok, optionalTime, timeText } from "./answer.ts";
+import { notFound, rootOf, rowOf, targetOf } from "./executions.ts";
+import { belongsTo } from "./lineage.ts";
 import type { Asked } from "./mount.ts";
+import { goldenOf, lineageOf } from "./run-lineage.ts";
 import type { WireStatus } from "./status.ts";
-import { canonicalStatus, isTerminalStatus, rollUp } from "./status.ts";
+import { canonicalStatus, isTerminalStatus, rollUp, wireStatusOf } from "./status.ts";
+import type { TreeNode } from "./tree.ts";
+import { treeOf } from "./tree.ts";
+import type { Wire } from "./wire.ts";
 
 /** How many runs a list looks through; what is older is found by its id. */
 const rowsMax = 10_000;
 
-export async function listRuns(stemma: Stemma, { query }: Asked): Promise<Answer> {
+export async function listRuns(wire: Wire, { query }: Asked): Promise<Answer> {
   const page = wholeOf(query, "page", 1, 1, 1_000_000);
   const size = wholeOf(query, "page_size", 20, 1, 200);
-  const roots = await rootRows(stemma, query);
+  const roots = await rootRows(wire, query);
   const wanted = query.get("status");
   const status = wanted === null || wanted === "" ? undefined : canonicalStatus(wanted);
   const start = (page - 1) * size;
   let [matching, summaries]: [RunRow[], object[]] = [roots, []];
   if (status === undefined && !needsTrees(query)) {
-    summaries = await Promise.all(roots.slice(start, start + size).map((row) => summaryOf(stemma, row)));
+    summaries = await Promise.all(roots.slice(start, start + size).map((row) => summaryOf(wire, row)));
   } else {
-    const all = await Promise.all(roots.map(async (row) => ({ row, summary: await summaryOf(stemma, row) })));
+    const all = await Promise.all(roots.map(async (row) => ({ row, summary: await summaryOf(wire, row) })));
     const left = all.filter(({ summary }) => status === undefined || summary.status === status);
     sortSummaries(left, query);
     matching = left.map(({ row }) => row);
@@ -43,17 +43,22 @@ export async function listRuns(stemma: Stemma, { query }: Asked): Promise<Answer
   return ok({ runs: summaries, total_count: total, page, page_size: size, has_more: start + size < total });
 }
 
-async function rootRows(stemma: Stemma, query: URLSearchParams): Promise<RunRow[]> {
+async function rootRows(wire: Wire, query: URLSearchParams): Promise<RunRow[]> {
   const [session, actor] = [query.get("session_id"), query.get("actor_id")];
   const since = Date.parse(query.get("since") ?? "");
-  const tag = session === null ? (actor === null ? undefined : `actor ${encodeURIComponent(actor)}`) : `session ${encodeURIComponent(session)}`;
+  const tag =
+    session === null
+      ? actor === null
+        ? undefined
+        : `actor ${encodeURIComponent(actor)}`
+      : `session ${encodeURIComponent(session)}`;
   const search = query.get("search")?.toLowerCase() ?? "";
   const run = query.get("run_id");
   const rows: RunRow[] = [];
   let cursor: string | undefined;
   let looked = 0;
   do {
-    const page = await stemma.list({
+    const page = await wire.stemma.list({
       limit: limits.pageRunsMax,
       ...(tag === undefined ? {} : { tag }),
       ...(Number.isFinite(since) ? { since } : {}),
@@ -81,7 +86,16 @@ function needsTrees(query: URLSearchParams): boolean {
   return by !== "started_at" || query.get("sort_order") === "asc";
 }
 
-type Summary = Awaited<ReturnType<typeof summaryOf>>;
+/** What the list says of one run, as far as it is sorted by it. */
+type Summary = {
+  status: WireStatus;
+  status_counts: Record<string, number>;
+  total_executions: number;
+  active_executions: number;
+  started_at: string;
+  updated_at: string;
+  [more: string]: unknown;
+};
 
 function sortSummaries(all: { summary: Summary }[], query: URLSearchParams): void {
   const by = sortable.find((one) => one === query.get("sort_by")) ?? "started_at";
@@ -113,9 +127,9 @@ function wholeOf(query: URLSearchParams, name: string, otherwise: number, min: n
 }
 
 /** What the list says of one run. */
-async function summaryOf(stemma: Stemma, row: RunRow) {
-  const { executions, more } = await treeOf(stemma.store, row);
-  const said = await about(stemma, row, executions);
+export async function summaryOf(wire: Wire, row: RunRow): Promise<Summary> {
+  const { nodes: executions, more } = await treeOf(wire, row);
+  const said = await about(wire, row, executions);
   const [root] = executions;
   const { node, name } = targetOf(row.state.workflow);
   const active = executions.filter(({ status }) => !isTerminalStatus(status));
@@ -151,9 +165,9 @@ async function summaryOf(stemma: Stemma, row: RunRow) {
 type About = { status: WireStatus; session?: string; actor?: string; marks: { lineage?: object; golden?: object } };
 
 /** What is said of a run wherever it is shown. */
-async function about(stemma: Stemma, row: RunRow, executions: readonly Execution[]): Promise<About> {
-  const lineage = await lineageOf(stemma, row);
-  const golden = await goldenOf(stemma, row.id);
+async function about(wire: Wire, row: RunRow, executions: readonly TreeNode[]): Promise<About> {
+  const lineage = await lineageOf(wire, row);
+  const golden = await goldenOf(wire, row.id);
   return {
     status: rollUp(
       executions.map(({ status }) => status),
@@ -164,58 +178,24 @@ async function about(stemma: Stemma, row: RunRow, executions: readonly Execution
   };
 }
 
-/** Where a run comes from; undefined for one that comes from nowhere. */
-export async function lineageOf(stemma: Stemma, row: RunRow): Promise<object | undefined> {
-  const { origin, tags } = row.state;
-  if ((origin.kind !== "restart" && origin.kind !== "fork") || origin.caller !== undefined) return undefined;
-  const asked = askedOf(tags);
-  const [first] = (await stemma.store.history(row.id, { after: -1, limit: 1 }))?.events ?? [];
-  const said = first === undefined ? {} : (JSON.parse(first.data) as { reason?: string; by?: string; reuse?: string });
-  const source = await rootOf(stemma.store, origin.run).then(
-    ({ id }) => id,
-    () => origin.run,
-  );
-  const effective = asked?.effective ?? (said.reuse === "none" ? "none" : "all-succeeded");
-  return {
-    kind: asked?.kind ?? origin.kind,
-    source_run_id: source,
-    source_execution_id: asked?.named ?? origin.run,
-    restarted_execution_id: origin.run,
-    scope: asked?.scope ?? "workflow",
-    reuse: asked?.requested ?? effective,
-    effective_reuse: effective,
-    ...(said.reason === undefined ? {} : { reason: said.reason }),
-    ...(said.by === undefined ? {} : { by: said.by }),
-  };
-}
-
-async function goldenOf(stemma: Stemma, run: RunId): Promise<object | undefined> {
-  const [mark] = await stemma.goldens({ run });
-  return mark === undefined ? undefined : goldenText(mark);
-}
-
-export function goldenText({ name, tags, by, at }: GoldenMark): object {
-  return { name, tags, saved_by: by ?? "user", saved_at: timeText(at) };
-}
-
-function depthOf(executions: readonly Execution[]): number {
+function depthOf(executions: readonly TreeNode[]): number {
   return executions.reduce((most, { depth }) => Math.max(most, depth), 0);
 }
 
-function latestOf(executions: readonly Execution[]): number {
+function latestOf(executions: readonly TreeNode[]): number {
   return executions.reduce((latest, { startedAt, endedAt }) => Math.max(latest, endedAt ?? startedAt), 0);
 }
 
-function countsOf(executions: readonly Execution[]): Record<string, number> {
+function countsOf(executions: readonly TreeNode[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { status } of executions) counts[status] = (counts[status] ?? 0) + 1;
   return counts;
 }
 
-export async function runDetail(stemma: Stemma, { params }: Asked): Promise<Answer> {
-  const row = await runRow(stemma, params["run"] ?? "");
-  const { executions, more } = await treeOf(stemma.store, row);
-  const said = await about(stemma, row, executions);
+export async function runDetail(wire: Wire, { params }: Asked): Promise<Answer> {
+  const row = await runRow(wire, params["run"] ?? "");
+  const { nodes: executions, more } = await treeOf(wire, row);
+  const said = await about(wire, row, executions);
   const ended = (status: WireStatus): number => executions.filter((one) => one.status === status).length;
   return ok({
     run: {
@@ -237,7 +217,7 @@ export async function runDetail(stemma: Stemma, { params }: Asked): Promise<Answ
       ...said.marks,
     },
     executions: executions.map((one) => ({
-      ...nodeOf(one),
+      ...nodeOf(one, row.id),
       active_children: executions.filter(({ parent, status }) => parent === one.id && !isTerminalStatus(status)).length,
       pending_children: executions.filter(({ parent, status }) => parent === one.id && status === "queued").length,
     })),
@@ -245,12 +225,12 @@ export async function runDetail(stemma: Stemma, { params }: Asked): Promise<Answ
 }
 
 /** The graph of a run: every execution once, each behind its caller. */
-export async function runGraph(stemma: Stemma, { params, query }: Asked): Promise<Answer> {
-  const row = await runRow(stemma, params["run"] ?? "");
-  const { executions, more } = await treeOf(stemma.store, row);
-  const said = await about(stemma, row, executions);
+export async function runGraph(wire: Wire, { params, query }: Asked): Promise<Answer> {
+  const row = await runRow(wire, params["run"] ?? "");
+  const { nodes: executions, more } = await treeOf(wire, row);
+  const said = await about(wire, row, executions);
   const isLight = query.get("mode") === "lightweight" || query.get("lightweight") === "1";
-  const nodes = executions.map(nodeOf);
+  const nodes = executions.map((one) => nodeOf(one, row.id));
   return ok({
     root_workflow_id: row.id,
     workflow_status: said.status,
@@ -264,14 +244,14 @@ export async function runGraph(stemma: Stemma, { params, query }: Asked): Promis
     mode: isLight ? "lightweight" : "full",
     unique_agent_node_ids: [...new Set(executions.map(({ node }) => node))],
     ...said.marks,
-    ...(isLight ? {} : { dag: nested(executions) }),
+    ...(isLight ? {} : { dag: nested(executions, row.id) }),
   });
 }
 
-function nested(executions: readonly Execution[]): object | null {
+function nested(executions: readonly TreeNode[], run: RunId): object | null {
   const byParent = Map.groupBy(executions.slice(1), ({ parent }) => parent ?? "");
-  const build = (one: Execution): object => ({
-    ...nodeOf(one),
+  const build = (one: TreeNode): object => ({
+    ...nodeOf(one, run),
     children: (byParent.get(one.id) ?? []).map(build),
   });
   const [root] = executions;
@@ -279,13 +259,13 @@ function nested(executions: readonly Execution[]): object | null {
 }
 
 /** One execution in a graph or list. */
-function nodeOf(one: Execution): object {
-  const { id, parent, node, name, status, reason, startedAt, endedAt, depth, reuse } = one;
+function nodeOf(one: TreeNode, run: RunId): object {
+  const { id, parent, node, name, status, reason, startedAt, endedAt, depth, reuse, error } = one;
   return {
     execution_id: id,
     parent_execution_id: parent ?? null,
-    run_id: one.root,
-    workflow_id: one.root,
+    run_id: run,
+    workflow_id: run,
     agent_node_id: node,
     reasoner_id: name,
     status,
@@ -294,66 +274,32 @@ function nodeOf(one: Execution): object {
     completed_at: optionalTime(endedAt),
     duration_ms: endedAt === undefined ? null : endedAt - startedAt,
     workflow_depth: depth,
-    ...(reuse === undefined ? {} : { reuse: reuseText(reuse) }),
-  };
-}
-
-export function reuseText({ execution, run, origin }: NonNullable<Execution["reuse"]>): object {
-  return {
-    hit: true,
-    source_execution_id: execution,
-    source_run_id: run,
-    origin_execution_id: origin.execution,
-    origin_run_id: origin.run,
+    ...(error === undefined ? {} : { error_message: error.message }),
+    ...(reuse === undefined ? {} : { reuse }),
   };
 }
 
 /** The run of this id, or the one that an execution of this id is of. */
-async function runRow(stemma: Stemma, id: string): Promise<RunRow> {
-  const row = await rowOf(stemma.store, id);
-  if (row === undefined) throw new StemmaError("run.not_found", `There is no run ${id.slice(0, 100)} here.`);
-  return rootOf(stemma.store, row.id);
+async function runRow(wire: Wire, id: string): Promise<RunRow> {
+  const row = await rowOf(wire.stemma.store, id);
+  if (row === undefined) throw notFound(id);
+  return rootOf(wire.stemma.store, row.id);
 }
 
 /** Ancestors and descendants of a run, by restart and fork alone. */
-export async function runLineage(stemma: Stemma, { params }: Asked): Promise<Answer> {
-  const row = await runRow(stemma, params["run"] ?? "");
-  const { ancestors, descendants, runs } = await stemma.lineage(row.id);
+export async function runLineage(wire: Wire, { params }: Asked): Promise<Answer> {
+  const row = await runRow(wire, params["run"] ?? "");
+  const { ancestors, descendants, runs } = await wire.stemma.lineage(row.id);
   const roots = new Set(runs.filter(({ origin }) => callerOf(origin) === undefined).map(({ id }) => id));
   const shown = async (id: RunId): Promise<object> => {
-    const found = await rowOf(stemma.store, id);
-    const lineage = found === undefined ? undefined : await lineageOf(stemma, found);
-    return { run_id: id, status: found === undefined ? null : rollUp([], undefined), ...(lineage === undefined ? {} : { lineage }) };
+    const found = await rowOf(wire.stemma.store, id);
+    const lineage = found === undefined ? undefined : await lineageOf(wire, found);
+    return {
+      run_id: id,
+      status: found === undefined ? null : wireStatusOf(found.state, false),
+      ...(lineage === undefined ? {} : { lineage }),
+    };
   };
   const only = (ids: readonly RunId[]): Promise<object[]> => Promise.all(ids.filter((id) => roots.has(id)).map(shown));
   return ok({ ...(await shown(row.id)), ancestors: await only(ancestors), descendants: await only(descendants) });
-}
-
-const nameCharsMax = 180;
-
-/** Marks a run that succeeded as one that others are held against. */
-export async function markGolden(stemma: Stemma, { params, body, by }: Asked): Promise<Answer> {
-  if (body === undefined || body === null || typeof body !== "object" || Array.isArray(body)) {
-    return refusal(400, "Expected a JSON object: { name?, tags? }.");
-  }
-  const { name, tags } = body as { name?: unknown; tags?: unknown };
-  if (name !== undefined && typeof name !== "string") return refusal(400, "Expected name to be a string.");
-  if (tags !== undefined && !(Array.isArray(tags) && tags.every((tag) => typeof tag === "string"))) {
-    return refusal(400, "Expected tags to be a list of strings.");
-  }
-  const row = await rowOf(stemma.store, params["run"] ?? "");
-  if (row === undefined) return refusal(404, `There is no run ${(params["run"] ?? "").slice(0, 100)} here.`);
-  const root = await rootOf(stemma.store, row.id);
-  if (root.state.status !== "succeeded") {
-    return refusal(409, `Expected a run that succeeded; ${root.id} is ${root.state.status}.`);
-  }
-  const cleaned = [...new Set((tags ?? []).map((tag) => (tag as string).trim()).filter((tag) => tag !== ""))];
-  const called = name?.trim() ?? "";
-  await stemma.golden(root.id, { name: called === "" ? root.id : called.slice(0, nameCharsMax), tags: cleaned, ...by });
-  return ok(await summaryOf(stemma, root));
-}
-
-/** How many events a run has, for those who ask whether anything happened since. */
-export async function eventCount(stemma: Stemma, run: RunId): Promise<number> {
-  return (await readHistory(stemma.store, run)).events.length;
 }
