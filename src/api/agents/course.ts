@@ -8,12 +8,12 @@
  *        ▼ │ turn, late
  *       waiting
  */
-import type { ErrorRecord, Produced, RunId, Seq } from "../../core/event.ts";
+import type { ErrorRecord, Produced, RunId, Seq, Value } from "../../core/event.ts";
 import { labelOf } from "../../core/identity.ts";
 import type { Json } from "../../core/json.ts";
 import { canonical } from "../../core/json.ts";
 import type { RetryPolicy } from "../../core/retry.ts";
-import type { Report } from "./execution.ts";
+import type { Asked, Report } from "./execution.ts";
 import type { AskMessage, CallMessage, LocalMessage, Message } from "./messages.ts";
 
 /** Which node, and which function of it. */
@@ -46,7 +46,12 @@ export type CourseCall = {
 
 export type CourseLocal = { readonly id: string; readonly began: LocalMessage; ended?: LocalMessage; key?: string };
 
-export type CourseQuestion = { readonly key: string; readonly messages: AskMessage[] };
+/** `answer`: only known to who reads the history. */
+export type CourseQuestion = {
+  readonly key: string;
+  readonly messages: AskMessage[];
+  answer?: { state: Exclude<Asked["state"], "open">; value?: Value; error?: ErrorRecord };
+};
 
 /** What the body is to do next. */
 export type Action =

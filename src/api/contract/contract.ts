@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
+import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
 import { runRoutes } from "./runs.ts";
@@ -110,4 +111,4 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes };
+export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...agentRoutes };

@@ -19,6 +19,8 @@ import type { StreamItem } from "../../engine/streams.ts";
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { Finding } from "../../store/inspection.ts";
+import type { Asked, CallGiven, Execution, Question, Report } from "../agents/execution.ts";
+import type { NodeGiven, NodeState } from "../agents/node.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
 
 /** What starts a run: as the options of `Stemma.run`, and the name of the workflow. */
@@ -33,6 +35,12 @@ export type PlanBody = PlanOptions & { change?: ChangeBody };
 /** An answer is a value (nothing said is `undefined`), an error, or that the wait has to wait on. */
 export type ResumeBody = { wait: string; value?: unknown; error?: ErrorRecord; again?: AgainBody; by?: string };
 export type AgainBody = Omit<AgainOptions, "value">;
+
+/** As `CallGiven`, but for what is a header, and what only other wires say. */
+export type CallBody = Omit<CallGiven, "idempotencyKey" | "matching" | "note" | "tags"> & { tags?: string[] };
+export type ReportBody = Report;
+export type QuestionBody = Omit<Question, "idempotencyKey" | "note" | "tags"> & { tags?: string[] };
+export type WhichNode = { instance?: string; version?: string };
 
 export type Ended = { run: RunId; status: Status; output?: unknown };
 export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
@@ -75,6 +83,18 @@ export type Routes = {
   "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
   "POST /v1/runs/{run}/pause": { body: By; result: object };
   "POST /v1/runs/{run}/unpause": { body: By; result: object };
+
+  "GET /v1/nodes": { result: { nodes: readonly NodeState[] } };
+  "POST /v1/nodes": { body: NodeGiven; result: NodeState };
+  "POST /v1/nodes/{node}/heartbeat": { body: WhichNode; result: NodeState };
+  "POST /v1/nodes/{node}/leave": { body: WhichNode; result: { left: boolean } };
+
+  "POST /v1/calls": { body: CallBody; result: Execution };
+  "GET /v1/calls/{call}": { query: { wait?: number }; result: Execution };
+  "POST /v1/calls/{call}/result": { body: ReportBody; result: { accepted: boolean } };
+  "POST /v1/calls/{call}/cancel": { body: By; result: { accepted: boolean; status: Status } };
+  "POST /v1/calls/{call}/waits": { body: QuestionBody; result: Asked };
+  "GET /v1/calls/{call}/waits/{wait}": { query: { wait?: number }; result: Asked };
 
   "GET /v1/waits": { query: WaitsQuery; result: { waits: OpenWait[]; cursor?: string } };
   "GET /v1/feed": { query: Omit<FeedOptions, "signal">; result: FeedEntry };

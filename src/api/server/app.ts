@@ -9,7 +9,7 @@ import type { ZodError } from "zod";
 import { StemmaError } from "../../core/error.ts";
 import { decodeHeader } from "../contract/header.ts";
 import { contract } from "../contract/contract.ts";
-import type { RouteSpec, Scope } from "../contract/route.ts";
+import type { RouteSpec } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
 import { eventStream } from "./event-stream.ts";
@@ -86,7 +86,7 @@ export function appOf(parts: Parts): Hono<Env> {
       c.set("route", name);
       // A reader of headers alone would leave a stream open that nobody reads.
       if (c.req.raw.method === "HEAD") throw wrongMethod(name);
-      const principal = authorize(parts, c, spec.scope);
+      const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
       if (isStream(name, followers)) return stream(parts, followers, name, call);
       return answerOf(await perform(handlers, name, call), spec);
@@ -95,12 +95,12 @@ export function appOf(parts: Parts): Hono<Env> {
   for (const [pattern, allowed] of methods) {
     app.all(pattern, (c) => {
       // Who may not ask learns nothing about what there is.
-      authorize(parts, c, "read");
+      authorize(parts, c, anybody);
       return problemResponse(problemOf(wrongMethod(pattern)), { allow: allowed.join(", ") });
     });
   }
   app.notFound((c) => {
-    authorize(parts, c, "read");
+    authorize(parts, c, anybody);
     throw new StemmaError("request.no_route", "There is no such route. GET /openapi.json says which there are.");
   });
   return app;
@@ -137,10 +137,13 @@ async function preflight(c: Asked): Promise<void> {
   });
 }
 
+type Needed = Pick<RouteSpec, "scope" | "nodes">;
+const anybody: Needed = { scope: "read", nodes: true };
+
 /** Throws request.unauthorized, request.forbidden, request.too_many. */
-function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: Scope): Principal | undefined {
+function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: Needed): Principal | undefined {
   const address = c.env.incoming?.socket?.remoteAddress ?? "";
-  if (needed === "none" || recognize === undefined) {
+  if (needed.scope === "none" || recognize === undefined) {
     take(requests, `address ${address}`);
     return undefined;
   }
@@ -154,8 +157,8 @@ function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: S
   if (mayUse(principal, needed)) return principal;
   throw new StemmaError(
     "request.forbidden",
-    `Expected a token of scope ${needed}; that of ${principal.name} is of scope ${principal.scope}.`,
-    { data: { needed, scope: principal.scope } },
+    `Expected a token of scope ${needed.scope}; that of ${principal.name} is of scope ${principal.scope}.`,
+    { data: { needed: needed.scope, scope: principal.scope } },
   );
 }
 

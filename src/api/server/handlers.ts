@@ -15,6 +15,8 @@ import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
 import type { RunRow } from "../../store/store.ts";
 import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { Agents } from "../agents/agents.ts";
+import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Hub } from "./hub.ts";
@@ -33,7 +35,13 @@ export type Call<R extends RouteName> = {
   signal: AbortSignal;
 };
 
-export type Served = { stemma: Stemma; hub: Hub; openapi: () => object; metrics: () => string };
+export type Served = {
+  stemma: Stemma;
+  hub: Hub;
+  agents: Agents | undefined;
+  openapi: () => object;
+  metrics: () => string;
+};
 
 export type StreamRoute = "GET /v1/feed" | "GET /v1/runs/{run}/events" | "GET /v1/runs/{run}/stream";
 export type PlainRoute = Exclude<RouteName, StreamRoute>;
@@ -45,6 +53,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
   return {
+    ...agentHandlersOf(served.agents),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };

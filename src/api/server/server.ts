@@ -1,5 +1,7 @@
 /** A server for a Stemma: a handler to put into a server of one's own, or one that listens by itself. */
 import { readFileSync } from "node:fs";
+import type { Agents } from "../agents/agents.ts";
+import { liveAgents } from "../agents/live-agents.ts";
 import type { Log } from "../../engine/body.ts";
 import { limits } from "../../core/limits.ts";
 import { StemmaError } from "../../core/error.ts";
@@ -37,11 +39,18 @@ export type ServerOptions = {
   streams?: number;
   /** Milliseconds without an event after which a stream sends a comment. Default 15,000. */
   heartbeatMs?: number;
+  /**
+   * Whether functions of remote nodes are carried out: nodes register with it, and it gives them their work. It takes a
+   * Stemma that was started. Default true.
+   */
+  agents?: boolean;
   /** Default: warnings and errors to standard error. */
   log?: Log;
 };
 
 export type StemmaServer = {
+  /** Nodes and their executions; nothing where they are switched off. */
+  readonly agents: Agents | undefined;
   /** Answers a request: for a server of one's own, such as `Bun.serve` or a route of Next. */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
@@ -81,10 +90,12 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const hub = new Hub(stemma.store, log);
   const counts = new Metrics();
   const place: Place = { open: false };
+  const agents = options.agents === false ? undefined : liveAgents({ stemma, hub, log });
   let document: object | undefined;
   const app = appOf({
     stemma,
     hub,
+    agents,
     log,
     counts,
     place,
@@ -99,9 +110,14 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
     arrivalMs: seams.arrivalMs ?? limits.requestArrivalMsMax,
   });
   const fetch = (request: Request, env?: unknown): Response | Promise<Response> => app.fetch(request, env ?? {});
+  const stop = async (): Promise<void> => {
+    await agents?.stop();
+    await hub.stop();
+  };
   return {
+    agents,
     fetch,
-    close: () => hub.stop(),
+    close: stop,
     async listen() {
       const open = !isLoopback(host);
       if (open && recognize === undefined) {
@@ -111,7 +127,9 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
         );
       }
       place.open = open;
-      const listening = await listen({ fetch, host, port, stopping: () => hub.stop() });
+      const listening = await listen({ fetch, host, port, stopping: stop });
+      // What nodes have in hand is looked after from now on, also if nobody asks.
+      await agents?.start();
       place.port = listening.port;
       return listening;
     },

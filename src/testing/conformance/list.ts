@@ -113,7 +113,16 @@ export function listGuarantees(check: Check): void {
     async (bench) => {
       const { store, created } = bench;
       const [work, all]: [string[], string[]] = [[], []];
-      const names = ["w", markWorkflow, `${checkpointOf}w`, `a ${checkpointOf}w`, `${recordOf}w`, `a ${recordOf}w`, "Golden run", "Checkpoint of w"];
+      const names = [
+        "w",
+        markWorkflow,
+        `${checkpointOf}w`,
+        `a ${checkpointOf}w`,
+        `${recordOf}w`,
+        `a ${recordOf}w`,
+        "Golden run",
+        "Checkpoint of w",
+      ];
       for (const workflow of [...names, ...names]) {
         const { id } = await created({ workflow });
         all.unshift(id);
