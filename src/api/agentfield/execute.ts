@@ -125,10 +125,10 @@ function kindOf({ agents }: Wire, target: string): "reasoner" | "skill" {
   return offers.find((one) => one.name === name)?.kind ?? "reasoner";
 }
 
-async function headersOf({ agents, stemma }: Wire, execution: Execution, root: RunId): Promise<Record<string, string>> {
+async function headersOf(wire: Wire, execution: Execution, root: RunId): Promise<Record<string, string>> {
   const { id, node, reused } = execution;
-  const versions = new Set(agents.nodes().flatMap((one) => (one.node === node?.node ? [one.version] : [])));
-  const hit = reused === undefined ? undefined : (await executionAt(stemma.store, reused.from)).execution;
+  const versions = new Set(wire.agents.nodes().flatMap((one) => (one.node === node?.node ? [one.version] : [])));
+  const hit = reused === undefined ? undefined : (await executionAt(wire, reused.from)).execution;
   return {
     "x-execution-id": wireId(id),
     "x-run-id": root,

@@ -101,16 +101,27 @@ export function targetOf(workflow: string): { node: string; name: string } {
 
 /** The execution whose outcome an event of a run holds, and the tree that it is of. */
 export async function executionAt(
-  store: Store,
+  wire: Pick<Wire, "agents" | "stemma">,
   { run, key, seq }: Produced,
 ): Promise<{ execution: string; run: RunId }> {
+  const { store } = wire.stemma;
   const root = await rootOf(store, run).then(
     ({ id }) => id,
     () => run,
   );
   const event = await eventAt(store, run, seq);
   if (event?.type === "child.ended") return { execution: event.data.run, run: root };
-  return { execution: callId(run, key), run: root };
+  return { execution: await callAt(wire, run, key), run: root };
+}
+
+/** The id of a call without a run: by what asked for it, or the key of who called it in another way. */
+async function callAt({ agents, stemma }: Pick<Wire, "agents" | "stemma">, run: RunId, key: string): Promise<string> {
+  const row = await rowOf(stemma.store, run);
+  if (row === undefined || !agents.isExecution(row)) return callId(run, key);
+  const course = await agents.course(run);
+  const local = [...course.locals.values()].find((one) => one.key === key);
+  if (local !== undefined) return local.id;
+  return callId(run, course.calls.find((call) => call.key === key)?.messages[0]?.id ?? key);
 }
 
 async function eventAt(store: Store, run: RunId, seq: number): Promise<Event | undefined> {

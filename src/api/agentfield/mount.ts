@@ -6,7 +6,7 @@
 import type { Context, Env, Hono } from "hono";
 import type { Json } from "../../core/json.ts";
 import { decodeHeader } from "../contract/header.ts";
-import type { Scope } from "../contract/route.ts";
+import type { RouteSpec } from "../contract/route.ts";
 import type { Principal } from "../server/principal.ts";
 import { byOf } from "../server/principal.ts";
 import { readBody } from "../server/request-body.ts";
@@ -31,12 +31,14 @@ export type Asked = {
   signal: AbortSignal;
 };
 
-export type Route = { scope: Scope; handle: (asked: Asked) => Promise<Answer>; raw?: true };
+type Needed = Pick<RouteSpec, "scope" | "nodes">;
+
+export type Route = Needed & { handle: (asked: Asked) => Promise<Answer>; raw?: true };
 export type Routes = Readonly<Record<string, Route>>;
 
 export type MountOptions<E extends Env> = {
   /** Throws request.unauthorized, request.forbidden, request.too_many. */
-  authorize: (c: Context<E>, scope: Scope, authorization: string | undefined) => Principal | undefined;
+  authorize: (c: Context<E>, needed: Needed, authorization: string | undefined) => Principal | undefined;
   /** Told which route it is, for the counts. */
   named: (c: Context<E>, route: string) => void;
   /** Told what went wrong in here. */
@@ -51,7 +53,11 @@ const base = "/api";
 
 export function mountAgentfield<E extends Env>(app: Hono<E>, routes: Routes, options: MountOptions<E>): void {
   const match = matcher(routes);
-  const missing: Matched<Route> = { name: `${base}/*`, route: { scope: "read", handle: notHere }, params: {} };
+  const missing: Matched<Route> = {
+    name: `${base}/*`,
+    route: { scope: "read", nodes: true, handle: notHere },
+    params: {},
+  };
   const answer = async (c: Context<E>): Promise<Response> => {
     const found = match(c.req.method, new URL(c.req.url).pathname) ?? missing;
     options.named(c, found.name);
@@ -72,7 +78,7 @@ async function perform<E extends Env>(
   { authorize, arrivalMs, guarded }: MountOptions<E>,
 ): Promise<Answer> {
   const { raw } = c.req;
-  const principal = authorize(c, route.scope, authorizationOf(raw.headers));
+  const principal = authorize(c, route, authorizationOf(raw.headers));
   const copy = route.raw === true ? raw.clone() : undefined;
   const body = raw.method === "GET" || raw.method === "HEAD" ? undefined : await readBody(raw, name, arrivalMs);
   const key = raw.headers.get("idempotency-key");

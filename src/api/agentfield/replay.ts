@@ -10,6 +10,7 @@ import type { Change } from "../../engine/change.ts";
 import { callerOf } from "../../engine/children.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { RunRow } from "../../store/store.ts";
+import type { CourseCall } from "../agents/course.ts";
 import type { CallGiven, Execution } from "../agents/execution.ts";
 import type { Answer } from "./answer.ts";
 import { timeText } from "./answer.ts";
@@ -34,9 +35,7 @@ export async function restart(wire: Wire, { params, body, once, by }: Asked): Pr
   expectOffered(wire, again);
   const marker = request.scope === "workflow" && request.effective !== "none" ? named : undefined;
   const from =
-    request.effective === "succeeded-before" && again.id === root.id
-      ? await cutAt(wire.stemma, root, found)
-      : undefined;
+    request.effective === "succeeded-before" && again.id === root.id ? await cutAt(wire, root, found) : undefined;
   const replay: Replay = {
     mode: request.effective,
     source: root.id,
@@ -96,14 +95,19 @@ function restarted(request: RestartRequest, { named, root, again, made, marker, 
 }
 
 /** The run that is carried out again where only one execution is: of one that was reused, the run that made it. */
-async function alone({ stemma }: Wire, { row, call }: Named): Promise<RunRow> {
+async function alone(wire: Wire, { row, call }: Named): Promise<RunRow> {
   if (call === undefined) return row;
-  const reused = (await stemma.history(row.id)).find(({ type, data }) => type === "step.reused" && data.key === call);
-  if (reused?.type !== "step.reused") throw notFound(row.id);
-  const { execution } = await executionAt(stemma.store, reused.data.origin);
-  const made = await rowOf(stemma.store, execution);
-  if (made === undefined) throw notFound(execution);
+  const { reused } = await callIn(wire, row, call);
+  const made = reused && (await rowOf(wire.stemma.store, (await executionAt(wire, reused.origin)).execution));
+  if (made === undefined) throw notFound(`${row.id}~${call}`);
   return made;
+}
+
+/** A call of an execution by the id that it has on this wire. */
+async function callIn({ agents }: Wire, row: RunRow, id: string): Promise<CourseCall> {
+  const found = (await agents.course(row.id)).byMessage.get(id);
+  if (found === undefined || !("target" in found)) throw notFound(`${row.id}~${id}`);
+  return found;
 }
 
 function expectEnded({ id, state }: RunRow): void {
@@ -128,8 +132,10 @@ function expectOffered({ agents }: Wire, row: RunRow): void {
  * The step of the root from which it runs again, for an execution below it. One that failed is not reused anyway, and with
  * it what it had done before: then nothing has to be cut, unless something came of its failure.
  */
-async function cutAt(stemma: Stemma, root: RunRow, { row, call }: Named): Promise<string | undefined> {
-  let at: { run: RunId; key: string } | undefined = call === undefined ? undefined : { run: row.id, key: call };
+async function cutAt(wire: Wire, root: RunRow, { row, call }: Named): Promise<string | undefined> {
+  const { stemma } = wire;
+  const own = call === undefined ? undefined : await callIn(wire, row, call);
+  let at: { run: RunId; key: string } | undefined = own === undefined ? undefined : { run: row.id, key: own.key };
   for (let { id, state } = row; at?.run !== root.id;) {
     const caller = callerOf(state.origin);
     if (caller === undefined) return undefined;
@@ -173,7 +179,7 @@ export async function startUnder(wire: Wire, { replay }: CallHeaders, given: Cal
   const isUsable = replay.before === undefined || (marker !== undefined && (await isOf(marker)));
   if (source?.state.workflow !== given.target || !isUsable) return agents.call({ ...given, tags });
   const from =
-    marker === undefined || replay.mode !== "succeeded-before" ? undefined : await cutAt(stemma, source, marker);
+    marker === undefined || replay.mode !== "succeeded-before" ? undefined : await cutAt(wire, source, marker);
   const { input, context, by, idempotencyKey } = given;
   const made = await stemma.fork(source.id, {
     matching: "earliest",

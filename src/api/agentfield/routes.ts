@@ -28,9 +28,17 @@ type Handle = (wire: Wire, asked: Asked) => Promise<Answer>;
 
 export function routesOf(wire: Wire): Routes {
   const { agents } = wire;
-  const node = (handle: Handle) => ({ scope: "node" as const, handle: (asked: Asked) => handle(wire, asked) });
+  const node = (handle: Handle) => ({
+    scope: "run" as const,
+    nodes: true as const,
+    handle: (asked: Asked) => handle(wire, asked),
+  });
   const run = (handle: Handle) => ({ scope: "run" as const, handle: (asked: Asked) => handle(wire, asked) });
-  const read = (handle: Handle) => ({ scope: "read" as const, handle: (asked: Asked) => handle(wire, asked) });
+  const read = (handle: Handle) => ({
+    scope: "read" as const,
+    nodes: true as const,
+    handle: (asked: Asked) => handle(wire, asked),
+  });
   return {
     "GET /api/v1/health": { scope: "none", handle: async () => ok({ status: "healthy" }) },
     "POST /api/v1/nodes": node((_, asked) => registerNode(agents, wire.lease, asked)),

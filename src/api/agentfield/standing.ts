@@ -38,7 +38,7 @@ export async function readExecution(wire: Wire, execution: Execution): Promise<S
 async function standingOf(wire: Wire, execution: Execution): Promise<{ status: WireStatus; reason?: string }> {
   const { run, status, error, reused, waits } = execution;
   if (reused !== undefined) {
-    const { execution: source } = await executionAt(wire.stemma.store, reused.from);
+    const { execution: source } = await executionAt(wire, reused.from);
     return { status: "succeeded", reason: `replayed_from_execution:${wireId(source)}` };
   }
   if (run === undefined) return { status: isTerminal(status) ? wireStatusOf({ status }, false) : "queued" };
@@ -57,9 +57,9 @@ async function standingOf(wire: Wire, execution: Execution): Promise<{ status: W
 }
 
 /** Where a reused success was found, and who really made it. */
-export async function reuseOf({ stemma }: Wire, { from, origin }: NonNullable<Execution["reused"]>): Promise<object> {
-  const source = await executionAt(stemma.store, from);
-  const maker = await executionAt(stemma.store, origin);
+export async function reuseOf(wire: Wire, { from, origin }: NonNullable<Execution["reused"]>): Promise<object> {
+  const source = await executionAt(wire, from);
+  const maker = await executionAt(wire, origin);
   return {
     hit: true,
     source_execution_id: wireId(source.execution),

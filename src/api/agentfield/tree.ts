@@ -126,7 +126,7 @@ async function reusedCall(
   call: { run: RunId; key: string; parent: string },
   { at, data }: Reused,
 ): Promise<TreeNode> {
-  const { execution: source } = await executionAt(wire.stemma.store, data.from);
+  const { execution: source } = await executionAt(wire, data.from);
   return {
     id: wireId(callId(call.run, call.key)),
     parent: call.parent,
