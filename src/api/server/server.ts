@@ -1,5 +1,7 @@
 /** A server for a Stemma: a handler to put into a server of one's own, or one that listens by itself. */
 import { readFileSync } from "node:fs";
+import type { AgentfieldOptions } from "../agentfield/wire.ts";
+import { agentfieldOf } from "../agentfield/agentfield.ts";
 import type { Agents } from "../agents/agents.ts";
 import { liveAgents } from "../agents/live-agents.ts";
 import type { Log } from "../../engine/body.ts";
@@ -48,6 +50,11 @@ export type ServerOptions = {
    * Stemma that was started. Default true.
    */
   agents?: boolean;
+  /**
+   * Whether agents written with AgentField's SDK find here what they need of its control plane: the part of its API that is
+   * listed in the guide on agents, below `/api`. It takes `agents`. Default true.
+   */
+  agentfield?: boolean | AgentfieldOptions;
   /** Default: warnings and errors to standard error. */
   log?: Log;
 };
@@ -97,12 +104,18 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const counts = new Metrics();
   const place: Place = { open: false };
   const agents = options.agents === false ? undefined : liveAgents({ stemma, hub, log });
+  const { agentfield = true } = options;
+  const wire =
+    agents === undefined || agentfield === false
+      ? undefined
+      : agentfieldOf({ stemma, agents, log, stopped: hub.stopped.signal }, agentfield === true ? {} : agentfield);
   let document: object | undefined;
   const app = appOf({
     stemma,
     hub,
     webhooks,
     agents,
+    agentfield: wire,
     log,
     counts,
     place,
