@@ -24,6 +24,7 @@ import type { BusyWorker, ChangeBody, KnownWorkflow, ResultOf } from "../contrac
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { followStream } from "./follow-stream.ts";
+import { RemoteRecords } from "./records.ts";
 import { RemoteRun } from "./remote-run.ts";
 
 /**
@@ -43,11 +44,13 @@ export function client(options: ClientOptions): StemmaClient {
 /** Digests in one question: they are part of the address, which has its bounds. */
 const digestsMax = 100;
 
-export class StemmaClient {
+export class StemmaClient extends RemoteRecords {
   readonly #connection: Connection;
 
   constructor(options: ClientOptions) {
-    this.#connection = new Connection(options);
+    const connection = new Connection(options);
+    super(connection);
+    this.#connection = connection;
   }
 
   /** Address of the server. */

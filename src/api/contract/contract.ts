@@ -8,6 +8,7 @@ import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
+import { recordRoutes } from "./records.ts";
 import { runRoutes } from "./runs.ts";
 import * as shapes from "./shapes.ts";
 import { steeringRoutes } from "./steering.ts";
@@ -110,4 +111,4 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes };
+export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...recordRoutes };

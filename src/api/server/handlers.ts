@@ -18,6 +18,7 @@ import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, Route
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Hub } from "./hub.ts";
+import { recordHandlersOf } from "./record-handlers.ts";
 
 /** A request, once it is known who asks and that they may, and that what they say can be meant so. */
 export type Call<R extends RouteName> = {
@@ -31,6 +32,8 @@ export type Call<R extends RouteName> = {
   /** Where an earlier stream broke off: the id of the last event. */
   lastEventId: number | undefined;
   signal: AbortSignal;
+  /** As it came, for a handler that reads the body itself. */
+  request: Request;
 };
 
 export type Served = { stemma: Stemma; hub: Hub; openapi: () => object; metrics: () => string };
@@ -45,6 +48,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
   return {
+    ...recordHandlersOf(stemma),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
