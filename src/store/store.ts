@@ -291,7 +291,7 @@ export type ListQuery = {
   tag?: string;
   family?: RunId;
   since?: Timestamp;
-  /** False leaves out runs that are records and no work (`core/record-names`): golden marks, checkpoints in a store. */
+  /** False leaves out runs that are records and no work (`core/record-names`): golden marks, webhooks, checkpoints in a store. */
   records?: boolean;
   /** From an earlier page. */
   cursor?: string;

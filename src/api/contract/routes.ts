@@ -27,14 +27,19 @@ import type { Why, WhyOptions } from "../../engine/why.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { Finding } from "../../store/inspection.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
+import type { Delivery } from "../webhooks/delivery-log.ts";
+import type { NewWebhook } from "../webhooks/webhooks.ts";
+import type { RunWebhook, Webhook, WebhookWish } from "../webhooks/wish.ts";
 
 /** What starts a run: as the options of `Stemma.run`, and the name of the workflow. */
 export type StartBody = { workflow: string; input?: unknown } & Omit<
   RunOptions,
   "client" | "idempotencyKey" | "tags" | "by"
-> & { by?: string; tags?: string[] };
+> & { by?: string; tags?: string[]; webhook?: RunWebhook };
 
 export type ChangeBody = Omit<Change, "idempotencyKey">;
+/** What makes a restart or fork. The webhook of the source is not its own. */
+export type RemakeBody = ChangeBody & { webhook?: RunWebhook };
 export type PlanBody = PlanOptions & { change?: ChangeBody };
 
 /** An answer is a value (nothing said is `undefined`), an error, or that the wait has to wait on. */
@@ -47,6 +52,8 @@ export type PruneBody = Omit<PruneOptions, "olderThan" | "status" | "compact"> &
   olderThan: Duration;
   status?: TerminalStatus[];
 };
+type PageQuery = { cursor?: string; limit?: number };
+type DeliveriesPage = { deliveries: Delivery[]; cursor?: string };
 
 export type Ended = { run: RunId; status: Status; output?: unknown };
 export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
@@ -77,8 +84,8 @@ export type Routes = {
   "GET /v1/runs/{run}/compare/{other}": { query: CompareOptions; result: Comparison };
 
   "POST /v1/runs/{run}/plan": { body: PlanBody; result: Plan };
-  "POST /v1/runs/{run}/restart": { body: ChangeBody; result: RunRow };
-  "POST /v1/runs/{run}/fork": { body: ChangeBody; result: RunRow };
+  "POST /v1/runs/{run}/restart": { body: RemakeBody; result: RunRow };
+  "POST /v1/runs/{run}/fork": { body: RemakeBody; result: RunRow };
 
   "POST /v1/runs/{run}/resume": { body: ResumeBody; result: Answered };
   "POST /v1/runs/{run}/signal": { body: { name: string; payload?: unknown; by?: string }; result: object };
@@ -97,6 +104,13 @@ export type Routes = {
   "GET /v1/runs/{run}/export": { result: AsyncIterable<string> };
   "POST /v1/import": { query: { takeOver?: boolean }; result: Imported };
   "POST /v1/prune": { body: PruneBody; result: PrunedRuns };
+  "GET /v1/webhooks": { result: { webhooks: Webhook[] } };
+  "POST /v1/webhooks": { body: WebhookWish; result: NewWebhook };
+  "DELETE /v1/webhooks/{webhook}": { result: object };
+  "POST /v1/webhooks/{webhook}/ping": { result: Delivery };
+  "GET /v1/webhooks/{webhook}/deliveries": { query: PageQuery; result: DeliveriesPage };
+  "POST /v1/deliveries/{delivery}/redeliver": { result: Delivery };
+  "GET /v1/runs/{run}/deliveries": { query: PageQuery; result: DeliveriesPage };
 
   "GET /v1/waits": { query: WaitsQuery; result: { waits: OpenWait[]; cursor?: string } };
   "GET /v1/feed": { query: Omit<FeedOptions, "signal">; result: FeedEntry };

@@ -13,6 +13,8 @@ import { listen } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
 import type { Place } from "./origin.ts";
 import { isLoopback } from "./origin.ts";
+import type { WebhookOptions, WebhookSeams } from "../webhooks/webhooks.ts";
+import { Webhooks } from "../webhooks/webhooks.ts";
 import type { Token } from "./principal.ts";
 import { recognizer } from "./principal.ts";
 import type { Rate } from "./rate.ts";
@@ -37,6 +39,8 @@ export type ServerOptions = {
   streams?: number;
   /** Milliseconds without an event after which a stream sends a comment. Default 15,000. */
   heartbeatMs?: number;
+  /** How webhooks are sent, from the first request on, or once it listens; false: not by this server. */
+  webhooks?: WebhookOptions | false;
   /** Default: warnings and errors to standard error. */
   log?: Log;
 };
@@ -55,7 +59,7 @@ export type StemmaServer = {
 };
 
 /** What a test can put in the place of a limit. */
-type Seams = { arrivalMs: number };
+type Seams = { arrivalMs: number; webhooks: Partial<WebhookSeams> };
 
 const portDefault = 4747;
 
@@ -79,12 +83,15 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const all: Token[] = [...tokens, ...(token === undefined ? [] : [{ name: "token", token, scope: "admin" as const }])];
   const recognize = all.length === 0 ? undefined : recognizer(all);
   const hub = new Hub(stemma.store, log);
+  const webhooks =
+    options.webhooks === false ? undefined : new Webhooks(stemma.store, log, options.webhooks, seams.webhooks);
   const counts = new Metrics();
   const place: Place = { open: false };
   let document: object | undefined;
   const app = appOf({
     stemma,
     hub,
+    webhooks,
     log,
     counts,
     place,
@@ -98,10 +105,16 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
     heartbeatMs: options.heartbeatMs ?? 15_000,
     arrivalMs: seams.arrivalMs ?? limits.requestArrivalMsMax,
   });
-  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => app.fetch(request, env ?? {});
+  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => {
+    webhooks?.start();
+    return app.fetch(request, env ?? {});
+  };
+  const stop = async (): Promise<void> => {
+    await Promise.all([hub.stop(), webhooks?.stop()]);
+  };
   return {
     fetch,
-    close: () => hub.stop(),
+    close: stop,
     async listen() {
       const open = !isLoopback(host);
       if (open && recognize === undefined) {
@@ -111,7 +124,8 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
         );
       }
       place.open = open;
-      const listening = await listen({ fetch, host, port, stopping: () => hub.stop() });
+      const listening = await listen({ fetch, host, port, stopping: stop });
+      webhooks?.start();
       place.port = listening.port;
       return listening;
     },

@@ -248,7 +248,7 @@ export const listConditions = {
   tag: "n in (select run from tags where tag = ?)",
   family: "(family = ? or id = ? and family is null)",
   since: "created_at >= ?",
-  noRecords: "workflow <> ? and instr(workflow, ?) <> 1",
+  noRecords: "workflow <> ? and instr(workflow, ?) <> 1 and instr(workflow, ?) <> 1",
   cursor: "n < ?",
 } as const;
 
