@@ -36,7 +36,15 @@ describe("commands with --server", () => {
     const waits = await typed("waits", "--json", ...there);
     expect(JSON.parse(waits.out)).toMatchObject({ waits: [{ run: id, key: "approval" }] });
     expect((await typed("waits", ...there)).err).toContain(`--server ${at.url}`);
-    expect(await typed("pause", id, "--by", "ada", ...there)).toMatchObject({ status: 0 });
+    // What is to be typed next names the server that was asked.
+    const shown = await typed("show", id, ...there);
+    expect(shown.out).toMatch(new RegExp(`stemma resume ${id} approval .* --server ${at.url}`));
+    expect(shown.out).not.toContain("--store");
+    expect(await answered("pause", id, "--by", "ada", ...there)).toMatchObject({
+      status: 0,
+      value: { previous: "suspended", status: "paused" },
+    });
+    expect((await typed("show", id, ...there)).out).toContain(`stemma unpause ${id} --server ${at.url}`);
     expect(await typed("unpause", id, ...there)).toMatchObject({ status: 0 });
     expect(await typed("signal", id, "later", ...there)).toMatchObject({ status: 0 });
     expect(await typed("resume", id.slice(-8), "approval", "--value", "false", ...there)).toMatchObject({ status: 0 });

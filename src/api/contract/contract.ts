@@ -99,10 +99,12 @@ const storeRoutes: ContractPart<StoreRoutes> = {
     }),
   },
   "GET /v1/workers": {
-    summary: "Lists the workers that hold runs now, and how many each.",
+    summary: "Lists the workers whose lease has not ended, and how many runs each holds.",
     scope: "read",
     errors: [],
-    result: z.strictObject({ workers: z.array(z.strictObject({ worker: z.string(), runs: z.number() })) }),
+    result: z.strictObject({
+      workers: z.array(z.strictObject({ worker: z.string(), runs: z.number(), leaseUntil: z.number() })),
+    }),
   },
   "GET /v1/doctor": {
     summary: "Looks the store over, and says what is wrong and what to do.",

@@ -18,7 +18,7 @@ import type { GoldenMark, GoldenOptions, GoldenQuery } from "../../engine/golden
 import type { Imported } from "../../engine/import.ts";
 import type { Lineage } from "../../engine/lineage.ts";
 import type { PrunedRuns, PruneOptions } from "../../engine/prune.ts";
-import type { Answered, By } from "../../engine/requests.ts";
+import type { Answered, By, Paused } from "../../engine/requests.ts";
 import type { AgainOptions, PlanOptions, RunOptions } from "../../engine/stemma.ts";
 import type { StreamItem } from "../../engine/streams.ts";
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
@@ -26,7 +26,7 @@ import type { Verification } from "../../engine/verify.ts";
 import type { Why, WhyOptions } from "../../engine/why.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { Finding } from "../../store/inspection.ts";
-import type { ListQuery, RunRow } from "../../store/store.ts";
+import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
 import type { Delivery } from "../webhooks/delivery-log.ts";
 import type { NewWebhook } from "../webhooks/webhooks.ts";
 import type { RunWebhook, Webhook, WebhookWish } from "../webhooks/wish.ts";
@@ -57,7 +57,6 @@ type DeliveriesPage = { deliveries: Delivery[]; cursor?: string };
 
 export type Ended = { run: RunId; status: Status; output?: unknown };
 export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
-export type BusyWorker = { worker: string; runs: number };
 
 /**
  * What a route takes besides what is in its path, and the JSON of its answer (of one event, where that is a stream). A
@@ -91,8 +90,8 @@ export type Routes = {
   "POST /v1/runs/{run}/signal": { body: { name: string; payload?: unknown; by?: string }; result: object };
   "POST /v1/runs/{run}/decide": { body: { step: string; decision: Decision } & By; result: object };
   "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
-  "POST /v1/runs/{run}/pause": { body: By; result: object };
-  "POST /v1/runs/{run}/unpause": { body: By; result: object };
+  "POST /v1/runs/{run}/pause": { body: By; result: Paused };
+  "POST /v1/runs/{run}/unpause": { body: By; result: Paused };
 
   "GET /v1/verify": { result: Verification };
   "GET /v1/runs/{run}/verify": { query: { family?: boolean; seq?: Seq; hash?: Digest }; result: Verification };
@@ -116,7 +115,7 @@ export type Routes = {
   "GET /v1/feed": { query: Omit<FeedOptions, "signal">; result: FeedEntry };
   "GET /v1/payloads": { query: { digest: readonly string[] }; result: { texts: Record<string, string> } };
   "GET /v1/workflows": { result: { workflows: KnownWorkflow[] } };
-  "GET /v1/workers": { result: { workers: BusyWorker[] } };
+  "GET /v1/workers": { result: { workers: LeasedWorker[] } };
   "GET /v1/doctor": { result: { ok: boolean; store: string; findings: readonly Finding[] } };
 };
 
