@@ -29,12 +29,14 @@ const doubtful = workflow({ name: "doubtful" }, (ctx) =>
   }),
 );
 
+/** `lines`: a body that is a file. */
+type Wish = { path: string; body?: object; lines?: string };
 /** Where webhooks of these tests may go: nobody listens there. */
 const nowhere = { allow: ["127.0.0.1"] };
 const url = "http://127.0.0.1:9/hook";
 
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, { path: string; body?: object }>> {
+async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -49,6 +51,10 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
   const { id: delivery } = await hooks.ping(hook);
   await hooks.stop();
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
+  const family: string[] = [];
+  const whole = await stemma.run(greet, undefined);
+  await whole.result();
+  for await (const text of stemma.export(whole.id)) family.push(text);
   return {
     "GET /health": { path: "/health" },
     "GET /metrics": { path: "/metrics" },
@@ -77,6 +83,16 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
     "GET /v1/workflows": { path: "/v1/workflows" },
     "GET /v1/workers": { path: "/v1/workers" },
     "GET /v1/doctor": { path: "/v1/doctor" },
+    "GET /v1/verify": { path: "/v1/verify" },
+    "GET /v1/runs/{run}/verify": { path: `/v1/runs/${a}/verify?family=true` },
+    "GET /v1/runs/{run}/why": { path: `/v1/runs/${b}/why?key=hi&limit=9` },
+    "GET /v1/runs/{run}/prov": { path: `/v1/runs/${a}/prov?family=true` },
+    "GET /v1/goldens": { path: "/v1/goldens?workflow=greet" },
+    "POST /v1/runs/{run}/golden": { path: `/v1/runs/${a}/golden`, body: { name: "best", tags: ["t"], reason: "so" } },
+    "POST /v1/ungolden": { path: "/v1/ungolden", body: { run: a } },
+    "GET /v1/runs/{run}/export": { path: `/v1/runs/${a}/export` },
+    "POST /v1/import": { path: "/v1/import?takeOver=false", lines: family.join("") },
+    "POST /v1/prune": { path: "/v1/prune", body: { olderThan: "1d", status: ["failed"], dryRun: true } },
     "POST /v1/runs/{run}/plan": { path: `/v1/runs/${a}/plan`, body: { change: { from: "hi" }, dryRun: true } },
     "POST /v1/runs/{run}/restart": { path: `/v1/runs/${a}/restart`, body: { reason: "why not" } },
     "POST /v1/runs/{run}/fork": { path: `/v1/runs/${a}/fork`, body: { outputs: { hi: 1 } } },
@@ -90,14 +106,17 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
 }
 
 /** The routes in an order in which what one does lets the next succeed. */
-async function ask(url: string, route: string, { path, body }: { path: string; body?: object }, token?: string) {
+async function ask(url: string, route: string, { path, body, lines }: Wish, token?: string) {
+  const text = lines ?? (body === undefined ? undefined : JSON.stringify(body));
   return fetch(`${url}${path}`, {
     method: route.split(" ")[0] ?? "",
     headers: {
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(text === undefined
+        ? {}
+        : { "content-type": lines === undefined ? "application/json" : "application/x-ndjson" }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(text === undefined ? {} : { body: text }),
   });
 }
 
@@ -118,7 +137,7 @@ describe("every route", () => {
       const values =
         spec.kind === "stream"
           ? [...text.matchAll(/^data: (\{.+\})$/gm)].map(([, data]) => JSON.parse(data ?? "") as unknown)
-          : [spec.kind === "text" ? text : (JSON.parse(text) as unknown)];
+          : [spec.kind === "text" || spec.kind === "lines" ? text : (JSON.parse(text) as unknown)];
       expect(values.length, route).toBeGreaterThan(0);
       for (const value of values)
         expect([route, spec.result.safeParse(value).error?.message]).toEqual([route, undefined]);

@@ -25,6 +25,7 @@ import { byOf, mayUse } from "./principal.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import type { Buckets } from "./rate.ts";
 import { readBody } from "./request-body.ts";
+import { linesType } from "./upload.ts";
 
 export type Parts = Served & {
   log: Log;
@@ -93,7 +94,8 @@ export function appOf(parts: Parts): Hono<Env> {
       const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
       if (isStream(name, followers)) return stream(parts, followers, name, call);
-      return answerOf(await perform(handlers, name, call), spec);
+      const result = await perform(handlers, name, call);
+      return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
     });
   }
   for (const [pattern, allowed] of methods) {
@@ -123,6 +125,22 @@ function answerOf(result: unknown, { kind, status = 200 }: RouteSpec): Response 
   const type = kind === "text" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
   const text = kind === "text" ? String(result) : JSON.stringify(result);
   return new Response(text, { status, headers: { "content-type": type } });
+}
+
+/** What goes wrong in its midst breaks it off, without its last line: nobody takes it for whole. */
+function linesOf(texts: AsyncIterable<string>, { log }: Parts, name: RouteName): Response {
+  const body = ReadableStream.from(encoded(texts, (error) => log.warn(`${name} broke off`, { error: String(error) })));
+  return new Response(body, { headers: { "content-type": linesType } });
+}
+
+async function* encoded(texts: AsyncIterable<string>, failed: (error: unknown) => void): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  try {
+    for await (const text of texts) yield encoder.encode(text);
+  } catch (error) {
+    failed(error);
+    throw error;
+  }
 }
 
 /** The name in `Host`. Two of them are none: who stands between may have looked at the other. */
@@ -213,6 +231,7 @@ async function callOf<R extends RouteName>(
     by: (given) => byOf(recognize === undefined ? undefined : principal, given),
     lastEventId: lastEventId(c.req.header("last-event-id")),
     signal: c.req.raw.signal,
+    request: c.req.raw,
   } as Call<R>;
 }
 
