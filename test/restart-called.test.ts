@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { workflow } from "../src/index.ts";
 import type { Change, Workflow } from "../src/index.ts";
-import { errorOf, stage } from "./stage.ts";
+import { errorOf, stage, until } from "./stage.ts";
 
 type Shop = {
   keys: string[];
@@ -186,4 +186,37 @@ test("a charge of a called run is made again where the fork allows it by the nam
     code: "step.not_found",
     message: expect.stringContaining("It has shop, ship."),
   });
+});
+
+test("a charge behind a call with another input waits for a decision, like one of the run itself", async () => {
+  const keys: string[] = [];
+  const till = workflow({ name: "till" }, async (ctx, fee: number) => {
+    await ctx.step("charge", { input: fee, effect: "once" }, (_, step) => void keys.push(step.idempotencyKey));
+    return "charged";
+  });
+  const order = workflow({ name: "order" }, async (ctx, amounts: number[]) => {
+    for (const amount of amounts) await ctx.call(till, amount);
+  });
+  await using place = await stage([order, till]);
+  const { stemma } = place;
+  const run = await stemma.run(order, [5, 6]);
+  await run.result();
+  const dearer = await stemma.fork(run.id, { input: [7, 6] });
+  let asking: string | undefined;
+  await until(async () => {
+    const { runs } = await stemma.list({ family: run.id, workflow: "till" });
+    asking = runs.find(({ state }) => state.reason === "in_doubt")?.id;
+    return asking !== undefined;
+  });
+  expect(keys).toHaveLength(2);
+  await stemma.decide(asking ?? "", "charge", "run", { by: "ada" });
+  await dearer.result();
+  // What was charged for the other call is that, wherever it is called now.
+  expect(keys).toHaveLength(3);
+  const moved = await stemma.fork(run.id, { input: [6, 5] });
+  await moved.result();
+  expect(keys).toHaveLength(3);
+  const allowed = await stemma.fork(run.id, { input: [8, 9], allowEffects: ["till/charge"] });
+  await allowed.result();
+  expect(new Set(keys).size).toBe(5);
 });

@@ -184,7 +184,8 @@ export class OnOffer {
     for (const key of keys) {
       if (this.#places.has(key)) continue;
       const producers = found.get(key) ?? [];
-      const positions = offeredUnder(this.#offers ?? [], producers);
+      const { start } = loaded.created.data;
+      const positions = offeredUnder(this.#offers ?? [], producers, this.#isEarliest ? undefined : start);
       if (positions.length > 1 || shared.has(key)) for (const position of positions) await this.#name(position);
       const places = this.#isEarliest
         ? new Earliest(positions)
@@ -216,7 +217,7 @@ export class OnOffer {
     const { store, loaded } = this.#with;
     const producers = (await store.reusable(loaded.created.data.family, [key])).get(key) ?? [];
     let found: { run: RunId; position: Position } | undefined;
-    for (const position of offeredUnder(this.#offers ?? [], producers)) {
+    for (const position of offeredUnder(this.#offers ?? [], producers, loaded.created.data.start)) {
       if (this.#used[position.entry]?.has(position.seq) === true) continue;
       const event = await readEvent(store, position.run, position.seq);
       if (event.type !== "child.started" || event.data.reuse !== key) continue;
@@ -230,6 +231,7 @@ export class OnOffer {
   }
 }
 
+/** Nor is anything used up that is before a checkpoint. */
 function withoutFailures({ run, head, cut }: OfferedRun): OfferedRun {
   return { run, head, ...(cut === undefined ? {} : { cut }) };
 }

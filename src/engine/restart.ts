@@ -13,6 +13,7 @@ import { checkTags } from "../core/name.ts";
 import { isTerminal } from "../core/run.ts";
 import type { NewRun, Payload, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
+import { carriedKey } from "./carried.ts";
 import type { Change } from "./change.ts";
 import { checkChange, isFork } from "./change.ts";
 import { outside, union } from "../core/cut.ts";
@@ -125,12 +126,13 @@ async function prepare(
   const lists = await listsOf(store, source, change, cut);
   const { seq, hash } = await leftAt(store, source, cut.left);
   const origin: Origin = { kind, run: row.id, seq, hash };
-  const calls = called?.calls ?? data.calls;
+  const { calls, callKeys } = called ?? data;
   const more: Partial<EventData["run.created"]> = {
     seed: data.seed,
     line: called?.line ?? data.line ?? row.id,
     ...lists.data,
     ...(calls === undefined ? {} : { calls: [...calls] }),
+    ...(callKeys === undefined ? {} : { callKeys: [...callKeys] }),
     ...(start === undefined ? {} : { start: start.from }),
     ...(start === undefined || start.patches === undefined ? {} : { patches: start.patches }),
     ...(start === undefined || start.unpatched === undefined ? {} : { unpatched: start.unpatched }),
@@ -253,8 +255,15 @@ async function readCheckpoint(
       },
     );
   }
-  const { state, count, prefix } = event.data;
-  return { run, seq: event.seq, count, state, ...(prefix === undefined ? {} : { prefix }) };
+  const { state, count, prefix, waits } = event.data;
+  return {
+    run,
+    seq: event.seq,
+    count,
+    state,
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(waits === undefined ? {} : { waits: waits.map(carriedKey) }),
+  };
 }
 
 /** What the change discards of the source and of what the source was offered, and where the new run leaves it. */
@@ -300,6 +309,8 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
   const gone = union(cut.own, undone);
   if (gone.length > 0) own.cut = gone;
   if (ended !== undefined) own.ended = ended;
+  const { start } = created.data;
+  if (start !== undefined) own.start = { run: start.run, seq: start.seq };
   const older = source.offers.map((offered): OfferedRun => {
     const { cut: before, ...rest } = offered;
     const now = union(change.reuse === "all" ? [] : before, cut.older.get(offered.run));

@@ -140,9 +140,9 @@ export class Reuse {
   /** Overrides that nobody asked for, as far as this activation can tell. */
   get unasked(): string[] {
     const { start } = this.#with.loaded;
-    const from =
-      start.type === "checkpoint" ? (start.data.count ?? 0) : (this.#with.loaded.created.data.start?.count ?? 0);
-    return [...this.#unasked].filter((key) => segmentOf(key) >= from);
+    const from = start.type === "checkpoint" ? start.data : this.#with.loaded.created.data.start;
+    const isCarried = (key: string): boolean => from?.waits?.some((wait) => wait.key === key) === true;
+    return [...this.#unasked].filter((key) => segmentOf(key) >= (from?.count ?? 0) || isCarried(key));
   }
 
   /** Says, before the run ends, which overrides it never asked for: whoever gave them meant something else. */
