@@ -12,6 +12,7 @@ import { contract } from "../contract/contract.ts";
 import type { RouteSpec, Scope } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
+import { expectWork } from "../../engine/options.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -88,6 +89,9 @@ export function appOf(parts: Parts): Hono<Env> {
       if (c.req.raw.method === "HEAD") throw wrongMethod(name);
       const principal = authorize(parts, c, spec.scope);
       const call = await callOf(parts, c, name, spec, principal);
+      // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
+      const steered = spec.scope === "run" ? c.req.param("run") : undefined;
+      if (steered !== undefined) expectWork(await parts.stemma.row(steered));
       if (isStream(name, followers)) return stream(parts, followers, name, call);
       return answerOf(await perform(handlers, name, call), spec);
     });
