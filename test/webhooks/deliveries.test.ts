@@ -104,7 +104,9 @@ test("a webhook hears of what it asked for and of nothing else", async () => {
   await told(served, at);
   // One of the run alone began to hear in the midst of it, so its first events are a matter of time.
   const heard = (path: string): unknown[] =>
-    at.requests.filter((one) => one.path === `/${path}`).map(({ message: { type, data } }) => `${type} ${data["run"]}`);
+    at.requests
+      .filter((one) => one.path === `/${path}`)
+      .map(({ message: { type, data } }) => `${type} ${String(data["run"])}`);
   expect(heard("waits").toSorted()).toEqual([`wait.answered ${run.id}`, `wait.opened ${run.id}`]);
   expect(heard("doubles")).toEqual([`run.succeeded ${two.id}`]);
   expect(heard("tagged").toSorted()).toEqual([`run.created ${run.id}`, `run.succeeded ${run.id}`]);

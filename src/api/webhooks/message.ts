@@ -48,7 +48,12 @@ export async function messageOf(store: Store, row: RunRow, event: Event): Promis
     else found[shown] = decode(text.text);
   }
   const data: Message["data"] = {
-    ...{ run, workflow, version, family, tags, seq: event.seq },
+    run,
+    workflow,
+    version,
+    family,
+    tags,
+    seq: event.seq,
     // A wait has tags and reasons of its own.
     ...(type.startsWith("wait.") ? { wait: found } : found),
     ...(Object.keys(omitted).length > 0 ? { omitted } : {}),
