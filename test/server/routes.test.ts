@@ -33,7 +33,7 @@ const doubtful = workflow({ name: "doubtful" }, (ctx) =>
 type Wish = { path: string; body?: object; lines?: string };
 /** Where webhooks of these tests may go: nobody listens there. */
 const nowhere = { allow: ["127.0.0.1"] };
-const url = "http://127.0.0.1:9/hook";
+const hookUrl = "http://127.0.0.1:9/hook";
 
 /** A run of each kind, and for each route a request that succeeds. */
 async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
@@ -47,7 +47,7 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
   const doubt = await stemma.run(doubtful, undefined);
   await until(async () => (await stemma.row(doubt.id)).state.reason === "in_doubt");
   const hooks = new Webhooks(stemma.store, silent, nowhere);
-  const { id: hook } = await hooks.create({ url });
+  const { id: hook } = await hooks.create({ url: hookUrl });
   const { id: delivery } = await hooks.ping(hook);
   await hooks.stop();
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
@@ -60,7 +60,7 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
     "GET /metrics": { path: "/metrics" },
     "GET /openapi.json": { path: "/openapi.json" },
     "GET /v1/runs": { path: "/v1/runs?limit=2&status=succeeded&status=suspended" },
-    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url } } },
+    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url: hookUrl } } },
     "GET /v1/runs/{run}": { path: `/v1/runs/${a}` },
     "GET /v1/runs/{run}/history": { path: `/v1/runs/${a}/history?after=0&limit=1` },
     "GET /v1/runs/{run}/events": { path: `/v1/runs/${a}/events` },
@@ -71,7 +71,7 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
     "GET /v1/runs/{run}/lineage": { path: `/v1/runs/${a}/lineage` },
     "GET /v1/runs/{run}/compare/{other}": { path: `/v1/runs/${a}/compare/${b}` },
     "GET /v1/webhooks": { path: "/v1/webhooks" },
-    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url, events: ["run.*"], headers: { "x-key": "1" } } },
+    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url: hookUrl, events: ["run.*"], headers: { "x-key": "1" } } },
     "GET /v1/webhooks/{webhook}/deliveries": { path: `/v1/webhooks/${hook}/deliveries?limit=3` },
     "POST /v1/webhooks/{webhook}/ping": { path: `/v1/webhooks/${hook}/ping` },
     "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },

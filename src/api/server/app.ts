@@ -14,6 +14,7 @@ import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
 import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
 import { mountAgentfield } from "../agentfield/mount.ts";
+import { expectWork } from "../../engine/options.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -93,6 +94,9 @@ export function appOf(parts: Parts): Hono<Env> {
       if (c.req.raw.method === "HEAD") throw wrongMethod(name);
       const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
+      // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
+      const steered = spec.scope === "run" ? c.req.param("run") : undefined;
+      if (steered !== undefined) expectWork(await parts.stemma.row(steered));
       if (isStream(name, followers)) return stream(parts, followers, name, call);
       const result = await perform(handlers, name, call);
       return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
