@@ -90,12 +90,12 @@ export function agentContext(parcel: Parcel, inHand: InHand, parts: WorkParts): 
     call<O>(target: FunctionName, input?: unknown, options: AgentCallOptions = {}) {
       counts.calls += 1;
       const once = `${id} call ${counts.calls}`;
-      return unawaited(waiting(() => call<O>(parts, { id, once, abort }, target, input, options)));
+      return unawaited(waiting(() => callBy<O>(parts, { id, once, abort }, target, input, options)));
     },
     wait<O>(name: string, options: AgentWaitOptions<O> = {}) {
       counts.questions += 1;
       const once = `${id} ask ${counts.questions}`;
-      return unawaited(waiting(() => ask<O>(parts, { id, once, abort }, name, options)));
+      return unawaited(waiting(() => askBy<O>(parts, { id, once, abort }, name, options)));
     },
   };
 }
@@ -103,7 +103,7 @@ export function agentContext(parcel: Parcel, inHand: InHand, parts: WorkParts): 
 /** For which execution something is asked, under which key. */
 type By = { id: string; once: string; abort: AbortSignal };
 
-async function call<O>(
+async function callBy<O>(
   parts: WorkParts,
   { id, once, abort: signal }: By,
   target: FunctionName,
@@ -137,7 +137,7 @@ function outputOf({ id, target, status, output, error }: Execution): unknown {
   throw new StemmaError(code ?? "run.failed", message, { data: { execution: id, status } });
 }
 
-async function ask<O>(
+async function askBy<O>(
   parts: WorkParts,
   { id, once, abort: signal }: By,
   name: string,

@@ -112,7 +112,9 @@ export class Agent {
    *
    * @throws usage.invalid, name.invalid for a name that cannot be or is there already
    */
-  reasoner<I = unknown, O = unknown>(name: string, run: (ctx: AgentContext, input: I) => O | Promise<O>): this;
+  // The type of the input is what the author says that callers send; a schema sees to it.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
+  reasoner<I = unknown>(name: string, run: (ctx: AgentContext, input: I) => unknown): this;
   reasoner<I = unknown, O = unknown>(
     name: string,
     options: FunctionOptions<I, O>,
@@ -123,7 +125,8 @@ export class Agent {
   }
 
   /** Offers a function that does the same for the same input: a tool. It is treated like a reasoner; only its name says more. */
-  skill<I = unknown, O = unknown>(name: string, run: (ctx: AgentContext, input: I) => O | Promise<O>): this;
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
+  skill<I = unknown>(name: string, run: (ctx: AgentContext, input: I) => unknown): this;
   skill<I = unknown, O = unknown>(
     name: string,
     options: FunctionOptions<I, O>,
@@ -232,15 +235,22 @@ export class Agent {
   async #trouble(error: unknown, url: string, instance: string, signal: AbortSignal): Promise<void> {
     // A server that is away looks after it when it is back.
     if (isStemmaError(error) && error.retryable) return;
-    if (isStemmaError(error, "node.not_found")) {
-      await this.#register(url, instance, signal).catch((failed: unknown) => this.#refused(failed, signal));
-      return;
-    }
-    this.#refused(error, signal);
+    const failed = isStemmaError(error, "node.not_found") ? await this.#again(url, instance, signal) : error;
+    if (failed !== undefined && !signal.aborted) this.#refused(failed);
   }
 
-  #refused(error: unknown, signal: AbortSignal): void {
-    if (!signal.aborted) this.#log.error("The server refuses this node", { node: this.nodeId, error: String(error) });
+  /** Registers anew; what it is refused with. */
+  async #again(url: string, instance: string, signal: AbortSignal): Promise<unknown> {
+    try {
+      await this.#register(url, instance, signal);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  #refused(error: unknown): void {
+    this.#log.error("The server refuses this node", { node: this.nodeId, error: String(error) });
   }
 
   async #leave(instance: string): Promise<void> {
