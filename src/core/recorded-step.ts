@@ -5,7 +5,7 @@
  */
 import type { Digest, Effect, ErrorRecord, Event, RunId, Seq, Value, WaitKind } from "./event.ts";
 import { outcomeOf } from "./event.ts";
-import { parseKey } from "./identity.ts";
+import { identityOf, identityText, parseKey } from "./identity.ts";
 
 /** How it ended: with a value, with an error, without either (withdrawn, cancelled), or not at all. */
 export type Ending = "value" | "error" | "none" | "open";
@@ -18,8 +18,8 @@ export type RecordedStep = {
   readonly name: string;
   /** Digest of the declared input. */
   readonly input: Digest | null;
-  /** Its place among asks equal in scope, name and input, and the number in its key. */
-  readonly n: number;
+  /** Its identity as one text, and the number in its key. */
+  readonly identity: string;
   readonly k: number;
   /** Seq of the first event about it, and of its outcome. */
   readonly first: Seq;
@@ -102,7 +102,7 @@ function begin({ type, seq, data }: KeyedEvent, causes: readonly Seq[]): Recorde
     scope,
     name,
     input: data.input ?? null,
-    n: data.n ?? k,
+    identity: identityText(identityOf(data)),
     k,
     first: seq,
     after: data.after ?? causes.reduce((last, cause) => Math.max(last, cause), 0),

@@ -12,6 +12,8 @@ import { contract } from "../contract/contract.ts";
 import type { RouteSpec } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
+import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
+import { mountAgentfield } from "../agentfield/mount.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -33,6 +35,8 @@ export type Parts = Served & {
   recognize: Recognize | undefined;
   requests: Buckets;
   failures: Buckets;
+  /** The part of AgentField's API that is answered here; undefined where none is. */
+  agentfield: AgentfieldRoutes | undefined;
   streamsMax: number;
   heartbeatMs: number;
   /** How long a body may take to arrive. */
@@ -71,7 +75,7 @@ export function appOf(parts: Parts): Hono<Env> {
   });
   app.onError((error, c) => {
     const problem = problemOf(error);
-    if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: error.stack ?? String(error) });
+    if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: stackOf(error) });
     const answer = problemResponse(problem, problem.status === 401 ? { "www-authenticate": "Bearer" } : {});
     for (const [name, value] of Object.entries(safe)) answer.headers.set(name, value);
     return answer;
@@ -97,6 +101,15 @@ export function appOf(parts: Parts): Hono<Env> {
       // Who may not ask learns nothing about what there is.
       authorize(parts, c, anybody);
       return problemResponse(problemOf(wrongMethod(pattern)), { allow: allowed.join(", ") });
+    });
+  }
+  if (parts.agentfield !== undefined) {
+    mountAgentfield(app, parts.agentfield, {
+      authorize: (c, needed, authorization) => authorize(parts, c, needed, authorization),
+      named: (c, route) => c.set("route", route),
+      failed: (route, error) => log.error(`${route} failed`, { error: stackOf(error) }),
+      guarded: parts.recognize !== undefined,
+      arrivalMs: parts.arrivalMs,
     });
   }
   app.notFound((c) => {
@@ -130,7 +143,7 @@ async function preflight(c: Asked): Promise<void> {
   c.res = new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": "GET, POST, DELETE",
       "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
       "access-control-max-age": "600",
     },
@@ -141,13 +154,18 @@ type Needed = Pick<RouteSpec, "scope" | "nodes">;
 const anybody: Needed = { scope: "read", nodes: true };
 
 /** Throws request.unauthorized, request.forbidden, request.too_many. */
-function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: Needed): Principal | undefined {
+function authorize(
+  { recognize, requests, failures }: Parts,
+  c: Asked,
+  needed: Needed,
+  authorization: string | undefined = c.req.header("authorization"),
+): Principal | undefined {
   const address = c.env.incoming?.socket?.remoteAddress ?? "";
   if (needed.scope === "none" || recognize === undefined) {
     take(requests, `address ${address}`);
     return undefined;
   }
-  const principal = recognize(c.req.header("authorization"));
+  const principal = recognize(authorization);
   if (principal === undefined) {
     // Who has a token is not held up by others of the same address (a proxy's, say) who try in vain.
     take(failures, address);
@@ -160,6 +178,10 @@ function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: N
     `Expected a token of scope ${needed.scope}; that of ${principal.name} is of scope ${principal.scope}.`,
     { data: { needed: needed.scope, scope: principal.scope } },
   );
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function take(buckets: Buckets, who: string): void {
