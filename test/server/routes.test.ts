@@ -34,7 +34,7 @@ const nowhere = { allow: ["127.0.0.1"] };
 const url = "http://127.0.0.1:9/hook";
 
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, { path: string; body?: object }>> {
+async function examples({ stemma, agents }: Served): Promise<Record<string, { path: string; body?: object }>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -48,6 +48,10 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
   const { id: hook } = await hooks.create({ url });
   const { id: delivery } = await hooks.ping(hook);
   await hooks.stop();
+  const node = { node: "far", url: "http://127.0.0.1:9", instance: "one", functions: [{ name: "f" }] };
+  await agents?.register(node);
+  const calls = await Promise.all([1, 2, 3].map(async (input) => (await agents?.call({ target: "far.f", input }))?.id));
+  await agents?.ask(String(calls[1]), { name: "sure" });
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
   return {
     "GET /health": { path: "/health" },
@@ -71,6 +75,16 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
     "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },
     "GET /v1/runs/{run}/deliveries": { path: `/v1/runs/${a}/deliveries` },
     "DELETE /v1/webhooks/{webhook}": { path: `/v1/webhooks/${hook}` },
+    "GET /v1/nodes": { path: "/v1/nodes" },
+    "POST /v1/nodes": { path: "/v1/nodes", body: { ...node, version: "2", url: "http://127.0.0.1:10" } },
+    "POST /v1/nodes/{node}/heartbeat": { path: "/v1/nodes/far/heartbeat", body: { instance: "one" } },
+    "POST /v1/calls": { path: "/v1/calls", body: { target: "far.f", input: { n: 1 } } },
+    "GET /v1/calls/{call}": { path: `/v1/calls/${calls[0]}?wait=1` },
+    "POST /v1/calls/{call}/result": { path: `/v1/calls/${calls[0]}/result`, body: { ok: true, output: 1 } },
+    "POST /v1/calls/{call}/waits": { path: `/v1/calls/${calls[1]}/waits`, body: { name: "really", prompt: "Really?" } },
+    "GET /v1/calls/{call}/waits/{wait}": { path: `/v1/calls/${calls[1]}/waits/sure?wait=1` },
+    "POST /v1/calls/{call}/cancel": { path: `/v1/calls/${calls[2]}/cancel`, body: { reason: "enough" } },
+    "POST /v1/nodes/{node}/leave": { path: "/v1/nodes/far/leave", body: { version: "2" } },
     "GET /v1/waits": { path: `/v1/waits?run=${c}` },
     "GET /v1/feed": { path: `/v1/feed?run=${a}` },
     "GET /v1/payloads": { path: `/v1/payloads?digest=${digest}` },
