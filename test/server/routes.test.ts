@@ -180,6 +180,7 @@ describe("every route", () => {
     await post(`/v1/runs/${id}/unpause`, {});
     await until(async () => (await at.stemma.row(id)).state.status === "suspended");
     await post(`/v1/runs/${id}/resume`, { wait: "approval", value: 1, by: "ada" });
+    await until(async () => (await at.stemma.row(id)).state.status === "succeeded");
     const restarted = await post(`/v1/runs/${id}/restart`, { reason: "again" });
     const said = (await at.stemma.history(id)).flatMap(({ type, data }) =>
       "by" in data ? [[type, data.by] as const] : [],
