@@ -36,7 +36,7 @@ const nowhere = { allow: ["127.0.0.1"] };
 const hookUrl = "http://127.0.0.1:9/hook";
 
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
+async function examples({ stemma, agents }: Served): Promise<Record<string, Wish>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -50,6 +50,10 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
   const { id: hook } = await hooks.create({ url: hookUrl });
   const { id: delivery } = await hooks.ping(hook);
   await hooks.stop();
+  const node = { node: "far", url: "http://127.0.0.1:9", instance: "one", functions: [{ name: "f" }] };
+  await agents?.register(node);
+  const calls = await Promise.all([1, 2, 3].map(async (input) => (await agents?.call({ target: "far.f", input }))?.id));
+  await agents?.ask(String(calls[1]), { name: "sure" });
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
   const family: string[] = [];
   const whole = await stemma.run(greet, undefined);
@@ -77,6 +81,16 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
     "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },
     "GET /v1/runs/{run}/deliveries": { path: `/v1/runs/${a}/deliveries` },
     "DELETE /v1/webhooks/{webhook}": { path: `/v1/webhooks/${hook}` },
+    "GET /v1/nodes": { path: "/v1/nodes" },
+    "POST /v1/nodes": { path: "/v1/nodes", body: { ...node, version: "2", url: "http://127.0.0.1:10" } },
+    "POST /v1/nodes/{node}/heartbeat": { path: "/v1/nodes/far/heartbeat", body: { instance: "one" } },
+    "POST /v1/calls": { path: "/v1/calls", body: { target: "far.f", input: { n: 1 } } },
+    "GET /v1/calls/{call}": { path: `/v1/calls/${calls[0]}?wait=1` },
+    "POST /v1/calls/{call}/result": { path: `/v1/calls/${calls[0]}/result`, body: { ok: true, output: 1 } },
+    "POST /v1/calls/{call}/waits": { path: `/v1/calls/${calls[1]}/waits`, body: { name: "really", prompt: "Really?" } },
+    "GET /v1/calls/{call}/waits/{wait}": { path: `/v1/calls/${calls[1]}/waits/sure?wait=1` },
+    "POST /v1/calls/{call}/cancel": { path: `/v1/calls/${calls[2]}/cancel`, body: { reason: "enough" } },
+    "POST /v1/nodes/{node}/leave": { path: "/v1/nodes/far/leave", body: { version: "2" } },
     "GET /v1/waits": { path: `/v1/waits?run=${c}` },
     "GET /v1/feed": { path: `/v1/feed?run=${a}` },
     "GET /v1/payloads": { path: `/v1/payloads?digest=${digest}` },
@@ -185,6 +199,7 @@ describe("every route", () => {
     await post(`/v1/runs/${id}/unpause`, {});
     await until(async () => (await at.stemma.row(id)).state.status === "suspended");
     await post(`/v1/runs/${id}/resume`, { wait: "approval", value: 1, by: "ada" });
+    await until(async () => (await at.stemma.row(id)).state.status === "succeeded");
     const restarted = await post(`/v1/runs/${id}/restart`, { reason: "again" });
     const said = (await at.stemma.history(id)).flatMap(({ type, data }) =>
       "by" in data ? [[type, data.by] as const] : [],
