@@ -215,12 +215,7 @@ class DurableRun implements Host {
       this.#info.log.warn("A message went nowhere", { source: message.source, reason, target });
   }
 
-  async #call(
-    executor: WorkflowExecutor,
-    workflow: Workflow,
-    { delivery }: Call,
-    place: Place,
-  ): Promise<Invoked> {
+  async #call(executor: WorkflowExecutor, workflow: Workflow, { delivery }: Call, place: Place): Promise<Invoked> {
     const { classes } = this.#parts.graph;
     const outcome = await this.#operations.call({
       ...place,

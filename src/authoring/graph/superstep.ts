@@ -117,7 +117,8 @@ async function one(
   const shared = applyWrites(state.shared, writes, graph.reducers);
   const { reducers, classes } = graph;
   const { prefix } = host;
-  const requestId = (n: number): string => `${prefix}${delivery.executor}-${state.iteration + 1}-${delivery.index}-${n}`;
+  const requestId = (n: number): string =>
+    `${prefix}${delivery.executor}-${state.iteration + 1}-${delivery.index}-${n}`;
   const call: Call = { delivery, shared, state, reducers, classes, prefix, requestId };
   const done = await host.invoke(call, state.unfinished?.[delivery.index] ?? own);
   if ("effects" in done) return { delivery, ...done };
