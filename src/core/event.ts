@@ -160,6 +160,8 @@ export type EventData = {
     line?: RunId;
     /** Keys of the calls that lead from the line's first run down to this one; none if left out. */
     calls?: string[];
+    /** Their labels, in the same order. */
+    callKeys?: string[];
     /** What may be reused: a list of `OfferedRun`, the nearest first. */
     offers?: Value | StateTree;
     /** What the change that made this run discards on purpose, as ranges of runs. */

@@ -212,8 +212,8 @@ export class OnOffer {
     if (offered !== undefined && !isReplayable(event, offered)) position.lost = true;
   }
 
-  /** The called run that a call began and did not bring to its end; `cut` where it is to be made anew. */
-  async begun(label: string, key: ReuseKey): Promise<{ run: RunId; cut: boolean } | undefined> {
+  /** The run that a call began in the nearest of its callers; `cut` where it is to be made anew. */
+  async begun(label: string, key: ReuseKey): Promise<{ run: RunId; caller: RunId; cut: boolean } | undefined> {
     const { store, loaded } = this.#with;
     const producers = (await store.reusable(loaded.created.data.family, [key])).get(key) ?? [];
     let found: { run: RunId; position: Position } | undefined;
@@ -227,7 +227,7 @@ export class OnOffer {
     }
     if (found === undefined) return undefined;
     this.#used[found.position.entry]?.add(found.position.seq);
-    return { run: found.run, cut: found.position.cut };
+    return { run: found.run, caller: found.position.run, cut: found.position.cut };
   }
 }
 

@@ -6,11 +6,13 @@
 import { z } from "zod";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
+import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
 import { runRoutes } from "./runs.ts";
 import * as shapes from "./shapes.ts";
 import { steeringRoutes } from "./steering.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 const kinds = ["timer", "approval", "signal", "external"] as const satisfies readonly WaitKind[];
 
@@ -110,4 +112,4 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes };
+export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...webhookRoutes, ...agentRoutes };

@@ -442,7 +442,7 @@ export const listConditions = {
   tag: "r.id in (select run from @.tags where tag = ?)",
   family: "(r.family = ? or (r.id = ? and r.family is null))",
   since: "r.created_at >= ?::bigint",
-  noRecords: "r.workflow <> ? and position(? in r.workflow) <> 1",
+  noRecords: "r.workflow <> ? and position(? in r.workflow) <> 1 and position(? in r.workflow) <> 1",
   cursor: "(r.created_at, r.id) < (?::bigint, ?)",
 } as const;
 
