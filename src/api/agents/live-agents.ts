@@ -1,7 +1,7 @@
 /** Agents at work: nodes, executions and those who look after them, put together. */
-import { StemmaError, isStemmaError } from "../../core/error.ts";
+import { StemmaError } from "../../core/error.ts";
 import type { Log, Workflow } from "../../engine/body.ts";
-import { partsOfFunction } from "../../engine/node-function.ts";
+import { isFunctionName, partsOfFunction } from "../../engine/node-function.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub } from "../server/hub.ts";
 import type { Agents, AgentsHooks } from "./agents.ts";
@@ -146,16 +146,6 @@ export function liveAgents({ stemma, hub, log }: { stemma: Stemma; hub: Hub; log
     isExecution: ({ state }) => isFunctionName(state.workflow),
   };
   return agents;
-}
-
-function isFunctionName(name: string): boolean {
-  try {
-    partsOfFunction(name);
-    return true;
-  } catch (error) {
-    if (isStemmaError(error)) return false;
-    throw error;
-  }
 }
 
 function notRegistered(node: string): StemmaError {
