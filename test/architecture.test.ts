@@ -50,6 +50,17 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "@hono/node-server",
     "zod",
   ],
+  "api/agent/": [
+    "api/agents/node.ts",
+    "api/agents/execution.ts",
+    "api/client/connection.ts",
+    "api/contract/routes.ts",
+    "authoring/graph/schema.ts",
+    "core/",
+    "engine/",
+    "node:",
+    "@standard-schema/spec",
+  ],
   "api/client/": ["api/contract/routes.ts", "api/contract/header.ts", "core/", "store/store.ts", "engine/"],
   "testing/": ["core/", "store/", "engine/", "authoring/", "node:"],
   "cli/": ["core/", "store/", "engine/", "authoring/", "api/", "sqlite.ts", "postgres.ts", "node:", "commander"],
@@ -60,6 +71,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "graph.ts": ["authoring/graph/"],
   "testing.ts": ["testing/", "engine/"],
   "server.ts": ["api/server/", "api/contract/"],
+  "agents.ts": ["api/agent/", "engine/", "core/"],
   "client.ts": ["api/client/", "api/contract/routes.ts", "core/"],
 };
 const tests = [

@@ -96,6 +96,34 @@ describe("a family", () => {
     expect(await there.verify()).toMatchObject({ ok: true });
   });
 
+  it("has a ledger there: what was made up for and done again in called runs is not done once more", async () => {
+    const keys: string[] = [];
+    let fails = true;
+    let refunds = 0;
+    const till = workflow({ name: "till" }, async (ctx, fee: number) => {
+      const compensate = (): void => void (refunds += 1);
+      await ctx.step("charge", { input: fee, effect: "once", compensate }, (_, step) => {
+        keys.push(step.idempotencyKey);
+      });
+      if (fails) throw new Error("no paper");
+      return "charged";
+    });
+    const order = workflow({ name: "order" }, (ctx, fee: number) => ctx.call(till, fee));
+    await using here = fresh();
+    await using one = await new Stemma({ store: here, workflows: [order, till], log: silent }).start();
+    const run = await one.run(order, 5);
+    await errorOf(run.result());
+    fails = false;
+    await (await one.restart(run.id)).result();
+    expect([keys.length, refunds]).toEqual([2, 1]);
+    await using target = sqlite(":memory:");
+    await using there = await new Stemma({ store: target, workflows: [order, till], log: silent }).start();
+    const { runs } = await there.import(fileOf(await textOf(one, run.id)));
+    expect(runs).toHaveLength(4);
+    await (await there.fork(run.id, { reuse: "none" })).result();
+    expect(keys).toHaveLength(2);
+  });
+
   it("has open runs that rest until somebody answers, or are taken over", async () => {
     await using target = sqlite(":memory:");
     await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();

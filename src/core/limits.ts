@@ -46,6 +46,10 @@ export const limits = {
   streamsMax: 2000,
   /** How long one request waits for the end of a run; who wants to wait longer asks again. */
   resultWaitMsMax: 60_000,
+  /** One fact in the message of a webhook; a larger one is named by its digest. */
+  webhookFactBytesMax: 65_536,
+  /** Webhooks for many runs in one store. */
+  webhooksMax: 1000,
   /** Steps of a comparison whose large values are read, asked for over HTTP. */
   comparedDetailsMax: 10_000,
   /** Nodes that are registered at a time, and functions of one. */

@@ -31,9 +31,12 @@ export type Change = {
    * replayed. It holds for this one run, and for called runs that are restarted inside it.
    */
   matching?: "in order" | "earliest";
-  /** Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. */
+  /**
+   * Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. Those
+   * of a called run stand behind the name of the call: `shop/charge`.
+   */
   allowEffects?: readonly string[];
-  /** Whether `outputs` may name what the source never asked for. */
+  /** Whether `outputs` and `allowEffects` may name what the source never asked for. */
   allowUnused?: boolean;
   /** Why, and by whom; kept on record. */
   reason?: string;

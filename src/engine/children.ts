@@ -12,6 +12,7 @@ import type { CallAsk, Log } from "./body.ts";
 import { newRunId } from "./id.ts";
 import type { ChildMessage, CancelMessage, PauseMessage } from "./messages.ts";
 import type { Journal } from "./journal.ts";
+import type { CalledFrom } from "./line.ts";
 import { buildRun } from "./new-run.ts";
 import { isFunctionName } from "./node-function.ts";
 import type { Recall } from "./recall.ts";
@@ -45,7 +46,7 @@ export type ChildrenSurroundings = WaitSurroundings & {
   /** The key under which the beginning of a call can be found again. */
   begunKey(ask: Ask): ReuseKey;
   /** The line that a called run belongs to, and the calls that lead to it. */
-  lineOf(ask: Ask): { line: RunId; calls: string[] };
+  lineOf(ask: Ask): CalledFrom;
 };
 
 /** A store that did not answer is not asked again at once. */

@@ -7,8 +7,7 @@ import { genesis, unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { storedHash } from "../core/chain-text.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { canonical } from "../core/json.ts";
+import type { Digest, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
@@ -18,7 +17,7 @@ import type { Effect, Payload, Store } from "../store/store.ts";
 import type { ExportedRun, OpenFile } from "./export-file.ts";
 import { linesOf, refused } from "./export-file.ts";
 import { sha256 } from "./hash.ts";
-import { lineOf } from "./line.ts";
+import { LedgerRecord } from "./ledger-record.ts";
 
 export type ImportOptions = {
   /**
@@ -204,8 +203,7 @@ class Writing {
   #payloads: Payload[] = [];
   #chars = 0;
   #reuse: { seq: Seq; key: ReuseKey }[] = [];
-  /** `once` steps that were entered, and under which reuse key where that is known. */
-  readonly #effects = new Map<string, ReuseKey>();
+  readonly #ledger = new LedgerRecord();
   events = 0;
 
   constructor(store: Store, there: ReadonlyMap<RunId, Head>, takeOver: boolean) {
@@ -218,7 +216,6 @@ class Writing {
     await this.end();
     this.#run = run;
     this.#state = undefined;
-    this.#effects.clear();
   }
 
   payload(payload: Payload): void {
@@ -230,7 +227,7 @@ class Writing {
     const event = unseal(stored);
     if (this.#events.length >= pieceEvents || this.#chars > pieceCharsMax) await this.#commit({});
     this.#state = reduce(this.#state, event);
-    this.#note(event);
+    this.#ledger.note(event);
     if (event.type === "run.created") this.#created = event;
     if (stored.seq <= (this.#there.get(this.#run?.id ?? "")?.seq ?? -1)) {
       [this.#payloads, this.#chars] = [[], 0];
@@ -247,13 +244,16 @@ class Writing {
   /** The run is whole. */
   async end(): Promise<void> {
     const [run, state] = [this.#run, this.#state];
+    const created = this.#created;
     this.#run = undefined;
-    if (run === undefined || state === undefined || this.#there.get(run.id)?.seq === state.seq) return;
+    if (run === undefined || state === undefined || created === undefined) return;
+    const effects = this.#ledger.close(run.id, created);
+    if (this.#there.get(run.id)?.seq === state.seq) return;
     this.#run = run;
     const release = isTerminal(state.status)
       ? { dueAt: null, force: true }
       : { dueAt: this.#takeOver ? Date.now() : null };
-    await this.#commit({ release, effects: this.#ledger(run.id) });
+    await this.#commit({ release, effects });
     this.#run = undefined;
   }
 
@@ -274,29 +274,6 @@ class Writing {
     const part = { run: run.id, epoch: 0, seq, events, payloads, state, inbox: 0, reuse, ...more };
     const [result] = await this.#store.commit([part]);
     if (result?.ok !== true) throw conflict(run.id);
-  }
-
-  #note({ type, data }: Event): void {
-    if (type === "step.started" && data.effect === "once")
-      this.#effects.set(data.key, this.#effects.get(data.key) ?? "");
-    else if ("key" in data && this.#effects.has(data.key) && "reuse" in data && data.reuse !== undefined) {
-      this.#effects.set(data.key, data.reuse);
-    }
-  }
-
-  /**
-   * The line's ledger, from the intents on record. Of one without a success it is not known with what it was; to be under
-   * no input means that whoever wants it in this line waits for a decision.
-   */
-  #ledger(run: RunId): Effect[] {
-    const created = this.#created;
-    if (created === undefined || this.#effects.size === 0) return [];
-    const { line, calls } = lineOf(run, created);
-    return [...this.#effects].map(([key, input]) => ({
-      line,
-      place: sha256(canonical([[...calls], key])).slice(0, 40),
-      input,
-    }));
   }
 }
 

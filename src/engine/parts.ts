@@ -22,7 +22,8 @@ import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
-import { calledLine, lineOf } from "./line.ts";
+import type { CalledFrom } from "./line.ts";
+import { allowedInCall, calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -230,7 +231,14 @@ function reuseOf(
   const { store, fingerprint } = surroundings;
   const { created } = loaded;
   const line = lineOf(row.id, created);
-  const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const { allowEffects = [] } = created.data;
+  const calledFrom = (ask: Ask): CalledFrom => {
+    const allowed = allowedInCall(allowEffects, ask);
+    return {
+      ...calledLine(line, ask, reuse.generation(ask)),
+      ...(allowed.length === 0 ? {} : { allowEffects: allowed }),
+    };
+  };
   const clock = guarded(surroundings.clock, life.fault);
   const patiently = patience(clock, life.fault);
   const effects = new Effects({
@@ -240,7 +248,7 @@ function reuseOf(
     patiently,
     now: loaded.now,
     line,
-    allowed: created.data.allowEffects ?? [],
+    allowed: allowEffects,
     journal,
     keyOf: (ask) => keys.of(ask),
     begin: enter,

@@ -1,5 +1,5 @@
 /** What can be asked of records without working on runs: proof, provenance, and keeping house. `Stemma` has all of it. */
-import { StemmaError } from "../core/error.ts";
+import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunRow, Store } from "../store/store.ts";
@@ -44,13 +44,17 @@ export abstract class Records {
       throw new StemmaError("usage.invalid", "Expected one run with `expect`: a hash is that of one history.");
     }
     const verifier = new Verifier(this.store, options);
-    if (id !== undefined && options.family !== true) {
-      await this.row(id);
-      await verifier.verify(id);
+    if (id === undefined) {
+      for await (const run of runsOf(this.store)) await verifier.verify(run);
+      await verifier.rowless();
       return verifier.result();
     }
-    const family = id === undefined ? undefined : (await this.row(id)).state.family;
-    for await (const run of runsOf(this.store, family)) await verifier.verify(run);
+    const row = await this.row(id).catch(async (error: unknown) => {
+      if (!isStemmaError(error, "run.not_found") || !(await verifier.rowless(id))) throw error;
+    });
+    if (row !== undefined && options.family !== true) await verifier.verify(id);
+    else if (row !== undefined)
+      for await (const run of runsOf(this.store, row.state.family)) await verifier.verify(run);
     return verifier.result();
   }
 
@@ -134,7 +138,7 @@ export abstract class Records {
    * as long as something that stays leads to it: a restart or fork of it, the run that called it, a golden mark. It goes
    * on family by family, a few runs at a time; what a crash broke off the next call finishes.
    *
-   * @throws usage.invalid, duration.invalid
+   * @throws usage.invalid, duration.invalid; with `compact` store.busy while a worker is at work, store.full
    * @example
    * const { runs, payloadBytes } = await stemma.prune({ olderThan: "30d", status: ["succeeded"], dryRun: true });
    */

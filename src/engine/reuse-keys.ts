@@ -32,7 +32,7 @@ export class ReuseKeys {
   /** Undefined for what is never reused: steps that make up for others, and those whose author says so. */
   of(ask: Ask): ReuseKey | undefined {
     const { work, identity } = ask;
-    if (work.kind === "step" && work.ask.reuse === "never") return undefined;
+    if (work.kind !== "call" && work.ask.reuse === "never") return undefined;
     if (ask.reuse === undefined && !isWithin(identity.scope, compensationScope)) ask.reuse = this.#of(ask);
     return ask.reuse;
   }

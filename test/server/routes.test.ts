@@ -7,6 +7,7 @@ import { problem } from "../../src/api/contract/shapes.ts";
 import { errorCodes } from "../../src/core/error.ts";
 import { limits } from "../../src/core/limits.ts";
 import { workflow } from "../../src/index.ts";
+import { Webhooks } from "../../src/api/webhooks/webhooks.ts";
 import { server } from "../../src/server.ts";
 import { listening, silent, until } from "../stage.ts";
 import type { Served } from "./place.ts";
@@ -28,8 +29,12 @@ const doubtful = workflow({ name: "doubtful" }, (ctx) =>
   }),
 );
 
+/** Where webhooks of these tests may go: nobody listens there. */
+const nowhere = { allow: ["127.0.0.1"] };
+const url = "http://127.0.0.1:9/hook";
+
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, { path: string; body?: object }>> {
+async function examples({ stemma, agents }: Served): Promise<Record<string, { path: string; body?: object }>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -39,13 +44,21 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
   await until(async () => (await open.status()) === "suspended");
   const doubt = await stemma.run(doubtful, undefined);
   await until(async () => (await stemma.row(doubt.id)).state.reason === "in_doubt");
+  const hooks = new Webhooks(stemma.store, silent, nowhere);
+  const { id: hook } = await hooks.create({ url });
+  const { id: delivery } = await hooks.ping(hook);
+  await hooks.stop();
+  const node = { node: "far", url: "http://127.0.0.1:9", instance: "one", functions: [{ name: "f" }] };
+  await agents?.register(node);
+  const calls = await Promise.all([1, 2, 3].map(async (input) => (await agents?.call({ target: "far.f", input }))?.id));
+  await agents?.ask(String(calls[1]), { name: "sure" });
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
   return {
     "GET /health": { path: "/health" },
     "GET /metrics": { path: "/metrics" },
     "GET /openapi.json": { path: "/openapi.json" },
     "GET /v1/runs": { path: "/v1/runs?limit=2&status=succeeded&status=suspended" },
-    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"] } },
+    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url } } },
     "GET /v1/runs/{run}": { path: `/v1/runs/${a}` },
     "GET /v1/runs/{run}/history": { path: `/v1/runs/${a}/history?after=0&limit=1` },
     "GET /v1/runs/{run}/events": { path: `/v1/runs/${a}/events` },
@@ -55,6 +68,23 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
     "GET /v1/runs/{run}/trace": { path: `/v1/runs/${a}/trace?family=true` },
     "GET /v1/runs/{run}/lineage": { path: `/v1/runs/${a}/lineage` },
     "GET /v1/runs/{run}/compare/{other}": { path: `/v1/runs/${a}/compare/${b}` },
+    "GET /v1/webhooks": { path: "/v1/webhooks" },
+    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url, events: ["run.*"], headers: { "x-key": "1" } } },
+    "GET /v1/webhooks/{webhook}/deliveries": { path: `/v1/webhooks/${hook}/deliveries?limit=3` },
+    "POST /v1/webhooks/{webhook}/ping": { path: `/v1/webhooks/${hook}/ping` },
+    "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },
+    "GET /v1/runs/{run}/deliveries": { path: `/v1/runs/${a}/deliveries` },
+    "DELETE /v1/webhooks/{webhook}": { path: `/v1/webhooks/${hook}` },
+    "GET /v1/nodes": { path: "/v1/nodes" },
+    "POST /v1/nodes": { path: "/v1/nodes", body: { ...node, version: "2", url: "http://127.0.0.1:10" } },
+    "POST /v1/nodes/{node}/heartbeat": { path: "/v1/nodes/far/heartbeat", body: { instance: "one" } },
+    "POST /v1/calls": { path: "/v1/calls", body: { target: "far.f", input: { n: 1 } } },
+    "GET /v1/calls/{call}": { path: `/v1/calls/${calls[0]}?wait=1` },
+    "POST /v1/calls/{call}/result": { path: `/v1/calls/${calls[0]}/result`, body: { ok: true, output: 1 } },
+    "POST /v1/calls/{call}/waits": { path: `/v1/calls/${calls[1]}/waits`, body: { name: "really", prompt: "Really?" } },
+    "GET /v1/calls/{call}/waits/{wait}": { path: `/v1/calls/${calls[1]}/waits/sure?wait=1` },
+    "POST /v1/calls/{call}/cancel": { path: `/v1/calls/${calls[2]}/cancel`, body: { reason: "enough" } },
+    "POST /v1/nodes/{node}/leave": { path: "/v1/nodes/far/leave", body: { version: "2" } },
     "GET /v1/waits": { path: `/v1/waits?run=${c}` },
     "GET /v1/feed": { path: `/v1/feed?run=${a}` },
     "GET /v1/payloads": { path: `/v1/payloads?digest=${digest}` },
@@ -87,7 +117,7 @@ async function ask(url: string, route: string, { path, body }: { path: string; b
 
 describe("every route", () => {
   it("answers what the contract says, to the last name", async () => {
-    await using at = await serve([greet, asking, doubtful]);
+    await using at = await serve([greet, asking, doubtful], { webhooks: nowhere });
     const requests = await examples(at);
     expect(Object.keys(requests).toSorted()).toEqual(routes.map(([name]) => name).toSorted());
     for (const [route, wish] of Object.entries(requests)) {
@@ -116,7 +146,7 @@ describe("every route", () => {
   }));
 
   it("is for those alone whose token has its scope", async () => {
-    await using at = await serve([greet, asking, doubtful], { tokens });
+    await using at = await serve([greet, asking, doubtful], { tokens, webhooks: nowhere });
     const order = ["none", "read", "run", "admin"];
     const principals = [undefined, "wrong-0123456789abcdef", ...tokens.map(({ token }) => token)];
     const found: Record<string, number[]> = {};
@@ -139,7 +169,7 @@ describe("every route", () => {
   });
 
   it("puts on record who asked", async () => {
-    await using at = await serve([greet, asking, doubtful], { tokens });
+    await using at = await serve([greet, asking, doubtful], { tokens, webhooks: nowhere });
     const token = "run-0123456789abcdef";
     const post = async (path: string, body: object): Promise<{ id: string }> =>
       (await ask(at.url, "POST", { path, body }, token)).json() as Promise<{ id: string }>;
@@ -216,7 +246,11 @@ describe("limits", () => {
 describe("what is no request", () => {
   it("is refused with a code, never breaks the server, and tells nothing of what is inside", async () => {
     const log = listening();
-    await using at = await serve([greet, asking, doubtful], { log, rate: { perSecond: 1e9, burst: 1e9 } });
+    await using at = await serve([greet, asking, doubtful], {
+      log,
+      rate: { perSecond: 1e9, burst: 1e9 },
+      webhooks: nowhere,
+    });
     const requests = Object.entries(await examples(at));
     const before = (await at.stemma.list({ limit: 200 })).runs.length;
     const bodies = fc.oneof(

@@ -147,7 +147,14 @@ class ExecutionBody {
   async #listen(): Promise<Message> {
     const { working, isWaiting, dispatches } = this.#course;
     const causes = this.#scope.causes();
-    const ask: WaitAsk = { scope: this.#scope.path, name: queue, causes, kind: "signal", signal: queue };
+    const ask: WaitAsk = {
+      scope: this.#scope.path,
+      name: queue,
+      causes,
+      kind: "signal",
+      signal: queue,
+      reuse: "never",
+    };
     const last = dispatches.at(-1);
     if (isWaiting && last?.state === "waiting") ask.until = (now) => now + last.retryMs;
     else if (working?.timeoutMs !== undefined) {

@@ -120,7 +120,11 @@ export function liveAgents({ stemma, hub, log }: { stemma: Stemma; hub: Hub; log
       registry.stop();
       await care.stop();
     },
-    register: (given) => begun(async () => stateOf(await registry.register(given, offer))),
+    register: (given) =>
+      begun(async () => {
+        if (!stemma.isWorking) log.warn("A node registers with a Stemma that was not started: its work waits for one");
+        return stateOf(await registry.register(given, offer));
+      }),
     heartbeat: (node, which = {}) =>
       begun(async () => {
         const [first, ...others] = registry.which(node, which);

@@ -20,11 +20,14 @@ import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "../..
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
-import type { BusyWorker, ChangeBody, KnownWorkflow, ResultOf } from "../contract/routes.ts";
+import type { BusyWorker, KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { followStream } from "./follow-stream.ts";
 import { RemoteRun } from "./remote-run.ts";
+import type { ClientWebhooks } from "./webhooks.ts";
+import { webhooksOver } from "./webhooks.ts";
+import type { RunWebhook } from "../webhooks/wish.ts";
 
 /**
  * A client of a stemma server. Every method throws what `Stemma` throws; besides, `server.unreachable`,
@@ -40,14 +43,20 @@ export function client(options: ClientOptions): StemmaClient {
   return new StemmaClient(options);
 }
 
+/** A webhook that a run is given when it is made. */
+type WithWebhook = { webhook?: RunWebhook };
+
 /** Digests in one question: they are part of the address, which has its bounds. */
 const digestsMax = 100;
 
 export class StemmaClient {
   readonly #connection: Connection;
+  /** Who is told of what happens, by requests that the server sends. */
+  readonly webhooks: ClientWebhooks;
 
   constructor(options: ClientOptions) {
     this.#connection = new Connection(options);
+    this.webhooks = webhooksOver(this.#connection);
   }
 
   /** Address of the server. */
@@ -55,11 +64,14 @@ export class StemmaClient {
     return this.#connection.url;
   }
 
-  /** Starts a run and returns as soon as it is recorded. As `Stemma.run`; the workflow may be given by its name alone. */
+  /**
+   * Starts a run and returns as soon as it is recorded. As `Stemma.run`; the workflow may be given by its name alone. A
+   * `webhook` is told how it ends, or what else it wants to hear of.
+   */
   async run<I, O>(
     workflow: Workflow<I, O> | string,
     input: I,
-    options: Omit<RunOptions, "client"> = {},
+    options: Omit<RunOptions, "client"> & WithWebhook = {},
   ): Promise<RemoteRun<O>> {
     const { idempotencyKey, tags, ...others } = options;
     const name = typeof workflow === "string" ? workflow : workflow.name;
@@ -91,12 +103,12 @@ export class StemmaClient {
   }
 
   /** Repairs a run that has ended. As `Stemma.restart`. */
-  restart<O = unknown>(id: RunId, change: Change = {}): Promise<RemoteRun<O>> {
+  restart<O = unknown>(id: RunId, change: Change & WithWebhook = {}): Promise<RemoteRun<O>> {
     return this.#remake("restart", id, change);
   }
 
   /** Explores from a run. As `Stemma.fork`. */
-  fork<O = unknown>(id: RunId, change: Change = {}): Promise<RemoteRun<O>> {
+  fork<O = unknown>(id: RunId, change: Change & WithWebhook = {}): Promise<RemoteRun<O>> {
     return this.#remake("fork", id, change);
   }
 
@@ -247,7 +259,7 @@ export class StemmaClient {
     return new RemoteRun<O>(id, this, this.#connection);
   }
 
-  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RemoteRun<O>> {
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change & WithWebhook): Promise<RemoteRun<O>> {
     const { body, idempotencyKey } = changeBody(change);
     const params = { run: id };
     const row = await this.#connection.ask(`POST /v1/runs/{run}/${kind}`, { params, body, idempotencyKey });
@@ -264,7 +276,10 @@ export class StemmaClient {
   }
 }
 
-function changeBody({ idempotencyKey, ...body }: Change): { body: ChangeBody; idempotencyKey: string | undefined } {
+function changeBody({ idempotencyKey, ...body }: Change & WithWebhook): {
+  body: RemakeBody;
+  idempotencyKey: string | undefined;
+} {
   for (const part of ["input", "patch", "context", "outputs"] as const) checkJson(body[part], part);
   return { body, idempotencyKey };
 }

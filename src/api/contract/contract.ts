@@ -12,6 +12,7 @@ import { flag, many, optional, text, whole } from "./route.ts";
 import { runRoutes } from "./runs.ts";
 import * as shapes from "./shapes.ts";
 import { steeringRoutes } from "./steering.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 const kinds = ["timer", "approval", "signal", "external"] as const satisfies readonly WaitKind[];
 
@@ -111,4 +112,4 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...agentRoutes };
+export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...webhookRoutes, ...agentRoutes };

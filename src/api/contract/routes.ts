@@ -22,20 +22,27 @@ import type { Finding } from "../../store/inspection.ts";
 import type { Asked, CallGiven, Execution, Question, Report } from "../agents/execution.ts";
 import type { NodeGiven, NodeState } from "../agents/node.ts";
 import type { ListQuery, RunRow } from "../../store/store.ts";
+import type { Delivery } from "../webhooks/delivery-log.ts";
+import type { NewWebhook } from "../webhooks/webhooks.ts";
+import type { RunWebhook, Webhook, WebhookWish } from "../webhooks/wish.ts";
 
 /** What starts a run: as the options of `Stemma.run`, and the name of the workflow. */
 export type StartBody = { workflow: string; input?: unknown } & Omit<
   RunOptions,
   "client" | "idempotencyKey" | "tags" | "by"
-> & { by?: string; tags?: string[] };
+> & { by?: string; tags?: string[]; webhook?: RunWebhook };
 
 export type ChangeBody = Omit<Change, "idempotencyKey">;
+/** What makes a restart or fork. The webhook of the source is not its own. */
+export type RemakeBody = ChangeBody & { webhook?: RunWebhook };
 export type PlanBody = PlanOptions & { change?: ChangeBody };
 
 /** An answer is a value (nothing said is `undefined`), an error, or that the wait has to wait on. */
 export type ResumeBody = { wait: string; value?: unknown; error?: ErrorRecord; again?: AgainBody; by?: string };
 export type AgainBody = Omit<AgainOptions, "value">;
 
+type PageQuery = { cursor?: string; limit?: number };
+type DeliveriesPage = { deliveries: Delivery[]; cursor?: string };
 /** As `CallGiven`, but for what is a header, and what only other wires say. */
 export type CallBody = Omit<CallGiven, "idempotencyKey" | "matching" | "note" | "tags"> & { tags?: string[] };
 export type ReportBody = Report;
@@ -71,8 +78,8 @@ export type Routes = {
   "GET /v1/runs/{run}/compare/{other}": { query: CompareOptions; result: Comparison };
 
   "POST /v1/runs/{run}/plan": { body: PlanBody; result: Plan };
-  "POST /v1/runs/{run}/restart": { body: ChangeBody; result: RunRow };
-  "POST /v1/runs/{run}/fork": { body: ChangeBody; result: RunRow };
+  "POST /v1/runs/{run}/restart": { body: RemakeBody; result: RunRow };
+  "POST /v1/runs/{run}/fork": { body: RemakeBody; result: RunRow };
 
   "POST /v1/runs/{run}/resume": { body: ResumeBody; result: Answered };
   "POST /v1/runs/{run}/signal": {
@@ -84,6 +91,13 @@ export type Routes = {
   "POST /v1/runs/{run}/pause": { body: By; result: object };
   "POST /v1/runs/{run}/unpause": { body: By; result: object };
 
+  "GET /v1/webhooks": { result: { webhooks: Webhook[] } };
+  "POST /v1/webhooks": { body: WebhookWish; result: NewWebhook };
+  "DELETE /v1/webhooks/{webhook}": { result: object };
+  "POST /v1/webhooks/{webhook}/ping": { result: Delivery };
+  "GET /v1/webhooks/{webhook}/deliveries": { query: PageQuery; result: DeliveriesPage };
+  "POST /v1/deliveries/{delivery}/redeliver": { result: Delivery };
+  "GET /v1/runs/{run}/deliveries": { query: PageQuery; result: DeliveriesPage };
   "GET /v1/nodes": { result: { nodes: readonly NodeState[] } };
   "POST /v1/nodes": { body: NodeGiven; result: NodeState };
   "POST /v1/nodes/{node}/heartbeat": { body: WhichNode; result: NodeState };

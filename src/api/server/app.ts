@@ -143,7 +143,7 @@ async function preflight(c: Asked): Promise<void> {
   c.res = new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": "GET, POST, DELETE",
       "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
       "access-control-max-age": "600",
     },

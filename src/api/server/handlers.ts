@@ -19,7 +19,9 @@ import type { Agents } from "../agents/agents.ts";
 import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import type { Hub } from "./hub.ts";
+import { webhookHandlersOf, withWebhook } from "./webhook-handlers.ts";
 
 /** A request, once it is known who asks and that they may, and that what they say can be meant so. */
 export type Call<R extends RouteName> = {
@@ -38,6 +40,8 @@ export type Call<R extends RouteName> = {
 export type Served = {
   stemma: Stemma;
   hub: Hub;
+  /** Left out where this server has none. */
+  webhooks: Webhooks | undefined;
   agents: Agents | undefined;
   openapi: () => object;
   metrics: () => string;
@@ -50,7 +54,7 @@ export type Handlers = { readonly [R in PlainRoute]: (call: Call<R>) => Promise<
 export type Followers = { readonly [R in StreamRoute]: (call: Call<R>) => Promise<Follower> };
 
 export function handlersOf(served: Served): Handlers {
-  const { stemma } = served;
+  const { stemma, webhooks } = served;
   const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
   return {
     ...agentHandlersOf(served.agents),
@@ -71,8 +75,11 @@ export function handlersOf(served: Served): Handlers {
       return { ok: findings.every(({ level }) => level !== "problem"), store: stemma.store.name, findings };
     },
     "GET /v1/runs": ({ query }) => stemma.list(query),
-    "POST /v1/runs": async ({ body: { workflow, input, by: given, ...options }, by, once }) =>
-      rowOf(await stemma.run(stemma.workflow(workflow), input, { ...options, ...by(given), ...once })),
+    "POST /v1/runs": async ({ body: { workflow, input, by: given, webhook, ...options }, by, once }) => {
+      const start = (): ReturnType<Stemma["run"]> =>
+        stemma.run(stemma.workflow(workflow), input, { ...options, ...by(given), ...once });
+      return rowOf(await withWebhook(webhooks, webhook, start));
+    },
     "GET /v1/runs/{run}": ({ params }) => stemma.row(runOf(params)),
     "GET /v1/runs/{run}/history": async ({ params, query: { after = -1, limit = limits.pageEventsMax } }) => {
       const { id } = await stemma.row(runOf(params));
@@ -88,10 +95,15 @@ export function handlersOf(served: Served): Handlers {
       stemma.compare(runOf(params), params["other"] ?? "", query),
     "POST /v1/runs/{run}/plan": ({ params, body: { change = {}, ...options } }) =>
       stemma.plan(runOf(params), change, options),
-    "POST /v1/runs/{run}/restart": async ({ params, body, by, once }) =>
-      rowOf(await stemma.restart(runOf(params), { ...body, ...by(body.by), ...once })),
-    "POST /v1/runs/{run}/fork": async ({ params, body, by, once }) =>
-      rowOf(await stemma.fork(runOf(params), { ...body, ...by(body.by), ...once })),
+    "POST /v1/runs/{run}/restart": async ({ params, body: { webhook, ...body }, by, once }) => {
+      const change = { ...body, ...by(body.by), ...once };
+      return rowOf(await withWebhook(webhooks, webhook, () => stemma.restart(runOf(params), change)));
+    },
+    "POST /v1/runs/{run}/fork": async ({ params, body: { webhook, ...body }, by, once }) => {
+      const change = { ...body, ...by(body.by), ...once };
+      return rowOf(await withWebhook(webhooks, webhook, () => stemma.fork(runOf(params), change)));
+    },
+    ...webhookHandlersOf(stemma, webhooks),
     "POST /v1/runs/{run}/resume": ({ params, body: { wait, again, ...answer }, by, once }) => {
       const options = { ...by(answer.by), ...once };
       const said = ["value", "error"].filter((part) => part in answer);

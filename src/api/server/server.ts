@@ -17,6 +17,8 @@ import { listen } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
 import type { Place } from "./origin.ts";
 import { isLoopback } from "./origin.ts";
+import type { WebhookOptions, WebhookSeams } from "../webhooks/webhooks.ts";
+import { Webhooks } from "../webhooks/webhooks.ts";
 import type { Token } from "./principal.ts";
 import { recognizer } from "./principal.ts";
 import type { Rate } from "./rate.ts";
@@ -41,6 +43,8 @@ export type ServerOptions = {
   streams?: number;
   /** Milliseconds without an event after which a stream sends a comment. Default 15,000. */
   heartbeatMs?: number;
+  /** How webhooks are sent, from the first request on, or once it listens; false: not by this server. */
+  webhooks?: WebhookOptions | false;
   /**
    * Whether functions of remote nodes are carried out: nodes register with it, and it gives them their work. It takes a
    * Stemma that was started. Default true.
@@ -71,7 +75,7 @@ export type StemmaServer = {
 };
 
 /** What a test can put in the place of a limit. */
-type Seams = { arrivalMs: number };
+type Seams = { arrivalMs: number; webhooks: Partial<WebhookSeams> };
 
 const portDefault = 4747;
 
@@ -95,6 +99,8 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const all: Token[] = [...tokens, ...(token === undefined ? [] : [{ name: "token", token, scope: "admin" as const }])];
   const recognize = all.length === 0 ? undefined : recognizer(all);
   const hub = new Hub(stemma.store, log);
+  const webhooks =
+    options.webhooks === false ? undefined : new Webhooks(stemma.store, log, options.webhooks, seams.webhooks);
   const counts = new Metrics();
   const place: Place = { open: false };
   const agents = options.agents === false ? undefined : liveAgents({ stemma, hub, log });
@@ -107,6 +113,7 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const app = appOf({
     stemma,
     hub,
+    webhooks,
     agents,
     agentfield: wire,
     log,
@@ -122,10 +129,13 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
     heartbeatMs: options.heartbeatMs ?? 15_000,
     arrivalMs: seams.arrivalMs ?? limits.requestArrivalMsMax,
   });
-  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => app.fetch(request, env ?? {});
+  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => {
+    webhooks?.start();
+    return app.fetch(request, env ?? {});
+  };
   const stop = async (): Promise<void> => {
     await agents?.stop();
-    await hub.stop();
+    await Promise.all([hub.stop(), webhooks?.stop()]);
   };
   return {
     agents,
@@ -141,8 +151,13 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
       }
       place.open = open;
       const listening = await listen({ fetch, host, port, stopping: stop });
+      webhooks?.start();
       // What nodes have in hand is looked after from now on, also if nobody asks.
-      await agents?.start();
+      await agents?.start().catch((error: unknown) => {
+        log.warn("Nodes cannot be looked after yet; it is tried again when one says something", {
+          error: String(error),
+        });
+      });
       place.port = listening.port;
       return listening;
     },

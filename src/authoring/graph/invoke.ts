@@ -19,6 +19,8 @@ export type Call = {
   readonly classes: readonly ValueClass[];
   /** In front of ids of requests, so that they are not those of another run. */
   readonly prefix: string;
+  /** The id of the n-th request (from 0) that gives itself none. */
+  readonly requestId: (n: number) => string;
 };
 
 export type Tools = Pick<WorkflowContext, "runId" | "idempotencyKey" | "attempt" | "abort"> & {
@@ -34,7 +36,7 @@ export async function invoke(executor: Executor, call: Call, tools: Tools): Prom
     shared: call.shared,
     reducers: call.reducers,
     classes,
-    requestId: (n) => `${call.prefix}${executor.id}-${state.iteration + 1}-${delivery.index}-${n}`,
+    requestId: call.requestId,
     checkRequest(id) {
       if (executor.responseHandlers.length === 0) throw noHandler(executor.id, "an answer to its request");
       if (Object.hasOwn(state.requests, id) || state.answered.includes(id)) throw duplicateRequest(id);

@@ -38,7 +38,7 @@ import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Gather } from "./gather.ts";
-import { Histories, readPayloads } from "./history.ts";
+import { Histories, readPayloads, readRowless } from "./history.ts";
 import { readList } from "./list.ts";
 import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
@@ -175,6 +175,10 @@ class PostgresSchema implements PostgresStore {
     // Whoever appended last may be gone, so who comes to the end sees to it that what is there is placed.
     if (page.pending === true) this.#sequencer.ask();
     return page;
+  }
+
+  rowless(): Promise<readonly string[]> {
+    return this.#use(() => readRowless(this.#db));
   }
 
   async prune(request: PruneRequest): Promise<Pruned> {
