@@ -215,6 +215,10 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   enter(task: number, now: number): Promise<unknown> {
     const step = this.#step(task);
     if (!isPlain(step, this)) return carefully(this, task, step);
+    if (step.timeout === undefined && this.#events.silent) {
+      this.results.started[task] = now;
+      return step.run(this.context, this.signal, new Tools(this, task));
+    }
     const started = this.begin(task, now);
     if (!hasLimit(step)) return step.run(this.context, this.signal, new Tools(this, task));
     const limited = new Limited(step, this.signal, this.deadlines, started, (result) => this.#expired(task, result));
