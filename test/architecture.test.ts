@@ -68,6 +68,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "@standard-schema/spec",
   ],
   "api/client/": [
+    "api/agents/node.ts",
     "api/contract/routes.ts",
     "api/contract/header.ts",
     "api/webhooks/wish.ts",
