@@ -172,7 +172,7 @@ describe("calls", () => {
     expect(body["workflow_id"]).toBe(body["run_id"]);
     expect([headers.get("x-execution-id"), headers.get("x-run-id")]).toEqual([body["execution_id"], body["run_id"]]);
     expect((await at.ended(String(body["execution_id"])))["result"]).toEqual({ got: {} });
-    for (const target of ["alpha.none", "nobody.think", "alpha", "a.b.c", ".", "alpha."]) {
+    for (const target of ["alpha.none", "nobody.think", "alpha", "a.b.c", "alpha."]) {
       for (const way of ["execute", "execute/async"]) {
         const refused = await at.ask("POST", `/api/v1/${way}/${encodeURIComponent(target)}`, { input: {} });
         expect([target, refused.status, typeof refused.body["error"]]).toEqual([target, 400, "string"]);
@@ -294,8 +294,8 @@ describe("what an agent does by itself", () => {
     const nodes = await at.graph(id);
     expect(nodes.map(({ reasoner_id: name, workflow_depth: depth }) => [name, depth])).toEqual([
       ["root", 0],
-      ["leaf", 2],
       ["helper", 1],
+      ["leaf", 2],
     ]);
     expect(nodes.find(({ reasoner_id: name }) => name === "leaf")?.parent_execution_id).toBe(inner);
     expect(nodes.find(({ reasoner_id: name }) => name === "helper")).toMatchObject({
