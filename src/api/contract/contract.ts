@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
+import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
 import { runRoutes } from "./runs.ts";
@@ -111,4 +112,4 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...webhookRoutes };
+export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...webhookRoutes, ...agentRoutes };

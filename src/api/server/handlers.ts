@@ -14,6 +14,8 @@ import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
 import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { Agents } from "../agents/agents.ts";
+import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
@@ -40,6 +42,7 @@ export type Served = {
   hub: Hub;
   /** Left out where this server has none. */
   webhooks: Webhooks | undefined;
+  agents: Agents | undefined;
   openapi: () => object;
   metrics: () => string;
 };
@@ -53,6 +56,7 @@ export type Followers = { readonly [R in StreamRoute]: (call: Call<R>) => Promis
 export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   return {
+    ...agentHandlersOf(served.agents),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
@@ -104,10 +108,8 @@ export function handlersOf(served: Served): Handlers {
       if (answer.error !== undefined) return stemma.fail(run, wait, new StepError(answer.error), options);
       return stemma.resume(run, wait, answer.value, options);
     },
-    "POST /v1/runs/{run}/signal": async ({ params, body: { name, payload, by: given }, by, once }) => {
-      await stemma.signal(runOf(params), name, payload, { ...by(given), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
+      stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
       await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
       return {};
