@@ -9,7 +9,13 @@ import { stderrLog, stopSignal } from "../long-running.ts";
 import { printJson } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows, offerText } from "../workflow-files.ts";
 
-type ServeOptions = CommonOptions & { port: number; host: string; name?: string[]; origin?: string[] };
+type ServeOptions = CommonOptions & {
+  port: number;
+  host: string;
+  name?: string[];
+  origin?: string[];
+  webhookRange?: string[];
+};
 
 const portDefault = 4747;
 const portMax = 65_535;
@@ -27,7 +33,12 @@ export function addServe(program: Command): void {
       "127.0.0.1",
     )
     .option("--name <host>", "name under which it is reached besides this machine's; may be repeated", several)
-    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several);
+    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several)
+    .option(
+      "--webhook-range <range>",
+      "addresses besides the public internet that webhooks may reach, such as 10.1.0.0/16; may be repeated",
+      several,
+    );
   withCommonOptions(command).action(serve);
 }
 
@@ -41,7 +52,10 @@ async function serve(files: readonly string[], options: ServeOptions): Promise<v
   const stemma = new Stemma({ store, workflows, log });
   const token = process.env["STEMMA_TOKEN"] || undefined;
   const { port, host, name: hosts = [], origin: origins = [] } = options;
-  const app = server(stemma, { port, host, hosts, origins, log, ...(token === undefined ? {} : { token }) });
+  const key = process.env["STEMMA_WEBHOOK_KEY"] || undefined;
+  const webhooks = { allow: options.webhookRange ?? [], ...(key === undefined ? {} : { key }) };
+  const secret = token === undefined ? {} : { token };
+  const app = server(stemma, { port, host, hosts, origins, webhooks, log, ...secret });
   // Listened for before anything is claimed, so a signal that comes early still drains.
   const stopped = stopSignal();
   const listening = await app.listen();
