@@ -12,6 +12,7 @@ import { freePlaces } from "./care.ts";
 import type { Circuits } from "./circuit.ts";
 import type { CourseQuestion, Dispatch, Place } from "./course.ts";
 import type { Courses } from "./courses.ts";
+import type { Given } from "./dispatch.ts";
 import { give, tellToStop } from "./dispatch.ts";
 import type { Dispatcher, ToDispatch } from "./execution-body.ts";
 import type { Asked } from "./execution.ts";
@@ -56,29 +57,39 @@ export class Dispatching implements Dispatcher {
       return called === undefined ? [] : [{ ...node.registration, at: node, called }];
     });
     if (able.length === 0) return waiting("unknown", waitMs.unknown * 2 ** waits, waitMs.unknownMax);
-    const now = Date.now();
-    const up = able.filter(({ at, url }) => at.state !== "down" && circuits.mayTry(url, now));
-    if (up.length === 0) {
-      const rest = Math.min(...able.map(({ url }) => circuits.restMs(url, now)));
-      return waiting("away", Math.max(rest, waitMs.away * 2 ** waits), waitMs.awayMax);
+    /** Where nobody listened just now. */
+    const refused = new Set<string>();
+    for (;;) {
+      const now = Date.now();
+      const up = able.filter(({ at, url }) => at.state !== "down" && !refused.has(url) && circuits.mayTry(url, now));
+      if (up.length === 0) {
+        const rest = Math.min(...able.map(({ url }) => circuits.restMs(url, now)));
+        return waiting("away", Math.max(rest, waitMs.away * 2 ** waits), waitMs.awayMax);
+      }
+      const free = up.filter(({ at }) => freePlaces(at, slots) > 0);
+      const chosen = turns.next(parts.node, free);
+      if (chosen === undefined) {
+        slots.queue(parts.node, run, n);
+        return waiting("busy", waitMs.busy, waitMs.busy);
+      }
+      const given = await this.#give(execution, chosen.at, chosen.called, abort);
+      if (given.state !== "away" && given.state !== "busy") return given;
+      if (given.state === "busy") {
+        slots.queue(parts.node, run, n);
+        return waiting("busy", waitMs.away * 2 ** waits, waitMs.busy);
+      }
+      // Where it cannot have got to, another one may have it at once.
+      if (given.sent) return { ...waiting("away", waitMs.away * 2 ** waits, waitMs.awayMax), sent: true };
+      refused.add(chosen.url);
     }
-    const chosen = turns.next(
-      parts.node,
-      up.filter(({ at }) => freePlaces(at, slots) > 0),
-    );
-    if (chosen === undefined) {
-      slots.queue(parts.node, run, n);
-      return waiting("busy", waitMs.busy, waitMs.busy);
-    }
-    return this.#give(execution, chosen.at, chosen.called, abort);
   }
 
   async #give(
-    { run, input, n, isFirst, waits, idempotencyKey }: ToDispatch,
+    { run, input, n, isFirst, idempotencyKey }: ToDispatch,
     node: Node,
     called: KeptFunction,
     abort: AbortSignal,
-  ): Promise<Dispatch> {
+  ): Promise<Given> {
     const { stemma, circuits, slots, registry } = this.#with;
     const { registration } = node;
     const { url, instance } = registration;
@@ -92,14 +103,11 @@ export class Dispatching implements Dispatcher {
     const given = await give({ registration, called, token, input, headers, abort });
     if (given.state !== "working") slots.free(run);
     if (given.state !== "away") circuits.worked(url);
-    if (given.state !== "busy" && given.state !== "away") return given;
-    if (given.state === "busy") {
-      slots.queue(registration.node, run, n);
-      return waiting("busy", waitMs.away * 2 ** waits, waitMs.busy);
+    else {
+      circuits.failed(url, Date.now());
+      registry.look(node);
     }
-    circuits.failed(url, Date.now());
-    registry.look(node);
-    return { ...waiting("away", waitMs.away * 2 ** waits, waitMs.awayMax), ...(given.sent ? { sent: true } : {}) };
+    return given;
   }
 
   async #waitsFor(run: RunId): Promise<number> {

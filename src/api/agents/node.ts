@@ -112,7 +112,7 @@ export function checkNode(given: NodeGiven, instance: string, at: Timestamp): Re
   }
   const leaseMs = milliseconds(lease, `lease of node ${node}`);
   if (leaseMs < leaseMsMin) throw invalid(`Expected the lease of a node to be at least ${leaseMsMin} ms`, leaseMs);
-  const kept = functions.map((one) => checkFunction(node, one));
+  const kept = (functions as readonly NodeFunction[]).map((one) => checkFunction(node, one));
   const twice = kept.find(({ name }, i) => kept.findIndex((other) => other.name === name) !== i);
   if (twice !== undefined) throw invalid("Expected each function of a node once", twice.name);
   return {

@@ -13,13 +13,14 @@ import { StepError } from "../../engine/failure.ts";
 import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
-import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { BodyOf, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
 import type { Agents } from "../agents/agents.ts";
 import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import type { Hub } from "./hub.ts";
+import { recordHandlersOf } from "./record-handlers.ts";
 import { makingHandlersOf } from "./making.ts";
 import { webhookHandlersOf } from "./webhook-handlers.ts";
 
@@ -35,6 +36,8 @@ export type Call<R extends RouteName> = {
   /** Where an earlier stream broke off: the id of the last event. */
   lastEventId: number | undefined;
   signal: AbortSignal;
+  /** As it came, for a handler that reads the body itself. */
+  request: Request;
 };
 
 export type Served = {
@@ -57,6 +60,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   return {
     ...agentHandlersOf(served.agents),
+    ...recordHandlersOf(stemma),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
@@ -68,7 +72,7 @@ export function handlersOf(served: Served): Handlers {
       texts: Object.fromEntries(await stemma.store.payloads(query.digest)),
     }),
     "GET /v1/workflows": async () => ({ workflows: stemma.workflows().map(knownWorkflow) }),
-    "GET /v1/workers": async () => ({ workers: await busyWorkers(stemma) }),
+    "GET /v1/workers": async () => ({ workers: [...((await stemma.store.workers?.()) ?? [])] }),
     "GET /v1/doctor": async () => {
       const findings = isInspectable(stemma.store) ? await stemma.store.inspect() : [];
       return { ok: findings.every(({ level }) => level !== "problem"), store: stemma.store.name, findings };
@@ -115,14 +119,10 @@ export function handlersOf(served: Served): Handlers {
       return {};
     },
     "POST /v1/runs/{run}/cancel": ({ params, body, by }) => stemma.cancel(runOf(params), { ...body, ...by(body.by) }),
-    "POST /v1/runs/{run}/pause": async ({ params, body, by, once }) => {
-      await stemma.pause(runOf(params), { ...body, ...by(body.by), ...once });
-      return {};
-    },
-    "POST /v1/runs/{run}/unpause": async ({ params, body, by, once }) => {
-      await stemma.unpause(runOf(params), { ...body, ...by(body.by), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/pause": ({ params, body, by, once }) =>
+      stemma.pause(runOf(params), { ...body, ...by(body.by), ...once }),
+    "POST /v1/runs/{run}/unpause": ({ params, body, by, once }) =>
+      stemma.unpause(runOf(params), { ...body, ...by(body.by), ...once }),
   };
 }
 
@@ -154,24 +154,6 @@ function knownWorkflow({ name, version, timeoutMs, schema }: Workflow): KnownWor
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(input === undefined ? {} : { input }),
   };
-}
-
-const pagesMax = 50;
-
-async function busyWorkers(stemma: Stemma): Promise<BusyWorker[]> {
-  const held = new Map<string, number>();
-  let cursor: string | undefined;
-  for (let pages = 0; pages < pagesMax; pages += 1) {
-    const page = await stemma.list({
-      status: ["queued", "running", "suspended", "paused"],
-      limit: limits.pageRunsMax,
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    for (const { worker } of page.runs) if (worker !== undefined) held.set(worker, (held.get(worker) ?? 0) + 1);
-    ({ cursor } = page);
-    if (cursor === undefined) break;
-  }
-  return [...held].map(([worker, runs]) => ({ worker, runs }));
 }
 
 /** The end of a run, or its status when it has not come within `wait`. Throws run.failed, run.cancelled, run.timed_out. */

@@ -153,7 +153,11 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
       const listening = await listen({ fetch, host, port, stopping: stop });
       webhooks?.start();
       // What nodes have in hand is looked after from now on, also if nobody asks.
-      await agents?.start();
+      await agents?.start().catch((error: unknown) => {
+        log.warn("Nodes cannot be looked after yet; it is tried again when one says something", {
+          error: String(error),
+        });
+      });
       place.port = listening.port;
       return listening;
     },

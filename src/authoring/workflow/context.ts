@@ -248,7 +248,7 @@ export function contextOf(operations: Operations, info: RunInfo, root: Scope): C
     sleep: unawaited(methods.sleep),
     wait: unawaited(methods.wait),
     signal: unawaited(methods.signal),
-    call: unawaited(methods.call) as Context["call"],
+    call: unawaited(methods.call),
     checkpoint: unawaited(methods.checkpoint),
     now: () => operations.now(),
     random: () => operations.random(at("random").path),
