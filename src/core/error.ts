@@ -36,6 +36,9 @@ export const errorCodes = {
   "run.transition": { status: 409, exit: 4, retryable: false },
   "run.divergence": { status: 409, exit: 4, retryable: false },
 
+  "node.not_found": { status: 404, exit: 3, retryable: false },
+  "function.not_found": { status: 404, exit: 3, retryable: false },
+
   "step.nested": { status: 409, exit: 1, retryable: false },
   "step.outside": { status: 409, exit: 1, retryable: false },
   "step.failed": { status: 409, exit: 1, retryable: false },

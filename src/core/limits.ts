@@ -52,6 +52,11 @@ export const limits = {
   webhooksMax: 1000,
   /** Steps of a comparison whose large values are read, asked for over HTTP. */
   comparedDetailsMax: 10_000,
+  /** Nodes that are registered at a time, and functions of one. */
+  nodesMax: 1000,
+  nodeFunctionsMax: 1000,
+  /** What a node answers when it is asked to work. */
+  nodeAnswerBytesMax: 4_194_304,
   /** One line of an exported family: a value that was kept, with what JSON escapes. */
   exportLineCharsMax: 140_000_000,
   /** A file that is taken in, unless the caller says otherwise. */

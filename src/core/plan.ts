@@ -203,6 +203,7 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
   switch (step.ending) {
     case "value":
+      if (step.alone === true) return { verdict: "run", reason: "for this run alone" };
       // That nobody answered in time is no answer.
       return step.status === "expired" ? { verdict: "run", reason: "expired" } : undefined;
     case "error":

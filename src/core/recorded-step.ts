@@ -41,6 +41,8 @@ export type RecordedStep = {
   /** Of a call: the called run. */
   run?: RunId;
   waitsFor?: WaitKind;
+  /** Its success is this run's alone: it was recorded without a key by which others could find it. */
+  alone?: true;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
 };
@@ -144,6 +146,10 @@ function take(step: RecordedStep, event: KeyedEvent): void {
   if ("ms" in data && data.ms !== undefined) step.ms = data.ms;
   if ("cost" in data && data.cost !== undefined) step.cost = data.cost;
   switch (event.type) {
+    case "step.succeeded":
+    case "wait.answered":
+      if (event.data.reuse === undefined) step.alone = true;
+      break;
     case "step.started":
       if (event.data.effect !== undefined) step.effect = event.data.effect;
       break;

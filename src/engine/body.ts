@@ -82,8 +82,11 @@ export type StepAsk = Place & {
   reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
   /** Names of the parts of the run's context that it reads: they count for whether it may be reused. */
   context?: readonly string[];
-  /** Its author says that its success may be reused whatever is before it. */
-  reuse?: "always";
+  /**
+   * Its author says that its success may be reused whatever is before it, or by no other run: what it found out is true of
+   * this run alone.
+   */
+  reuse?: "always" | "never";
   /** What an output has cost, in whatever unit the author counts in. */
   cost?: (output: unknown) => number;
   /** It is one of those that the body is given together: the `at`-th of `of` that have the same `key`. */
@@ -110,6 +113,8 @@ export type WaitAsk = Place & {
   /** Name of the queue that a wait of kind "signal" is answered from; its own name if left out. */
   signal?: string;
   tags?: string[];
+  /** Its answer is for this run alone. */
+  reuse?: "never";
 };
 
 export type CallAsk = Place & {

@@ -157,13 +157,20 @@ export class Requests {
     return event.type === "wait.answered" || event.type === "wait.failed" ? this.#recorded(event) : undefined;
   }
 
-  /** Sends a signal. Throws run.ended. */
-  async signal(row: RunRow, name: string, payload: unknown, { by, idempotencyKey }: By & Once): Promise<void> {
+  /** Sends a signal; whether it is a new one. Throws run.ended. */
+  async signal(
+    row: RunRow,
+    name: string,
+    payload: unknown,
+    { by, idempotencyKey }: By & Once,
+  ): Promise<{ accepted: boolean }> {
     checkName(name, "name of a signal");
     const { text } = toValue(payload, `signal ${name}`);
     const key = checkId(idempotencyKey ?? `signal ${newRunId(this.#clock.now())}`, "idempotencyKey");
     const body: SignalMessage = { name, ...(text === undefined ? {} : { text }), ...(by === undefined ? {} : { by }) };
-    expectOpen(row, await this.#send(row.id, key, "signal", body));
+    const sent = await this.#send(row.id, key, "signal", body);
+    expectOpen(row, sent);
+    return { accepted: sent.accepted };
   }
 
   /** Says what is to become of a step in doubt. Throws step.not_in_doubt. */

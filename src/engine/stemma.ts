@@ -305,12 +305,12 @@ export class Stemma extends Records {
 
   /**
    * Sends a signal: the answer of whoever waits for this name, or kept for the next who does. Signals of one name are
-   * taken in the order in which they came; one with the same `idempotencyKey` is the same signal.
+   * taken in the order in which they came; one with the same `idempotencyKey` is the same signal, and is not accepted again.
    *
    * @throws run.not_found, run.ended, json.not_serializable
    */
-  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<void> {
-    await this.#requests.signal(await this.row(id), name, payload, options);
+  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<{ accepted: boolean }> {
+    return this.#requests.signal(await this.row(id), name, payload, options);
   }
 
   /**

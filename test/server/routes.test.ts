@@ -33,10 +33,10 @@ const doubtful = workflow({ name: "doubtful" }, (ctx) =>
 type Wish = { path: string; body?: object; lines?: string };
 /** Where webhooks of these tests may go: nobody listens there. */
 const nowhere = { allow: ["127.0.0.1"] };
-const url = "http://127.0.0.1:9/hook";
+const hookUrl = "http://127.0.0.1:9/hook";
 
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
+async function examples({ stemma, agents }: Served): Promise<Record<string, Wish>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -47,9 +47,13 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
   const doubt = await stemma.run(doubtful, undefined);
   await until(async () => (await stemma.row(doubt.id)).state.reason === "in_doubt");
   const hooks = new Webhooks(stemma.store, silent, nowhere);
-  const { id: hook } = await hooks.create({ url });
+  const { id: hook } = await hooks.create({ url: hookUrl });
   const { id: delivery } = await hooks.ping(hook);
   await hooks.stop();
+  const node = { node: "far", url: "http://127.0.0.1:9", instance: "one", functions: [{ name: "f" }] };
+  await agents?.register(node);
+  const calls = await Promise.all([1, 2, 3].map(async (input) => (await agents?.call({ target: "far.f", input }))?.id));
+  await agents?.ask(String(calls[1]), { name: "sure" });
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
   const family: string[] = [];
   const whole = await stemma.run(greet, undefined);
@@ -60,7 +64,7 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
     "GET /metrics": { path: "/metrics" },
     "GET /openapi.json": { path: "/openapi.json" },
     "GET /v1/runs": { path: "/v1/runs?limit=2&status=succeeded&status=suspended" },
-    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url } } },
+    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url: hookUrl } } },
     "GET /v1/runs/{run}": { path: `/v1/runs/${a}` },
     "GET /v1/runs/{run}/history": { path: `/v1/runs/${a}/history?after=0&limit=1` },
     "GET /v1/runs/{run}/events": { path: `/v1/runs/${a}/events` },
@@ -71,12 +75,22 @@ async function examples({ stemma }: Served): Promise<Record<string, Wish>> {
     "GET /v1/runs/{run}/lineage": { path: `/v1/runs/${a}/lineage` },
     "GET /v1/runs/{run}/compare/{other}": { path: `/v1/runs/${a}/compare/${b}` },
     "GET /v1/webhooks": { path: "/v1/webhooks" },
-    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url, events: ["run.*"], headers: { "x-key": "1" } } },
+    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url: hookUrl, events: ["run.*"], headers: { "x-key": "1" } } },
     "GET /v1/webhooks/{webhook}/deliveries": { path: `/v1/webhooks/${hook}/deliveries?limit=3` },
     "POST /v1/webhooks/{webhook}/ping": { path: `/v1/webhooks/${hook}/ping` },
     "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },
     "GET /v1/runs/{run}/deliveries": { path: `/v1/runs/${a}/deliveries` },
     "DELETE /v1/webhooks/{webhook}": { path: `/v1/webhooks/${hook}` },
+    "GET /v1/nodes": { path: "/v1/nodes" },
+    "POST /v1/nodes": { path: "/v1/nodes", body: { ...node, version: "2", url: "http://127.0.0.1:10" } },
+    "POST /v1/nodes/{node}/heartbeat": { path: "/v1/nodes/far/heartbeat", body: { instance: "one" } },
+    "POST /v1/calls": { path: "/v1/calls", body: { target: "far.f", input: { n: 1 } } },
+    "GET /v1/calls/{call}": { path: `/v1/calls/${calls[0]}?wait=1` },
+    "POST /v1/calls/{call}/result": { path: `/v1/calls/${calls[0]}/result`, body: { ok: true, output: 1 } },
+    "POST /v1/calls/{call}/waits": { path: `/v1/calls/${calls[1]}/waits`, body: { name: "really", prompt: "Really?" } },
+    "GET /v1/calls/{call}/waits/{wait}": { path: `/v1/calls/${calls[1]}/waits/sure?wait=1` },
+    "POST /v1/calls/{call}/cancel": { path: `/v1/calls/${calls[2]}/cancel`, body: { reason: "enough" } },
+    "POST /v1/nodes/{node}/leave": { path: "/v1/nodes/far/leave", body: { version: "2" } },
     "GET /v1/waits": { path: `/v1/waits?run=${c}` },
     "GET /v1/feed": { path: `/v1/feed?run=${a}` },
     "GET /v1/payloads": { path: `/v1/payloads?digest=${digest}` },
@@ -185,6 +199,7 @@ describe("every route", () => {
     await post(`/v1/runs/${id}/unpause`, {});
     await until(async () => (await at.stemma.row(id)).state.status === "suspended");
     await post(`/v1/runs/${id}/resume`, { wait: "approval", value: 1, by: "ada" });
+    await until(async () => (await at.stemma.row(id)).state.status === "succeeded");
     const restarted = await post(`/v1/runs/${id}/restart`, { reason: "again" });
     const said = (await at.stemma.history(id)).flatMap(({ type, data }) =>
       "by" in data ? [[type, data.by] as const] : [],

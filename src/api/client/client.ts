@@ -140,11 +140,11 @@ export class StemmaClient extends RemoteRecords {
   }
 
   /** Sends a signal. As `Stemma.signal`. */
-  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<void> {
+  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<{ accepted: boolean }> {
     checkJson(payload, `signal ${name}`);
     const { by, idempotencyKey } = options;
     const body = { name, ...(payload === undefined ? {} : { payload }), ...(by === undefined ? {} : { by }) };
-    await this.#connection.ask("POST /v1/runs/{run}/signal", { params: { run: id }, body, idempotencyKey });
+    return this.#connection.ask("POST /v1/runs/{run}/signal", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Says what is to become of a `once` step in doubt. As `Stemma.decide`. */

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
+import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
 import { recordRoutes } from "./records.ts";
@@ -120,4 +121,5 @@ export const contract: Contract = {
   ...steeringRoutes,
   ...recordRoutes,
   ...webhookRoutes,
+  ...agentRoutes,
 };

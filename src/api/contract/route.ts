@@ -12,6 +12,8 @@ export type RouteSpec<R extends RouteName = RouteName> = {
   summary: string;
   /** What a token has to have; `none` asks for no token. */
   scope: Scope;
+  /** Whether a token of scope `node` may use it too. */
+  nodes?: true;
   /** Status of a success; 200 if left out. */
   status?: 200 | 201 | 202;
   /**

@@ -26,6 +26,8 @@ import type { Verification } from "../../engine/verify.ts";
 import type { Why, WhyOptions } from "../../engine/why.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { Finding } from "../../store/inspection.ts";
+import type { Asked, CallGiven, Execution, Question, Report } from "../agents/execution.ts";
+import type { NodeGiven, NodeState } from "../agents/node.ts";
 import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
 import type { Delivery } from "../webhooks/delivery-log.ts";
 import type { NewWebhook } from "../webhooks/webhooks.ts";
@@ -54,6 +56,11 @@ export type PruneBody = Omit<PruneOptions, "olderThan" | "status" | "compact"> &
 };
 type PageQuery = { cursor?: string; limit?: number };
 type DeliveriesPage = { deliveries: Delivery[]; cursor?: string };
+/** As `CallGiven`, but for what is a header, and what only other wires say. */
+export type CallBody = Omit<CallGiven, "idempotencyKey" | "matching" | "note" | "tags"> & { tags?: string[] };
+export type ReportBody = Report;
+export type QuestionBody = Omit<Question, "idempotencyKey" | "note" | "tags"> & { tags?: string[] };
+export type WhichNode = { instance?: string; version?: string };
 
 export type Ended = { run: RunId; status: Status; output?: unknown };
 export type KnownWorkflow = { name: string; version: number; timeoutMs?: number; input?: Json };
@@ -87,7 +94,10 @@ export type Routes = {
   "POST /v1/runs/{run}/fork": { body: RemakeBody; result: RunRow };
 
   "POST /v1/runs/{run}/resume": { body: ResumeBody; result: Answered };
-  "POST /v1/runs/{run}/signal": { body: { name: string; payload?: unknown; by?: string }; result: object };
+  "POST /v1/runs/{run}/signal": {
+    body: { name: string; payload?: unknown; by?: string };
+    result: { accepted: boolean };
+  };
   "POST /v1/runs/{run}/decide": { body: { step: string; decision: Decision } & By; result: object };
   "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
   "POST /v1/runs/{run}/pause": { body: By; result: Paused };
@@ -110,6 +120,17 @@ export type Routes = {
   "GET /v1/webhooks/{webhook}/deliveries": { query: PageQuery; result: DeliveriesPage };
   "POST /v1/deliveries/{delivery}/redeliver": { result: Delivery };
   "GET /v1/runs/{run}/deliveries": { query: PageQuery; result: DeliveriesPage };
+  "GET /v1/nodes": { result: { nodes: readonly NodeState[] } };
+  "POST /v1/nodes": { body: NodeGiven; result: NodeState };
+  "POST /v1/nodes/{node}/heartbeat": { body: WhichNode; result: NodeState };
+  "POST /v1/nodes/{node}/leave": { body: WhichNode; result: { left: boolean } };
+
+  "POST /v1/calls": { body: CallBody; result: Execution };
+  "GET /v1/calls/{call}": { query: { wait?: number }; result: Execution };
+  "POST /v1/calls/{call}/result": { body: ReportBody; result: { accepted: boolean } };
+  "POST /v1/calls/{call}/cancel": { body: By; result: { accepted: boolean; status: Status } };
+  "POST /v1/calls/{call}/waits": { body: QuestionBody; result: Asked };
+  "GET /v1/calls/{call}/waits/{wait}": { query: { wait?: number }; result: Asked };
 
   "GET /v1/waits": { query: WaitsQuery; result: { waits: OpenWait[]; cursor?: string } };
   "GET /v1/feed": { query: Omit<FeedOptions, "signal">; result: FeedEntry };

@@ -107,12 +107,13 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     result: shapes.answered,
   },
   "POST /v1/runs/{run}/signal": {
-    summary: "Sends a signal to whoever waits for its name in the run, now or later.",
+    summary:
+      "Sends a signal to whoever waits for its name in the run, now or later. One sent before is not accepted again.",
     scope: "run",
     status: 202,
     errors: ["run.ended", "name.invalid"],
     body: z.strictObject({ name: text, payload: optional(z.unknown()), by: optional(text) }),
-    result: shapes.nothing,
+    result: z.strictObject({ accepted: z.boolean() }),
   },
   "POST /v1/runs/{run}/decide": {
     summary: "Says what is to become of a step in doubt.",

@@ -13,14 +13,16 @@ import { StepError } from "../../engine/failure.ts";
 import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
-import type { RunRow } from "../../store/store.ts";
 import type { BodyOf, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { Agents } from "../agents/agents.ts";
+import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import type { Hub } from "./hub.ts";
 import { recordHandlersOf } from "./record-handlers.ts";
-import { webhookHandlersOf, withWebhook } from "./webhook-handlers.ts";
+import { makingHandlersOf } from "./making.ts";
+import { webhookHandlersOf } from "./webhook-handlers.ts";
 
 /** A request, once it is known who asks and that they may, and that what they say can be meant so. */
 export type Call<R extends RouteName> = {
@@ -43,6 +45,7 @@ export type Served = {
   hub: Hub;
   /** Left out where this server has none. */
   webhooks: Webhooks | undefined;
+  agents: Agents | undefined;
   openapi: () => object;
   metrics: () => string;
 };
@@ -54,9 +57,9 @@ export type Handlers = { readonly [R in PlainRoute]: (call: Call<R>) => Promise<
 export type Followers = { readonly [R in StreamRoute]: (call: Call<R>) => Promise<Follower> };
 
 export function handlersOf(served: Served): Handlers {
-  const { stemma, webhooks } = served;
-  const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
+  const { stemma } = served;
   return {
+    ...agentHandlersOf(served.agents),
     ...recordHandlersOf(stemma),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
@@ -75,11 +78,6 @@ export function handlersOf(served: Served): Handlers {
       return { ok: findings.every(({ level }) => level !== "problem"), store: stemma.store.name, findings };
     },
     "GET /v1/runs": ({ query }) => stemma.list(query),
-    "POST /v1/runs": async ({ body: { workflow, input, by: given, webhook, ...options }, by, once }) => {
-      const start = (): ReturnType<Stemma["run"]> =>
-        stemma.run(stemma.workflow(workflow), input, { ...options, ...by(given), ...once });
-      return rowOf(await withWebhook(webhooks, webhook, start));
-    },
     "GET /v1/runs/{run}": ({ params }) => stemma.row(runOf(params)),
     "GET /v1/runs/{run}/history": async ({ params, query: { after = -1, limit = limits.pageEventsMax } }) => {
       const { id } = await stemma.row(runOf(params));
@@ -95,15 +93,8 @@ export function handlersOf(served: Served): Handlers {
       stemma.compare(runOf(params), params["other"] ?? "", query),
     "POST /v1/runs/{run}/plan": ({ params, body: { change = {}, ...options } }) =>
       stemma.plan(runOf(params), change, options),
-    "POST /v1/runs/{run}/restart": async ({ params, body: { webhook, ...body }, by, once }) => {
-      const change = { ...body, ...by(body.by), ...once };
-      return rowOf(await withWebhook(webhooks, webhook, () => stemma.restart(runOf(params), change)));
-    },
-    "POST /v1/runs/{run}/fork": async ({ params, body: { webhook, ...body }, by, once }) => {
-      const change = { ...body, ...by(body.by), ...once };
-      return rowOf(await withWebhook(webhooks, webhook, () => stemma.fork(runOf(params), change)));
-    },
-    ...webhookHandlersOf(stemma, webhooks),
+    ...makingHandlersOf(served),
+    ...webhookHandlersOf(served),
     "POST /v1/runs/{run}/resume": ({ params, body: { wait, again, ...answer }, by, once }) => {
       const options = { ...by(answer.by), ...once };
       const said = ["value", "error"].filter((part) => part in answer);
@@ -121,10 +112,8 @@ export function handlersOf(served: Served): Handlers {
       if (answer.error !== undefined) return stemma.fail(run, wait, new StepError(answer.error), options);
       return stemma.resume(run, wait, answer.value, options);
     },
-    "POST /v1/runs/{run}/signal": async ({ params, body: { name, payload, by: given }, by, once }) => {
-      await stemma.signal(runOf(params), name, payload, { ...by(given), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
+      stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
       await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
       return {};
