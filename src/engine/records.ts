@@ -111,7 +111,7 @@ export abstract class Records {
   }
   /**
    * The family of a run as the texts of one file, to be written one behind the other: every run, event and payload exactly
-   * as it is stored. It needs little memory. What was sent to runs and not taken in, and streams, are no part of it.
+   * as it is stored, with idempotency keys and what was sent and not taken in. It needs little memory. Streams are no part of it.
    *
    * @throws run.not_found, payload.missing, store.corrupt
    * @example
