@@ -14,6 +14,7 @@ import type { RunRow, Store } from "../store/store.ts";
 import type { Counts } from "./export-file.ts";
 import { endText, headerText } from "./export-file.ts";
 import { pagesOf, readTexts } from "./history-pages.ts";
+import { secretKind } from "./messages.ts";
 import { rowsOfFamily } from "./lineage.ts";
 
 /** Pieces of states that are read at a time; they are a kilobyte or two each. */
@@ -55,7 +56,9 @@ async function* exportRun(store: Store, row: RunRow, counts: Counts): AsyncGener
     }
     // An ended run takes nothing in.
     if (isTerminal(page.row.state.status)) continue;
-    for (const { key, kind, body } of page.inbox) yield `${JSON.stringify({ message: { key, kind, body } })}\n`;
+    for (const { key, kind, body } of page.inbox) {
+      if (kind !== secretKind) yield `${JSON.stringify({ message: { key, kind, body } })}\n`;
+    }
   }
 }
 
