@@ -111,7 +111,7 @@ function contextOf(context: Json | undefined, isCalled: boolean): { context?: Js
   return isCalled ? { context: {} } : {};
 }
 
-/** Throws usage.invalid for what is no target, function.not_found, node.not_found. */
+/** Throws usage.invalid for what is no target, workflow.not_found for what nobody offers. */
 function kindOf({ agents }: Wire, target: string): "reasoner" | "skill" {
   const parts = target.split(".");
   const [node = "", name = ""] = parts;
@@ -122,7 +122,12 @@ function kindOf({ agents }: Wire, target: string): "reasoner" | "skill" {
     );
   }
   const offers = agents.nodes().flatMap((one) => (one.node === node ? one.functions : []));
-  return offers.find((one) => one.name === name)?.kind ?? "reasoner";
+  const offered = offers.find((one) => one.name === name);
+  if (offered !== undefined) return offered.kind;
+  throw new StemmaError(
+    "workflow.not_found",
+    `No agent that is registered here offers ${JSON.stringify(target.slice(0, 200))}.`,
+  );
 }
 
 async function headersOf(wire: Wire, execution: Execution, root: RunId): Promise<Record<string, string>> {

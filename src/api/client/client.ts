@@ -21,6 +21,7 @@ import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
 import type { KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
+import type { NodeState } from "../agents/node.ts";
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { followStream } from "./follow-stream.ts";
@@ -103,6 +104,11 @@ export class StemmaClient extends RemoteRecords {
   /** Runs, newest first. */
   list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     return this.#connection.ask("GET /v1/runs", { query });
+  }
+
+  /** Nodes that are registered with the server, and how they are. Their functions are started by name, as workflows are. */
+  async nodes(): Promise<readonly NodeState[]> {
+    return (await this.#connection.ask("GET /v1/nodes")).nodes;
   }
 
   /** Repairs a run that has ended. As `Stemma.restart`. */

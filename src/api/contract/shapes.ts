@@ -270,6 +270,7 @@ export const node: z.ZodType = z
     weight: z.number(),
     concurrency: z.number().optional(),
     leaseMs: z.number(),
+    serverless: z.literal(true).optional(),
     functions: z.array(nodeFunction),
     metadata: z.unknown().optional(),
     at: time,
