@@ -30,6 +30,12 @@ export function partsOfFunction(name: unknown): { node: string; function: string
   );
 }
 
+/** Whether runs of a workflow of this name are calls of functions of nodes. */
+export function isFunctionName(name: string): boolean {
+  const [node = "", called = "", ...more] = name.split(".");
+  return node !== "" && called !== "" && more.length === 0;
+}
+
 /** A function of a node, for calling it. Throws usage.invalid, name.invalid. */
 export function nodeFunction(name: unknown): Workflow {
   const { node, function: called } = partsOfFunction(name);

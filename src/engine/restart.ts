@@ -17,6 +17,7 @@ import { carriedKey } from "./carried.ts";
 import type { Change } from "./change.ts";
 import { checkChange, isFork } from "./change.ts";
 import { outside, union } from "../core/cut.ts";
+import { calledOffers } from "./called-offers.ts";
 import { countDiscards, generationsBefore } from "./generations.ts";
 import { sha256 } from "./hash.ts";
 import type { CalledFrom } from "./line.ts";
@@ -26,6 +27,7 @@ import { referenceDigest } from "./reuse-keys.ts";
 import { validate } from "./schema.ts";
 import { checkAllowed, checkOverrides, expectAsked, expectStep } from "./named-steps.ts";
 import type { Source } from "./source.ts";
+import { expectWork } from "./options.ts";
 import { endedBy, lookThrough, readEvent, readSource, undoneIn } from "./source.ts";
 import { storeList } from "./stored-list.ts";
 import type { Encoded } from "./value.ts";
@@ -41,7 +43,11 @@ export type Making = {
 };
 
 /** Of a called run that is restarted inside the restart of its caller. */
-type Called = CalledFrom & { matching?: "earliest" | undefined };
+type Called = CalledFrom & {
+  matching?: "earliest" | undefined;
+  /** What its caller is offered, and it as well. */
+  offers?: readonly OfferedRun[];
+};
 
 /**
  * The new run of a restart or fork.
@@ -57,6 +63,7 @@ export async function makeRun(
 ): Promise<NewRun> {
   checkChange(change);
   const from = await readSource(making.store, source);
+  expectWork(from.row);
   if (kind === "restart" && !isTerminal(from.row.state.status)) {
     throw new StemmaError(
       "run.not_terminal",
@@ -123,7 +130,7 @@ async function prepare(
   if (called === undefined) await checkAllowed(store, source, change);
   const start = await startOf(store, source, change, input.value, context?.value ?? data.context);
   const cut = await cutOf(store, kind, source, change);
-  const lists = await listsOf(store, source, change, cut);
+  const lists = await listsOf(store, source, change, cut, called?.offers);
   const { seq, hash } = await leftAt(store, source, cut.left);
   const origin: Origin = { kind, run: row.id, seq, hash };
   const { calls, callKeys } = called ?? data;
@@ -301,7 +308,13 @@ async function cutOf(store: Store, kind: "restart" | "fork", source: Source, cha
 type Lists = { data: Partial<EventData["run.created"]>; payloads: readonly Payload[] };
 
 /** What the new run is offered, what it discards, and what was discarded before. */
-async function listsOf(store: Store, source: Source, change: Change, cut: Cut): Promise<Lists> {
+async function listsOf(
+  store: Store,
+  source: Source,
+  change: Change,
+  cut: Cut,
+  ofCaller: readonly OfferedRun[] = [],
+): Promise<Lists> {
   const { row, created, pieces } = source;
   const undone = await undoneIn(store, row);
   const ended = await endedBy(store, row);
@@ -316,12 +329,15 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
     const now = union(change.reuse === "all" ? [] : before, cut.older.get(offered.run));
     return now.length === 0 ? rest : { ...rest, cut: now };
   });
-  const all = [own, ...older];
+  const { matching, from, inside = [] } = change;
+  const path = from === undefined ? [] : [from, ...inside];
+  const below = matching === "earliest" ? await calledOffers(store, row, path) : [];
+  const all = once([own, ...below, ...older, ...ofCaller]);
   // Who reuses nothing has to know all the same what was called there, and who comes behind it too.
   const offers = storeList(change.reuse === "none" ? all.map(givenUp) : all, pieces);
   const data: Lists["data"] = { offers: offers.value };
   const payloads = [...offers.payloads];
-  const discards = discardsOf(source, change, cut, own);
+  const discards = discardsOf(source, change, cut, [own, ...below]);
   if (discards.length > 0) {
     const stored = storeList(discards);
     data.discards = stored.value;
@@ -336,6 +352,12 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
   return { data, payloads };
 }
 
+/** Of a run that is offered in several ways, the nearest counts. */
+function once(offers: readonly OfferedRun[]): OfferedRun[] {
+  const seen = new Set<RunId>();
+  return offers.filter(({ run }) => !seen.has(run) && seen.add(run));
+}
+
 function givenUp({ run, head }: OfferedRun): OfferedRun {
   return { run, head, cut: [[1, head]] };
 }
@@ -345,15 +367,15 @@ function discardsOf(
   source: Source,
   { reuse }: Change,
   { older }: Cut,
-  own: OfferedRun,
+  own: readonly OfferedRun[],
 ): { run: RunId; cut: SeqRange[] }[] {
   const isNone = reuse === "none";
-  const first = { run: own.run, cut: isNone ? outside([], own.head) : (own.cut ?? []) };
+  const first = own.map(({ run, head, cut }) => ({ run, cut: isNone ? outside([], head) : (cut ?? []) }));
   const rest = source.offers.map(({ run, head, cut }) => ({
     run,
     cut: isNone ? outside(cut, head) : (older.get(run) ?? []),
   }));
-  return [first, ...rest].filter(({ cut }) => cut.length > 0);
+  return [...first, ...rest].filter(({ cut }) => cut.length > 0);
 }
 
 async function leftAt(store: Store, { row }: Source, left: Seq | undefined): Promise<{ seq: Seq; hash: Digest }> {

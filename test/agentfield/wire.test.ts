@@ -9,7 +9,10 @@ import { plane } from "./place.ts";
 describe("a whole run", () => {
   test("registers, beats, is called, calls here and elsewhere with the context headers, reports: one connected run", async () => {
     await using at = await plane();
-    const beta = await at.agent({ id: "beta", reasoners: { double: ({ input }) => ({ value: (input as { n: number }).n * 2 }) } });
+    const beta = await at.agent({
+      id: "beta",
+      reasoners: { double: ({ input }) => ({ value: (input as { n: number }).n * 2 }) },
+    });
     const alpha = await at.agent({
       id: "alpha",
       reasoners: {
@@ -23,7 +26,11 @@ describe("a whole run", () => {
     });
     const root = await at.begin("alpha.root", { topic: "x" }, { "x-session-id": "sess" });
     const ended = await at.ended(root);
-    expect(ended).toMatchObject({ status: "succeeded", result: { h: { ok: true, n: 1 }, d: { value: 42 } }, run_id: root });
+    expect(ended).toMatchObject({
+      status: "succeeded",
+      result: { h: { ok: true, n: 1 }, d: { value: 42 } },
+      run_id: root,
+    });
     expect(alpha.calls.map(({ name }) => name)).toEqual(["root", "helper"]);
     const [{ headers = {} } = {}] = beta.calls;
     expect(headers).toMatchObject({

@@ -34,8 +34,7 @@ export async function restart(wire: Wire, { params, body, once, by }: Asked): Pr
   expectEnded(again);
   expectOffered(wire, again);
   const marker = request.scope === "workflow" && request.effective !== "none" ? named : undefined;
-  const from =
-    request.effective === "succeeded-before" && again.id === root.id ? await cutAt(wire, root, found) : undefined;
+  const from = request.effective === "succeeded-before" && again.id === root.id ? await cutAt(wire, root, found) : [];
   const replay: Replay = {
     mode: request.effective,
     source: root.id,
@@ -44,7 +43,7 @@ export async function restart(wire: Wire, { params, body, once, by }: Asked): Pr
   const change: Change = {
     matching: "earliest",
     ...(request.effective === "none" ? { reuse: "none" } : {}),
-    ...(from === undefined ? {} : { from }),
+    ...fromText(from),
     ...("input" in request ? { input: request.input } : {}),
     ...("patch" in request ? { patch: request.patch } : {}),
     ...("context" in request ? { context: request.context } : {}),
@@ -129,37 +128,42 @@ function expectOffered({ agents }: Wire, row: RunRow): void {
 }
 
 /**
- * The step of the root from which it runs again, for an execution below it. One that failed is not reused anyway, and with
- * it what it had done before: then nothing has to be cut, unless something came of its failure.
+ * Where it runs again, for an execution below the root: the keys of the calls that lead to it. One that failed is not
+ * reused anyway, and with it what it had done before: then nothing has to be cut, unless something came of its failure.
  */
-async function cutAt(wire: Wire, root: RunRow, { row, call }: Named): Promise<string | undefined> {
+async function cutAt(wire: Wire, root: RunRow, { row, call }: Named): Promise<readonly string[]> {
   const { stemma } = wire;
-  const own = call === undefined ? undefined : await callIn(wire, row, call);
-  let at: { run: RunId; key: string } | undefined = own === undefined ? undefined : { run: row.id, key: own.key };
-  for (let { id, state } = row; at?.run !== root.id;) {
-    const caller = callerOf(state.origin);
-    if (caller === undefined) return undefined;
-    at = { run: caller.run, key: caller.key };
-    if (at.run === root.id) break;
-    const above = await rowOf(stemma.store, at.run);
-    if (above === undefined) return undefined;
-    ({ id, state } = above);
-    if (id === root.id) break;
+  const keys = call === undefined ? [] : [(await callIn(wire, row, call)).key];
+  for (let at = row; at.id !== root.id;) {
+    const caller = callerOf(at.state.origin);
+    const above = caller && (await rowOf(stemma.store, caller.run));
+    if (caller === undefined || above === undefined) return [];
+    keys.unshift(caller.key);
+    at = above;
   }
-  const { key } = at;
   const isSuccess = call !== undefined || row.state.status === "succeeded";
-  return isSuccess || (await causedAnything(stemma, root.id, key)) ? key : undefined;
+  if (keys.length === 0 || isSuccess || (await causedAnything(stemma, row))) return keys;
+  return [];
 }
 
-async function causedAnything(stemma: Stemma, run: RunId, key: string): Promise<boolean> {
+/** Whether its caller did anything because of how a call ended. */
+async function causedAnything(stemma: Stemma, { state }: RunRow): Promise<boolean> {
+  const caller = callerOf(state.origin);
+  if (caller === undefined) return false;
+  const { key } = caller;
   const change: Change = { from: key, matching: "earliest" };
-  const { steps } = await stemma.plan(run, change, { kind: "restart" }).catch((error: unknown) => {
+  const { steps } = await stemma.plan(caller.run, change, { kind: "restart" }).catch((error: unknown) => {
     // It has no outcome, so nothing came of it.
     if (isStemmaError(error, "step.not_found")) return { steps: [] };
     throw error;
   });
   const calls = steps.filter((step) => step.key !== key && parseKey(step.key).name.includes("."));
   return calls.some(({ reason }) => reason === "cut");
+}
+
+function fromText([from, ...inside]: readonly string[]): Change {
+  if (from === undefined) return {};
+  return inside.length === 0 ? { from } : { from, inside };
 }
 
 /**
@@ -178,15 +182,14 @@ export async function startUnder(wire: Wire, { replay }: CallHeaders, given: Cal
   const isOf = async ({ row }: Named): Promise<boolean> => (await rootOf(stemma.store, row.id)).id === source?.id;
   const isUsable = replay.before === undefined || (marker !== undefined && (await isOf(marker)));
   if (source?.state.workflow !== given.target || !isUsable) return agents.call({ ...given, tags });
-  const from =
-    marker === undefined || replay.mode !== "succeeded-before" ? undefined : await cutAt(wire, source, marker);
+  const from = marker === undefined || replay.mode !== "succeeded-before" ? [] : await cutAt(wire, source, marker);
   const { input, context, by, idempotencyKey } = given;
   const made = await stemma.fork(source.id, {
     matching: "earliest",
     input,
     tags,
     ...("context" in given ? { context } : {}),
-    ...(from === undefined ? {} : { from }),
+    ...fromText(from),
     ...(by === undefined ? {} : { by }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   });

@@ -1,5 +1,5 @@
 /** A run with all that it called, each behind its caller and in the order of the calls: what graphs and details are made of. */
-import type { ErrorRecord, Event, RunId, Timestamp } from "../../core/event.ts";
+import type { ErrorRecord, Event, RunId, Seq, Timestamp } from "../../core/event.ts";
 import { parseKey } from "../../core/identity.ts";
 import { isTerminal } from "../../core/run.ts";
 import { readHistory } from "../../engine/history-pages.ts";
@@ -31,25 +31,21 @@ export type TreeNode = {
 /** As many as one answer shows; more than that nobody looks at. */
 const nodesMax = 10_000;
 
+type Item = { at: Seq; leaf: TreeNode } | { at: Seq; row: RunRow; parent?: string };
+
 export async function treeOf(wire: Wire, root: RunRow): Promise<{ nodes: TreeNode[]; more: boolean }> {
   const rows = new Map((await treeRows(wire.stemma.store, root.id)).map((row) => [row.id, row]));
   const nodes: TreeNode[] = [];
-  const waiting: { row: RunRow; parent?: string }[] = [{ row: root }];
+  const waiting: Item[] = [{ at: 0, row: root }];
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-    if (nodes.length >= nodesMax) return { nodes, more: true };
-    const { row, parent } = next;
-    const { events } = await readHistory(wire.stemma.store, row.id);
-    const course = wire.agents.isExecution(row) ? await wire.agents.course(row.id) : undefined;
-    nodes.push(ofRun(wire, row, events, parent));
-    nodes.push(...(await inside(wire, row, events, course)));
-    const parents = parentsOf(course);
-    const called = events.flatMap((event) => {
-      const below = event.type === "child.started" ? rows.get(event.data.run) : undefined;
-      return below === undefined || event.type !== "child.started"
-        ? []
-        : [{ row: below, parent: parents.get(event.data.key) ?? row.id }];
-    });
-    waiting.unshift(...called);
+    if (nodes.length >= nodesMax) return { nodes: withDepths(nodes), more: true };
+    if ("leaf" in next) nodes.push(next.leaf);
+    else {
+      const { row, parent } = next;
+      const { events } = await readHistory(wire.stemma.store, row.id);
+      nodes.push(ofRun(wire, row, events, parent));
+      waiting.unshift(...(await inside(wire, row, events, rows)));
+    }
   }
   return { nodes: withDepths(nodes), more: false };
 }
@@ -95,40 +91,54 @@ function ofRun(wire: Wire, { id, state }: RunRow, events: readonly Event[], pare
   };
 }
 
-/** Calls without a run: those that were reused, and those that an agent carried out in its own process. */
+/** What a run called, in order: runs, calls that were reused, and those that an agent carried out in its own process. */
 async function inside(
   wire: Wire,
   row: RunRow,
   events: readonly Event[],
-  course: Course | undefined,
-): Promise<TreeNode[]> {
+  rows: ReadonlyMap<RunId, RunRow>,
+): Promise<Item[]> {
+  const course = wire.agents.isExecution(row) ? await wire.agents.course(row.id) : undefined;
   const parents = parentsOf(course);
-  const locals = new Map(
-    [...(course?.locals.values() ?? [])].flatMap((local) => (local.key === undefined ? [] : [[local.key, local]])),
-  );
-  const found: TreeNode[] = [];
+  const locals = new Set([...(course?.locals.values() ?? [])].flatMap(({ key }) => key ?? []));
+  const items: Item[] = [];
   for (const event of events) {
-    if (event.type !== "step.reused") continue;
-    const { key } = event.data;
-    if (locals.has(key) || !parseKey(key).name.includes(".")) continue;
-    found.push({
-      ...(await reusedCall(wire, { run: row.id, key, parent: parents.get(key) ?? row.id }, event)),
-    });
+    if (event.type === "child.started") {
+      const below = rows.get(event.data.run);
+      const parent = parents.get(event.data.key) ?? row.id;
+      if (below !== undefined) items.push({ at: event.seq, row: below, parent });
+    } else if (event.type === "step.reused") {
+      const { key } = event.data;
+      if (locals.has(key) || !parseKey(key).name.includes(".")) continue;
+      const id = callId(row.id, course?.calls.find((call) => call.key === key)?.messages[0]?.id ?? key);
+      const leaf = await reusedCall(wire, { id, key, parent: parents.get(key) ?? row.id }, event);
+      items.push({ at: event.seq, leaf });
+    }
   }
-  for (const local of course?.locals.values() ?? []) found.push(await localNode(wire, row, events, local));
-  return found;
+  for (const local of course?.locals.values() ?? []) {
+    const told = events.find((event) => tells(event, local.id));
+    items.push({ at: told?.seq ?? row.state.seq, leaf: await localNode(wire, row, events, local) });
+  }
+  return items.sort((a, b) => a.at - b.at);
+}
+
+/** Whether an event is the message that told of a call inside an agent, as far as it stands in the event itself. */
+function tells({ type, data }: Event, id: string): boolean {
+  if (type !== "wait.answered" || !("inline" in data.value)) return false;
+  const { inline } = data.value;
+  return typeof inline === "object" && inline !== null && "id" in inline && inline["id"] === id;
 }
 
 type Reused = Extract<Event, { type: "step.reused" }>;
 
 async function reusedCall(
   wire: Wire,
-  call: { run: RunId; key: string; parent: string },
+  call: { id: string; key: string; parent: string },
   { at, data }: Reused,
 ): Promise<TreeNode> {
   const { execution: source } = await executionAt(wire, data.from);
   return {
-    id: wireId(callId(call.run, call.key)),
+    id: wireId(call.id),
     parent: call.parent,
     ...targetOf(parseKey(call.key).name),
     depth: 0,

@@ -1,7 +1,7 @@
 /** Agents at work: nodes, executions and those who look after them, put together. */
-import { StemmaError, isStemmaError } from "../../core/error.ts";
+import { StemmaError } from "../../core/error.ts";
 import type { Log, Workflow } from "../../engine/body.ts";
-import { partsOfFunction } from "../../engine/node-function.ts";
+import { isFunctionName, partsOfFunction } from "../../engine/node-function.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub } from "../server/hub.ts";
 import type { Agents, AgentsHooks } from "./agents.ts";
@@ -221,16 +221,6 @@ class LiveAgents implements Agents {
 }
 
 type Which = { instance?: string; version?: string };
-
-function isFunctionName(name: string): boolean {
-  try {
-    partsOfFunction(name);
-    return true;
-  } catch (error) {
-    if (isStemmaError(error)) return false;
-    throw error;
-  }
-}
 
 function notRegistered(node: string): StemmaError {
   const message = `Expected a node that is registered, got ${JSON.stringify(node.slice(0, 200))}. Register it, again if need be.`;
