@@ -34,8 +34,8 @@ function asking(told: Desk, charge = charging(told)): Graph<string, string> {
   const ask = executor<string, string, string>(
     "ask",
     {
-      onResponse: responseHandler<string, string, string, string>({ response: z.string() }, (about, answer, ctx) =>
-        ctx.sendMessage(`${about}=${answer}`),
+      onResponse: responseHandler<string, string, string, string>({ response: z.string() }, (about, said, ctx) =>
+        ctx.sendMessage(`${about}=${said}`),
       ),
     },
     (letter, ctx) => {
@@ -138,7 +138,7 @@ test("a once step of a graph inside is known by the message that the graph insid
   const inner = new WorkflowBuilder<string, string>({ name: "paying", start })
     .addChain([start, charging(told), paid])
     .build();
-  const graph = asking(told, new WorkflowExecutor(inner, "payments") as never).durable();
+  const graph = asking(told, new WorkflowExecutor(inner, "payments")).durable();
   await using on = await stage([graph, ...graph.inner]);
   const run = await on.stemma.run(graph, "ab");
   await resume(on.stemma, run.id, "a", "1");
@@ -229,7 +229,7 @@ test("a fork from a checkpoint that carries a question asks it under its key, so
 test("in a fork it is one question under that key too: over checkpoints, in other processes, and in a fork of the fork", async () => {
   const [clock, store] = [fakeClock(), fresh()];
   type State = { round: number };
-  const rounds = workflow({ name: "rounds" }, async (ctx: Context<State>, _: null) => {
+  const rounds = workflow({ name: "rounds" }, async (ctx: Context<State>) => {
     let state = ctx.restored ?? { round: 0 };
     for (;;) {
       const answers = [ctx.wait("which", { input: "x" }), ctx.wait("which", { input: "y" })];
@@ -241,7 +241,7 @@ test("in a fork it is one question under that key too: over checkpoints, in othe
   });
   const keysOf = async (stemma: Stemma, run: RunId) => (await openOf(stemma, run)).map(({ key }) => key);
   const first = await stage([rounds], { store, clock });
-  const run = await first.stemma.run(rounds, null);
+  const run = await first.stemma.run(rounds, undefined);
   await until(async () => (await checkpointsOf(first.stemma, run.id)).length === 4);
   const [, second] = await checkpointsOf(first.stemma, run.id);
   const fork = await first.stemma.fork(run.id, { checkpoint: second ?? 0 });

@@ -56,7 +56,7 @@ test("a run whose last step failed is restarted: that step runs, and nothing tha
 
 test("a restart from a checkpoint: what was done before it had its turn there, and an equal ask behind it is another one", async () => {
   let [fetched, broken] = [0, true];
-  const poll = workflow({ name: "poll" }, async (ctx: Context<number[]>, _: null) => {
+  const poll = workflow({ name: "poll" }, async (ctx: Context<number[]>) => {
     const seen = [...(ctx.restored ?? [])];
     while (seen.length < 4) {
       if (seen.length === 2 && broken) await ctx.step("breaks", { input: 0 }, () => Promise.reject(new Error("a bug")));
@@ -67,7 +67,7 @@ test("a restart from a checkpoint: what was done before it had its turn there, a
   });
   await using place = await stage([poll]);
   const { stemma } = place;
-  const run = await stemma.run(poll, null);
+  const run = await stemma.run(poll, undefined);
   await errorOf(run.result());
   broken = false;
   const again = await stemma.restart<number[]>(run.id, { checkpoint: "last" });

@@ -61,4 +61,6 @@ export const limits = {
   exportLineCharsMax: 140_000_000,
   /** A file that is taken in, unless the caller says otherwise. */
   exportBytesMax: 8_589_934_592,
+  /** Such a file as the body of a request: it is on the server's disk until it is taken in. */
+  importRequestBytesMax: 1_073_741_824,
 } as const;

@@ -3,7 +3,7 @@ import type { Duration } from "../core/duration.ts";
 import { milliseconds } from "../core/duration.ts";
 import { StemmaError } from "../core/error.ts";
 import { isRecord } from "../core/record-names.ts";
-import type { Store } from "../store/store.ts";
+import type { RunRow, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 
 /** A lease shorter than this runs out while a machine is merely busy. */
@@ -53,6 +53,14 @@ const own = new WeakSet<object>();
 export function ownWorkflow<I, O>(workflow: Workflow<I, O>): Workflow<I, O> {
   own.add(workflow);
   return workflow;
+}
+
+/** Throws usage.invalid for a run that is a record of Stemma itself: it is neither steered nor made anew. */
+export function expectWork({ id, state }: RunRow): void {
+  if (!isRecord(state.workflow)) return;
+  throw new StemmaError("usage.invalid", `Expected a run of work; ${id} is a record that Stemma keeps.`, {
+    data: { run: id, workflow: state.workflow },
+  });
 }
 
 /** Throws workflow.invalid for what no authoring style has made. */

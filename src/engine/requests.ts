@@ -28,6 +28,9 @@ import { fromValue, toValue } from "./value.ts";
 /** Who asks, and why; kept on record. */
 export type By = { by?: string; reason?: string };
 
+/** What pausing and unpausing answer: the status of the run when it was asked. */
+export type Paused = { previous: Status };
+
 /** A request under this key is made once, however often it is sent. */
 export type Once = { idempotencyKey?: string };
 
@@ -224,9 +227,10 @@ export class Requests {
     return { accepted: sent.accepted || sent.reason === "repeated", status: (await this.#rowAgain(row)).state.status };
   }
 
-  async pause(row: RunRow, kind: "pause" | "unpause", { idempotencyKey, ...by }: By & Once): Promise<void> {
+  async pause(row: RunRow, kind: "pause" | "unpause", { idempotencyKey, ...by }: By & Once): Promise<Paused> {
     const once = idempotencyKey === undefined ? newRunId(this.#clock.now()) : checkId(idempotencyKey, "idempotencyKey");
     expectOpen(row, await this.#send(row.id, `${kind} ${once}`, kind, withBy({}, by)));
+    return { previous: row.state.status };
   }
 
   async #rowAgain(row: RunRow): Promise<RunRow> {

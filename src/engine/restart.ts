@@ -27,6 +27,7 @@ import { referenceDigest } from "./reuse-keys.ts";
 import { validate } from "./schema.ts";
 import { checkAllowed, checkOverrides, expectAsked, expectStep } from "./named-steps.ts";
 import type { Source } from "./source.ts";
+import { expectWork } from "./options.ts";
 import { endedBy, lookThrough, readEvent, readSource, undoneIn } from "./source.ts";
 import { storeList } from "./stored-list.ts";
 import type { Encoded } from "./value.ts";
@@ -62,6 +63,7 @@ export async function makeRun(
 ): Promise<NewRun> {
   checkChange(change);
   const from = await readSource(making.store, source);
+  expectWork(from.row);
   if (kind === "restart" && !isTerminal(from.row.state.status)) {
     throw new StemmaError(
       "run.not_terminal",

@@ -95,6 +95,9 @@ export interface Store {
    */
   compact?(options?: { dryRun?: boolean }): Promise<{ before: number; after: number }>;
 
+  /** Workers whose lease has not ended, with the runs that each holds; one that was stopped is there until it ends. */
+  workers?(): Promise<readonly LeasedWorker[]>;
+
   /**
    * For verifying everything: runs of which events are there and no row, so that no list has them; a hundred at most. By
    * their ids, or where the row alone has that, by what the store calls them. Left out by a store that cannot tell.
@@ -166,6 +169,8 @@ export type Claimed = {
   /** When the next run that nobody holds falls due, if one does. */
   nextDueAt?: Timestamp;
 };
+
+export type LeasedWorker = { worker: string; runs: number; leaseUntil: Timestamp };
 
 export type Heartbeat = {
   now: Timestamp;

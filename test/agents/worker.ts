@@ -33,7 +33,7 @@ if (role === "server") {
   const pay = async (what: string, key: string): Promise<string> => {
     const headers = { "content-type": "application/json", "idempotency-key": key, "x-node": values.name };
     const response = await fetch(`${values.paid}/pay`, { method: "POST", headers, body: JSON.stringify({ what }) });
-    return `${((await response.json()) as { receipt: string }).receipt}`;
+    return ((await response.json()) as { receipt: string }).receipt;
   };
   const other = values.name === "alpha" ? "beta" : "alpha";
   agent.reasoner("root", async (ctx, { topics }: { topics: string[] }) => {

@@ -42,15 +42,15 @@ describe("lifecycle, over HTTP", () => {
     await using at = await serve(tree);
     const run = await at.client.run("approval", undefined);
     await until(async () => (await run.status()) === "suspended");
-    await at.client.unpause(run.id);
+    expect(await at.client.unpause(run.id)).toEqual({ previous: "suspended" });
     await until(async () => {
       const { inbox, inboxDone, state } = await at.client.row(run.id);
       return inbox === inboxDone && state.status === "suspended";
     });
     expect((await run.history()).filter(({ type }) => type === "run.unpaused")).toEqual([]);
-    await at.client.pause(run.id);
+    expect(await at.client.pause(run.id)).toEqual({ previous: "suspended" });
     await until(async () => (await run.status()) === "paused");
-    await at.client.unpause(run.id);
+    expect(await at.client.unpause(run.id)).toEqual({ previous: "paused" });
     await until(async () => (await run.status()) === "suspended");
     await at.client.resume(run.id, "approval", "yes");
     await run.result();
@@ -137,6 +137,54 @@ describe("lifecycle, over HTTP", () => {
     await errorOf(at.client.resume(run.id, "open", 1));
     await errorOf(at.client.signal(run.id, "s"));
     expect(await run.history()).toEqual(before);
+  });
+
+  it("E7: what waits goes on only by an answer or to its end: nothing else makes it run, and no answer makes it wait", async () => {
+    await using at = await serve(tree);
+    const waiting = async (): Promise<string> => {
+      const { id } = await at.client.run("approval", undefined);
+      await until(async () => (await at.client.row(id)).state.status === "suspended");
+      return id;
+    };
+    const [running, failing, cancelled, still] = [await waiting(), await waiting(), await waiting(), await waiting()];
+    const settled = async (id: string): Promise<string> => {
+      await until(async () => {
+        const { inbox, inboxDone, state } = await at.client.row(id);
+        return inbox === inboxDone && state.status !== "running" && state.status !== "queued";
+      });
+      return (await at.client.row(id)).state.status;
+    };
+    // What is asked of it that is no answer leaves it waiting, with the reason, and its question open.
+    await at.client.unpause(still);
+    await at.client.signal(still, "other", 1);
+    for (const [wait, code] of [
+      ["nothing", "wait.not_open"],
+      ["", "wait.not_open"],
+    ] as const) {
+      expect(await errorOf(at.client.resume(still, wait, "yes"))).toMatchObject({ code });
+    }
+    expect(await errorOf(at.client.decide(still, "approval", "run"))).toMatchObject({ code: "step.not_in_doubt" });
+    expect(await errorOf(at.client.restart(still))).toMatchObject({ code: "run.not_terminal" });
+    expect(await settled(still)).toBe("suspended");
+    expect((await at.client.row(still)).state.reason).toBe("waiting");
+    expect((await at.client.waits({ run: still })).waits).toHaveLength(1);
+    // Answered it runs (and ends), refused it fails, cancelled it is cancelled; each is on record as that.
+    await at.client.resume(running, "approval", "yes");
+    await at.client.fail(failing, "approval", new Error("no"));
+    await at.client.cancel(cancelled);
+    const last = async (id: string): Promise<string[]> => {
+      await settled(id);
+      return (await at.client.history(id)).slice(-2).map(({ type }) => type);
+    };
+    expect(await last(running)).toEqual(["wait.answered", "run.succeeded"]);
+    expect(await last(failing)).toEqual(["wait.failed", "run.failed"]);
+    expect((await last(cancelled)).at(-1)).toBe("run.cancelled");
+    // Behind its end no answer reaches it, and it never waits again.
+    for (const id of [running, failing, cancelled]) {
+      const before = await at.client.history(id);
+      await Promise.allSettled([at.client.resuspend(id, "approval", { prompt: "Again?" })]);
+      expect(await at.client.history(id)).toEqual(before);
+    }
   });
 
   it("E8: an approval is given, refused, or asked for again; the second answer is told the first", async () => {

@@ -15,15 +15,17 @@ import type { CompareOptions, Comparison } from "../../engine/compare.ts";
 import type { Decision } from "../../engine/decision.ts";
 import { toRecord } from "../../engine/failure.ts";
 import type { Lineage } from "../../engine/lineage.ts";
-import type { Answered, By, Once } from "../../engine/requests.ts";
+import type { Answered, By, Once, Paused } from "../../engine/requests.ts";
 import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "../../engine/stemma.ts";
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
-import type { ListQuery, RunRow } from "../../store/store.ts";
-import type { BusyWorker, KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
+import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
+import type { KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
+import type { NodeState } from "../agents/node.ts";
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { followStream } from "./follow-stream.ts";
+import { RemoteRecords } from "./records.ts";
 import { RemoteRun } from "./remote-run.ts";
 import type { ClientWebhooks } from "./webhooks.ts";
 import { webhooksOver } from "./webhooks.ts";
@@ -49,13 +51,15 @@ type WithWebhook = { webhook?: RunWebhook };
 /** Digests in one question: they are part of the address, which has its bounds. */
 const digestsMax = 100;
 
-export class StemmaClient {
+export class StemmaClient extends RemoteRecords {
   readonly #connection: Connection;
   /** Who is told of what happens, by requests that the server sends. */
   readonly webhooks: ClientWebhooks;
 
   constructor(options: ClientOptions) {
-    this.#connection = new Connection(options);
+    const connection = new Connection(options);
+    super(connection);
+    this.#connection = connection;
     this.webhooks = webhooksOver(this.#connection);
   }
 
@@ -100,6 +104,11 @@ export class StemmaClient {
   /** Runs, newest first. */
   list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
     return this.#connection.ask("GET /v1/runs", { query });
+  }
+
+  /** Nodes that are registered with the server, and how they are. Their functions are started by name, as workflows are. */
+  async nodes(): Promise<readonly NodeState[]> {
+    return (await this.#connection.ask("GET /v1/nodes")).nodes;
   }
 
   /** Repairs a run that has ended. As `Stemma.restart`. */
@@ -160,14 +169,14 @@ export class StemmaClient {
     return this.#connection.ask("POST /v1/runs/{run}/cancel", { params: { run: id }, body: by });
   }
 
-  /** Lets steps in flight finish, and begins nothing more until `unpause`. */
-  async pause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<void> {
-    await this.#connection.ask("POST /v1/runs/{run}/pause", { params: { run: id }, body, idempotencyKey });
+  /** Lets steps in flight finish, and begins nothing more until `unpause`. Gives the status that the run had. */
+  pause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<Paused> {
+    return this.#connection.ask("POST /v1/runs/{run}/pause", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Lets a paused run go on. */
-  async unpause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<void> {
-    await this.#connection.ask("POST /v1/runs/{run}/unpause", { params: { run: id }, body, idempotencyKey });
+  unpause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<Paused> {
+    return this.#connection.ask("POST /v1/runs/{run}/unpause", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Open questions of all runs, a page at a time. */
@@ -240,8 +249,8 @@ export class StemmaClient {
     return (await this.#connection.ask("GET /v1/workflows")).workflows;
   }
 
-  /** The workers that hold runs now. */
-  async workers(): Promise<BusyWorker[]> {
+  /** The workers whose lease has not ended, busy or not; one that was stopped is among them until it ends. */
+  async workers(): Promise<LeasedWorker[]> {
     return (await this.#connection.ask("GET /v1/workers")).workers;
   }
 

@@ -9,6 +9,7 @@ import { limits } from "../../core/limits.ts";
 import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
+import { recordRoutes } from "./records.ts";
 import { runRoutes } from "./runs.ts";
 import * as shapes from "./shapes.ts";
 import { steeringRoutes } from "./steering.ts";
@@ -99,10 +100,12 @@ const storeRoutes: ContractPart<StoreRoutes> = {
     }),
   },
   "GET /v1/workers": {
-    summary: "Lists the workers that hold runs now, and how many each.",
+    summary: "Lists the workers whose lease has not ended, and how many runs each holds.",
     scope: "read",
     errors: [],
-    result: z.strictObject({ workers: z.array(z.strictObject({ worker: z.string(), runs: z.number() })) }),
+    result: z.strictObject({
+      workers: z.array(z.strictObject({ worker: z.string(), runs: z.number(), leaseUntil: z.number() })),
+    }),
   },
   "GET /v1/doctor": {
     summary: "Looks the store over, and says what is wrong and what to do.",
@@ -112,4 +115,11 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes, ...webhookRoutes, ...agentRoutes };
+export const contract: Contract = {
+  ...storeRoutes,
+  ...runRoutes,
+  ...steeringRoutes,
+  ...recordRoutes,
+  ...webhookRoutes,
+  ...agentRoutes,
+};

@@ -84,7 +84,12 @@ export function openapi(version: string): object {
 function operation(name: string, spec: RouteSpec, components: Components, problems: Schema): Schema {
   const { summary, scope, nodes, status = 200, query, body, result, kind = "json" } = spec;
   const shape = components.schemaOf(result);
-  const types = { json: "application/json", text: "text/plain", stream: "text/event-stream" };
+  const types = {
+    json: "application/json",
+    text: "text/plain",
+    stream: "text/event-stream",
+    lines: "application/x-ndjson",
+  };
   const description = kind === "stream" ? "Server-sent events; the data of each is JSON of this schema." : "Done.";
   const made: Schema = {
     operationId: operationId(name),
@@ -100,6 +105,10 @@ function operation(name: string, spec: RouteSpec, components: Components, proble
   if (scope === "none") made["security"] = [];
   if (body !== undefined) {
     made["requestBody"] = { content: { "application/json": { schema: components.schemaOf(body) } } };
+  }
+  if (spec.takes === "lines") {
+    const schema = { type: "string", description: "The file that the export of a family gives." };
+    made["requestBody"] = { required: true, content: { [types.lines]: { schema } } };
   }
   return made;
 }

@@ -136,7 +136,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     status: 202,
     errors: ["run.ended"],
     body: z.strictObject(by),
-    result: shapes.nothing,
+    result: z.strictObject({ previous: shapes.status }),
   },
   "POST /v1/runs/{run}/unpause": {
     summary: "Lets a paused run go on, and those that it called.",
@@ -144,6 +144,6 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     status: 202,
     errors: ["run.ended"],
     body: z.strictObject(by),
-    result: shapes.nothing,
+    result: z.strictObject({ previous: shapes.status }),
   },
 };

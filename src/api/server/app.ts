@@ -14,6 +14,7 @@ import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
 import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
 import { mountAgentfield } from "../agentfield/mount.ts";
+import { expectWork } from "../../engine/options.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -25,6 +26,7 @@ import { byOf, mayUse } from "./principal.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import type { Buckets } from "./rate.ts";
 import { readBody } from "./request-body.ts";
+import { linesType } from "./upload.ts";
 
 export type Parts = Served & {
   log: Log;
@@ -92,8 +94,12 @@ export function appOf(parts: Parts): Hono<Env> {
       if (c.req.raw.method === "HEAD") throw wrongMethod(name);
       const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
+      // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
+      const steered = spec.scope === "run" ? c.req.param("run") : undefined;
+      if (steered !== undefined) expectWork(await parts.stemma.row(steered));
       if (isStream(name, followers)) return stream(parts, followers, name, call);
-      return answerOf(await perform(handlers, name, call), spec);
+      const result = await perform(handlers, name, call);
+      return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
     });
   }
   for (const [pattern, allowed] of methods) {
@@ -123,6 +129,22 @@ function answerOf(result: unknown, { kind, status = 200 }: RouteSpec): Response 
   const type = kind === "text" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
   const text = kind === "text" ? String(result) : JSON.stringify(result);
   return new Response(text, { status, headers: { "content-type": type } });
+}
+
+/** What goes wrong in its midst breaks it off, without its last line: nobody takes it for whole. */
+function linesOf(texts: AsyncIterable<string>, { log }: Parts, name: RouteName): Response {
+  const body = ReadableStream.from(encoded(texts, (error) => log.warn(`${name} broke off`, { error: String(error) })));
+  return new Response(body, { headers: { "content-type": linesType } });
+}
+
+async function* encoded(texts: AsyncIterable<string>, failed: (error: unknown) => void): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  try {
+    for await (const text of texts) yield encoder.encode(text);
+  } catch (error) {
+    failed(error);
+    throw error;
+  }
 }
 
 /** The name in `Host`. Two of them are none: who stands between may have looked at the other. */
@@ -213,6 +235,7 @@ async function callOf<R extends RouteName>(
     by: (given) => byOf(recognize === undefined ? undefined : principal, given),
     lastEventId: lastEventId(c.req.header("last-event-id")),
     signal: c.req.raw.signal,
+    request: c.req.raw,
   } as Call<R>;
 }
 

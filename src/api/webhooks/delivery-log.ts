@@ -1,10 +1,9 @@
 /** What became of deliveries: read from the runs that they are, because there is no other log. */
-import type { RunId, Timestamp } from "../../core/event.ts";
+import type { Event, RunId, Timestamp } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { webhookRecords } from "./records.ts";
 import { readHistory } from "../../engine/history-pages.ts";
 import { fromValue } from "../../engine/value.ts";
-import type { Event } from "../../core/event.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import type { Attempt, DeliveryInput } from "./delivery.ts";
 import { attemptStep } from "./delivery.ts";

@@ -43,7 +43,7 @@ export function eventsOf(asked: readonly string[]): WebhookEvent[] {
   const known = webhookEvents.filter((event) => asked.includes(event) || asked.includes(`${event.split(".")[0]}.*`));
   const wrong = asked.find((event) => !isWebhookEvent(event) && event !== "run.*" && event !== "wait.*");
   if (wrong === undefined && known.length > 0) return known;
-  const found = wrong === undefined ? "none" : JSON.stringify(String(wrong).slice(0, 60));
+  const found = wrong === undefined ? "none" : JSON.stringify(wrong.slice(0, 60));
   throw new StemmaError(
     "webhook.invalid",
     `Expected events of a webhook to be some of ${webhookEvents.join(", ")}, run.* and wait.*; got ${found}.`,

@@ -132,5 +132,5 @@ function lookupOf(addresses: readonly string[]): LookupFunction {
 }
 
 async function systemResolve(name: string): Promise<readonly string[]> {
-  return (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address);
+  return (await lookup(name, { all: true, order: "verbatim" })).map(({ address }) => address);
 }

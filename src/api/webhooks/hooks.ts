@@ -36,10 +36,12 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
   const put = async (id: RunId, kind: string, filter: Filter, sealed: Sealed, tags: string[]): Promise<Webhook> => {
     const at = Date.now();
     await kept.keep({ id, kind, value: { ...filter, at }, note: { to: filter.origin }, tags, at });
-    // Nobody was told of it yet: one without secrets is one that a crash left behind.
-    await vault.put(id, sealed);
     const made = await read(id);
-    if (made !== undefined) return made;
+    // A run may be there by that id which is none: it is not given a secret.
+    if (made !== undefined) {
+      await vault.put(id, sealed);
+      return made;
+    }
     throw new StemmaError("webhook.not_found", `There is no webhook ${id} any more.`, { data: { webhook: id } });
   };
   const read = async (id: RunId): Promise<Webhook | undefined> => {

@@ -30,7 +30,7 @@ export async function messageOf(store: Store, row: RunRow, event: Event): Promis
   if (!isWebhookEvent(type) || (await isOfTimer(store, row.id, event))) return undefined;
   const { id: run, state } = row;
   const { workflow, version, family, tags } = state;
-  const data: Message["data"] = { run, workflow, version, family, tags, seq: event.seq };
+  const found: Record<string, Json> = {};
   const omitted: Record<string, Json> = {};
   const facts = event.data as Record<string, unknown>;
   const texts = await textsOf(
@@ -45,9 +45,19 @@ export async function messageOf(store: Store, row: RunRow, event: Event): Promis
     if (text === undefined) continue;
     const shown = name === "given" ? "input" : name;
     if ("left" in text) omitted[shown] = text.left;
-    else data[shown] = decode(text.text);
+    else found[shown] = decode(text.text);
   }
-  if (Object.keys(omitted).length > 0) data["omitted"] = omitted;
+  const data: Message["data"] = {
+    run,
+    workflow,
+    version,
+    family,
+    tags,
+    seq: event.seq,
+    // A wait has tags and reasons of its own.
+    ...(type.startsWith("wait.") ? { wait: found } : found),
+    ...(Object.keys(omitted).length > 0 ? { omitted } : {}),
+  };
   return { type, timestamp: new Date(event.at).toISOString(), data };
 }
 

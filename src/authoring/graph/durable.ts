@@ -6,6 +6,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Digest, Seq } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
+import { grown } from "../../core/growing-list.ts";
 import { encode } from "../../core/json.ts";
 import { StateMemory } from "../../core/state-memory.ts";
 import type { Operations, Place, RunInfo, Segment, Workflow } from "../../engine/body.ts";
@@ -236,7 +237,7 @@ class DurableRun implements Host {
     // Answers that came meanwhile go on record in front of the checkpoint, so they are in it.
     const state = this.#taken(reached);
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
-      if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
+      if (this.#parts.graph.designation(executor) === "output") this.#outputs = grown(this.#outputs, effects.yielded);
     }
     this.#yielded = [];
     const asked = [...this.#open];

@@ -4,6 +4,7 @@
  * as a list to which each invocation adds a short mark, because a state is stored as what was added to it.
  */
 import type { Digest } from "../../core/event.ts";
+import { grown } from "../../core/growing-list.ts";
 import { sha256 } from "../../engine/hash.ts";
 
 /** 72 bits: two different invocations with one mark would be told apart by their inputs all the same. */
@@ -30,7 +31,7 @@ export class Equals {
 
   /** All that was counted. Lists that were given are never changed. */
   marks(): readonly string[] {
-    if (this.#added.length > 0) this.#marks = [...this.#marks, ...this.#added];
+    this.#marks = grown(this.#marks, this.#added);
     this.#added = [];
     return this.#marks;
   }

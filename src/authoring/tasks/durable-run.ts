@@ -46,6 +46,8 @@ export class DurableRun<C> {
   readonly #entered = new Set<number>();
   readonly #root: string;
   readonly #plan: Plan<C>;
+  /** Tasks that may start because of what was taken in last. */
+  readonly #freed: number[] = [];
   readonly #scarce: Scarce;
   readonly #ready: Ready;
   readonly #opened = new Opened();
@@ -80,7 +82,7 @@ export class DurableRun<C> {
     this.#root = info.segment.root;
     this.#runId = info.runId;
     this.#context = info.input as Json | undefined;
-    this.#plan = new Plan(graph);
+    this.#plan = new Plan(graph, this.#freed);
     const newLine = (): Ready =>
       graph.prioritised ? new Ranking((task) => this.#step(task).priority ?? 0) : new Line();
     this.#scarce = new Scarce(resourceLimits, newLine, (task) => this.#step(task).resources);
@@ -178,11 +180,8 @@ export class DurableRun<C> {
 
   /** The next task that may start, as far as places and resources go; -1 where there is none. */
   #take(): number {
-    const { freed } = this.#plan;
-    if (freed.length > 0) {
-      this.#ready.pushAll(freed.toSorted((a, b) => a - b));
-      freed.length = 0;
-    }
+    if (this.#freed.length > 0)
+      for (const task of this.#freed.splice(0).toSorted((a, b) => a - b)) this.#ready.push(task);
     while (this.#lanes < this.#options.concurrency) {
       const task = this.#ready.take();
       if (task < 0) return -1;

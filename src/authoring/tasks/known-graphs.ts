@@ -41,17 +41,22 @@ type Comparing<C> = {
 /** Whether a stretch of the steps is as it was. */
 function compare<C>(comparing: Comparing<C>, from: number, to: number): boolean {
   const { graph, steps } = comparing;
+  const { steps: own, names, waiting, dependencies: all } = graph;
   let at = comparing.dependency;
+  let prioritised = false;
+  let triggered = false;
   for (let i = from; i < to; i++) {
     const step = steps[i] as TaskStep<C>;
-    if (step !== graph.steps[i] || step.name !== graph.names[i]) return false;
-    if (step.priority !== undefined && step.priority !== 0) comparing.prioritised = true;
-    const { dependencies, trigger } = step;
-    if (trigger !== undefined && trigger !== "all") comparing.triggered = true;
-    if ((dependencies?.length ?? 0) !== graph.waiting[i]) return false;
-    if (dependencies === undefined) continue;
-    for (const dependency of dependencies) if (dependency !== graph.dependencies[at++]) return false;
+    if (step !== own[i] || step.name !== names[i]) return false;
+    const { priority, dependencies, trigger } = step;
+    if (priority !== undefined && priority !== 0) prioritised = true;
+    if (trigger !== undefined && trigger !== "all") triggered = true;
+    const length = dependencies === undefined ? 0 : dependencies.length;
+    if (length !== waiting[i]) return false;
+    if (dependencies !== undefined) for (let k = 0; k < length; k++) if (dependencies[k] !== all[at++]) return false;
   }
+  if (prioritised) comparing.prioritised = true;
+  if (triggered) comparing.triggered = true;
   comparing.dependency = at;
   return true;
 }

@@ -93,7 +93,9 @@ export class TaskStateManager<C = unknown> {
   readonly #results = new Map<string, TaskResult>();
   readonly #pending = new Set<number>();
   readonly #running = new Set<number>();
-  #plan: Plan<C> = new Plan(atOnce(readGraph<C>([])).graph);
+  /** Tasks that may start and were not given yet. */
+  #freed: number[] = [];
+  #plan: Plan<C> = new Plan(atOnce(readGraph<C>([])).graph, this.#freed);
   #known: TaskSnapshot = {};
   #loading: LoadOptions = {};
 
@@ -103,7 +105,8 @@ export class TaskStateManager<C = unknown> {
 
   /** Begins anew, with what a snapshot says of these steps if one was given. */
   initialize(steps: readonly TaskStep<C>[]): void {
-    this.#plan = new Plan(atOnce(readGraph(steps)).graph);
+    this.#freed = [];
+    this.#plan = new Plan(atOnce(readGraph(steps)).graph, this.#freed);
     this.#results.clear();
     this.#running.clear();
     this.#pending.clear();
@@ -126,7 +129,7 @@ export class TaskStateManager<C = unknown> {
 
   /** Tasks that may start now; each is given once. */
   processDependencies(): TaskStep<C>[] {
-    const tasks = this.#plan.freed.splice(0).filter((task) => this.#pending.delete(task));
+    const tasks = this.#freed.splice(0).filter((task) => this.#pending.delete(task));
     return tasks.toSorted((a, b) => a - b).map((task) => this.#plan.graph.steps[task] as TaskStep<C>);
   }
 

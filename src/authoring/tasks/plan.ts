@@ -1,6 +1,6 @@
 /**
  * What may start, and what is skipped, in view of what has ended. It knows no clock, no promises and no code of tasks:
- * whoever drives it says how tasks ended, and finds in `freed` what may start now and in `skipped` what never will.
+ * whoever drives it says how tasks ended, and is given what may start now, and finds in `skipped` what never will.
  */
 import type { Graph } from "./graph.ts";
 import { roomFor } from "./room.ts";
@@ -31,25 +31,34 @@ export function stateOf(status: unknown): number | undefined {
   return typeof status === "string" && Object.hasOwn(numbers, status) ? numbers[status as TaskStatus] : undefined;
 }
 
+/** Takes tasks that may start, each of them once. */
+export type Freed = { push(task: number): unknown };
+
 export class Plan<C> {
   graph: Graph<C>;
   /** How many tasks there are. What is kept of them may have room for more. */
   size: number;
   state: Uint8Array;
-  /** Tasks that may start because of what ended last; taken out by the driver. */
-  readonly freed: number[] = [];
   /** Tasks that will not start because of what ended last, each behind the one that is to blame; taken out likewise. */
   readonly skipped: { task: number; because: number }[] = [];
+  /** Where tasks go that may start because of what ended last. */
+  readonly #freed: Freed;
+  /** Those of the graph: tasks that depend on others, and where those of each one begin. */
+  #target: Int32Array;
+  #first: Int32Array;
   /** Per task: ends that it still waits for. */
   #left: Int32Array;
   /** Tasks with `none-failed` of which a dependency has succeeded. */
   readonly #hopeful = new Set<number>();
   #extended = false;
 
-  constructor(graph: Graph<C>) {
+  constructor(graph: Graph<C>, freed: Freed) {
     this.graph = graph;
     this.size = graph.steps.length;
     this.state = new Uint8Array(this.size);
+    this.#freed = freed;
+    this.#target = graph.target;
+    this.#first = graph.first;
     this.#left = graph.waiting.slice();
   }
 
@@ -90,6 +99,8 @@ export class Plan<C> {
       this.#extended = true;
     }
     append(this.graph as unknown as Growing<C>, more, from);
+    this.#target = this.graph.target;
+    this.#first = this.graph.first;
     this.state = roomFor(this.state, this.size);
     this.#left = roomFor(this.#left, this.size);
     this.#left.set(more.waiting, from);
@@ -98,40 +109,41 @@ export class Plan<C> {
 
   #free(task: number): void {
     this.state[task] = ready;
-    this.freed.push(task);
+    this.#freed.push(task);
   }
 
-  /**
-   * The same as `settle` for a success where no task has a trigger of its own, as nearly all of them have none. If it
-   * frees one task only, gives that, in the place of putting it where others are; else -1.
-   */
-  succeed(from: number): number {
-    const { first, target } = this.graph;
-    this.state[from] = success;
-    let only = -1;
-    const end = first[from + 1] as number;
-    for (let edge = first[from] as number; edge < end; edge++) {
+  /** Whether a task may still start; then it is running. */
+  begin(task: number): boolean {
+    if (this.state[task] !== ready) return false;
+    this.state[task] = running;
+    return true;
+  }
+
+  /** The same as `settle` for a success where no task has a trigger of its own, as nearly all of them have none. */
+  succeed(from: number): void {
+    const { state } = this;
+    const target = this.#target;
+    const left = this.#left;
+    state[from] = success;
+    const end = this.#first[from + 1] as number;
+    for (let edge = this.#first[from] as number; edge < end; edge++) {
       const task = target[edge] as number;
-      const left = (this.#left[task] as number) - 1;
-      this.#left[task] = left;
-      if (left > 0 || this.state[task] !== pending) continue;
-      this.state[task] = ready;
-      if (only >= 0) this.freed.push(only);
-      only = task;
+      const before = left[task] as number;
+      left[task] = before - 1;
+      if (before !== 1 || state[task] !== pending) continue;
+      state[task] = ready;
+      this.#freed.push(task);
     }
-    if (only < 0 || this.freed.length === 0) return only;
-    this.freed.push(only);
-    return -1;
   }
 
   #follow(from: number): void {
-    const { first, target, steps } = this.graph;
+    const { steps } = this.graph;
     const state = this.state[from] as number;
     const satisfied =
       state === success || state === absent || (state === failure && steps[from]?.continueOnError === true);
-    const end = first[from + 1] as number;
-    for (let edge = first[from] as number; edge < end; edge++) {
-      const task = target[edge] as number;
+    const end = this.#first[from + 1] as number;
+    for (let edge = this.#first[from] as number; edge < end; edge++) {
+      const task = this.#target[edge] as number;
       if (this.state[task] !== pending) continue;
       const left = ((this.#left[task] as number) -= 1);
       const { trigger } = steps[task] as TaskStep<C>;

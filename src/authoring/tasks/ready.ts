@@ -5,8 +5,6 @@ import { roomFor } from "./room.ts";
 export type Ready = {
   readonly size: number;
   push(task: number): void;
-  /** Several in their order. The array stays the caller's. */
-  pushAll(tasks: readonly number[]): void;
   /** The next one, or -1. */
   peek(): number;
   take(): number;
@@ -32,10 +30,6 @@ export class Line implements Ready {
   push(task: number): void {
     if (this.#end === this.#tasks.length) this.#tasks = roomFor(this.#tasks, this.#end + 1);
     this.#tasks[this.#end++] = task;
-  }
-
-  pushAll(tasks: readonly number[]): void {
-    for (const task of tasks) this.push(task);
   }
 
   peek(): number {
@@ -68,10 +62,6 @@ export class Ranking implements Ready {
 
   get size(): number {
     return this.#heap.length;
-  }
-
-  pushAll(tasks: readonly number[]): void {
-    for (const task of tasks) this.push(task);
   }
 
   push(task: number): void {

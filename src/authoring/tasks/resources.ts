@@ -39,10 +39,6 @@ export class Scarce implements Ready {
     this.#ready.push(task);
   }
 
-  pushAll(tasks: readonly number[]): void {
-    this.#ready.pushAll(tasks);
-  }
-
   peek(): number {
     return this.#granted.size > 0 ? this.#granted.peek() : this.#ready.peek();
   }

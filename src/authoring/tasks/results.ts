@@ -3,7 +3,6 @@
  * them when somebody looks. A run of a hundred thousand tasks of which three are looked at makes three.
  */
 import { inspect } from "node:util";
-import { filled } from "./filled.ts";
 import type { Plan } from "./plan.ts";
 import { statusOf } from "./plan.ts";
 import { roomFor } from "./room.ts";
@@ -11,11 +10,13 @@ import type { TaskResult } from "./step.ts";
 
 export class Results<C> {
   readonly #plan: Plan<C>;
-  /** What the task returned, or, where `started` is no number, its result as it is given out. */
-  readonly #values: (TaskResult | undefined)[];
-  /** Milliseconds of `performance.now()`; NaN for tasks that were not entered. */
+  /** What a task returned, if that says more than that it succeeded; or its result as it is given out. */
+  readonly #values: (TaskResult | undefined)[] = [];
+  /** Milliseconds of `performance.now()`; 0 for tasks that were not entered, or of which the result was made. */
   started: Float64Array;
   ended: Float64Array;
+  /** Whether a task has ended, and has said no more than that it succeeded. */
+  #bare: Uint8Array;
   /** How many tasks have ended. */
   count = 0;
   /** These, in the order in which they did. */
@@ -24,46 +25,55 @@ export class Results<C> {
   constructor(plan: Plan<C>) {
     const { size } = plan;
     this.#plan = plan;
-    this.#values = filled<TaskResult | undefined>(size, undefined);
-    this.started = new Float64Array(size).fill(Number.NaN);
+    this.started = new Float64Array(size);
     this.ended = new Float64Array(size);
+    this.#bare = new Uint8Array(size);
     this.#order = new Int32Array(size);
   }
 
   /** Makes room for further tasks. */
   extend(): void {
     const { size } = this.#plan;
-    while (this.#values.length < size) this.#values.push(undefined);
-    const before = this.started.length;
     this.started = roomFor(this.started, size);
-    this.started.fill(Number.NaN, before);
     this.ended = roomFor(this.ended, size);
+    this.#bare = roomFor(this.#bare, size);
     this.#order = roomFor(this.#order, size);
   }
 
   add(task: number, value: TaskResult): void {
-    this.#values[task] = value;
+    this.#keep(task, value);
     this.#order[this.count++] = task;
   }
 
-  /** The same for a task that was entered. Of one that says no more than that it succeeded, nothing needs to be kept. */
-  addSuccess(task: number, value: TaskResult): void {
-    this.add(task, saysMore(value) ? value : bare);
+  /** The same for a task that was entered and has succeeded. Where there is nothing else to keep, nothing is kept. */
+  addSuccess(task: number, value: TaskResult, now: number): void {
+    this.ended[task] = now;
+    if (saysMore(value)) return this.add(task, value);
+    this.#bare[task] = 1;
+    this.#order[this.count++] = task;
   }
 
   /** The result of a task that has ended; undefined for others. */
   of(task: number): TaskResult | undefined {
-    const value = this.#values[task];
+    const value = this.#bare[task] === 1 ? bare : this.#values[task];
     if (value === undefined) return undefined;
     const startTime = this.started[task] as number;
-    if (Number.isNaN(startTime)) return value;
+    if (startTime === 0) return value;
     const endTime = this.ended[task] as number;
     // The status is the one that counted, whatever the task did to its object since.
     const status = statusOf(this.#plan.state[task] as number);
     const result = { ...value, status, metrics: { startTime, endTime, duration: endTime - startTime } };
-    this.#values[task] = result;
-    this.started[task] = Number.NaN;
+    this.started[task] = 0;
+    this.#bare[task] = 0;
+    this.#keep(task, result);
     return result;
+  }
+
+  #keep(task: number, value: TaskResult): void {
+    const values = this.#values;
+    // An array with gaps would be slow for ever.
+    while (values.length < task) values.push(undefined);
+    values[task] = value;
   }
 
   byName(name: string): TaskResult | undefined {
@@ -73,7 +83,7 @@ export class Results<C> {
 
   has(name: string): boolean {
     const task = this.#plan.graph.index.get(name);
-    return task !== undefined && this.#values[task] !== undefined;
+    return task !== undefined && (this.#bare[task] === 1 || this.#values[task] !== undefined);
   }
 
   *entries(): Generator<[string, TaskResult]> {

@@ -1,7 +1,4 @@
-/**
- * One run of a graph. Tasks are carried out in *lanes*: a lane enters a task, waits for it, and goes on with the next one
- * that is ready. So a chain of a million tasks is one loop, and a limit of concurrency is a number of lanes.
- */
+/** One run of a graph: what is to be done with each task, and what became of it. Lanes carry it out. */
 import type { Careful } from "./careful.ts";
 import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
 import { hasLimit, Limited, resultOfThrown, thrownOf } from "./attempt.ts";
@@ -12,6 +9,8 @@ import { Origin } from "./events.ts";
 import type { Growing } from "./further.ts";
 import { Further } from "./further.ts";
 import type { Graph } from "./graph.ts";
+import type { Traffic } from "./lanes.ts";
+import { Lanes } from "./lanes.ts";
 import { message, skippedBecause } from "./messages.ts";
 import { absent, failure, Plan, ready, running, skipped, stateOf, success } from "./plan.ts";
 import type { Ready } from "./ready.ts";
@@ -24,7 +23,7 @@ import type { IExecutionStrategy } from "./strategy.ts";
 import type { TaskResult, TaskRunnerExecutionConfig, TaskRunOutcome, TaskSnapshot, TaskStep } from "./step.ts";
 import type { Surroundings } from "./tools.ts";
 import { Tools } from "./tools.ts";
-import { inTurns, nextTurn, turnIsOver } from "./turn.ts";
+import { inTurns } from "./turn.ts";
 
 export type RunOptions<C> = {
   runId: string;
@@ -40,13 +39,11 @@ export type RunOptions<C> = {
   leftOut: readonly number[];
 };
 
-/** Lanes that are opened before those that are open may go on. More at once would only fill the memory. */
-const burst = 32;
 /** Tasks between two looks at the clock, where nothing is entered. */
 const stretch = 256;
 const abortGraceMs = 100;
 
-export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
+export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   readonly runId: string;
   readonly plan: Plan<C>;
   readonly results: Results<C>;
@@ -62,10 +59,12 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   readonly #origin: Origin;
   readonly #events: EventBus<C>;
   readonly #stop: Stop;
-  readonly #lanesMax: number;
+  readonly #lanes: Lanes;
   readonly #scarce: Scarce | undefined;
   readonly #ready: Ready;
   readonly #further: Further<C>;
+  /** By position, tasks that were entered with a limit of time. */
+  readonly #limited: (Limited | undefined)[] = [];
   readonly #over = Promise.withResolvers<void>();
   readonly #tally = new Tally();
   /** Taken once: each look at the global costs as much as the clock itself. */
@@ -73,11 +72,8 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   /** Whether successes have no further consequences. */
   #quick: boolean;
   #startedAt = 0;
-  #lanes = 0;
   /** Tasks that have not ended. */
   #left: number;
-  /** Whether more lanes will be opened without anybody's doing. */
-  #opening = false;
   #grace: NodeJS.Timeout | undefined;
 
   constructor(options: RunOptions<C>) {
@@ -91,11 +87,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
     this.#events = options.events;
     this.#origin = new Origin(options.runId);
     this.#stop = new Stop(config.signal, config.timeout);
-    this.plan = new Plan(graph);
-    this.results = new Results(this.plan);
-    this.#further = new Further(this, config.resourceLimits);
     this.#left = graph.steps.length;
-    this.#lanesMax = lanesMax(config.concurrency);
     const newLine = (): Ready =>
       graph.prioritised ? new Ranking((task) => this.#step(task).priority ?? 0) : new Line(graph.steps.length);
     const { resourceLimits } = config;
@@ -104,6 +96,10 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
         ? undefined
         : new Scarce(resourceLimits, newLine, (task) => this.#step(task).resources);
     this.#ready = this.#scarce ?? newLine();
+    this.plan = new Plan(graph, this.#ready);
+    this.results = new Results(this.plan);
+    this.#further = new Further(this, resourceLimits);
+    this.#lanes = new Lanes(this, this.#ready, lanesMax(config.concurrency));
     this.#quick = this.#scarce === undefined && !graph.triggered;
   }
 
@@ -117,8 +113,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
       this.#cancel(message("cancelledBeforeExecution"), message("cancelledBeforeExecution"), () => false);
     } else {
       this.plan.start();
-      this.#queue();
-      this.#open(this.#clock.now());
+      this.#lanes.open();
     }
     if (this.#left === 0) this.#over.resolve();
     try {
@@ -213,63 +208,52 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
     return true;
   }
 
-  async #lane(first: number, from: number): Promise<void> {
+  start(task: number): boolean {
+    return this.plan.begin(task);
+  }
+
+  enter(task: number, now: number): Promise<unknown> {
+    const step = this.#step(task);
+    if (!isPlain(step, this)) return carefully(this, task, step);
+    if (step.timeout === undefined && this.#events.silent) {
+      this.results.started[task] = now;
+      return step.run(this.context, this.signal, new Tools(this, task));
+    }
+    const started = this.begin(task, now);
+    if (!hasLimit(step)) return step.run(this.context, this.signal, new Tools(this, task));
+    const limited = new Limited(step, this.signal, this.deadlines, started, (result) => this.#expired(task, result));
+    while (this.#limited.length < task) this.#limited.push(undefined);
+    this.#limited[task] = limited;
+    return step.run(limited.around(this.context), limited.signal, new Tools(this, task));
+  }
+
+  thrown(error: unknown): TaskResult {
+    return resultOfThrown(error, this.#stop.signal);
+  }
+
+  left(task: number, value: unknown, now: number): boolean {
     const { plan } = this;
-    let now = from;
-    for (let task = first; task >= 0;) {
-      const step = this.#step(task);
-      let value: unknown;
-      if (!isPlain(step, this)) value = await carefully(this, task, step);
-      else if (hasLimit(step)) value = await this.#within(task, step, now);
-      else {
-        this.begin(task, now);
-        try {
-          value = await step.run(this.context, this.signal, new Tools(this, task));
-        } catch (thrown) {
-          value = resultOfThrown(thrown, this.#stop.signal);
-        }
-      }
-      now = this.#clock.now();
-      // It was given up, and others have gone on in its place.
-      if (plan.state[task] !== running) return;
-      let only = -1;
-      if (this.#quick && this.#events.silent && isSuccess(value)) only = this.#succeeded(task, value, now);
-      else this.#returned(task, value, now);
-      if (turnIsOver(now)) {
-        if (only >= 0) plan.freed.push(only);
-        only = -1;
-        await nextTurn();
-        now = this.#clock.now();
-      }
-      task = this.#next(only, now);
-    }
-    this.#lanes--;
+    if (this.#limited.length > 0) this.#limited[task]?.done();
+    // It was given up, and others have gone on in its place.
+    if (plan.state[task] !== running) return false;
+    if (this.#quick && this.#events.silent && isSuccess(value)) {
+      this.results.addSuccess(task, value, now);
+      plan.succeed(task);
+      if (--this.#left === 0) this.#over.resolve();
+    } else this.#returned(task, value, now);
+    return true;
   }
 
-  /** A success in a run in which there is nothing to do but to go on. Gives the task that it frees, if that is one. */
-  #succeeded(task: number, value: TaskResult, now: number): number {
-    this.results.ended[task] = now;
-    this.results.addSuccess(task, value);
-    if (--this.#left === 0) this.#over.resolve();
-    return this.plan.succeed(task);
+  fault(error: unknown): void {
+    this.#over.reject(error);
   }
 
-  /** Enters a task within its limit of time. When that is over, the lane is given up, and its place is free. */
-  async #within(task: number, step: TaskStep<C>, now: number): Promise<unknown> {
-    const limited = new Limited(step, this.signal, this.deadlines, this.begin(task, now), (result) => {
-      if (this.plan.state[task] !== running) return;
-      this.#lanes--;
-      this.#returned(task, result, this.#clock.now());
-      this.#queue();
-      this.#open(this.#clock.now());
-    });
-    try {
-      return await step.run(limited.around(this.context), limited.signal, new Tools(this, task));
-    } catch (thrown) {
-      return resultOfThrown(thrown, this.#stop.signal);
-    } finally {
-      limited.done();
-    }
+  /** The time of a task is over: its lane is given up, and others go on in its place. */
+  #expired(task: number, result: TaskResult): void {
+    if (this.plan.state[task] !== running) return;
+    this.#lanes.giveUp();
+    this.#returned(task, result, this.#clock.now());
+    this.#lanes.open();
   }
 
   /** A task has returned: it has ended, unless it has become several. */
@@ -305,7 +289,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   }
 
   #tellEnd(task: number, step: TaskStep<C>, state: number): void {
-    const entered = !Number.isNaN(this.results.started[task]);
+    const entered = this.results.started[task] !== 0;
     const result = this.results.of(task) as TaskResult;
     if (state === skipped) this.tell("taskSkipped", { step, result });
     // One that says itself that it is skipped has begun, and what has begun ends.
@@ -330,70 +314,6 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
   prepare(task: number, further: Graph<C>): void {
     this.#further.prepare(task, further);
     this.#quick = false;
-  }
-
-  /** The next task for a lane, or -1. `only` is one that is ready, and in no line yet; or -1. */
-  #next(only: number, now: number): number {
-    const { state, freed } = this.plan;
-    // One behind another, the common case: no line to stand in.
-    if (only >= 0 && this.#ready.size === 0 && state[only] === ready) {
-      state[only] = running;
-      return only;
-    }
-    if (only >= 0) freed.push(only);
-    this.#queue();
-    // Others first, so that all begin in the order in which they came; the last is for this lane.
-    if (!this.#opening && this.#ready.size > 1 && this.#lanes < this.#lanesMax) this.#open(now, 1);
-    return this.#take();
-  }
-
-  #queue(): void {
-    const { freed } = this.plan;
-    if (freed.length === 0) return;
-    this.#ready.pushAll(freed);
-    empty(freed);
-  }
-
-  #take(): number {
-    for (;;) {
-      const task = this.#ready.take();
-      if (task < 0) return -1;
-      // What was cancelled meanwhile is still in line.
-      if (this.plan.state[task] !== ready) continue;
-      this.plan.state[task] = running;
-      return task;
-    }
-  }
-
-  /** Opens a lane for each task that is ready, as far as lanes go, but for the last ones that are left to others. */
-  #open(from: number, left = 0): void {
-    if (this.#opening) return;
-    let now = from;
-    for (let n = 1; this.#lanes < this.#lanesMax && this.#ready.size > left; n++) {
-      const task = this.#take();
-      if (task < 0) return;
-      this.#lanes++;
-      this.#lane(task, now).catch(this.#over.reject);
-      now = this.#clock.now();
-      const late = turnIsOver(now);
-      if (n < burst && !late) continue;
-      this.#opening = true;
-      // Those that do nothing end now, and their lanes go on with the rest.
-      this.#openMore(late).catch(this.#over.reject);
-      return;
-    }
-  }
-
-  /** Tasks that do nothing end in the turn in which they begin, and their lanes go on with the rest. */
-  async #openMore(late: boolean): Promise<void> {
-    if (late) await nextTurn();
-    let before = 0;
-    do {
-      before = this.results.count;
-      await Promise.resolve();
-    } while (this.results.count - before > burst / 8);
-    this.#opening = false;
-    this.#open(this.#clock.now());
   }
 
   #onStop(): void {
@@ -426,8 +346,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
         if (++n % stretch === 0) yield;
       }
     }
-    this.#queue();
-    this.#open(this.#clock.now());
+    this.#lanes.open();
   }
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
@@ -436,13 +355,12 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C> {
     for (let task = 0; task < this.plan.size; task++) {
       if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
         continue;
-      this.#lanes--;
+      this.#lanes.giveUp();
       this.results.ended[task] = now;
       const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");
       this.close(task, { status: "cancelled", message: text });
     }
-    this.#queue();
-    this.#open(now);
+    this.#lanes.open();
   }
 }
 
@@ -453,10 +371,4 @@ function lanesMax(concurrency: number | undefined): number {
 
 function isSuccess(value: unknown): value is TaskResult {
   return typeof value === "object" && value !== null && (value as TaskResult).status === "success";
-}
-
-function empty(tasks: number[]): void {
-  // To set the length of a short array costs more than to take out what is in it.
-  if (tasks.length > 16) tasks.length = 0;
-  while (tasks.length > 0) tasks.pop();
 }

@@ -17,7 +17,10 @@ export class Tally {
 
   outcome<C>(runId: string, plan: Plan<C>, startedAt: number, stopped: StopCause | undefined): TaskRunOutcome {
     const counts = filled(absent + 1, 0);
-    for (const state of plan.state.subarray(0, plan.size)) counts[state] = (counts[state] as number) + 1;
+    for (let task = 0; task < plan.size; task++) {
+      const state = plan.state[task] as number;
+      counts[state] = (counts[state] as number) + 1;
+    }
     const [, , , success = 0, failure = 0, skipped = 0, cancelled = 0] = counts;
     const ended = this.#failures.length > this.#allowed ? "failure" : "success";
     return {

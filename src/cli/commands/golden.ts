@@ -3,11 +3,10 @@ import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import type { GoldenMark } from "../../engine/golden.ts";
 import { goldenName } from "../../engine/golden.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { relativeText } from "../look.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { table } from "../table.ts";
 import { note, paint, paintNote, print, printJson, terminalWidth, visible } from "../terminal.ts";
 
@@ -23,12 +22,12 @@ export function addGolden(program: Command): void {
     .option("--reason <text>", "why, for the record")
     .option("--by <name>", "who marks it, for the record")
     .option("--remove", "un-mark it");
-  withCommonOptions(command).action(golden);
+  withPlaceOptions(command).action(golden);
 }
 
 async function golden(given: string | undefined, options: GoldenOptions): Promise<void> {
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const name = options.name === undefined ? {} : { name: options.name };
   if (given === undefined) {
     if (options.remove === true)

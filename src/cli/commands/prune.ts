@@ -3,9 +3,8 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import type { Status } from "../../core/run.ts";
 import { terminal } from "../../core/run.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson } from "../terminal.ts";
 
 type PruneOptions = CommonOptions & {
@@ -27,13 +26,13 @@ export function addPrune(program: Command): void {
     .option("--tag <tag>", "only runs with this tag")
     .option("--dry-run", "say what would be removed, and remove nothing")
     .option("--compact", "make the file smaller afterwards; nobody can write meanwhile, and no worker may be at work");
-  withCommonOptions(command).action(prune);
+  withPlaceOptions(command).action(prune);
 }
 
 async function prune(options: PruneOptions): Promise<void> {
   const { olderThan, status, workflow, tag, dryRun = false, compact = false } = options;
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const pruned = await stemma.prune({
     olderThan,
     dryRun,

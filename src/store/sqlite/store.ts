@@ -19,6 +19,7 @@ import type {
   FeedQuery,
   Heartbeat,
   HistoryPage,
+  LeasedWorker,
   ListQuery,
   Message,
   NewRun,
@@ -40,7 +41,7 @@ import { readFeed } from "./feed.ts";
 import { Group } from "./group.ts";
 import { readHistory, readPayloads, readRowless } from "./history.ts";
 import { inspect } from "./inspect.ts";
-import { beat, hasLease } from "./lease.ts";
+import { beat, hasLease, leasedWorkers } from "./lease.ts";
 import { readList } from "./list.ts";
 import { countUnits, haveGone, pruneRuns } from "./prune.ts";
 import { readReusable } from "./reuse.ts";
@@ -221,6 +222,11 @@ class SqliteFile implements SqliteStore {
     const db = this.#use();
     this.#group.flush();
     return compact(db, this.#now(), dryRun);
+  }
+
+  async workers(): Promise<readonly LeasedWorker[]> {
+    const db = this.#use();
+    return db.readOnce(() => leasedWorkers(db, this.#now()));
   }
 
   async rowless(): Promise<readonly string[]> {
