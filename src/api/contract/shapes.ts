@@ -63,6 +63,7 @@ export const runRow: z.ZodType = z
     priority: z.number(),
     inbox: count,
     inboxDone: count,
+    idempotencyKey: z.string().optional(),
     claims: count,
     offered: z.boolean(),
   })
