@@ -54,8 +54,14 @@ export function identityOf(ref: StepRef): Identity {
 export function refOf(identity: Identity, key: string): StepRef {
   const ref: StepRef = { key };
   if (identity.input !== null) ref.input = identity.input;
-  if (identity.n !== parseKey(key).k) ref.n = identity.n;
+  if (identity.n !== placeIn(key)) ref.n = identity.n;
   return ref;
+}
+
+/** What `parseKey` says of the place, without the rest: most keys have none. */
+function placeIn(key: string): number {
+  const mark = key.lastIndexOf("#");
+  return mark < 0 ? 0 : parseKey(key).k;
 }
 
 /** One text per identity, to look it up by. No part can run into the next: names hold no `#`. */
