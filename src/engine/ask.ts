@@ -52,6 +52,8 @@ export type Ask = {
   admitted?: boolean;
   judged?: boolean;
   held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
+  /** What led there, where that is not said by its key. */
+  way?: string;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** A checkpoint was asked for with this wait open: what comes of it goes to whoever asks again, not to this promise. */
@@ -125,6 +127,7 @@ export class Asks {
       resolve,
       stage: "asked",
     };
+    if (place.way !== undefined) ask.way = place.way;
     if (carried !== undefined) ask.carried = carried.by;
     if (carried?.answer !== undefined) ask.outcome = carried.answer;
     // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
