@@ -4,7 +4,6 @@
  * (`execution-body`), so it is restarted, forked, paused, cancelled, reused and shown like any other.
  */
 import type { RunId } from "../../core/event.ts";
-import type { Log } from "../../engine/body.ts";
 import type { By } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { RunRow } from "../../store/store.ts";
@@ -76,9 +75,4 @@ export type Agents = {
   course(id: string): Promise<Course>;
   /** Whether a run is an execution, by the name of its workflow. */
   isExecution(row: RunRow): boolean;
-};
-
-export type AgentsOptions = {
-  /** Default: that of the server. */
-  log?: Log;
 };

@@ -2,7 +2,6 @@
  * The body of every execution of a function of a node. It gives the execution to a node, and listens to what comes of it;
  * while the node works, the run is at rest and costs nothing. What is done by whom is said by its `Course`.
  */
-import type { Json } from "../../core/json.ts";
 import { backoffMs } from "../../core/retry.ts";
 import type { Operations, Outcome, RunInfo, StepAsk, StepTools, WaitAsk, Workflow } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
@@ -10,7 +9,6 @@ import { nodeFunction, nodeFunctionSource } from "../../engine/node-function.ts"
 import { toValue } from "../../engine/value.ts";
 import { rootScope } from "../../authoring/workflow/context.ts";
 import type { Scope } from "../../authoring/workflow/scope.ts";
-import { unwrap } from "../../authoring/workflow/scope.ts";
 import type { Action, CourseQuestion, Dispatch, Place } from "./course.ts";
 import { Course } from "./course.ts";
 import type { Report } from "./execution.ts";
@@ -56,6 +54,13 @@ export function executionWorkflow(name: string, dispatcher: () => Dispatcher | u
     },
   };
 }
+
+/** Why an execution waits, for people. */
+const waitsFor = {
+  busy: "its node has no room",
+  away: "no process of its node answers",
+  unknown: "no node with this function is registered",
+};
 
 /** While no server is at hand that knows the nodes. */
 const nobody: Dispatch = { state: "waiting", why: "away", retryMs: 1000 };
@@ -156,8 +161,11 @@ class ExecutionBody {
       reuse: "never",
     };
     const last = dispatches.at(-1);
-    if (isWaiting && last?.state === "waiting") ask.until = (now) => now + last.retryMs;
-    else if (working?.timeoutMs !== undefined) {
+    if (working !== undefined) ask.reason = `${working.place.node} ${working.place.version} works on it`;
+    if (isWaiting && last?.state === "waiting") {
+      ask.reason = waitsFor[last.why];
+      ask.until = (now) => now + last.retryMs;
+    } else if (working?.timeoutMs !== undefined) {
       const end = working.at + working.timeoutMs;
       ask.until = () => end;
     }
@@ -249,14 +257,5 @@ class ExecutionBody {
     if (report.open === "await") await Promise.all(this.#open);
     if (report.ok) return report.output;
     throw new StepError(report.error);
-  }
-}
-
-/** The value or error of an outcome, for whoever is told of it. */
-export function answerOf(outcome: Outcome): { state: "answered"; value: Json } | { state: "failed"; error: unknown } {
-  try {
-    return { state: "answered", value: (unwrap(outcome) ?? null) as Json };
-  } catch (error) {
-    return { state: "failed", error };
   }
 }

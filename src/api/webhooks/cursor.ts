@@ -12,6 +12,9 @@ const kind = webhookRecords.cursor;
 /** No run has this id: what is asked of it is only how far the feed goes. */
 const nobody = `run_${"0".repeat(26)}`;
 
+/** How far the store's clock may be ahead of this one. */
+const clockMs = 60_000;
+
 /** Where to read on: behind this position. */
 export async function readCursor(store: Store): Promise<number> {
   const kept = keptStates(store);
@@ -48,4 +51,6 @@ export async function keepCursor(store: Store, position: number): Promise<void> 
   const id: RunId = newRunId(at);
   await kept.keep({ id, kind, value: { position }, note: { position }, at });
   for (const one of before) await kept.giveUp(one);
+  // Nobody wants to know how far it was once. What a clock that differs leaves there is pruned with all else.
+  await store.prune({ endedBefore: at + clockMs, units: before.map((one) => [one]) });
 }
