@@ -32,6 +32,8 @@ export async function readCursor(store: Store): Promise<number> {
 async function firstPosition(store: Store): Promise<number> {
   const firsts: number[] = [];
   for (const workflow of [webhookRecords.subscription, webhookRecords.ofRun]) {
+    // Most stores have none, and to find that out by reading their feed would take long.
+    if ((await store.list({ workflow, limit: 1 })).runs.length === 0) continue;
     for (let after = 0; ;) {
       const page = await store.feed({ workflow, after, limit: 1 });
       const [first] = page.events;
