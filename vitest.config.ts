@@ -10,7 +10,7 @@ const onEveryStore = [
   "test/{server/tail,behaviours/control-plane-streams}.test.ts",
   "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
   "test/webhooks/{deliveries,heard,killed,secrets}.test.ts",
-  "test/{graph-open-requests,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
+  "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({
