@@ -35,6 +35,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "engine/",
     "api/contract/",
     "api/agents/",
+    "api/webhooks/",
     "api/server/principal.ts",
     "api/server/problem.ts",
     "api/server/request-body.ts",

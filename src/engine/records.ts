@@ -15,6 +15,7 @@ import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
 import { sha256 } from "./hash.ts";
 import { readHistory } from "./history-pages.ts";
 import { checkRunId } from "./id.ts";
+import type { By } from "./requests.ts";
 import type { PrunedRuns, PruneOptions } from "./prune.ts";
 import { pruneFamilies } from "./prune.ts";
 import type { Why, WhyOptions } from "./why.ts";
@@ -100,9 +101,9 @@ export abstract class Records {
     return markGolden(this.store, await this.row(id), this.now(), options);
   }
 
-  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */
-  async ungolden(query: GoldenQuery): Promise<GoldenMark[]> {
-    return unmarkGolden(this.store, query);
+  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there; `by` is on record. */
+  async ungolden(query: GoldenQuery, by: By = {}): Promise<GoldenMark[]> {
+    return unmarkGolden(this.store, query, by);
   }
 
   /** Which runs are golden, the one that was marked last first. */
@@ -111,7 +112,7 @@ export abstract class Records {
   }
   /**
    * The family of a run as the texts of one file, to be written one behind the other: every run, event and payload exactly
-   * as it is stored. It needs little memory. What was sent to runs and not taken in, and streams, are no part of it.
+   * as it is stored, with idempotency keys and what was sent and not taken in. It needs little memory. Streams are no part of it.
    *
    * @throws run.not_found, payload.missing, store.corrupt
    * @example

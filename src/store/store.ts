@@ -259,6 +259,8 @@ export type RunRow = {
   /** Number of the latest message, and of the latest that became an event. */
   inbox: number;
   inboxDone: number;
+  /** What it was created under, so that it was created once. */
+  idempotencyKey?: string;
   /** How often it was claimed since it last moved on or was given back: each time but the last, its worker died. */
   claims: number;
   /**
@@ -275,6 +277,8 @@ export type Message = {
   kind: string;
   /** JSON text. */
   body: string;
+  /** False: it waits with the run, and does not make it due. */
+  wakes?: false;
 };
 
 export type Received = { number: number; key: string; kind: string; body: string; at: Timestamp };
@@ -292,6 +296,8 @@ export type ListQuery = {
   /** Runs whose ids have this in them, as it stands. */
   idPart?: string;
   workflow?: string;
+  /** With `workflow`: the run that was created under this key. */
+  idempotencyKey?: string;
   status?: readonly Status[];
   tag?: string;
   family?: RunId;

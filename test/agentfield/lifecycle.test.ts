@@ -93,7 +93,7 @@ describe("steering", () => {
     const { at, post, one, gate } = on;
     const sync = at.ask("POST", "/api/v1/execute/one.hold", { input: {} });
     await until(() => one.entered("hold") === 1);
-    const { execution_id: id = "" } = (
+    const { execution_id: id } = (
       (await at.ask("GET", "/api/ui/v2/workflow-runs")).body["runs"] as { root_execution_id: string }[]
     ).map((run) => ({ execution_id: run.root_execution_id }))[0]!;
     const cancelled = await post(id, "cancel", { reason: "enough" });

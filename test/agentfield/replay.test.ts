@@ -12,9 +12,12 @@
  *     A7   what makes two inputs the same                A16  whole numbers beyond 2^53
  *     A8   failed, cancelled                             A17  null, nothing, {}, 0, ""
  *     A18  who polls late                                A19  values withheld
- *     A20  what a success sets off: test/webhooks
+ *     A20  what a success sets off happens once
  */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
+import { until } from "../stage.ts";
 import type { TestAgent, Work } from "./agent.ts";
 import type { Plane } from "./place.ts";
 import { plane } from "./place.ts";
@@ -33,8 +36,8 @@ type Stage = AsyncDisposable & {
 };
 
 /** An agent that calls, and one that is called: `count` gives another number each time. */
-async function stage(program: Stage["program"]): Promise<Stage> {
-  const at = await plane();
+async function stage(program: Stage["program"], options: Parameters<typeof plane>[0] = {}): Promise<Stage> {
+  const at = await plane(options);
   let counted = 0;
   const made = { program, broken: new Set<string>() };
   const fail = (name: string): void => {
@@ -111,7 +114,7 @@ describe("A: what a call is answered from", () => {
       return {};
     };
     const again = await on.again(source, { reuse: "all-succeeded" });
-    const [first] = (await at.graph(source)).filter(({ reasoner_id: name }) => name === "count");
+    const first = (await at.graph(source)).find(({ reasoner_id: name }) => name === "count");
     expect(worker.entered("count")).toBe(2);
     expect(asked).toHaveLength(2);
     for (const { reused, hit, status } of asked) {
@@ -150,9 +153,9 @@ describe("A: what a call is answered from", () => {
     const none = await on.again(marker, { reuse: "none" });
     expect(on.worker.entered("count")).toBe(4);
     expect((await on.at.graph(none)).filter(({ reuse }) => reuse !== undefined)).toEqual([]);
-    const [, , { headers = {} } = {}] = on.caller.calls;
-    expect(headers["x-agentfield-replay-source-run-id"]).toBeUndefined();
-    expect(headers["x-agentfield-replay-mode"]).toBe("none");
+    const headers = on.caller.calls[2]?.headers;
+    expect(headers).toMatchObject({ "x-agentfield-replay-mode": "none" });
+    expect(headers).not.toHaveProperty("x-agentfield-replay-source-run-id");
   });
 
   test("A5: the root always runs", async () => {
@@ -342,5 +345,47 @@ describe("A: what a call is answered from", () => {
     const redacted = await on.at.ask("GET", `${path}?redact=1`);
     expect(redacted.body).toMatchObject({ reuse: { hit: true } });
     for (const name of ["input_data", "output_data", "result"]) expect(redacted.body).not.toHaveProperty(name);
+  });
+
+  test("A20: a webhook that was given with a call hears of its end once, however often the end is reused", async () => {
+    const heard: unknown[] = [];
+    const receiver = createServer((request, response) => {
+      let text = "";
+      request.on("data", (chunk) => (text += String(chunk)));
+      request.on("end", () => {
+        heard.push(JSON.parse(text));
+        response.end();
+      });
+    });
+    await new Promise<void>((resolve) => void receiver.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/told`;
+    const registered: unknown[] = [];
+    await using on = await stage(
+      async ({ execution, headers }) => {
+        const context = { "x-run-id": headers["x-run-id"] ?? "", "x-parent-execution-id": execution };
+        const body = { input: { a: 1 }, webhook: { url, secret: "shared", headers: { "x-own": "1" } } };
+        const said = await on.at.ask("POST", "/api/v1/execute/worker.count", body, context);
+        registered.push([said.body["webhook_registered"], said.body["webhook_error"]]);
+        return {};
+      },
+      { webhooks: { allow: ["127.0.0.1"] } },
+    );
+    const source = await on.first();
+    await until(() => heard.length === 1);
+    await on.again(source);
+    expect(registered).toEqual([
+      [true, undefined],
+      [false, undefined],
+    ]);
+    const other = { webhook: { url: "http://10.0.0.1/" } };
+    const refused = await on.at.ask("POST", `/api/v1/executions/${source}/restart`, other);
+    expect(refused).toMatchObject({ status: 202, body: { webhook_registered: false } });
+    expect(String(refused.body["webhook_error"])).toContain("10.0.0.1");
+    // What comes later than this would have come before it.
+    const { body } = await on.at.ask("POST", "/api/v1/execute/worker.other", { input: {}, webhook: { url } });
+    expect(body["webhook_registered"]).toBe(true);
+    await until(() => heard.length > 1);
+    expect(JSON.stringify(heard[1])).toContain(String(body["execution_id"]));
+    receiver.close();
   });
 });

@@ -32,8 +32,7 @@ describe("a whole run", () => {
       run_id: root,
     });
     expect(alpha.calls.map(({ name }) => name)).toEqual(["root", "helper"]);
-    const [{ headers = {} } = {}] = beta.calls;
-    expect(headers).toMatchObject({
+    expect(beta.calls[0]?.headers).toMatchObject({
       "content-type": "application/json",
       "x-run-id": root,
       "x-workflow-id": root,

@@ -64,7 +64,11 @@ describe("a client", () => {
     expect(mark).toMatchObject({ run, name: "golden", tags: ["smoke"], by: "ada via ci", reason: "checked" });
     await at.client.golden(fork, { name: "second" });
     expect(await at.client.goldens({ workflow: "whole", name: "golden" })).toEqual([mark]);
-    expect(await at.client.ungolden({ run })).toEqual([mark]);
+    expect(await at.client.ungolden({ run }, { by: "bob" })).toEqual([mark]);
+    expect((await at.client.history(mark.mark)).at(-1)).toMatchObject({
+      type: "run.cancelled",
+      data: { by: "bob via ci" },
+    });
     expect((await at.client.goldens()).map(({ name }) => name)).toEqual(["second"]);
     expect(await errorOf(at.client.ungolden({}))).toMatchObject({ code: "usage.invalid" });
     expect(await at.client.goldens()).toHaveLength(1);

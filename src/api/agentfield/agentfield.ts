@@ -6,6 +6,7 @@ import { milliseconds } from "../../core/duration.ts";
 import type { Log } from "../../engine/body.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Agents } from "../agents/agents.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import { answeredHook } from "./approval.ts";
 import type { Routes } from "./mount.ts";
 import { wireLease } from "./nodes.ts";
@@ -14,7 +15,7 @@ import { routesOf } from "./routes.ts";
 import type { AgentfieldOptions, Wire } from "./wire.ts";
 import { newMemory } from "./wire.ts";
 
-type With = { stemma: Stemma; agents: Agents; log: Log; stopped: AbortSignal };
+type With = { stemma: Stemma; agents: Agents; webhooks: Webhooks | undefined; log: Log; stopped: AbortSignal };
 
 /** Throws duration.invalid. */
 export function agentfieldOf(parts: With, options: AgentfieldOptions): Routes {

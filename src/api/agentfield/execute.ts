@@ -15,7 +15,7 @@ import { callerOf } from "./local-calls.ts";
 import type { Asked } from "./mount.ts";
 import { startUnder } from "./replay.ts";
 import { objectOf } from "./restart-request.ts";
-import { webhookOf } from "./call-webhook.ts";
+import { attachWebhook } from "./call-webhook.ts";
 import type { Wire } from "./wire.ts";
 
 type Started = { execution: Execution; root: RunId; kind: "reasoner" | "skill"; headers: CallHeaders };
@@ -35,7 +35,7 @@ export async function executeAsync(wire: Wire, asked: Asked): Promise<Answer> {
       type: kind,
       created_at: at,
       enqueued_at: at,
-      ...webhookOf(asked.body),
+      ...(await attachWebhook(wire, execution.run, asked.body)),
     },
     headers: await headersOf(wire, execution, root),
   };
@@ -50,7 +50,13 @@ export async function executeSync(wire: Wire, asked: Asked): Promise<Answer> {
     : await wire.agents.read(execution.id, { waitMs: wire.callTimeoutMs, signal });
   const shown = await readExecution(wire, ended);
   const { id, status, error } = shown;
-  const common = { execution_id: id, run_id: root, workflow_id: root, status, ...webhookOf(asked.body) };
+  const common = {
+    execution_id: id,
+    run_id: root,
+    workflow_id: root,
+    status,
+    ...(await attachWebhook(wire, execution.run, asked.body)),
+  };
   const headers = await headersOf(wire, ended, root);
   if (!isTerminal(ended.status)) {
     const message = `It has not ended within ${wire.callTimeoutMs} ms, and goes on: GET /api/v1/executions/${id} says how it ends.`;
@@ -111,7 +117,7 @@ function contextOf(context: Json | undefined, isCalled: boolean): { context?: Js
   return isCalled ? { context: {} } : {};
 }
 
-/** Throws usage.invalid for what is no target, function.not_found, node.not_found. */
+/** Throws usage.invalid for what is no target, workflow.not_found for what nobody offers. */
 function kindOf({ agents }: Wire, target: string): "reasoner" | "skill" {
   const parts = target.split(".");
   const [node = "", name = ""] = parts;
@@ -122,7 +128,12 @@ function kindOf({ agents }: Wire, target: string): "reasoner" | "skill" {
     );
   }
   const offers = agents.nodes().flatMap((one) => (one.node === node ? one.functions : []));
-  return offers.find((one) => one.name === name)?.kind ?? "reasoner";
+  const offered = offers.find((one) => one.name === name);
+  if (offered !== undefined) return offered.kind;
+  throw new StemmaError(
+    "workflow.not_found",
+    `No agent that is registered here offers ${JSON.stringify(target.slice(0, 200))}.`,
+  );
 }
 
 async function headersOf(wire: Wire, execution: Execution, root: RunId): Promise<Record<string, string>> {

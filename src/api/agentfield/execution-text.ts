@@ -23,7 +23,7 @@ export async function executionText(wire: Wire, execution: Execution): Promise<o
     started_at: optionalTime(startedAt ?? createdAt),
     completed_at,
     duration_ms,
-    webhook_registered: false,
+    webhook_registered: execution.run !== undefined && (await wire.webhooks?.of(execution.run)) !== undefined,
     webhook_events: [],
     ...(node === undefined ? {} : { agent_version: node.version }),
     ...(await approvalOf(wire, execution)),

@@ -70,15 +70,7 @@ export function belongsTags({
   session?: string | undefined;
   actor?: string | undefined;
 }): string[] {
-  return [...sessionTags(session), ...tagOf("actor", actor)];
-}
-
-export function sessionTags(session: string | undefined): string[] {
-  return tagOf("session", session);
-}
-
-export function actorTags(actor: string | undefined): string[] {
-  return tagOf("actor", actor);
+  return [...tagOf("session", session), ...tagOf("actor", actor)];
 }
 
 function tagOf(what: string, id: string | undefined): string[] {

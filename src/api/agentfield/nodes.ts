@@ -14,6 +14,9 @@ import { objectOf } from "./restart-request.ts";
  */
 export const wireLease = "45s";
 
+/** What is only there while it is asked says nothing by itself. */
+const serverlessLease = "365d";
+
 /** What an SDK is told of its lease, so that it renews it early. */
 const leaseSeconds = 30;
 
@@ -28,7 +31,8 @@ export async function registerNode(agents: Agents, lease: string | number, { bod
   const node = await agents.register({
     node: nodeId(textOf(given, "id") ?? ""),
     url,
-    lease,
+    lease: deployment === "serverless" ? serverlessLease : lease,
+    ...(deployment === "serverless" ? { serverless: true } : {}),
     functions: [...functionsOf(given["reasoners"], "reasoner"), ...functionsOf(given["skills"], "skill")],
     metadata: metadataOf(given, deployment),
     ...(version === undefined ? {} : { version }),

@@ -14,7 +14,8 @@ import type { CourseCall } from "../agents/course.ts";
 import type { CallGiven, Execution } from "../agents/execution.ts";
 import type { Answer } from "./answer.ts";
 import { timeText } from "./answer.ts";
-import { webhookOf } from "./call-webhook.ts";
+import { attachWebhook } from "./call-webhook.ts";
+import type { WebhookText } from "./call-webhook.ts";
 import type { Named } from "./executions.ts";
 import { executionAt, namedBy, notFound, rootOf, rowOf, targetOf } from "./executions.ts";
 import type { CallHeaders, Replay } from "./headers.ts";
@@ -53,7 +54,8 @@ export async function restart(wire: Wire, { params, body, once, by }: Asked): Pr
     ...by,
   };
   const made = await wire.stemma[request.kind](again.id, change);
-  return restarted(request, { named, root, again, made: made.id, marker, body });
+  const webhook = await attachWebhook(wire, made.id, body);
+  return restarted(request, { named, root, again, made: made.id, marker, webhook });
 }
 
 type Restarted = {
@@ -62,10 +64,10 @@ type Restarted = {
   again: RunRow;
   made: RunId;
   marker: string | undefined;
-  body: Asked["body"];
+  webhook: WebhookText;
 };
 
-function restarted(request: RestartRequest, { named, root, again, made, marker, body }: Restarted): Answer {
+function restarted(request: RestartRequest, { named, root, again, made, marker, webhook }: Restarted): Answer {
   const at = timeText(Date.now());
   return {
     status: 202,
@@ -88,7 +90,7 @@ function restarted(request: RestartRequest, { named, root, again, made, marker, 
       replay_mode: request.effective,
       scope: request.scope,
       kind: request.kind,
-      ...webhookOf(body),
+      ...webhook,
     },
   };
 }

@@ -6,7 +6,7 @@ import { approvalResponse } from "./decisions.ts";
 import { executeAsync, executeSync } from "./execute.ts";
 import { markGolden } from "./golden.ts";
 import { localEvent } from "./local-calls.ts";
-import type { Asked, Routes } from "./mount.ts";
+import type { Asked, Route, Routes } from "./mount.ts";
 import { discover, heartbeat, listNodes, readNode, registerNode, renewLease, shutdownNode } from "./nodes.ts";
 import { restart } from "./replay.ts";
 import {
@@ -28,17 +28,15 @@ type Handle = (wire: Wire, asked: Asked) => Promise<Answer>;
 
 export function routesOf(wire: Wire): Routes {
   const { agents } = wire;
-  const node = (handle: Handle) => ({
-    scope: "run" as const,
-    nodes: true as const,
+  const route = (spec: Omit<Route, "handle">) => (handle: Handle) => ({
+    ...spec,
     handle: (asked: Asked) => handle(wire, asked),
   });
-  const run = (handle: Handle) => ({ scope: "run" as const, handle: (asked: Asked) => handle(wire, asked) });
-  const read = (handle: Handle) => ({
-    scope: "read" as const,
-    nodes: true as const,
-    handle: (asked: Asked) => handle(wire, asked),
-  });
+  // What only nodes say, what they and others ask for, what only others do, and what everybody may look at.
+  const node = route({ scope: "admin", nodes: true });
+  const call = route({ scope: "run", nodes: true });
+  const run = route({ scope: "run" });
+  const read = route({ scope: "read", nodes: true });
   return {
     "GET /api/v1/health": { scope: "none", handle: async () => ok({ status: "healthy" }) },
     "POST /api/v1/nodes": node((_, asked) => registerNode(agents, wire.lease, asked)),
@@ -50,8 +48,8 @@ export function routesOf(wire: Wire): Routes {
     "GET /api/v1/nodes/:node": read((_, asked) => readNode(agents, asked)),
     "GET /api/v1/discovery/capabilities": read((_, asked) => discover(agents, asked)),
 
-    "POST /api/v1/execute/:target": node(executeSync),
-    "POST /api/v1/execute/async/:target": node(executeAsync),
+    "POST /api/v1/execute/:target": call(executeSync),
+    "POST /api/v1/execute/async/:target": call(executeAsync),
     "POST /api/v1/executions/batch-status": read(batchStatus),
     "GET /api/v1/executions/:execution": read(readStatus),
     "POST /api/v1/executions/:execution/status": node(reportStatus),

@@ -10,7 +10,7 @@ import type { RunRow } from "../../store/store.ts";
 import type { Answer } from "./answer.ts";
 import { ok, optionalTime, timeText } from "./answer.ts";
 import { notFound, rootOf, rowOf, targetOf } from "./executions.ts";
-import { belongsTo } from "./lineage.ts";
+import { belongsTags, belongsTo } from "./lineage.ts";
 import type { Asked } from "./mount.ts";
 import { goldenOf, lineageOf } from "./run-lineage.ts";
 import type { WireStatus } from "./status.ts";
@@ -46,12 +46,7 @@ export async function listRuns(wire: Wire, { query }: Asked): Promise<Answer> {
 async function rootRows(wire: Wire, query: URLSearchParams): Promise<RunRow[]> {
   const [session, actor] = [query.get("session_id"), query.get("actor_id")];
   const since = Date.parse(query.get("since") ?? "");
-  const tag =
-    session === null
-      ? actor === null
-        ? undefined
-        : `actor ${encodeURIComponent(actor)}`
-      : `session ${encodeURIComponent(session)}`;
+  const [tag] = belongsTags({ session: session ?? undefined, actor: actor ?? undefined });
   const search = query.get("search")?.toLowerCase() ?? "";
   const run = query.get("run_id");
   const rows: RunRow[] = [];

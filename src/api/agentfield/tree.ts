@@ -36,7 +36,7 @@ type Item = { at: Seq; leaf: TreeNode } | { at: Seq; row: RunRow; parent?: strin
 export async function treeOf(wire: Wire, root: RunRow): Promise<{ nodes: TreeNode[]; more: boolean }> {
   const rows = new Map((await treeRows(wire.stemma.store, root.id)).map((row) => [row.id, row]));
   const nodes: TreeNode[] = [];
-  const waiting: Item[] = [{ at: 0, row: root }];
+  const waiting: Item[] = [{ at: 0, row: rows.get(root.id) ?? root }];
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
     if (nodes.length >= nodesMax) return { nodes: withDepths(nodes), more: true };
     if ("leaf" in next) nodes.push(next.leaf);

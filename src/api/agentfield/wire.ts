@@ -7,6 +7,7 @@ import type { RunId } from "../../core/event.ts";
 import type { Log } from "../../engine/body.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Agents } from "../agents/agents.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import { Bounded } from "./bounded.ts";
 
 export type AgentfieldOptions = {
@@ -24,6 +25,8 @@ export type Remark = { at: number; entry: unknown };
 export type Wire = {
   stemma: Stemma;
   agents: Agents;
+  /** Nothing where this server sends none. */
+  webhooks: Webhooks | undefined;
   log: Log;
   lease: Duration;
   callTimeoutMs: number;

@@ -27,17 +27,17 @@ export type Parcel = {
 export type Given = Exclude<Dispatch, { state: "waiting" }> | { state: "away"; sent: boolean } | { state: "busy" };
 
 export async function give(parcel: Parcel): Promise<Given> {
-  const { registration, called, token, input, headers, abort } = parcel;
+  const { registration, called, token, headers, abort } = parcel;
   const { node, version, url } = registration;
   const { timeoutMs, retry } = called;
   const limit = AbortSignal.any([abort, AbortSignal.timeout(timeoutMs ?? answerMs)]);
   let answer: { status: number; text: string; instance: string | null };
   try {
-    const path = called.kind === "skill" ? "skills" : "reasoners";
-    const response = await fetch(`${url}/${path}/${encodeURIComponent(called.name)}`, {
+    const { path, body } = requestOf(parcel);
+    const response = await fetch(`${url}/${path}`, {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json", ...headers },
-      body: JSON.stringify(input === undefined ? null : input),
+      body: JSON.stringify(body),
       redirect: "manual",
       signal: limit,
     });
@@ -63,6 +63,26 @@ export async function give(parcel: Parcel): Promise<Given> {
     return { state: "failed", error: { name: "NodeError", message, code: "node.bad_answer", data }, ...tried };
   }
 }
+
+function requestOf({ registration, called, token, input, headers }: Parcel): { path: string; body: unknown } {
+  const given = input === undefined ? null : input;
+  const { kind, name } = called;
+  if (registration.serverless !== true) {
+    return { path: `${kind === "skill" ? "skills" : "reasoners"}/${encodeURIComponent(name)}`, body: given };
+  }
+  // Who stands between may pass on the body alone, so the context is in it too.
+  const context = Object.fromEntries(
+    Object.entries(headers).flatMap(([header, value]) => {
+      const part = contextHeader.exec(header)?.[1];
+      return part === undefined ? [] : [[part.replaceAll("-", "_"), value]];
+    }),
+  );
+  const asked = { target: name, [kind]: name, type: kind, input: given };
+  return { path: "execute", body: { ...asked, execution_context: { ...context, execution_id: token } } };
+}
+
+/** `x-run-id`, and what other wires add: `x-agentfield-replay-mode`. */
+const contextHeader = /^x-(?:agentfield-)?((?:run|workflow|parent-execution|session|actor)-id|replay-[a-z-]+)$/;
 
 const shownMax = 2000;
 

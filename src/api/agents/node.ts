@@ -44,6 +44,11 @@ export type NodeGiven = {
   weight?: number;
   /** How many executions it works on at a time; those that wait for calls or people do not count. Default: no limit. */
   concurrency?: number;
+  /**
+   * It is a function of somebody's cloud: all its functions are asked for at `{url}/execute`, with the name and the context
+   * of the execution in the body, and it answers with the result. Default false.
+   */
+  serverless?: boolean;
   /** How long it may be silent before it is looked after. Default "15s". */
   lease?: Duration;
   functions: readonly NodeFunction[];
@@ -60,6 +65,7 @@ export type Registration = {
   weight: number;
   concurrency?: number;
   leaseMs: number;
+  serverless?: true;
   functions: KeptFunction[];
   metadata?: Json;
   at: Timestamp;
@@ -125,6 +131,7 @@ export function checkNode(given: NodeGiven, instance: string, at: Timestamp): Re
     functions: kept,
     at,
     ...(concurrency === undefined ? {} : { concurrency }),
+    ...(given.serverless === true ? { serverless: true } : {}),
     ...(metadata === undefined ? {} : { metadata: small(metadata, `metadata of node ${node}`) }),
   };
 }

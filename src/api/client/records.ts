@@ -7,6 +7,7 @@ import type { OpenFile } from "../../engine/export-file.ts";
 import type { GoldenMark, GoldenOptions, GoldenQuery } from "../../engine/golden.ts";
 import type { Imported, ImportOptions } from "../../engine/import.ts";
 import type { PrunedRuns, PruneOptions } from "../../engine/prune.ts";
+import type { By } from "../../engine/requests.ts";
 import type { Verification, VerifyOptions } from "../../engine/verify.ts";
 import type { Why, WhyOptions } from "../../engine/why.ts";
 import type { PruneBody } from "../contract/routes.ts";
@@ -51,8 +52,8 @@ export abstract class RemoteRecords {
   }
 
   /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */
-  async ungolden(query: GoldenQuery): Promise<GoldenMark[]> {
-    return (await this.#connection.ask("POST /v1/ungolden", { body: query })).marks;
+  async ungolden(query: GoldenQuery, by: By = {}): Promise<GoldenMark[]> {
+    return (await this.#connection.ask("POST /v1/ungolden", { body: { ...query, ...by } })).marks;
   }
 
   /** Which runs are golden, the one that was marked last first. */

@@ -78,6 +78,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
       instance: optional(text),
       weight: optional(z.number()),
       concurrency: optional(z.number()),
+      serverless: optional(z.boolean()),
       lease: optional(duration),
       functions: z.array(nodeFunction),
       metadata: optional(json),

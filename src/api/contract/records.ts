@@ -76,7 +76,7 @@ export const recordRoutes: ContractPart<RecordRoutes> = {
     summary: "Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that there were.",
     scope: "run",
     errors: [],
-    body: z.strictObject(goldenQuery),
+    body: z.strictObject({ ...goldenQuery, by: optional(text), reason: optional(text) }),
     result: z.strictObject({ marks: z.array(shapes.goldenMark) }),
   },
   "GET /v1/runs/{run}/export": {

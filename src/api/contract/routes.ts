@@ -109,7 +109,7 @@ export type Routes = {
   "GET /v1/runs/{run}/prov": { query: { family?: boolean }; result: ProvDocument };
   "GET /v1/goldens": { query: GoldenQuery; result: { marks: GoldenMark[] } };
   "POST /v1/runs/{run}/golden": { body: GoldenBody; result: GoldenMark };
-  "POST /v1/ungolden": { body: GoldenQuery; result: { marks: GoldenMark[] } };
+  "POST /v1/ungolden": { body: GoldenQuery & By; result: { marks: GoldenMark[] } };
   "GET /v1/runs/{run}/export": { result: AsyncIterable<string> };
   "POST /v1/import": { query: { takeOver?: boolean }; result: Imported };
   "POST /v1/prune": { body: PruneBody; result: PrunedRuns };

@@ -31,6 +31,7 @@ export const runRoutes: ContractPart<RunRoutes> = {
       ids: optional(many(text)),
       idPart: optional(text),
       workflow: optional(text),
+      idempotencyKey: optional(text),
       status: optional(many(z.enum(statuses))),
       tag: optional(text),
       family: optional(text),

@@ -63,6 +63,7 @@ export const runRow: z.ZodType = z
     priority: z.number(),
     inbox: count,
     inboxDone: count,
+    idempotencyKey: z.string().optional(),
     claims: count,
     offered: z.boolean(),
   })
@@ -269,6 +270,7 @@ export const node: z.ZodType = z
     weight: z.number(),
     concurrency: z.number().optional(),
     leaseMs: z.number(),
+    serverless: z.literal(true).optional(),
     functions: z.array(nodeFunction),
     metadata: z.unknown().optional(),
     at: time,

@@ -30,10 +30,11 @@ export function recordHandlersOf(stemma: Stemma): Pick<Handlers, RecordRoute> {
     "GET /v1/runs/{run}/prov": ({ params, query }) => stemma.prov(runOf(params), query),
     "GET /v1/goldens": async ({ query }) => ({ marks: await stemma.goldens(query) }),
     "POST /v1/runs/{run}/golden": ({ params, body, by }) => stemma.golden(runOf(params), { ...body, ...by(body.by) }),
-    "POST /v1/ungolden": async ({ body }) => {
-      if (Object.keys(body).length === 0)
+    "POST /v1/ungolden": async ({ body: { by: given, reason, ...query }, by }) => {
+      if (Object.keys(query).length === 0)
         throw new StemmaError("usage.invalid", "Expected a run, a workflow or a name to un-mark; got nothing.");
-      return { marks: await stemma.ungolden(body) };
+      const said = { ...(reason === undefined ? {} : { reason }), ...by(given) };
+      return { marks: await stemma.ungolden(query, said) };
     },
     "GET /v1/runs/{run}/export": async ({ params }) => stemma.export((await stemma.row(runOf(params))).id),
     "POST /v1/import": async ({ query, request }) => {

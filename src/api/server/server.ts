@@ -108,7 +108,10 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const wire =
     agents === undefined || agentfield === false
       ? undefined
-      : agentfieldOf({ stemma, agents, log, stopped: hub.stopped.signal }, agentfield === true ? {} : agentfield);
+      : agentfieldOf(
+          { stemma, agents, webhooks, log, stopped: hub.stopped.signal },
+          agentfield === true ? {} : agentfield,
+        );
   let document: object | undefined;
   const app = appOf({
     stemma,

@@ -8,6 +8,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:cr
 import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
 import { decode, encode } from "../../core/json.ts";
+import { secretKind } from "../../engine/messages.ts";
 import type { Store } from "../../store/store.ts";
 import type { Sealed } from "./wish.ts";
 
@@ -19,7 +20,6 @@ export type Vault = {
 };
 
 const messageKey = "secret";
-const kind = "secret";
 const keyCharsMin = 16;
 const ivBytes = 12;
 const tagBytes = 16;
@@ -38,13 +38,13 @@ export function vaultOf(store: Store, key?: string): Vault {
     async put(id, sealed) {
       const text = encode(sealed, "secrets of a webhook") ?? "";
       const body = encode(key === undefined ? { open: text } : { sealed: seal(key, id, text) }) ?? "";
-      const [sent] = await store.send([{ run: id, key: messageKey, kind, body }]);
+      const [sent] = await store.send([{ run: id, key: messageKey, kind: secretKind, body, wakes: false }]);
       if (sent?.accepted === true || sent?.reason === "repeated") return;
       throw new StemmaError("webhook.not_found", `There is no webhook ${id} any more.`, { data: { webhook: id } });
     },
     async take(id) {
       const page = await store.history(id, { after: behindAll, limit: 1 });
-      const message = page?.inbox.find((one) => one.kind === kind);
+      const message = page?.inbox.find((one) => one.kind === secretKind);
       if (message === undefined) return undefined;
       const { open, sealed = "" } = decode(message.body) as { open?: string; sealed?: string };
       return decode(open ?? unseal(key, id, sealed)) as unknown as Sealed;

@@ -36,7 +36,9 @@ async function golden(given: string | undefined, options: GoldenOptions): Promis
   }
   const { id } = await findRun(stemma, given);
   if (options.remove === true) {
-    const marks = await stemma.ungolden({ run: id, ...name });
+    const { by, reason } = options;
+    const said = { ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
+    const marks = await stemma.ungolden({ run: id, ...name }, said);
     if (marks.length > 0) return show(marks, options, "not golden any more");
     throw new StemmaError("run.not_found", `Run ${id} is not golden.`, { data: { run: id } });
   }

@@ -14,6 +14,7 @@ type ServeOptions = CommonOptions & {
   host: string;
   name?: string[];
   origin?: string[];
+  webhookRange?: string[];
   agents: boolean;
 };
 
@@ -36,7 +37,12 @@ export function addServe(program: Command): void {
     )
     .option("--name <host>", "name under which it is reached besides this machine's; may be repeated", several)
     .option("--no-agents", "take no remote nodes; without files it then only looks, answers and steers")
-    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several);
+    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several)
+    .option(
+      "--webhook-range <range>",
+      "addresses besides the public internet that webhooks may reach, such as 10.1.0.0/16; may be repeated",
+      several,
+    );
   withCommonOptions(command).action(serve);
 }
 
@@ -51,7 +57,10 @@ async function serve(files: readonly string[], options: ServeOptions): Promise<v
   const log = stderrLog();
   const stemma = new Stemma({ store, workflows, log });
   const token = process.env["STEMMA_TOKEN"] || undefined;
-  const app = server(stemma, { port, host, hosts, origins, agents, log, ...(token === undefined ? {} : { token }) });
+  const key = process.env["STEMMA_WEBHOOK_KEY"] || undefined;
+  const webhooks = { allow: options.webhookRange ?? [], ...(key === undefined ? {} : { key }) };
+  const secret = token === undefined ? {} : { token };
+  const app = server(stemma, { port, host, hosts, origins, agents, webhooks, log, ...secret });
   // Listened for before anything is claimed, so a signal that comes early still drains.
   const stopped = stopSignal();
   const listening = await app.listen();

@@ -34,6 +34,7 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
   if (query.ids !== undefined) add(listConditions.ids, [...query.ids]);
   if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
+  if (query.idempotencyKey !== undefined) add(listConditions.idempotencyKey, query.idempotencyKey);
   if (query.status !== undefined) add(listConditions.status, [...query.status]);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);
   if (query.family !== undefined) add(listConditions.family, query.family, query.family);

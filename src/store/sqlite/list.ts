@@ -56,6 +56,7 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
   else if (query.ids !== undefined) add(listConditions.ids, JSON.stringify(query.ids));
   if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
+  if (query.idempotencyKey !== undefined) add(listConditions.idempotencyKey, query.idempotencyKey);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);
   if (query.family !== undefined) add(listConditions.family, query.family, query.family);
   if (query.since !== undefined) add(listConditions.since, query.since);

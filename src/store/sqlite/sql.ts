@@ -6,7 +6,8 @@
  */
 
 const runColumns = `id, family, workflow, version, status, created_at, tags, seq, state, hash,
-         epoch, worker, due_at, queue, priority, inbox_seq, inbox_done, claims`;
+         epoch, worker, due_at, queue, priority, inbox_seq, inbox_done, claims,
+         idempotency_key`;
 
 // Runs
 
@@ -139,6 +140,9 @@ export const wakeRun: string = /* sql */ `
          ready     = worker is null
    where n = ?`;
 
+/** It has a message, and is due when it was. */
+export const noteMessage: string = /* sql */ `update runs set inbox_seq = ? where n = ?`;
+
 export const messageOf: string = /* sql */ `
   select 1
     from runs r
@@ -244,6 +248,7 @@ export const listConditions = {
   // From the index of ids, which is a small part of the table.
   idPart: "n in (select n from runs where instr(id, ?) > 0)",
   workflow: "workflow = ?",
+  idempotencyKey: "idempotency_key = ?",
   status: "status = ?",
   tag: "n in (select run from tags where tag = ?)",
   family: "(family = ? or id = ? and family is null)",
