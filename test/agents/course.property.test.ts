@@ -7,11 +7,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { components } from "../../src/index.ts";
 import type { Execution } from "../../src/api/agents/execution.ts";
-import { until } from "../stage.ts";
+import { silent, until } from "../stage.ts";
 import { serve } from "../server/place.ts";
 import { rawNode } from "./raw-node.ts";
 import { Agent } from "../../src/agents.ts";
-import { silent } from "../stage.ts";
 
 type Said = { kind: "call" | "local" | "ask"; input: number };
 const said: fc.Arbitrary<Said> = fc.record({
