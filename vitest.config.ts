@@ -12,6 +12,7 @@ const onEveryStore = [
   "test/webhooks/{deliveries,killed,secrets}.test.ts",
   "test/agents/{calls,nodes,course.property}.test.ts",
   "test/{graph-open-requests,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
+  "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({
