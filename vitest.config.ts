@@ -10,6 +10,7 @@ const onEveryStore = [
   "test/{server/tail,behaviours/control-plane-streams}.test.ts",
   "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
   "test/webhooks/{deliveries,heard,killed,secrets}.test.ts",
+  "test/agents/{calls,nodes,course.property}.test.ts",
   "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
 ];
 

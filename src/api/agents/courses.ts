@@ -17,21 +17,33 @@ const keptMax = 500;
 export class Courses {
   readonly #store: Store;
   readonly #kept = new Map<RunId, { seq: Seq; course: Course; input: Value; createdAt: number }>();
-  /** Two that read one history at a time would put its events in twice. */
-  readonly #reading = new Map<RunId, Promise<Known>>();
+  /** Two that read one history at a time would put its events in twice; who comes while one is read shares the next. */
+  readonly #reading = new Map<RunId, { now: Promise<Known>; next?: Promise<Known> }>();
 
   constructor(store: Store) {
     this.#store = store;
   }
 
   /** The course of a run up to now. Throws run.not_found. */
-  async read(run: RunId): Promise<Known> {
-    for (let under = this.#reading.get(run); under !== undefined; under = this.#reading.get(run)) {
-      await under.catch(() => {});
-    }
-    const reading = this.#read(run).finally(() => this.#reading.delete(run));
+  read(run: RunId): Promise<Known> {
+    const under = this.#reading.get(run);
+    if (under === undefined) return this.#begin(run);
+    under.next ??= under.now.then(
+      () => this.#begin(run),
+      () => this.#begin(run),
+    );
+    return under.next;
+  }
+
+  #begin(run: RunId): Promise<Known> {
+    const now = this.#read(run);
+    const reading = { now };
     this.#reading.set(run, reading);
-    return reading;
+    const done = (): void => {
+      if (this.#reading.get(run) === reading && !("next" in reading)) this.#reading.delete(run);
+    };
+    void now.then(done, done);
+    return now;
   }
 
   async #read(run: RunId): Promise<Known> {
