@@ -29,6 +29,8 @@ export async function reportStatus(wire: Wire, { params, body }: Asked): Promise
   }
   if (!isTerminalStatus(status))
     return ok({ success: true, execution_id: id, status: (await readExecution(wire, execution)).status });
+  // What was sent before the end is taken before it, as far as it is here.
+  await Promise.allSettled(wire.events);
   const now = await readExecution(wire, execution);
   if (now.status === "waiting" && execution.waits.length > 0 && status === "succeeded") {
     return refusal(409, "invalid_transition", {

@@ -35,6 +35,8 @@ export type Wire = {
   stopped: AbortSignal;
   /** Which execution a call inside a node belongs to, by the node's own id of it. */
   locals: Bounded<string>;
+  /** Events of calls inside nodes that are being taken. */
+  events: Set<Promise<unknown>>;
   /** Executions that said that what they wait for waits itself, and why. */
   awaiting: Bounded<string>;
   logs: Bounded<Remark[]>;
@@ -45,9 +47,10 @@ export type Wire = {
 
 const rememberedMax = 10_000;
 
-export function newMemory(): Pick<Wire, "locals" | "awaiting" | "logs" | "notes" | "decided"> {
+export function newMemory(): Pick<Wire, "locals" | "events" | "awaiting" | "logs" | "notes" | "decided"> {
   return {
     locals: new Bounded(rememberedMax),
+    events: new Set(),
     awaiting: new Bounded(rememberedMax),
     logs: new Bounded(1000),
     notes: new Bounded(1000),
