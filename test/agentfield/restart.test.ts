@@ -333,6 +333,50 @@ describe("B: fork", () => {
   });
 });
 
+describe("B: many", () => {
+  test("what a wide tree has is offered to all of the next, and to all of the one behind it; each of them is proven", async () => {
+    const world = new World();
+    await using at = await plane();
+    const names = Array.from({ length: 40 }, (_, n) => n);
+    await at.agent({ id: "deep", reasoners: { leaf: ({ input }) => world.enter("leaf", input) } });
+    await at.agent({
+      id: "team",
+      reasoners: {
+        middle: async ({ call, input }) => {
+          await world.enter("middle", undefined);
+          const { n, leaf } = input as { n: number; leaf: number };
+          return { n, found: await call("deep.leaf", { leaf }) };
+        },
+      },
+    });
+    await at.agent({
+      id: "lead",
+      reasoners: {
+        root: async ({ input, call }) => {
+          const { n = 0 } = input as Input;
+          const found = await Promise.all(names.map((leaf) => call("team.middle", { n, leaf })));
+          return { count: found.length };
+        },
+      },
+    });
+    const source = await first(at, { n: 1 });
+    expect(world.since()).toHaveLength(80);
+    let [id, n] = [source, 1];
+    for (const times of [1, 2]) {
+      n += 1;
+      ({ id } = await restart(at, id, { input: { n } }));
+      expect((await at.execution(id))["result"]).toEqual({ count: 40 });
+      expect([times, new Set(world.since())]).toEqual([times, new Set(["middle"])]);
+      expect(await reusedIn(at, id)).toHaveLength(40);
+    }
+    const { runs } = await at.stemma.lineage(id);
+    expect(runs.length).toBeGreaterThan(160);
+    const verified = await at.stemma.verify(id, { family: true });
+    expect(verified.ok).toBe(true);
+    expect(components(await at.stemma.trace(id, { family: true }))).toBe(1);
+  });
+});
+
 describe("B: what goes with it", () => {
   test("B9: session and actor go on, to the agents too; a webhook does not", async () => {
     await using on = await research(new World());
