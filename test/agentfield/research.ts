@@ -7,9 +7,9 @@ import { plane } from "./place.ts";
 export type Input = { topic?: string; n?: number };
 
 export class World {
-  readonly broken = new Set<string>();
+  readonly broken: Set<string> = new Set<string>();
   /** Calls that wait until their name is taken out. */
-  readonly held = new Set<string>();
+  readonly held: Set<string> = new Set<string>();
   readonly made: string[] = [];
 
   async enter(name: string, value: unknown): Promise<unknown> {
