@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { Agent } from "../../src/agents.ts";
 import type { AgentContext } from "../../src/agents.ts";
+import { workflow } from "../../src/index.ts";
 import { fresh, silent, until } from "../stage.ts";
 import type { Plane } from "./place.ts";
 import { plane } from "./place.ts";
@@ -173,8 +174,9 @@ test("an address that fails again and again is left alone for a while, and tried
   await until(async () => (await circuit()) === "open");
   node.answer = { status: 202 };
   await until(async () => (await circuit()) === "closed");
-  await until(async () => new Set(node.given.map(({ id }) => id.slice(0, 30))).size === 5);
-  for (const id of ids) await at.stemma.cancel(id);
+  const reached = (): number => new Set(node.given.map(({ id }) => id.slice(0, 30))).size;
+  await until(async () => reached() === 5);
+  for (const id of ids) expect(await at.stemma.cancel(id)).toMatchObject({ accepted: true });
 });
 
 test("an execution that takes longer than its function may is ended on its node and fails, or is tried again", async () => {
@@ -252,4 +254,66 @@ test("a node waits for a server that is away, and a function whose input does no
     error: { code: "workflow.invalid_input" },
   });
   expect(entered).toEqual([]);
+});
+
+test("two servers on one store give work to a node that registered with one of them, and neither holds it dead", async () => {
+  await using store = fresh();
+  await using first = await plane([], { engine: { store } });
+  await using second = await plane([], { engine: { store } });
+  await first.node("alpha", (agent) => agent.skill("one", (_ctx, n: number) => n + 1), { lease: 600 });
+  const states = async (at: Plane): Promise<string[]> =>
+    (await at.get<{ body: { nodes: { state: string }[] } }>("/v1/nodes")).body.nodes.map(({ state }) => state);
+  await until(async () => (await states(second)).length === 1);
+  // Longer than its lease: the second hears nothing of it, and asks.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  for (const at of [first, second]) {
+    expect(await states(at)).toEqual(["up"]);
+    expect(await ended(at, await called(at, "alpha.one", 1))).toMatchObject({ output: 2, attempt: 1 });
+  }
+});
+
+test("what is said for a run that is no execution is refused, and so is what a node says of a run that has ended", async () => {
+  const plain = workflow({ name: "plain" }, (ctx) => ctx.wait("forever"));
+  await using at = await plane([plain]);
+  await at.node("alpha", (agent) => agent.skill("one", () => 1));
+  const run = await at.stemma.run(plain, undefined);
+  const refused = await at.post("/v1/calls", { target: "alpha.one", caller: run.id });
+  expect(refused).toMatchObject({ status: 400, body: { code: "usage.invalid" } });
+  expect(await at.post(`/v1/calls/${run.id}/result`, { ok: true })).toMatchObject({ status: 400 });
+  const id = await called(at, "alpha.one");
+  await ended(at, id);
+  const late = await at.post("/v1/calls", { target: "alpha.one", caller: id });
+  expect(late).toMatchObject({ status: 409, body: { code: "run.ended" } });
+  expect(await at.get(`/v1/calls/${id}~nothing`)).toMatchObject({ status: 404, body: { code: "run.not_found" } });
+});
+
+test("a node that is given the same dispatch twice enters it once, and hears of a cancel under either id", async () => {
+  await using at = await plane();
+  const entered: string[] = [];
+  const serving = await at.node("alpha", (agent) => {
+    agent.skill("slow", async (ctx: AgentContext) => {
+      entered.push(ctx.executionId);
+      await new Promise((resolve) => ctx.abort.addEventListener("abort", resolve));
+      entered.push("aborted");
+    });
+  });
+  const give = (id: string): Promise<Response> =>
+    fetch(`${serving.url}/skills/slow`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        "x-execution-id": id,
+        "x-run-id": "r",
+        "x-stemma-dispatch": "r.1",
+      },
+      body: "{}",
+    });
+  expect([(await give("r")).status, (await give("r.1abc")).status]).toEqual([202, 202]);
+  expect(entered).toEqual(["r"]);
+  const cancelled = await fetch(`${serving.url}/_internal/executions/r.1abc/cancel`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+  });
+  expect(await cancelled.json()).toMatchObject({ cancelled: true });
+  await until(async () => entered.includes("aborted"));
 });

@@ -212,6 +212,8 @@ test.each(all)("%s: %s is refused when it is given, and again when it is sent to
   await store.close();
   // As if it had been on record: what was stored once is checked each time.
   if (URL.canParse(text)) {
+    // Before anything is sent: were it let through, this test would be what asks that machine.
+    expect(refusals).toContain((await errorOf(guardOf({ resolve }).target(new URL(text)))).code);
     const { status, error } = await send(new URL(text));
     expect([status, refusals.has(error?.code ?? "")]).toEqual([undefined, true]);
   }
@@ -250,6 +252,8 @@ describe("sent elsewhere by a receiver that may be reached", () => {
     "http://169.254.169.254/latest/meta-data/",
   ])("a webhook does not go to %s", async (location) => {
     const before = connections();
+    const target = new URL(location.replaceAll("PORT", String(port)), "http://127.0.0.1");
+    expect(refusals).toContain((await errorOf(guardOf(allowed).target(target))).code);
     for (const status of [307, 308]) {
       expect(refusals).toContain((await redirected(status, location)).error?.code);
     }

@@ -98,6 +98,10 @@ export class Agent {
   /** Throws usage.invalid, name.invalid. */
   constructor(options: AgentOptions) {
     const { nodeId, server, token, log = defaultLog } = options;
+    if (typeof nodeId !== "string" || nodeId.includes(".")) {
+      const got = JSON.stringify(nodeId);
+      throw new StemmaError("usage.invalid", `Expected nodeId to be a name without dots such as "writer", got ${got}.`);
+    }
     partsOfFunction(`${nodeId}.function`);
     this.nodeId = nodeId;
     this.#options = options;

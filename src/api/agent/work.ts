@@ -33,7 +33,9 @@ export type Parcel = { id: string; dispatch: string; run: string; idempotencyKey
 export type InHand = {
   readonly abort: AbortController;
   done: Promise<void>;
-  /** Calls and questions that are open. */ waitsFor: number;
+  /** Calls and questions that are open. */
+  waitsFor: number;
+  isOpen: boolean;
 };
 
 const knownMax = 10_000;
@@ -42,8 +44,8 @@ export class Work {
   readonly node: WorkParts["node"];
   readonly #with: WorkParts;
   readonly #inHand = new Map<string, InHand>();
-  /** Dispatches that came before, so that one that comes again is not a second one. */
-  readonly #known = new Set<string>();
+  /** Dispatches that came before, so that one that comes again, under another id perhaps, is not a second one. */
+  readonly #known = new Map<string, InHand>();
   readonly #ended = new AbortController();
   #draining = false;
 
@@ -56,12 +58,16 @@ export class Work {
   take(name: string, parcel: Parcel): "taken" | "busy" | "unknown" {
     const called = this.#with.functions.get(name);
     if (called === undefined) return "unknown";
-    if (this.#known.has(parcel.dispatch)) return "taken";
-    const busy = [...this.#inHand.values()].filter(({ waitsFor }) => waitsFor === 0).length;
+    const known = this.#known.get(parcel.dispatch);
+    if (known !== undefined) {
+      if (known.isOpen) this.#inHand.set(parcel.id, known);
+      return "taken";
+    }
+    const busy = [...new Set(this.#inHand.values())].filter(({ waitsFor }) => waitsFor === 0).length;
     if (this.#draining || busy >= (this.node.concurrency ?? Infinity)) return "busy";
-    this.#known.add(parcel.dispatch);
-    for (const oldest of this.#known) if (this.#known.size > knownMax) this.#known.delete(oldest);
-    const inHand: InHand = { abort: new AbortController(), done: Promise.resolve(), waitsFor: 0 };
+    const inHand: InHand = { abort: new AbortController(), done: Promise.resolve(), waitsFor: 0, isOpen: true };
+    this.#known.set(parcel.dispatch, inHand);
+    for (const oldest of this.#known.keys()) if (this.#known.size > knownMax) this.#known.delete(oldest);
     this.#inHand.set(parcel.id, inHand);
     inHand.done = this.#carryOut(called, parcel, inHand);
     return "taken";
@@ -94,7 +100,8 @@ export class Work {
   async #carryOut(called: AgentFunction, parcel: Parcel, inHand: InHand): Promise<void> {
     const { id } = parcel;
     const report = await this.#enter(called, parcel, inHand);
-    this.#inHand.delete(id);
+    inHand.isOpen = false;
+    for (const [one, found] of this.#inHand) if (found === inHand) this.#inHand.delete(one);
     if (this.#ended.signal.aborted) return;
     await this.#report(id, report).catch(async (error: unknown) => {
       const isOver = isStemmaError(error, "run.ended") || isStemmaError(error, "run.not_found");

@@ -34,7 +34,7 @@ export type Agents = {
   stop(): Promise<void>;
 
   /**
-   * Registers a node, in the place of what was registered for the same node, version and address. It counts as heard of.
+   * Registers a node, in the place of what was registered for it at the same address. It counts as heard of.
    *
    * @throws usage.invalid, name.invalid, duration.invalid, limit.exceeded; workflow.duplicate where a workflow of this
    * program has the name of one of its functions

@@ -13,7 +13,7 @@ import type { Hub, HubEntry } from "../server/hub.ts";
 import type { Courses } from "./courses.ts";
 import { tellToStop } from "./dispatch.ts";
 import type { LostMessage, TurnMessage } from "./messages.ts";
-import { queue } from "./messages.ts";
+import { dispatchStep, queue } from "./messages.ts";
 import type { Node, Registry } from "./registry.ts";
 import { nodeRecord } from "./registry.ts";
 import type { Slots } from "./slots.ts";
@@ -101,6 +101,9 @@ export class Care {
       return;
     }
     switch (event.type) {
+      case "step.succeeded":
+        if (this.#offered.has(workflow) && parseKey(event.data.key).name === dispatchStep) this.#given(run, workflow);
+        return;
       case "child.started":
         slots.waits(run, 1);
         return this.next(nodeOf(workflow));
@@ -126,6 +129,19 @@ export class Care {
         return this.next(nodeOf(workflow));
       default:
     }
+  }
+
+  /**
+   * It is on record who has an execution. A process that went while it was being given one had nothing on record then, so it
+   * is looked for here.
+   */
+  #given(run: RunId, workflow: string): void {
+    const { registry, slots } = this.#with;
+    const [node, holder] = [nodeOf(workflow), slots.holder(run)];
+    const isThere = registry.of(node).some(({ registration, state }) => {
+      return registration.instance === holder && state !== "down";
+    });
+    if (holder !== undefined && !isThere) this.sweep([node]);
   }
 
   /** Tells the node that works on an execution, once. */
@@ -233,7 +249,7 @@ export class Care {
     if (working !== undefined) {
       const { instance, url } = working.place;
       if (there.some(({ registration }) => registration.instance === instance)) {
-        if (!slots.has(run)) slots.take(run, instance, course.openCalls + openQuestions(course));
+        if (slots.holder(run) !== instance) slots.take(run, instance, course.openCalls + openQuestions(course));
         return;
       }
       slots.free(run);

@@ -55,6 +55,13 @@ export function executionWorkflow(name: string, dispatcher: () => Dispatcher | u
   };
 }
 
+/** Why an execution waits, for people. */
+const waitsFor = {
+  busy: "its node has no room",
+  away: "no process of its node answers",
+  unknown: "no node with this function is registered",
+};
+
 /** While no server is at hand that knows the nodes. */
 const nobody: Dispatch = { state: "waiting", why: "away", retryMs: 1000 };
 
@@ -154,8 +161,11 @@ class ExecutionBody {
       reuse: "never",
     };
     const last = dispatches.at(-1);
-    if (isWaiting && last?.state === "waiting") ask.until = (now) => now + last.retryMs;
-    else if (working?.timeoutMs !== undefined) {
+    if (working !== undefined) ask.reason = `${working.place.node} ${working.place.version} works on it`;
+    if (isWaiting && last?.state === "waiting") {
+      ask.reason = waitsFor[last.why];
+      ask.until = (now) => now + last.retryMs;
+    } else if (working?.timeoutMs !== undefined) {
       const end = working.at + working.timeoutMs;
       ask.until = () => end;
     }

@@ -8,7 +8,7 @@ import { checkId, checkName, checkTags } from "../../core/name.ts";
 import { isTerminal } from "../../core/run.ts";
 import { callerOf } from "../../engine/children.ts";
 import { readTexts } from "../../engine/history-pages.ts";
-import { partsOfFunction } from "../../engine/node-function.ts";
+import { isFunctionName, partsOfFunction } from "../../engine/node-function.ts";
 import type { By } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { fromValue } from "../../engine/value.ts";
@@ -32,7 +32,7 @@ export type ExecutionsParts = {
 export type WaitOptions = { waitMs?: number; signal?: AbortSignal };
 
 /** How long a caller that does not take its messages (it is paused, or its worker busy) is waited for. */
-const takenMs = 20_000;
+const takenMs = 5000;
 
 export class Executions {
   readonly #with: ExecutionsParts;
@@ -94,6 +94,13 @@ export class Executions {
 
   /** Throws run.not_found, run.ended, usage.invalid where the run is no execution. */
   async #send(run: RunId, message: Message, key: string): Promise<{ accepted: boolean }> {
+    const { workflow } = (await this.#with.stemma.row(run)).state;
+    if (!isFunctionName(workflow)) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected an execution of a function of a node, got a run of ${workflow}.`,
+      );
+    }
     return this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
   }
 

@@ -118,7 +118,8 @@ export class Registry {
       const replaced = others.filter(
         (one) =>
           one.registration.instance === instance ||
-          (one.registration.version === version && (one.registration.url === url || one.state === "down")),
+          one.registration.url === url ||
+          (one.registration.version === version && one.state === "down"),
       );
       if (this.#nodes.size - replaced.length >= limits.nodesMax) {
         throw new StemmaError("limit.exceeded", `Expected at most ${limits.nodesMax} nodes, got one more.`);

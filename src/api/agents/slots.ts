@@ -41,9 +41,9 @@ export class Slots {
     if (held.waitsFor === 0) this.#count(held.instance, -1);
   }
 
-  /** Whether it is known to be in the hands of a process. */
-  has(run: RunId): boolean {
-    return this.#held.has(run);
+  /** The process that has it in hand, as far as it is known here. */
+  holder(run: RunId): string | undefined {
+    return this.#held.get(run)?.instance;
   }
 
   queue(node: string, run: RunId, dispatch: number): void {

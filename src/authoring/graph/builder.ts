@@ -80,7 +80,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     when?: Predicate<SO>,
   ): WorkflowBuilder<I, Y | SY | TY> {
     this.#checkUnused();
-    this.#edge(source, target, when as AnyPredicate | undefined);
+    this.#edge(source, target, when);
     return this.#next("addEdge");
   }
 

@@ -7,11 +7,11 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Digest, Seq } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { grown } from "../../core/growing-list.ts";
-import { encode } from "../../core/json.ts";
 import { StateMemory } from "../../core/state-memory.ts";
 import type { Operations, Place, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
+import { inputOf } from "./declared-input.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf, signatureOf } from "./definition.ts";
 import type { Delivery, Drop, Running } from "./deliver.ts";
@@ -188,7 +188,7 @@ class DurableRun implements Host {
     const { effect, version } = executor.stepOptions;
     const outcome = await this.#operations.step({
       ...place,
-      input: { value: inputOf(call, snapshot, this.#seen) },
+      input: { value: inputOf(call, snapshot, (shared) => this.#seen.cut(shared).root) },
       ...(effect === undefined ? {} : { effect }),
       ...(version === undefined ? {} : { version }),
       run: (_, tools) => {
@@ -347,16 +347,4 @@ class DurableRun implements Host {
     });
     return own.length === 0 ? [this.#segment.seq] : [...new Set(own)].sort((a, b) => a - b);
   }
-}
-
-/** All that a handler can read is in the declared input, so a recorded success is reused exactly where all of it is equal. */
-function inputOf({ delivery, shared }: Call, snapshot: Json | undefined, seen: StateMemory): Record<string, unknown> {
-  const { data, sources, request } = delivery;
-  return {
-    message: data,
-    sources,
-    ...(request === undefined ? {} : { request: { id: request.id, data: request.data } }),
-    ...(Object.keys(shared).length === 0 ? {} : { state: seen.cut(shared).root }),
-    ...(snapshot === undefined ? {} : { own: sha256(encode(snapshot) ?? "") }),
-  };
 }

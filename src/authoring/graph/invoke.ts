@@ -30,7 +30,7 @@ export type Tools = Pick<WorkflowContext, "runId" | "idempotencyKey" | "attempt"
 /** Runs the handler that fits. Throws what it throws, and graph.no_handler where none does. */
 export async function invoke(executor: Executor, call: Call, tools: Tools): Promise<Effects> {
   const { delivery, classes, state } = call;
-  const { hear, ...about } = tools;
+  const { hear, runId, attempt, abort } = tools;
   const { said, methods } = collector({
     executor: executor.id,
     shared: call.shared,
@@ -45,7 +45,13 @@ export async function invoke(executor: Executor, call: Call, tools: Tools): Prom
   });
   const context: WorkflowContext<unknown, unknown> = {
     executorId: executor.id,
-    ...about,
+    runId,
+    attempt,
+    abort,
+    // In memory it is made for those who ask.
+    get idempotencyKey() {
+      return tools.idempotencyKey;
+    },
     sourceExecutorIds: delivery.sources.map((source) => source.replace(/^internal:/u, "")),
     ...(delivery.request === undefined ? {} : { requestId: delivery.request.id }),
     ...methods,

@@ -128,7 +128,7 @@ export function listGuarantees(check: Check): void {
         all.unshift(id);
         if (!isRecord(workflow)) work.unshift(id);
       }
-      assert.equal(work.length, 8);
+      assert.equal(work.length, 10);
       for (let limit = 1; limit <= 5; limit += 1) {
         assert.deepEqual(await listedIds(store, { records: false }, limit), work, `pages of ${limit}`);
         assert.deepEqual(
