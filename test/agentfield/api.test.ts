@@ -307,6 +307,40 @@ describe("what an agent does by itself", () => {
     expect(components(await at.stemma.trace(id, { family: true }))).toBe(1);
   });
 
+  test("events that overtake each other, and the report: the input is that of the beginning, and nothing is lost", async () => {
+    await using at = await plane();
+    const alpha = await at.agent({
+      id: "alpha",
+      reasoners: {
+        root: async ({ execution }) => {
+          const event = (status: string, more: object): Promise<unknown> =>
+            alpha.ask("POST", "/api/v1/workflow/executions/events", {
+              execution_id: "inner",
+              run_id: execution,
+              reasoner_id: "helper",
+              agent_node_id: "alpha",
+              status,
+              parent_execution_id: execution,
+              input_data: {},
+              ...more,
+            });
+          void event("succeeded", { result: { from: "helper" } });
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          void event("running", { input_data: { a: 1 } });
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          return {};
+        },
+      },
+    });
+    const id = await at.begin("alpha.root");
+    await at.ended(id);
+    const history = await at.stemma.history(id);
+    const local = history.find(
+      ({ type, data }) => type === "step.succeeded" && "key" in data && data.key === "alpha.helper",
+    );
+    expect(local?.data).toMatchObject({ given: { inline: { input: { a: 1 }, output: { from: "helper" } } } });
+  });
+
   test("D3: a call whose parent nobody knows is attached to the run that it names; D4: everything is there once", async () => {
     await using at = await plane();
     const gate = Promise.withResolvers<void>();

@@ -1,108 +1,18 @@
 /**
  * Restart and fork over AgentField's wire, with the outcomes of this server; the better outcome where one was asked for.
- * The numbers are those of the list of behaviours of control planes; A is in `replay.test`, what is native of B in
- * `test/behaviours/control-plane-restart` and `-family`.
+ * The numbers are those of the list of behaviours of control planes; A is in `replay.test`, what goes with a restart (B9 to
+ * B12, B14, B16 to B18) in `restart-lineage.test`, what is native of B in `test/behaviours/control-plane-restart`.
  *
- *     B1   {} on a failed call                   B7   a root that failed           B13  calls are those that are needed
- *     B2   scope execution                       B8   in parallel                  B14  lineage, wherever it is shown
- *     B3   reuse none                            B9   session and actor            B15  a patch of the input
- *     B4   what cannot be meant                  B10  a source that goes on        B16  ancestors and descendants
- *     B5   fork or restart                       B11  one idempotency key          B17  a source is removed
- *     B6   another input                         B12  a refusal leaves nothing     B18  calls inside an agent
+ *     B1   {} on a failed call          B5   fork or restart              B13  calls are those that are needed
+ *     B2   scope execution              B6   another input                B15  a patch of the input
+ *     B3   reuse none                   B7   a root that failed
+ *     B4   what cannot be meant         B8   in parallel
  */
 import { describe, expect, test } from "vitest";
 import { components } from "../../src/index.ts";
-import { until } from "../stage.ts";
-import type { TestAgent, Work } from "./agent.ts";
-import type { GraphNode, Plane } from "./place.ts";
 import { plane } from "./place.ts";
-
-type Input = { topic?: string; n?: number };
-
-class World {
-  readonly broken = new Set<string>();
-  /** Calls that wait until their name is taken out. */
-  readonly held = new Set<string>();
-  readonly made: string[] = [];
-
-  async enter(name: string, value: unknown): Promise<unknown> {
-    this.made.push(name);
-    await until(() => !this.held.has(name));
-    if (this.broken.has(name)) throw new Error(`${name} is broken`);
-    return value;
-  }
-
-  /** What was entered since this was asked last. */
-  since(): string[] {
-    return this.made.splice(0).toSorted();
-  }
-}
-
-/** root -> plan -> 2 x assess at once -> synthesize -> verify: the functions of a piece of research, on two nodes. */
-async function research(
-  world: World,
-): Promise<{ at: Plane; lead: TestAgent; team: TestAgent; [Symbol.asyncDispose](): Promise<void> }> {
-  const at = await plane();
-  const team = await at.agent({
-    id: "team",
-    reasoners: {
-      plan: ({ input }) => world.enter("plan", { parts: [1, 2], of: input }),
-      assess: ({ input }) => {
-        const { part } = input as { part: number };
-        return world.enter(`assess ${part}`, { part, good: true });
-      },
-      synthesize: ({ input }) => world.enter("synthesize", { all: input }),
-      verify: ({ input }) => world.enter("verify", { checked: input !== null }),
-    },
-  });
-  const lead = await at.agent({
-    id: "lead",
-    reasoners: {
-      root: async ({ input, call }: Work) => {
-        const { topic = "none" } = input as Input;
-        await world.enter("root", undefined);
-        const { parts } = (await call("team.plan", { topic })) as { parts: number[] };
-        const found = await Promise.all(parts.map((part) => call("team.assess", { part })));
-        const text = await call("team.synthesize", { found, topic });
-        return { text, verified: await call("team.verify", { text }) };
-      },
-    },
-  });
-  return {
-    at,
-    lead,
-    team,
-    async [Symbol.asyncDispose]() {
-      await at[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function first(at: Plane, input: Input = { topic: "x" }, headers?: Record<string, string>): Promise<string> {
-  const id = await at.begin("lead.root", input, headers);
-  await at.ended(id);
-  return id;
-}
-
-async function restart(at: Plane, id: string, body: object = {}): Promise<Record<string, unknown> & { id: string }> {
-  const { status, body: said } = await at.ask("POST", `/api/v1/executions/${id}/restart`, body);
-  if (status !== 202) throw new Error(`not restarted (${status}): ${JSON.stringify(said)}`);
-  const made = String(said["execution_id"]);
-  await at.ended(made);
-  return { ...said, id: made };
-}
-
-async function named(at: Plane, run: string, name: string): Promise<GraphNode> {
-  const node = (await at.graph(run)).find((one) => one.reasoner_id === name);
-  if (node === undefined) throw new Error(`no ${name} in ${run}`);
-  return node;
-}
-
-async function reusedIn(at: Plane, run: string): Promise<string[]> {
-  return (await at.graph(run))
-    .flatMap(({ reasoner_id: name, reuse }) => (reuse === undefined ? [] : [name]))
-    .toSorted();
-}
+import type { Input } from "./research.ts";
+import { World, first, named, research, restart, reusedIn } from "./research.ts";
 
 describe("B: restart", () => {
   test("B1, B13: {} on the call that failed: the root runs again with its input, and every call that is needed, once", async () => {
@@ -333,150 +243,46 @@ describe("B: fork", () => {
   });
 });
 
-describe("B: what goes with it", () => {
-  test("B9: session and actor go on, to the agents too; a webhook does not", async () => {
-    await using on = await research(new World());
-    const ids = { "x-session-id": "a/b#c", "x-actor-id": "me" };
-    const source = await first(on.at, { topic: "x" }, ids);
-    const { id } = await restart(on.at, source, { reuse: "none" });
-    for (const run of [source, id]) {
-      const { body } = await on.at.ask("GET", `/api/ui/v2/workflow-runs/${run}`);
-      expect(body["run"]).toMatchObject({ session_id: "a/b#c", actor_id: "me" });
-    }
-    for (const { headers } of [...on.lead.calls, ...on.team.calls]) expect(headers).toMatchObject(ids);
-    const list = await on.at.ask("GET", "/api/ui/v2/workflow-runs?session_id=a%2Fb%23c");
-    expect(list.body).toMatchObject({ total_count: 2 });
-    expect((await on.at.ask("GET", "/api/ui/v2/workflow-runs?session_id=other")).body).toMatchObject({
-      total_count: 0,
-    });
-  });
-
-  test("B10: a source that goes on is refused, and nothing is made", async () => {
+describe("B: many", () => {
+  test("what a wide tree has is offered to all of the next, and to all of the one behind it; each of them is proven", async () => {
     const world = new World();
-    await using on = await research(world);
-    world.held.add("plan");
-    const source = await on.at.begin("lead.root", { topic: "x" });
-    await until(() => world.made.includes("plan"));
-    const before = (await on.at.stemma.list()).runs.length;
-    for (const body of [{}, { fork: true }]) {
-      const { status, body: said } = await on.at.ask("POST", `/api/v1/executions/${source}/restart`, body);
-      expect([status, String(said["error"])]).toEqual([409, expect.stringContaining("still")]);
-    }
-    expect((await on.at.stemma.list()).runs.length).toBe(before);
-    world.held.clear();
-    await on.at.ended(source);
-  });
-
-  test("B11: with one idempotency key it is one run, of restarts and of calls", async () => {
-    const world = new World();
-    await using on = await research(world);
-    const source = await first(on.at);
-    const key = { "idempotency-key": "twice" };
-    const ask = (path: string, body: object): Promise<unknown> =>
-      on.at.ask("POST", path, body, key).then(({ body: said }) => said["execution_id"]);
-    const restarts = await Promise.all([1, 2].map(() => ask(`/api/v1/executions/${source}/restart`, {})));
-    expect(new Set(restarts).size).toBe(1);
-    const calls = await Promise.all([1, 2].map(() => ask("/api/v1/execute/async/team.verify", { input: { a: 1 } })));
-    expect(new Set(calls).size).toBe(1);
-    await on.at.ended(String(calls[0]));
-  });
-
-  test("B12: a restart that nobody can carry out is refused, and leaves no run; one that is made has its lineage at once", async () => {
-    await using on = await research(new World());
-    const source = await first(on.at);
-    await on.lead.ask("POST", "/api/v1/nodes/lead/shutdown", { reason: "shutdown", version: "1.0.0" });
-    await until(async () => (await on.at.ask("GET", "/api/v1/nodes/lead")).status === 404);
-    const before = (await on.at.stemma.list()).runs.length;
-    const refused = await on.at.ask("POST", `/api/v1/executions/${source}/restart`, {});
-    expect([refused.status, typeof refused.body["error"]]).toEqual([400, "string"]);
-    expect((await on.at.stemma.list()).runs.length).toBe(before);
-  });
-
-  test("B14: kind, source, the execution that was named, both modes, scope and reason, in list, detail and graph", async () => {
-    await using on = await research(new World());
-    const { at } = on;
-    const source = await first(at);
-    const plan = (await named(at, source, "plan")).execution_id;
-    const { id } = await restart(at, plan, { scope: "execution", fork: true, reason: "is it good enough?" });
-    const lineage = {
-      kind: "fork",
-      source_run_id: source,
-      source_execution_id: plan,
-      restarted_execution_id: plan,
-      scope: "execution",
-      reuse: "succeeded-before",
-      effective_reuse: "all-succeeded",
-      reason: "is it good enough?",
-    };
-    const list = (await at.ask("GET", `/api/ui/v2/workflow-runs?run_id=${id}`)).body["runs"] as { lineage: object }[];
-    const detail = (await at.ask("GET", `/api/ui/v2/workflow-runs/${id}`)).body["run"] as { lineage: object };
-    const graph = (await at.ask("GET", `/api/ui/v1/workflows/${id}/dag`)).body;
-    for (const shown of [list[0]?.lineage, detail.lineage, graph["lineage"]]) expect(shown).toEqual(lineage);
-    const plain = (await at.ask("GET", `/api/ui/v2/workflow-runs/${source}`)).body["run"];
-    expect(plain).not.toHaveProperty("lineage");
-  });
-
-  test("B16: ancestors and descendants, of a chain of three with a branch", async () => {
-    await using on = await research(new World());
-    const { at } = on;
-    const one = await first(at);
-    const two = (await restart(at, one)).id;
-    const three = (await restart(at, two, { input: { topic: "y" } })).id;
-    const branch = (await restart(at, one, { fork: true })).id;
-    const idsIn = async (run: string, part: string): Promise<string[]> => {
-      const { body } = await at.ask("GET", `/api/ui/v2/workflow-runs/${run}/lineage`);
-      return (body[part] as { run_id: string }[]).map(({ run_id: id }) => id).toSorted();
-    };
-    expect(await idsIn(three, "ancestors")).toEqual([one, two].toSorted());
-    expect(await idsIn(one, "descendants")).toEqual([two, three, branch].toSorted());
-    expect(await idsIn(branch, "ancestors")).toEqual([one]);
-    expect(await idsIn(branch, "descendants")).toEqual([]);
-  });
-
-  test("B17: a source is not removed while something comes from it", async () => {
-    const world = new World();
-    await using on = await research(world);
-    const { at } = on;
-    const source = await first(at);
-    const verify = (await named(at, source, "verify")).execution_id;
-    world.since();
-    world.held.add("verify");
-    const { body } = await at.ask("POST", `/api/v1/executions/${verify}/restart`, {});
-    const made = String(body["execution_id"]);
-    await until(() => world.made.includes("verify"));
-    await at.stemma.prune({ olderThan: new Date(Date.now() + 60_000) });
-    const reused = (await at.graph(made)).flatMap(({ reuse }) => reuse ?? []);
-    expect(reused).toHaveLength(4);
-    for (const { source_execution_id: id } of reused) expect((await at.execution(id))["status"]).toBe("succeeded");
-    world.held.clear();
-    await at.ended(made);
-  });
-
-  test("B18: what an agent calls in its own process is there in the new run, and known to be the same where it is", async () => {
     await using at = await plane();
-    let broken = true;
+    const names = Array.from({ length: 40 }, (_, n) => n);
+    await at.agent({ id: "deep", reasoners: { leaf: ({ input }) => world.enter("leaf", input) } });
     await at.agent({
-      id: "alpha",
+      id: "team",
       reasoners: {
-        helper: ({ input }) => ({ got: input }),
-        root: async ({ call }) => {
-          await call("alpha.helper", { n: 1 });
-          if (broken) throw new Error("behind the helper");
-          return {};
+        middle: async ({ call, input }) => {
+          await world.enter("middle", undefined);
+          const { n, leaf } = input as { n: number; leaf: number };
+          return { n, found: await call("deep.leaf", { leaf }) };
         },
       },
     });
-    const source = await at.begin("alpha.root", {});
-    await at.ended(source);
-    broken = false;
-    const { id } = await restart(at, source);
-    const [, helper] = await at.graph(source);
-    const [, again] = await at.graph(id);
-    expect(helper).toMatchObject({ reasoner_id: "helper", status: "succeeded", parent_execution_id: source });
-    expect(again).toMatchObject({
-      status: "succeeded",
-      parent_execution_id: id,
-      reuse: { source_execution_id: helper?.execution_id, source_run_id: source },
+    await at.agent({
+      id: "lead",
+      reasoners: {
+        root: async ({ input, call }) => {
+          const { n = 0 } = input as Input;
+          const found = await Promise.all(names.map((leaf) => call("team.middle", { n, leaf })));
+          return { count: found.length };
+        },
+      },
     });
+    const source = await first(at, { n: 1 });
+    expect(world.since()).toHaveLength(80);
+    let [id, n] = [source, 1];
+    for (const times of [1, 2]) {
+      n += 1;
+      ({ id } = await restart(at, id, { input: { n } }));
+      expect((await at.execution(id))["result"]).toEqual({ count: 40 });
+      expect([times, new Set(world.since())]).toEqual([times, new Set(["middle"])]);
+      expect(await reusedIn(at, id)).toHaveLength(40);
+    }
+    const { runs } = await at.stemma.lineage(id);
+    expect(runs.length).toBeGreaterThan(160);
+    const verified = await at.stemma.verify(id, { family: true });
+    expect(verified.ok).toBe(true);
+    expect(components(await at.stemma.trace(id, { family: true }))).toBe(1);
   });
 });

@@ -29,7 +29,11 @@ export function agentfieldOf(parts: With, options: AgentfieldOptions): Routes {
     approvalSecret,
   };
   parts.agents.hooks.push({
-    headers: ({ row, root }) => contextHeaders(wire, row, root),
+    headers: ({ row, root }) => {
+      // Whoever is given it anew has not waited for anybody yet.
+      wire.awaiting.delete(row.id);
+      return contextHeaders(wire, row, root);
+    },
     answered: answeredHook(wire),
   });
   return routesOf(wire);

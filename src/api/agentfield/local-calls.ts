@@ -30,17 +30,23 @@ const lookMs = 20;
  */
 export async function callerOf(wire: Wire, { parent = "", run, node }: CallHeaders): Promise<Caller | undefined> {
   if ((await rowOf(wire.stemma.store, runOf(parent))) !== undefined) return { id: ownId(parent) };
+  const told = wire.locals.get(parent);
+  if (told !== undefined) return { id: told, local: parent };
   const isKnownRun = run !== undefined && (await rowOf(wire.stemma.store, runOf(run))) !== undefined;
-  if (!isKnownRun) {
-    const id = wire.locals.get(parent);
-    return id === undefined ? undefined : { id, local: parent };
-  }
-  for (const until = Date.now() + behindMsMax; ; await new Promise((resolve) => setTimeout(resolve, lookMs))) {
-    const id = wire.locals.get(parent) ?? (await searched(wire, run, parent));
-    if (id !== undefined) return { id, local: parent };
-    if (Date.now() > until || wire.stopped.aborted) break;
-  }
+  if (!isKnownRun) return undefined;
+  const known = (await searched(wire, run, parent)) ?? (await toldSoon(wire, parent));
+  if (known !== undefined) return { id: known, local: parent };
   return { id: (await openAt(wire, run, node)) ?? runOf(run), local: parent };
+}
+
+/** The execution inside which a call is, once its first event is here. */
+async function toldSoon(wire: Wire, local: string): Promise<string | undefined> {
+  for (const until = Date.now() + behindMsMax; Date.now() < until && !wire.stopped.aborted;) {
+    const id = wire.locals.get(local);
+    if (id !== undefined) return id;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+  return undefined;
 }
 
 function runOf(id: string): string {
@@ -64,7 +70,14 @@ async function openAt(wire: Wire, run: string, node: string | undefined): Promis
   return open.length === 1 ? open[0]?.id : undefined;
 }
 
-export async function localEvent(wire: Wire, { body }: Asked): Promise<Answer> {
+/** Takes an event; the end of the execution that it is of waits for it. */
+export async function localEvent(wire: Wire, asked: Asked): Promise<Answer> {
+  const taken = takeEvent(wire, asked);
+  wire.events.add(taken);
+  return taken.finally(() => wire.events.delete(taken));
+}
+
+async function takeEvent(wire: Wire, { body }: Asked): Promise<Answer> {
   const given = objectOf(body);
   const id = checkId(given["execution_id"], "execution_id");
   const parent = typeof given["parent_execution_id"] === "string" ? given["parent_execution_id"] : "";
@@ -77,9 +90,10 @@ export async function localEvent(wire: Wire, { body }: Asked): Promise<Answer> {
   if (node === "" || name === "" || parent === "") {
     return refusal(400, "Expected agent_node_id, reasoner_id and parent_execution_id with an event of a call.");
   }
+  // Nobody waits for the first event before the second is sent; the input is in the first.
+  if (status !== "running" && wire.locals.get(id) === undefined) await toldSoon(wire, id);
   const caller = await callerOf(wire, { parent, node, ...(run === undefined ? {} : { run }) });
   if (caller === undefined) return refusal(404, `There is no execution ${parent.slice(0, 100)} here.`);
-  wire.locals.set(id, caller.id);
   const common = {
     id,
     target: `${node}.${name}`,
@@ -87,7 +101,9 @@ export async function localEvent(wire: Wire, { body }: Asked): Promise<Answer> {
     ...(typeof given["duration_ms"] === "number" ? { ms: given["duration_ms"] } : {}),
   };
   const call = callOf(common, status, given);
-  if (call !== undefined) await wire.agents.local(caller.id, call).catch(unlessEnded);
+  const sent = call === undefined ? undefined : wire.agents.local(caller.id, call).catch(unlessEnded);
+  if (call?.status !== "running") await sent;
+  else await sent?.finally(() => wire.locals.set(id, caller.id));
   return ok({ success: true });
 }
 

@@ -14,7 +14,7 @@ import type { Asked } from "./mount.ts";
 import { objectOf } from "./restart-request.ts";
 import type { TerminalStatus } from "./status.ts";
 import { canonicalStatus, isTerminalStatus } from "./status.ts";
-import type { Remark, Wire } from "./wire.ts";
+import type { Wire } from "./wire.ts";
 
 /** The same end again changes nothing; another one is refused, and so is an end while a person is asked. */
 export async function reportStatus(wire: Wire, { params, body }: Asked): Promise<Answer> {
@@ -29,6 +29,8 @@ export async function reportStatus(wire: Wire, { params, body }: Asked): Promise
   }
   if (!isTerminalStatus(status))
     return ok({ success: true, execution_id: id, status: (await readExecution(wire, execution)).status });
+  // What was sent before the end is taken before it, as far as it is here.
+  await Promise.allSettled(wire.events);
   const now = await readExecution(wire, execution);
   if (now.status === "waiting" && execution.waits.length > 0 && status === "succeeded") {
     return refusal(409, "invalid_transition", {
@@ -161,25 +163,21 @@ export async function awaiterStatus(wire: Wire, { params, body }: Asked): Promis
 
 const entriesMax = 1000;
 
-function keep(remarks: Remark[] | undefined, entries: readonly unknown[]): Remark[] {
-  const at = Date.now();
-  return [...(remarks ?? []), ...entries.map((entry) => ({ at, entry }))].slice(-entriesMax);
-}
-
 /** Logs are for people who look on: the last of them are kept, and none outlives the server. */
 export async function takeLogs(wire: Wire, { params, body }: Asked): Promise<Answer> {
   const id = params["execution"] ?? "";
   const { entries } = objectOf(body);
-  const lines = Array.isArray(entries) ? entries.slice(0, entriesMax) : [body];
-  wire.logs.set(id, keep(wire.logs.get(id), lines));
+  const all = Array.isArray(entries) ? entries.slice(0, entriesMax) : [objectOf(body)];
+  const lines = all.filter((line) => typeof line === "object" && line !== null && !Array.isArray(line));
+  wire.logs.add(id, lines);
   return ok({ success: true, accepted: lines.length });
 }
 
 export async function readLogs(wire: Wire, { params, query }: Asked): Promise<Answer> {
   const tail = Math.min(Number(query.get("tail") ?? entriesMax) || entriesMax, entriesMax);
-  const logs = (wire.logs.get(params["execution"] ?? "") ?? []).map(({ entry }, i) => ({
+  const logs = wire.logs.of(params["execution"] ?? "").map(({ entry }, i) => ({
     seq: i + 1,
-    ...objectOf(entry as Json),
+    ...objectOf(entry),
   }));
   return ok({ execution_id: params["execution"], entries: logs.slice(-tail) });
 }
@@ -190,7 +188,7 @@ export async function takeNote(wire: Wire, { headers, body }: Asked): Promise<An
   if (id === "") return refusal(400, "Expected X-Execution-ID to say which execution the note is of.");
   if (typeof message !== "string" || message === "") return refusal(400, "Expected a message.");
   const note = { message: message.slice(0, 10_000), tags: Array.isArray(tags) ? tags.slice(0, 50) : [] };
-  wire.notes.set(id, keep(wire.notes.get(id), [note]));
+  wire.notes.add(id, [note]);
   return ok({
     success: true,
     note: { ...note, timestamp: new Date().toISOString() },
@@ -200,7 +198,7 @@ export async function takeNote(wire: Wire, { headers, body }: Asked): Promise<An
 
 export async function readNotes(wire: Wire, { params }: Asked): Promise<Answer> {
   const id = params["execution"] ?? "";
-  const notes = (wire.notes.get(id) ?? []).map(({ at, entry }) => ({
+  const notes = wire.notes.of(id).map(({ at, entry }) => ({
     ...(entry as object),
     timestamp: new Date(at).toISOString(),
   }));

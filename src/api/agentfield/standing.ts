@@ -42,7 +42,9 @@ async function standingOf(wire: Wire, execution: Execution): Promise<{ status: W
     return { status: "succeeded", reason: `replayed_from_execution:${wireId(source)}` };
   }
   if (run === undefined) return { status: isTerminal(status) ? wireStatusOf({ status }, false) : "queued" };
-  const { state } = await wire.stemma.row(run);
+  const now = (await wire.stemma.row(run)).state;
+  // It may have gone on since it was read, and what is not read yet of its end must not be missing from it.
+  const state = now.status === status ? now : { status, reason: "waiting" as const, cancel: undefined };
   if (state.status === "failed" && error?.code === "step.timed_out") return { status: "timeout" };
   const awaiting = wire.awaiting.get(run);
   const shown = wireStatusOf(state, waits.length > 0 || awaiting !== undefined);

@@ -9,6 +9,7 @@ import type { Stemma } from "../../engine/stemma.ts";
 import type { Agents } from "../agents/agents.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import { Bounded } from "./bounded.ts";
+import { Remarks } from "./remarks.ts";
 
 export type AgentfieldOptions = {
   /** How long a node may be silent before it is looked after. Default "45s": its SDKs beat every 30. */
@@ -18,9 +19,6 @@ export type AgentfieldOptions = {
   /** The secret with which whoever tells of decisions signs (`POST /api/v1/webhooks/approval-response`). Without it none is taken. */
   approvalSecret?: string;
 };
-
-/** What an execution or an agent says of itself, for people: the last of it, in this process. */
-export type Remark = { at: number; entry: unknown };
 
 export type Wire = {
   stemma: Stemma;
@@ -35,22 +33,25 @@ export type Wire = {
   stopped: AbortSignal;
   /** Which execution a call inside a node belongs to, by the node's own id of it. */
   locals: Bounded<string>;
+  /** Events of calls inside nodes that are being taken. */
+  events: Set<Promise<unknown>>;
   /** Executions that said that what they wait for waits itself, and why. */
   awaiting: Bounded<string>;
-  logs: Bounded<Remark[]>;
-  notes: Bounded<Remark[]>;
+  logs: Remarks;
+  notes: Remarks;
   /** Runs and waits of approvals that were decided, by the id that the agent gave them. */
   decided: Bounded<{ run: RunId; wait: string }>;
 };
 
 const rememberedMax = 10_000;
 
-export function newMemory(): Pick<Wire, "locals" | "awaiting" | "logs" | "notes" | "decided"> {
+export function newMemory(): Pick<Wire, "locals" | "events" | "awaiting" | "logs" | "notes" | "decided"> {
   return {
     locals: new Bounded(rememberedMax),
+    events: new Set(),
     awaiting: new Bounded(rememberedMax),
-    logs: new Bounded(1000),
-    notes: new Bounded(1000),
+    logs: new Remarks(),
+    notes: new Remarks(),
     decided: new Bounded(rememberedMax),
   };
 }
