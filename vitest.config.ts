@@ -8,8 +8,9 @@ const onEveryStore = [
   "test/{waits,children,cancel,cancel-bad-times,family.property,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{carried-waits,checkpoints,feed,offer,resume-trace,bad-input,long-history}.test.ts",
   "test/{server/tail,behaviours/control-plane-streams}.test.ts",
-  "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-families}.test.ts",
-  "test/{graph-open-requests,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
+  "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
+  "test/webhooks/{deliveries,killed,secrets}.test.ts",
+  "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
 ];
 
 const config: ViteUserConfig = defineConfig({

@@ -96,6 +96,34 @@ describe("a family", () => {
     expect(await there.verify()).toMatchObject({ ok: true });
   });
 
+  it("has a ledger there: what was made up for and done again in called runs is not done once more", async () => {
+    const keys: string[] = [];
+    let fails = true;
+    let refunds = 0;
+    const till = workflow({ name: "till" }, async (ctx, fee: number) => {
+      const compensate = (): void => void (refunds += 1);
+      await ctx.step("charge", { input: fee, effect: "once", compensate }, (_, step) => {
+        keys.push(step.idempotencyKey);
+      });
+      if (fails) throw new Error("no paper");
+      return "charged";
+    });
+    const order = workflow({ name: "order" }, (ctx, fee: number) => ctx.call(till, fee));
+    await using here = fresh();
+    await using one = await new Stemma({ store: here, workflows: [order, till], log: silent }).start();
+    const run = await one.run(order, 5);
+    await errorOf(run.result());
+    fails = false;
+    await (await one.restart(run.id)).result();
+    expect([keys.length, refunds]).toEqual([2, 1]);
+    await using target = sqlite(":memory:");
+    await using there = await new Stemma({ store: target, workflows: [order, till], log: silent }).start();
+    const { runs } = await there.import(fileOf(await textOf(one, run.id)));
+    expect(runs).toHaveLength(4);
+    await (await there.fork(run.id, { reuse: "none" })).result();
+    expect(keys).toHaveLength(2);
+  });
+
   it("has open runs that rest until somebody answers, or are taken over", async () => {
     await using target = sqlite(":memory:");
     await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
@@ -107,6 +135,79 @@ describe("a family", () => {
     const second = new Stemma({ store: other });
     await second.import(fileOf(await textOf(stemma, open.id)), { takeOver: true });
     expect((await second.row(open.id)).dueAt).not.toBeNull();
+  });
+
+  it("answers under its idempotency key there, and is refused where another run has that", async () => {
+    await using here = fresh();
+    await using one = await new Stemma({ store: here, workflows, log: silent }, { lingerMs: 10 }).start();
+    const run = await one.run(leaf, 3, { idempotencyKey: "order 12" });
+    await run.result();
+    const again = await one.restart(run.id, { idempotencyKey: "ticket" });
+    await again.result();
+    const file = fileOf(await textOf(one, run.id));
+    await using target = sqlite(":memory:");
+    await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+    await there.import(file);
+    expect((await there.run(leaf, 3, { idempotencyKey: "order 12" })).id).toBe(run.id);
+    expect((await there.restart(run.id, { idempotencyKey: "ticket" })).id).toBe(again.id);
+    expect((await there.list({ workflow: "leaf", idempotencyKey: "order 12" })).runs.map(({ id }) => id)).toEqual([
+      run.id,
+    ]);
+    await using other = fresh();
+    await using taken = new Stemma({ store: other, workflows, log: silent });
+    const first = await taken.run(leaf, 4, { idempotencyKey: "order 12" });
+    expect(await errorOf(taken.import(file))).toMatchObject({
+      code: "run.conflict",
+      data: { run: run.id, other: first.id },
+    });
+    expect((await taken.list()).runs).toHaveLength(1);
+  });
+
+  it("has what was sent to it and not taken in: nothing that was acknowledged is lost, and it wakes nobody by itself", async () => {
+    await using here = fresh();
+    const one = await new Stemma({ store: here, workflows, log: silent }, { lingerMs: 10 }).start();
+    const run = await one.run(asking, undefined);
+    await until(async () => (await run.status()) === "suspended");
+    await one.stop();
+    expect(await one.resume(run.id, "question", { said: "é" }, { by: "ada" })).toEqual({ state: "sent" });
+    const content = await textOf(one, run.id);
+    const file = fileOf(content);
+    for (const takeOver of [true, false]) {
+      await using target = takeOver ? sqlite(":memory:") : fresh();
+      await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+      await there.import(file, { takeOver });
+      expect(await there.verify()).toMatchObject({ ok: true });
+      if (!takeOver) {
+        // It is not worked on, however often the worker looks, until somebody says that it may be.
+        await (await there.run(leaf, 1)).result();
+        expect(await there.row(run.id)).toMatchObject({ dueAt: null, inbox: 1, inboxDone: 0, epoch: 0 });
+        expect(await textOf(there, run.id)).toBe(content);
+        expect(await there.import(file)).toMatchObject({ runs: [], there: [run.id] });
+        await there.unpause(run.id);
+      }
+      expect(await (await there.get(run.id)).result()).toEqual({ said: "é" });
+      const answers = (await there.history(run.id)).filter(({ type }) => type === "wait.answered");
+      expect(answers.map(({ data }) => data)).toMatchObject([{ by: "ada" }]);
+    }
+    for (const hostile of [
+      { key: "k", kind: "launch", body: "{}" },
+      { key: "k", kind: "__proto__", body: "{}" },
+      { key: "k", kind: "answer", body: "{}" },
+      { key: "k", kind: "answer", body: '{"key":1}' },
+      { key: "k", kind: "signal", body: '{"name":"s","text":"{"}' },
+      { key: "k", kind: "cancel", body: "[]" },
+      { key: "k", kind: "cancel", body: "{" },
+      { key: "", kind: "cancel", body: "{}" },
+    ]) {
+      const lines = content.trimEnd().split("\n");
+      const changed = lines.map((line) =>
+        line.startsWith('{"message"') ? JSON.stringify({ message: hostile }) : line,
+      );
+      await using target = sqlite(":memory:");
+      const refused = errorOf(new Stemma({ store: target }).import(fileOf(sealedAgain(changed))));
+      expect([hostile, (await refused).code]).toEqual([hostile, "import.refused"]);
+      expect(await empty(target)).toBe(true);
+    }
   });
 
   it("goes on where it was broken off", async () => {

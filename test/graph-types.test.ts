@@ -161,3 +161,32 @@ it("what comes out is what any executor of the graph yields, by whatever edge it
   const chain = () => from(texts).addChain([texts, sizes, readsNumber]);
   expectTypeOf<Outputs<ReturnType<typeof chain>>>().toEqualTypeOf<readonly number[]>();
 });
+
+it("a builder whose type does not know of an edge is not gone on with: who does not chain is told so", () => {
+  const told = /^Expected the builder that addEdge gave, .*Chain the calls/u;
+  const builder = from(texts);
+  const next = builder.addEdge(texts, readsText);
+  expectTypeOf<typeof next>().toEqualTypeOf<WorkflowBuilder<string, string>>();
+  for (const again of [
+    () => builder.build(),
+    () => builder.addEdge(texts, readsAny),
+    () => builder.addChain([texts, sizes]),
+    () => builder.addFanOutEdges(texts, [readsText, readsAny]),
+    () => builder.addMultiSelectionEdges(texts, [readsText], () => []),
+    () => builder.addSwitchCaseEdges(texts, [Case(() => true, readsText), Default(readsAny)]),
+    () => builder.addRoutes(texts, [{ to: readsText }]),
+    () => builder.addFanInEdges([texts, texts], readsTexts),
+    () => builder.addJoin(readsTexts),
+  ])
+    expect(again).toThrow(told);
+  // Nothing of that is in the graph; and what is finished is finished.
+  expect([...next.build().graph.nodes.keys()]).toEqual(["texts", "readsText"]);
+  expect(next.build().graph.groups).toHaveLength(1);
+  // Where nobody can know beforehand how many edges there will be, the builder is declared with all that may come out.
+  let open: WorkflowBuilder<string, string | number> = from(both);
+  for (const target of [readsText, readsText]) open = open.addFanOutEdges(both, [target, readsNumber]);
+  const narrow = (): WorkflowBuilder<string, string> =>
+    // @ts-expect-error numbers come out too
+    from(both).addEdge(both, readsNumber);
+  expect([open, narrow]).toHaveLength(2);
+});

@@ -29,7 +29,7 @@ export function success(
   { input, output = key, ...more }: { input?: Json; output?: Json; ms?: number; cost?: number; n?: number } = {},
 ): Draft {
   const given = input === undefined ? {} : { given: { inline: input }, input: `d${JSON.stringify(input)}` };
-  return draft("step.succeeded", { key, output: { inline: output }, ms: 10, ...given, ...more }, causes);
+  return draft("step.succeeded", { key, output: { inline: output }, ms: 10, reuse: "r", ...given, ...more }, causes);
 }
 
 export function failure(key: string, causes: Causes, message = "no"): Draft {

@@ -87,6 +87,7 @@ const tries: readonly Try[] = [
   { code: "run.conflict", change: { idempotencyKey: "taken", from: "a" }, not: "plan" },
   { code: "step.not_found", change: { from: "c" } },
   { code: "step.not_found", change: { after: "c" } },
+  { code: "step.not_found", change: { allowEffects: ["c"] } },
   { code: "checkpoint.not_found", change: { checkpoint: "last" } },
   { code: "checkpoint.not_found", change: { checkpoint: 1 } },
   { code: "checkpoint.not_found", change: { checkpoint: 1_000_000 } },

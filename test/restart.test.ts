@@ -54,6 +54,31 @@ test("a run whose last step failed is restarted: that step runs, and nothing tha
   expect(JSON.stringify(await run.history())).toBe(before);
 });
 
+test("a restart from a checkpoint: what was done before it had its turn there, and an equal ask behind it is another one", async () => {
+  let [fetched, broken] = [0, true];
+  const poll = workflow({ name: "poll" }, async (ctx: Context<number[]>) => {
+    const seen = [...(ctx.restored ?? [])];
+    while (seen.length < 4) {
+      if (seen.length === 2 && broken) await ctx.step("breaks", { input: 0 }, () => Promise.reject(new Error("a bug")));
+      seen.push(await ctx.step("fetch", { input: "page" }, () => (fetched += 1)));
+      await ctx.checkpoint(seen);
+    }
+    return seen;
+  });
+  await using place = await stage([poll]);
+  const { stemma } = place;
+  const run = await stemma.run(poll, undefined);
+  await errorOf(run.result());
+  broken = false;
+  const again = await stemma.restart<number[]>(run.id, { checkpoint: "last" });
+  expect(await again.result()).toEqual([1, 2, 3, 4]);
+  // From its own checkpoint, and from the one that it began with: the third is there, or both are.
+  const own = (await again.history()).find(({ type }) => type === "checkpoint")?.seq ?? 0;
+  expect(await (await stemma.restart(again.id, { checkpoint: own })).result()).toEqual([1, 2, 3, 4]);
+  expect(await (await stemma.restart(again.id)).result()).toEqual([1, 2, 3, 4]);
+  expect(fetched).toBe(4);
+});
+
 test("a fork at a checkpoint goes on from its state: nothing before it is asked for, nothing is copied, what is behind it runs", async () => {
   const world = counted();
   type State = { page: number; found: string[] };

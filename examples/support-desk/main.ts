@@ -51,20 +51,19 @@ console.log(`This process went on: ${counted(entered)}. It asks: ${question.prom
 console.log(`A person would say: npx stemma resume ${id} '${question.key}' --value '{"approve":true}' --store ${file}`);
 console.log(`\n${toMermaid(graph, await run.trace())}\n`);
 
-const history = await run.history();
-// Behind a later checkpoint the question would be another one, under another key.
-const asked = history.findIndex(({ type, data }) => type === "wait.opened" && data.key === question.key);
-const middle = history.slice(0, asked).findLast(({ type }) => type === "checkpoint");
+const middle = (await run.history()).findLast(({ type }) => type === "checkpoint");
 await stemma.resume(id, question.key, { approve: true }, { by: "mia" });
 const [report] = await run.result();
 console.log(`It is approved. ${report?.replies.length} replies, ${report?.spam} tickets are spam.`);
 const sent = letters();
 
-// The same desk from the checkpoint before the question was put, with another answer: what would have been?
+// The same desk from where it waited for the answer, with another one: what would have been?
 const refusal = { approve: false, note: "it was used for a week" };
 const fork = await stemma.fork(id, {
   checkpoint: middle?.seq ?? 0,
   outputs: { [question.key]: refusal },
+  // The letter that was sent there says something else. Unless it is said that this one may go out too, somebody is asked.
+  allowEffects: ["send"],
   reason: "what if it is refused?",
 });
 await fork.result();

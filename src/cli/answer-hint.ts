@@ -16,7 +16,7 @@ type Asked = { run: string; key: string; kind: WaitKind | undefined; name: strin
  */
 export function answerHint(
   { run, key, kind, name, schema }: Asked,
-  options: { store?: string | undefined } = {},
+  options: { store?: string | undefined; server?: string | undefined } = {},
 ): string {
   const blank = schema === undefined ? "<json>" : blankOf(schema, 0);
   const value = blank.length > charsMax ? "<json>" : blank;

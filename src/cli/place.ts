@@ -37,6 +37,15 @@ export type Asked = Pick<
   | "trace"
   | "lineage"
   | "compare"
+  | "verify"
+  | "why"
+  | "prov"
+  | "golden"
+  | "ungolden"
+  | "goldens"
+  | "export"
+  | "import"
+  | "prune"
 > & {
   readonly store: Looked;
   restart(id: RunId, change: Change): Promise<Followed>;
@@ -71,12 +80,17 @@ export function serverOf({ server, store }: CommonOptions): string | undefined {
 
 /**
  * @param workflows the code that is here, for what is asked of it; a server asks its own
+ * @param use "work" makes a store where there is none
  * @throws StemmaError as `openStore`; usage.invalid for what is no address
  */
-export async function openPlace(options: CommonOptions, workflows: readonly Workflow[] = []): Promise<Place> {
+export async function openPlace(
+  options: CommonOptions,
+  workflows: readonly Workflow[] = [],
+  use: "look" | "work" = "look",
+): Promise<Place> {
   const url = serverOf(options);
   if (url !== undefined) return onServer(url);
-  const store = await openStore(options, "look");
+  const store = await openStore(options, use);
   const stemma = new Stemma({ store, workflows });
   return {
     stemma,

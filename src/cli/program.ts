@@ -28,6 +28,7 @@ import { addTrace } from "./commands/trace.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWaits } from "./commands/waits.ts";
 import { addWatch } from "./commands/watch.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
 import { addWhy } from "./commands/why.ts";
 import { addWorker } from "./commands/worker.ts";
 import { report } from "./report.ts";
@@ -37,6 +38,7 @@ const commands = [
   addStart,
   addWorker,
   addServe,
+  addWebhooks,
   addRuns,
   addShow,
   addWatch,

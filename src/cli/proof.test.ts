@@ -1,4 +1,5 @@
 /** The commands that prove: `verify`, `why` and `prov`, on a file that a test works on. */
+import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { answered, typed, workshop } from "../../test/command-line.ts";
@@ -97,6 +98,10 @@ describe("stemma export and stemma import", () => {
   });
 });
 
+const large = workflow({ name: "large" }, (ctx, n: number) =>
+  ctx.step("large", { input: n }, () => `${n}`.repeat(1_000_000)),
+);
+
 describe("stemma prune", () => {
   it("says what would go, removes it, and keeps what is golden", async () => {
     await using shop = await workshop([two]);
@@ -114,5 +119,28 @@ describe("stemma prune", () => {
     expect((await typed("verify", ...store)).status).toBe(0);
     expect((await typed("prune", "--older-than", "soon", ...store)).status).toBe(2);
     expect((await typed("prune", ...store)).status).toBe(2);
+  });
+
+  it("makes the file smaller when it is asked to and nobody works, and says by how much", async () => {
+    await using shop = await workshop([large]);
+    for (const n of [1, 2]) await (await shop.stemma.run(large, n)).result();
+    const store = ["--store", shop.path];
+    const words = ["prune", "--older-than", "1ms", "--compact", ...store] as const;
+    const refused = await answered(...words);
+    expect(refused.value).toMatchObject({ code: "store.busy" });
+    expect((await shop.stemma.list()).runs).toHaveLength(2);
+    await shop.stop();
+    // A worker that was stopped counts until its lease ends.
+    const raw = new DatabaseSync(shop.path);
+    raw.exec("update workers set lease_until = 0");
+    raw.close();
+    expect((await typed(...words, "--dry-run")).status).toBe(2);
+    const { value } = await answered(...words);
+    const { file } = value as { file: { before: number; after: number } };
+    expect(file.before).toBeGreaterThan(2_000_000);
+    expect(file.after).toBeLessThan(500_000);
+    expect(statSync(shop.path).size).toBe(file.after);
+    expect((await typed(...words)).out).toMatch(/^removed 0 runs.*\nthe file had [\d,]+ bytes, and has [\d,]+\n$/);
+    expect((await typed("verify", ...store)).status).toBe(0);
   });
 });

@@ -178,16 +178,16 @@ function isWaitingForCode({ state, worker }: RunRow): boolean {
   return worker === undefined && (state.reason === undefined || state.reason === "waiting");
 }
 
-function pausedLines({ row, pause, store }: Omit<ShownRun, "tree">, now: number): string[] {
+function pausedLines({ row, pause, place }: Omit<ShownRun, "tree">, now: number): string[] {
   const when = pause === undefined ? "" : ` ${relativeText(pause.at, now)}${byText(pause)}`;
   const { pausedWith } = row.state;
   if (pausedWith !== undefined) {
     return [
       `It was paused${when}, because the run that called it was: nothing begins until that one is unpaused.`,
-      commandText(["unpause", pausedWith], { store }),
+      commandText(["unpause", pausedWith], place),
     ];
   }
-  return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], { store })];
+  return [`It was paused${when}: nothing begins until it is unpaused.`, commandText(["unpause", row.id], place)];
 }
 
 /** What another run has done is known: the question is only whether it may be done again. */
@@ -204,20 +204,20 @@ function elsewhereLines(
   key: string,
   held: NonNullable<Entry["held"]>,
   which: string,
-  store: ShownRun["store"],
+  place: ShownRun["place"],
 ): string[] {
   const goesOn = `this one goes on by itself when that is`;
   if (held.why === "in flight")
     return [`${held.run} of its line is about to do ${which}, which is to be done once; ${goesOn} over.`];
   return [
     `${held.run} of its line waits for a decision about ${which}, which is to be done once; ${goesOn} decided, or that run cancelled.`,
-    `${commandText(["decide", held.run, key], { store })} …`,
-    commandText(["cancel", held.run], { store }),
+    `${commandText(["decide", held.run, key], place)} …`,
+    commandText(["cancel", held.run], place),
   ];
 }
 
 function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: readonly Entry[], now: number): string[] {
-  const { row, suspension: data, store } = run;
+  const { row, suspension: data, place } = run;
   const detail = data?.detail === undefined ? [] : [`On record: ${shorten(jsonText(data.detail), detailCharsMax)}`];
   switch (data?.reason) {
     case "waiting":
@@ -232,12 +232,12 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
       const doubtful = inDoubt.map(({ key }) => key);
       const which = doubtful.length === 0 ? "a step" : named(doubtful);
       const behind = inDoubt.length > 0 && inDoubt.every(isElsewhere) ? inDoubt[0] : undefined;
-      if (behind?.held !== undefined) return elsewhereLines(behind.key, behind.held, which, store);
+      if (behind?.held !== undefined) return elsewhereLines(behind.key, behind.held, which, place);
       return [
         inDoubt.length > 0 && inDoubt.every(isDoneBefore)
           ? `An earlier run of its line has done ${which}, which is to be done once; it is not entered again until somebody decides: take something for its output (--record), do it again (--run), or let it fail (--fail and why).`
           : `It is not known whether the effect of ${which} happened; it is not entered again until somebody decides. Look at the service it calls, then say what it is: it happened (--record and its output), it did not (--run), it failed (--fail and why).`,
-        ...doubtful.slice(0, hintsMax).map((key) => `${commandText(["decide", row.id, key], { store })} …`),
+        ...doubtful.slice(0, hintsMax).map((key) => `${commandText(["decide", row.id, key], place)} …`),
       ];
     }
     case "poison":
@@ -254,14 +254,14 @@ function suspendedLines(run: Omit<ShownRun, "tree">, offer: string, entries: rea
 
 /** What it waits for that people and other runs give, and what to type. */
 function answerLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[]): string[] {
-  const { row, called, store } = run;
+  const { row, called, place } = run;
   const asked = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor !== "timer");
   const calls = entries.filter(({ kind, status }) => kind === "child" && status === "running");
   const lines: string[] = [];
   if (asked.length > 0) lines.push(`It waits for an answer to ${named(asked.map(({ key }) => key))}.`);
   for (const { key, waitsFor, schema } of asked.slice(0, hintsMax)) {
     const wait = { run: row.id, key, kind: waitsFor, name: parseKey(key).name };
-    lines.push(answerHint({ ...wait, ...(schema === undefined ? {} : { schema }) }, { store }));
+    lines.push(answerHint({ ...wait, ...(schema === undefined ? {} : { schema }) }, place));
   }
   if (calls.length > 0) lines.push(`It waits for the end of ${named(calls.map((call) => callText(call, called)))}.`);
   return lines;

@@ -9,6 +9,13 @@ import type { CalledRun } from "./called-runs.ts";
 import type { Branch, Growing } from "./run-tree.ts";
 import { addEvent, newTree, treeOf } from "./run-tree.ts";
 
+/** Where a command was told to look. */
+export type Named = { store?: string; server?: string };
+
+export function namedBy({ store, server }: { store?: string | undefined; server?: string | undefined }): Named {
+  return { ...(store === undefined ? {} : { store }), ...(server === undefined ? {} : { server }) };
+}
+
 /** All that is known of one run. */
 export type ShownRun = {
   row: RunRow;
@@ -22,13 +29,13 @@ export type ShownRun = {
   signals: SignalIndex;
   /** Runs that it called, by their ids. */
   called?: ReadonlyMap<string, CalledRun>;
-  /** The store as it was named to the command: commands to type name it too. */
-  store?: string;
+  /** The store or server as it was named to the command: commands to type name it too. */
+  place?: Named;
   last?: Event;
 };
 
 /** The history of a run, as far as it was read. */
-export type Known = { tree: Growing } & Omit<ShownRun, "row" | "tree" | "called" | "store">;
+export type Known = { tree: Growing } & Omit<ShownRun, "row" | "tree" | "called" | "place">;
 
 export function nothingKnown(): Known {
   return { tree: newTree(), signals: new SignalIndex() };

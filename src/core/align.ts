@@ -3,7 +3,7 @@
  * known by what they are (name, input, place among equal ones) and not by when they ran; a step that stands elsewhere
  * is the same step, moved. It costs n log n.
  */
-import { identityText, pathOf, scopeWithoutIndices } from "./identity.ts";
+import { pathOf, scopeWithoutIndices } from "./identity.ts";
 import { longestAscending } from "./longest-ascending.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
 
@@ -25,7 +25,7 @@ export function alignSteps(a: RecordedSteps, b: RecordedSteps): Pairs {
     a.list.filter((step) => !pairs.has(step)),
     b.list.filter((step) => !paired.has(step)),
   ];
-  pairEqual(a.list, b.list, identityText, pair);
+  pairEqual(a.list, b.list, ({ identity }) => identity, pair);
   const [leftA, leftB] = left();
   const declared = (step: RecordedStep): string | undefined =>
     step.input === null ? undefined : `${groupOf(step)} ${step.input}`;

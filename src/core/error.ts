@@ -36,6 +36,9 @@ export const errorCodes = {
   "run.transition": { status: 409, exit: 4, retryable: false },
   "run.divergence": { status: 409, exit: 4, retryable: false },
 
+  "node.not_found": { status: 404, exit: 3, retryable: false },
+  "function.not_found": { status: 404, exit: 3, retryable: false },
+
   "step.nested": { status: 409, exit: 1, retryable: false },
   "step.outside": { status: 409, exit: 1, retryable: false },
   "step.failed": { status: 409, exit: 1, retryable: false },
@@ -81,6 +84,11 @@ export const errorCodes = {
   "duration.invalid": { status: 400, exit: 2, retryable: false },
 
   "import.refused": { status: 422, exit: 2, retryable: false },
+
+  "webhook.invalid": { status: 422, exit: 2, retryable: false },
+  "webhook.not_found": { status: 404, exit: 3, retryable: false },
+  "webhook.refused": { status: 422, exit: 4, retryable: false },
+  "webhook.undelivered": { status: 502, exit: 4, retryable: false },
 
   "lease.lost": { status: 409, exit: 4, retryable: true },
   "commit.conflict": { status: 409, exit: 4, retryable: true },

@@ -47,9 +47,12 @@ export type Produced = { run: RunId; key: string; seq: Seq };
 /**
  * A run whose successes a restart or fork may reuse: those up to `head` that are in no range of `cut` (first and last
  * seq). Failures that its body survived are replayed as failures; `ended` names the steps whose failure ended it, which
- * are not, and where it is left out no failure is.
+ * are not, and where it is left out no failure is. `start` is the checkpoint that it went on from itself.
  */
-export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[] };
+export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[]; start?: CheckpointAt };
+
+/** A checkpoint, by its place. */
+export type CheckpointAt = { run: RunId; seq: Seq };
 
 /** First and last seq of a stretch of a history. */
 export type SeqRange = [from: Seq, to: Seq];
@@ -62,6 +65,8 @@ export type StartedFrom = {
   state: Value | StateTree;
   /** What stands for all that the body had been given before it. */
   prefix?: ReuseKey;
+  /** The waits that it carries: asked again first, they are the same questions, under the same keys. */
+  waits?: CarriedKey[];
 };
 
 /**
@@ -82,11 +87,20 @@ export type NotReused =
 /**
  * Which step an event is about. `key` is the label, unique in its run: scope path, name and, if needed, `#k`. `input`
  * is the digest of the declared input. `n` is the step's place among asks equal in scope, name and input; it is left
- * out where it is the label's own `k - 1`. `after` is the seq of the last outcome that the body had been given when it
+ * out where it is the label's own `k - 1`. `across` is there where the step is known without its segment: its place
+ * among all asks of the run that are equal in the rest. `after` is the seq of the last outcome that the body had been given when it
  * asked, and `given` the declared input itself; both stand only on the first event of a step, and `after` is left out
  * where it is the latest cause. `why` stands there too, in a restart or fork: why the step was not reused.
  */
-export type StepRef = { key: string; input?: Digest; n?: number; after?: Seq; given?: Value; why?: NotReused };
+export type StepRef = {
+  key: string;
+  input?: Digest;
+  n?: number;
+  across?: number;
+  after?: Seq;
+  given?: Value;
+  why?: NotReused;
+};
 
 /**
  * Where a run comes from. Everything but `new` and `schedule` connects it to the family of another run. `seq` is the
@@ -106,14 +120,14 @@ export type Effect = "pure" | "idempotent" | "once";
 /** Why a run that nobody works on is not finished. */
 export type SuspendReason = "waiting" | "divergence" | "poison" | "in_doubt" | "corrupt";
 
+/** Which wait a checkpoint carries: its reference. */
+export type CarriedKey = { key: string; input?: Digest; n?: number };
+
 /**
  * An open wait that a checkpoint carries into the next segment: its reference, the event that opened it last, when it
  * expires; `outcome` where it was settled before the checkpoint and no body was given that.
  */
-export type CarriedWait = {
-  key: string;
-  input?: Digest;
-  n?: number;
+export type CarriedWait = CarriedKey & {
   opened?: Seq;
   until?: Timestamp;
   outcome?: Seq;
@@ -146,6 +160,8 @@ export type EventData = {
     line?: RunId;
     /** Keys of the calls that lead from the line's first run down to this one; none if left out. */
     calls?: string[];
+    /** Their labels, in the same order. */
+    callKeys?: string[];
     /** What may be reused: a list of `OfferedRun`, the nearest first. */
     offers?: Value | StateTree;
     /** What the change that made this run discards on purpose, as ranges of runs. */

@@ -47,21 +47,24 @@ export function parseKey(key: string): { scope: string; name: string; k: number 
 /** The identity that an event's reference to a step stands for. */
 export function identityOf(ref: StepRef): Identity {
   const { scope, name, k } = parseKey(ref.key);
-  return { scope, name, input: ref.input ?? null, n: ref.n ?? k };
+  const input = ref.input ?? null;
+  if (ref.across !== undefined) return { scope: withoutSegment(scope), name, input, n: ref.across };
+  return { scope, name, input, n: ref.n ?? k };
+}
+
+/** `#4/items/3` → `items/3`: the scope path of what is counted in all segments of a run together. */
+export function withoutSegment(scope: string): string {
+  return scope.replace(/^#\d+(?:\/|$)/, "");
 }
 
 /** The reference that stands for an identity under a label; what the label already says is left out. */
 export function refOf(identity: Identity, key: string): StepRef {
   const ref: StepRef = { key };
   if (identity.input !== null) ref.input = identity.input;
-  if (identity.n !== placeIn(key)) ref.n = identity.n;
+  const { scope, k } = parseKey(key);
+  if (identity.scope !== scope) ref.across = identity.n;
+  else if (identity.n !== k) ref.n = identity.n;
   return ref;
-}
-
-/** What `parseKey` says of the place, without the rest: most keys have none. */
-function placeIn(key: string): number {
-  const mark = key.lastIndexOf("#");
-  return mark < 0 ? 0 : parseKey(key).k;
 }
 
 /** One text per identity, to look it up by. No part can run into the next: names hold no `#`. */

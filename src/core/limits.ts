@@ -46,10 +46,21 @@ export const limits = {
   streamsMax: 2000,
   /** How long one request waits for the end of a run; who wants to wait longer asks again. */
   resultWaitMsMax: 60_000,
+  /** One fact in the message of a webhook; a larger one is named by its digest. */
+  webhookFactBytesMax: 65_536,
+  /** Webhooks for many runs in one store. */
+  webhooksMax: 1000,
   /** Steps of a comparison whose large values are read, asked for over HTTP. */
   comparedDetailsMax: 10_000,
+  /** Nodes that are registered at a time, and functions of one. */
+  nodesMax: 1000,
+  nodeFunctionsMax: 1000,
+  /** What a node answers when it is asked to work. */
+  nodeAnswerBytesMax: 4_194_304,
   /** One line of an exported family: a value that was kept, with what JSON escapes. */
   exportLineCharsMax: 140_000_000,
   /** A file that is taken in, unless the caller says otherwise. */
   exportBytesMax: 8_589_934_592,
+  /** Such a file as the body of a request: it is on the server's disk until it is taken in. */
+  importRequestBytesMax: 1_073_741_824,
 } as const;

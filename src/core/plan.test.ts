@@ -58,12 +58,25 @@ describe("a plan by history", () => {
     });
   });
 
+  test("of what is for its run alone says that it runs, and that what is behind it depends", () => {
+    const { reuse: _, ...data } = success("find out", [0]).data as {
+      key: string;
+      output: { inline: string };
+      reuse: string;
+    };
+    const alone = draft("step.succeeded", data, [0]);
+    expect(outlineOf(plan([alone, success("use", [1], { input: "x" })]))).toEqual([
+      "find out run: for this run alone",
+      "use depends: behind find out",
+    ]);
+  });
+
   test("of a run whose own code threw reuses every success, also waits and failures that it survived", () => {
     const survived = [
       list,
       failure("try", [1]),
       draft("wait.opened", { key: "ok", kind: "approval" }, [2]),
-      draft("wait.answered", { key: "ok", value: { inline: true } }, [3]),
+      draft("wait.answered", { key: "ok", value: { inline: true }, reuse: "r" }, [3]),
       draft("step.cancelled", { key: "slow", reason: "lost race" }, [4]),
       failed([], [4]),
     ];

@@ -7,7 +7,6 @@
 import { groupOf } from "./align.ts";
 import { isIn } from "./cut.ts";
 import type { RunId, Seq, SeqRange } from "./event.ts";
-import { identityText } from "./identity.ts";
 import { sameValue } from "./compare.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
 import type { Unsettled } from "./unsettled.ts";
@@ -51,6 +50,8 @@ export type PlanSource = {
   ended?: readonly string[] | undefined;
   /** Seq of its checkpoint that the new run goes on from. */
   start?: Seq;
+  /** Keys of the waits that it carries: they are asked again. */
+  carried?: ReadonlySet<string>;
 };
 
 /** What the change is to the new run's code, as far as it can be known beforehand. */
@@ -95,7 +96,7 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
     judgeAll(judging, unsettledBy(source.steps.list, changedSteps(judging)));
     for (const step of source.steps.list) {
       const judged = judging.judged.get(step);
-      const identity = identityText(step);
+      const { identity } = step;
       if (judged === undefined || nearer.has(identity) || keys.has(step.key)) continue;
       nearer.set(identity, { step, judged });
       keys.add(step.key);
@@ -136,7 +137,7 @@ function judgeAll(judging: Judging, unsettled: Unsettled | undefined): void {
 function staysAsItWas({ change, nearer }: Judging, step: RecordedStep, { verdict }: Judged): boolean {
   if (verdict !== "reuse" || change.outputs?.get(step.key)?.differs !== undefined) return false;
   // A nearer run of the line has this step too, and may have gone another way there.
-  const other = nearer.get(identityText(step));
+  const other = nearer.get(step.identity);
   return other === undefined || (other.judged.verdict === "reuse" && sameValue(other.step.output, step.output));
 }
 
@@ -147,7 +148,7 @@ function judge(
   unsettled: Unsettled | undefined,
 ): Judged {
   const { change, source } = judging;
-  if (source.start !== undefined && step.first <= source.start) {
+  if (source.start !== undefined && step.first <= source.start && source.carried?.has(step.key) !== true) {
     return { verdict: "reuse", reason: "before the checkpoint" };
   }
   const output = change.outputs?.get(step.key);
@@ -202,6 +203,7 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
   switch (step.ending) {
     case "value":
+      if (step.alone === true) return { verdict: "run", reason: "for this run alone" };
       // That nobody answered in time is no answer.
       return step.status === "expired" ? { verdict: "run", reason: "expired" } : undefined;
     case "error":

@@ -9,7 +9,10 @@ export const markWorkflow = "golden run";
 /** What the workflow of each checkpoint in a store begins with; the name of the graph follows. */
 export const checkpointOf = "checkpoint of ";
 
+/** What the names of other records begin with: "record of a node". */
+export const recordOf = "record of ";
+
 /** Whether runs of a workflow of this name are records. */
 export function isRecord(workflow: string): boolean {
-  return workflow === markWorkflow || workflow.startsWith(checkpointOf);
+  return workflow === markWorkflow || workflow.startsWith(checkpointOf) || workflow.startsWith(recordOf);
 }

@@ -5,7 +5,7 @@
  */
 import type { Digest, Effect, ErrorRecord, Event, RunId, Seq, Value, WaitKind } from "./event.ts";
 import { outcomeOf } from "./event.ts";
-import { parseKey } from "./identity.ts";
+import { identityOf, identityText, parseKey } from "./identity.ts";
 
 /** How it ended: with a value, with an error, without either (withdrawn, cancelled), or not at all. */
 export type Ending = "value" | "error" | "none" | "open";
@@ -18,8 +18,8 @@ export type RecordedStep = {
   readonly name: string;
   /** Digest of the declared input. */
   readonly input: Digest | null;
-  /** Its place among asks equal in scope, name and input, and the number in its key. */
-  readonly n: number;
+  /** Its identity as one text, and the number in its key. */
+  readonly identity: string;
   readonly k: number;
   /** Seq of the first event about it, and of its outcome. */
   readonly first: Seq;
@@ -41,6 +41,8 @@ export type RecordedStep = {
   /** Of a call: the called run. */
   run?: RunId;
   waitsFor?: WaitKind;
+  /** Its success is this run's alone: it was recorded without a key by which others could find it. */
+  alone?: true;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
 };
@@ -100,7 +102,7 @@ function begin({ type, seq, data }: KeyedEvent, causes: readonly Seq[]): Recorde
     scope,
     name,
     input: data.input ?? null,
-    n: data.n ?? k,
+    identity: identityText(identityOf(data)),
     k,
     first: seq,
     after: data.after ?? causes.reduce((last, cause) => Math.max(last, cause), 0),
@@ -144,6 +146,10 @@ function take(step: RecordedStep, event: KeyedEvent): void {
   if ("ms" in data && data.ms !== undefined) step.ms = data.ms;
   if ("cost" in data && data.cost !== undefined) step.cost = data.cost;
   switch (event.type) {
+    case "step.succeeded":
+    case "wait.answered":
+      if (event.data.reuse === undefined) step.alone = true;
+      break;
     case "step.started":
       if (event.data.effect !== undefined) step.effect = event.data.effect;
       break;

@@ -21,7 +21,9 @@ export const statuses = [
 export type Status = (typeof statuses)[number];
 
 /** Statuses that never change again. */
-export const terminal: ReadonlySet<Status> = new Set(["succeeded", "failed", "cancelled", "timed_out"]);
+export type TerminalStatus = "succeeded" | "failed" | "cancelled" | "timed_out";
+export const terminalStatuses: readonly TerminalStatus[] = ["succeeded", "failed", "cancelled", "timed_out"];
+export const terminal: ReadonlySet<Status> = new Set(terminalStatuses);
 
 export function isTerminal(status: Status): boolean {
   return terminal.has(status);

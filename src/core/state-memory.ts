@@ -6,6 +6,7 @@
  * It goes by identity: whoever uses it promises that no value that it was given is ever changed.
  */
 import type { Digest } from "./event.ts";
+import { isBeginning } from "./growing-list.ts";
 import type { Hash } from "./identity.ts";
 import type { Json } from "./json.ts";
 import { canonical, utf8Length } from "./json.ts";
@@ -150,7 +151,7 @@ function beginning(list: readonly Json[], before: Branch | undefined): Begun | u
   const begun = before?.begun;
   if (begun === undefined || !Array.isArray(old)) return undefined;
   const most = Math.min(list.length, begun.at(-1)?.count ?? 0);
-  let same = 0;
+  let same = isBeginning(old, list) ? most : 0;
   while (same < most && list[same] === old[same]) same++;
   return begun.findLast(({ count }) => count <= same);
 }

@@ -5,7 +5,7 @@
 import type { Digest, EventOf, NotReused, Produced, ReuseKey, RunId, Seq, StepRef, Unwanted } from "../core/event.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Identity } from "../core/identity.ts";
-import { labelOf, parseKey, pathOf, refOf } from "../core/identity.ts";
+import { labelOf, parseKey, pathOf, refOf, withoutSegment } from "../core/identity.ts";
 import { limits } from "../core/limits.ts";
 import { CarriedWaits } from "./carried.ts";
 import type { Undelivered } from "./carried.ts";
@@ -58,8 +58,8 @@ export type Ask = {
   crossing?: boolean;
   /** Its outcome, once it has one; also one that was on record before the checkpoint and given to nobody. */
   outcome?: Undelivered;
-  /** It is such a wait, asked again: it was asked in this activation before, or only what is on record says so. */
-  carried?: "here" | "on record";
+  /** It is such a wait, asked again: in this activation, or as what is on record says, here or in another run. */
+  carried?: "here" | "on record" | "another run";
   /** Ends the running attempt. */
   abort?: AbortController;
   /** Number of the attempt that runs, or ran last. */
@@ -100,11 +100,16 @@ export class Asks {
     const path = pathOf(scope, name);
     const digest = input === undefined ? null : digestOf(input);
     const { k, n } = this.#count(path, scope, name, digest);
-    const own: Identity = { scope, name, input: digest, n };
+    const own = identityAt(place, digest, n);
     const isWait = work.kind === "wait" && work.ask.kind !== "timer";
-    const carried = isWait ? this.carried.take(scope, name, digest) : undefined;
+    let carried = isWait ? this.carried.take(scope, name, digest) : undefined;
+    let recorded = carried === undefined ? undefined : this.carried.recorded(carried);
+    if (recorded === undefined) {
+      recorded = this.#recall.take(own);
+      // It came too late when it was asked first, and was another question then.
+      if (recorded !== undefined) carried = undefined;
+    }
     const identity = carried?.identity ?? own;
-    const recorded = carried === undefined ? this.#recall.take(own) : this.carried.recorded(carried);
     const key = carried?.ref.key ?? this.#label(path, k, recorded);
     const ask: Ask = {
       identity,
@@ -117,7 +122,7 @@ export class Asks {
       resolve,
       stage: "asked",
     };
-    if (carried !== undefined) ask.carried = carried.asked ? "here" : "on record";
+    if (carried !== undefined) ask.carried = carried.by;
     if (carried?.answer !== undefined) ask.outcome = carried.answer;
     // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
     if (recorded?.doubtful === true && recorded.outcome === undefined) ask.doubtful = true;
@@ -271,4 +276,11 @@ function count(counts: Map<string, number>, key: string): number {
   const before = counts.get(key) ?? 0;
   counts.set(key, before + 1);
   return before;
+}
+
+/** What an ask is known by. `n` is its place in its segment; who counts across segments says another one. */
+function identityAt({ scope, name, across }: Place, input: Digest | null, n: number): Identity {
+  return across === undefined
+    ? { scope, name, input, n }
+    : { scope: withoutSegment(scope), name, input, n: across(input) };
 }

@@ -4,7 +4,7 @@
  * running code is the business of `authoring/workflow` alone.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
+import type { Digest, Effect, RunId, Seq, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import type { RetryPolicy } from "../core/retry.ts";
 import type { StateMemory } from "../core/state-memory.ts";
@@ -45,7 +45,16 @@ export type Log = {
 };
 
 /** Part of every ask: where it stands, and which recorded events had to happen before. */
-export type Place = { scope: string; name: string; causes: readonly Seq[] };
+export type Place = {
+  scope: string;
+  name: string;
+  causes: readonly Seq[];
+  /**
+   * For a body that counts over its checkpoints, in the state that it keeps there: what is asked is known without its
+   * segment, by scope, name, input, and the place among all asks of the run that are equal in these, which this gives.
+   */
+  across?: (input: Digest | null) => number;
+};
 
 /** Asks of one group run at most `limit` at a time; asking itself is never held back. */
 export type Group = { key: object; limit: number };
@@ -73,8 +82,11 @@ export type StepAsk = Place & {
   reconcile?: (input: unknown, tools: StepTools) => Promise<Decision | undefined> | Decision | undefined;
   /** Names of the parts of the run's context that it reads: they count for whether it may be reused. */
   context?: readonly string[];
-  /** Its author says that its success may be reused whatever is before it. */
-  reuse?: "always";
+  /**
+   * Its author says that its success may be reused whatever is before it, or by no other run: what it found out is true of
+   * this run alone.
+   */
+  reuse?: "always" | "never";
   /** What an output has cost, in whatever unit the author counts in. */
   cost?: (output: unknown) => number;
   /** It is one of those that the body is given together: the `at`-th of `of` that have the same `key`. */
@@ -101,6 +113,8 @@ export type WaitAsk = Place & {
   /** Name of the queue that a wait of kind "signal" is answered from; its own name if left out. */
   signal?: string;
   tags?: string[];
+  /** Its answer is for this run alone. */
+  reuse?: "never";
 };
 
 export type CallAsk = Place & {

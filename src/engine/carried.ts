@@ -3,8 +3,11 @@
  * that asks again is given the same wait, under its first key, with its answer if that came in between. What the body
  * asks again is what it asks for before it asks for anything else, is given anything, or comes to rest; then the others
  * are closed, because nobody waits for them. So in every recall they are asked for first, and that needs no record.
+ *
+ * In a run that goes on from a checkpoint of another one, they are questions of its own, of which nothing is on record;
+ * but whoever asks them again asks under the keys that they have there, by which people know them and give their outputs.
  */
-import type { CarriedWait, Digest, Event, Seq, StepRef } from "../core/event.ts";
+import type { CarriedKey, CarriedWait, Digest, Event, Seq, StepRef } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityOf } from "../core/identity.ts";
 import type { Payload } from "../store/store.ts";
@@ -19,8 +22,8 @@ export type Carried = {
   readonly ref: StepRef;
   readonly wait: CarriedWait;
   readonly answer: Undelivered | undefined;
-  /** Whether this very activation had asked for it in the segment before. */
-  readonly asked: boolean;
+  /** It was asked for in this very activation, in the segment before; or in one before; or only by another run. */
+  readonly by: "here" | "on record" | "another run";
 };
 
 /** Why a carried wait is closed that the body did not ask for again. */
@@ -36,13 +39,15 @@ export function canCross({ work, identity }: Ask): boolean {
   return work.kind === "wait" && work.ask.kind !== "timer" && isRoot(identity.scope);
 }
 
+/** Which wait it is that is carried. */
+export function carriedKey({ key, input, n }: StepRef): CarriedKey {
+  return { key, ...(input === undefined ? {} : { input }), ...(n === undefined ? {} : { n }) };
+}
+
 /** What a checkpoint says of a wait that it carries. */
 export function carriedWait({ ref, begunAt, until, outcome }: Ask): CarriedWait {
-  const { key, input, n } = ref;
   return {
-    key,
-    ...(input === undefined ? {} : { input }),
-    ...(n === undefined ? {} : { n }),
+    ...carriedKey(ref),
     ...(begunAt === undefined ? {} : { opened: begunAt }),
     ...(until === undefined ? {} : { until }),
     ...(outcome === undefined ? {} : { outcome: outcome.event.seq }),
@@ -62,17 +67,21 @@ export class CarriedWaits {
   constructor(recall: Recall, start: Event | undefined, answers: ReadonlyMap<string, Undelivered>) {
     this.#recall = recall;
     const waits = start?.type === "checkpoint" ? (start.data.waits ?? []) : [];
-    this.#left = waits.flatMap((wait) => {
-      if (!recall.isDropped(wait.key)) return [carried(wait, answers.get(wait.key), false)];
+    const elsewhere = start?.type === "run.created" ? (start.data.start?.waits ?? []) : [];
+    this.#left = elsewhere.map((wait) => carried(wait, undefined, "another run"));
+    for (const wait of waits) {
+      if (!recall.isDropped(wait.key)) {
+        this.#left.push(carried(wait, answers.get(wait.key), "on record"));
+        continue;
+      }
       // It is on record that nobody asked again; who does now asks for a new one.
       recall.takeKey(wait.key);
-      return [];
-    });
+    }
   }
 
   /** A checkpoint is on its way to the record, and carries these. */
   carry(asks: readonly Ask[]): void {
-    this.#left = asks.map((ask) => carried(carriedWait(ask), ask.outcome, true));
+    this.#left = asks.map((ask) => carried(carriedWait(ask), ask.outcome, "here"));
   }
 
   /** Whether there are some that the body may still ask for again; and whether the one with this key is among them. */
@@ -81,7 +90,7 @@ export class CarriedWaits {
   }
 
   owes(key: string): boolean {
-    return this.#left.some(({ ref }) => ref.key === key);
+    return this.#left.some(({ ref, by }) => ref.key === key && by !== "another run");
   }
 
   /** The first of those that are left that a body asks for with this. */
@@ -92,7 +101,8 @@ export class CarriedWaits {
   }
 
   /** What is on record of one that is asked for again. */
-  recorded({ ref: { key }, wait }: Carried): Recorded {
+  recorded({ ref: { key }, wait, by }: Carried): Recorded | undefined {
+    if (by === "another run") return this.#recall.takeKey(key);
     const { opened, until } = wait;
     const first = lastOf(wait);
     return (
@@ -111,7 +121,8 @@ export class CarriedWaits {
   close(): { key: string; seq: Seq }[] {
     const left = this.#left;
     this.#left = [];
-    return left.flatMap(({ ref: { key }, wait, answer }) => {
+    return left.flatMap(({ ref: { key }, wait, answer, by }) => {
+      if (by === "another run") return [];
       // One that was asked again and settled once, and is not asked now, is a divergence, which recall finds.
       if (this.#recall.isSettled(key)) return [];
       const seq = this.#recall.takeKey(key)?.opened?.seq ?? lastOf(wait);
@@ -120,8 +131,7 @@ export class CarriedWaits {
   }
 }
 
-function carried(wait: CarriedWait, answer: Undelivered | undefined, asked: boolean): Carried {
-  const { key, input, n } = wait;
-  const ref: StepRef = { key, ...(input === undefined ? {} : { input }), ...(n === undefined ? {} : { n }) };
-  return { identity: identityOf(ref), ref, wait, answer, asked };
+function carried(wait: CarriedWait, answer: Undelivered | undefined, by: Carried["by"]): Carried {
+  const ref: StepRef = carriedKey(wait);
+  return { identity: identityOf(ref), ref, wait, answer, by };
 }

@@ -6,6 +6,11 @@ import { checkId, checkTags } from "../core/name.ts";
 export type Change = {
   /** Key of a step that runs again, and with it everything that was caused by it. */
   from?: string;
+  /**
+   * Where `from` is a call of a function of a node: keys of further calls, down to the step that is meant. The calls on the
+   * way are carried out again, but what stands beside them is not given up. With `matching: "earliest"` only.
+   */
+  inside?: readonly string[];
   /** Key of a step behind which everything runs again. */
   after?: string;
   /** The state checkpoint to go on from: seq of its event, or "last". In a fork, what is behind it runs again. */
@@ -26,9 +31,12 @@ export type Change = {
    * replayed. It holds for this one run, and for called runs that are restarted inside it.
    */
   matching?: "in order" | "earliest";
-  /** Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. */
+  /**
+   * Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. Those
+   * of a called run stand behind the name of the call: `shop/charge`.
+   */
   allowEffects?: readonly string[];
-  /** Whether `outputs` may name what the source never asked for. */
+  /** Whether `outputs` and `allowEffects` may name what the source never asked for. */
   allowUnused?: boolean;
   /** Why, and by whom; kept on record. */
   reason?: string;
@@ -41,6 +49,7 @@ export type Change = {
 
 const known: ReadonlySet<string> = new Set([
   "from",
+  "inside",
   "after",
   "checkpoint",
   "input",
@@ -81,11 +90,15 @@ export function checkChange(change: Change): Change {
   if (matching !== "in order" && matching !== "earliest") {
     throw invalid(`Expected matching to be "in order" or "earliest", got ${JSON.stringify(matching)}`);
   }
+  if (change.inside !== undefined && (from === undefined || matching !== "earliest")) {
+    throw invalid('"inside" says more of "from", and takes matching "earliest"');
+  }
   if (checkpoint !== undefined && checkpoint !== "last" && !(Number.isSafeInteger(checkpoint) && checkpoint >= 0)) {
     throw invalid(`Expected checkpoint to be "last" or the seq of one, got ${JSON.stringify(checkpoint)}`);
   }
   for (const name of ["from", "after"] as const) checkKey(change[name], name);
   checkKeys(change.allowEffects, "allowEffects");
+  checkKeys(change.inside, "inside");
   const { outputs } = change;
   if (outputs !== undefined && (typeof outputs !== "object" || outputs === null || Array.isArray(outputs))) {
     throw invalid("Expected outputs to be an object with a value for each key");

@@ -3,7 +3,7 @@
  * call, whatever crashes; when it ends, its last commit puts a message into the parent's inbox, so no end is lost. A
  * run that ends, or is cancelled or paused, tells its children first: what happens, happens from the leaves on.
  */
-import type { Origin, Produced, ReuseKey, RunId, Value } from "../core/event.ts";
+import type { EventData, Origin, Produced, ReuseKey, RunId, Value } from "../core/event.ts";
 import { decode } from "../core/json.ts";
 import type { RunState } from "../core/reduce.ts";
 import type { Message, NewRun } from "../store/store.ts";
@@ -12,10 +12,29 @@ import type { CallAsk, Log } from "./body.ts";
 import { newRunId } from "./id.ts";
 import type { ChildMessage, CancelMessage, PauseMessage } from "./messages.ts";
 import type { Journal } from "./journal.ts";
+import type { CalledFrom } from "./line.ts";
 import { buildRun } from "./new-run.ts";
+import { isFunctionName } from "./node-function.ts";
 import type { Recall } from "./recall.ts";
 import type { Encoded } from "./value.ts";
 import type { WaitSurroundings } from "./waits.ts";
+
+/** What is handed on to called runs: the context, unless they are given another; what may be reused, where all of a tree shares it. */
+export type Inherited = {
+  context: Value | undefined;
+  offered: Partial<Pick<EventData["run.created"], "offers" | "matching">>;
+};
+
+export function inheritedOf(created: EventData["run.created"]): Inherited {
+  const { context, offers, matching } = created;
+  const shared = sharesOffers(created) && offers !== undefined && matching !== undefined ? { offers, matching } : {};
+  return { context, offered: shared };
+}
+
+/** Whether the runs that this one calls are offered what it is. */
+export function sharesOffers({ workflow, matching }: EventData["run.created"]): boolean {
+  return matching === "earliest" && isFunctionName(workflow);
+}
 
 /** A child that has not ended, and the seq of the event that says so. */
 type OpenChild = { run: RunId; seq: number };
@@ -27,7 +46,7 @@ export type ChildrenSurroundings = WaitSurroundings & {
   /** The key under which the beginning of a call can be found again. */
   begunKey(ask: Ask): ReuseKey;
   /** The line that a called run belongs to, and the calls that lead to it. */
-  lineOf(ask: Ask): { line: RunId; calls: string[] };
+  lineOf(ask: Ask): CalledFrom;
 };
 
 /** A store that did not answer is not asked again at once. */
@@ -35,22 +54,16 @@ const againMs = 1000;
 
 export class Children {
   readonly #run: RunId;
-  readonly #context: Value | undefined;
+  readonly #inherited: Inherited;
   readonly #journal: Journal;
   readonly #with: ChildrenSurroundings;
   #looking = 0;
   readonly #open = new Map<string, OpenChild>();
 
-  /** @param context of the run, which its children inherit */
-  constructor(
-    run: RunId,
-    context: Value | undefined,
-    recall: Recall,
-    journal: Journal,
-    surroundings: ChildrenSurroundings,
-  ) {
+  /** @param inherited by its children */
+  constructor(run: RunId, inherited: Inherited, recall: Recall, journal: Journal, surroundings: ChildrenSurroundings) {
     this.#run = run;
-    this.#context = context;
+    this.#inherited = inherited;
     this.#journal = journal;
     this.#with = surroundings;
     for (const { key, child, outcome, first } of recall.noted()) {
@@ -87,15 +100,20 @@ export class Children {
       family: this.#journal.state.family,
       at: now(),
       ...ask.anew,
-      more: { ...lineOf(ask), ...ask.anew?.more },
-      ...(call.context === undefined ? this.#inherited() : { context: call.context }),
+      more: { ...lineOf(ask), ...ask.anew?.more, ...this.#offered(call) },
+      ...(call.context === undefined ? this.#context() : { context: call.context }),
       ...(call.tags === undefined ? {} : { tags: call.tags }),
       ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }),
     });
   }
 
-  #inherited(): { context?: { value: Value } } {
-    return this.#context === undefined ? {} : { context: { value: this.#context } };
+  #context(): { context?: { value: Value } } {
+    const { context } = this.#inherited;
+    return context === undefined ? {} : { context: { value: context } };
+  }
+
+  #offered({ workflow }: CallAsk): Inherited["offered"] {
+    return isFunctionName(workflow.name) ? this.#inherited.offered : {};
   }
 
   /** Whether it is being found out if one can be ended without a worker. */

@@ -71,7 +71,7 @@ function givenIn(first: Event | undefined): Value | undefined {
 
 function rivalOf(recorded: Recorded, held: readonly Ask[]): Ask | undefined {
   const { scope, name } = parseKey(recorded.key);
-  return held.find((ask) => ask.identity.scope === scope && ask.identity.name === name);
+  return held.find(({ ref: { key } }) => parseKey(key).scope === scope && parseKey(key).name === name);
 }
 
 function difference(key: string, was: Value | undefined, { input: is }: Ask): Json {

@@ -4,12 +4,11 @@
  * What other branches ask later is not, for by then what was missed may have come to an end, and they may know of it.
  * Nothing is written, and no function of a step is entered; what the body itself does between its steps, it does.
  */
-import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Seq, StepRef } from "../core/event.ts";
 import { pathOf } from "../core/identity.ts";
 import type { PlannedStep } from "../core/plan.ts";
-import type { CommitResult, NewRun, RunRow, Store } from "../store/store.ts";
+import type { NewRun, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Ask } from "./ask.ts";
 import type { Log, Workflow } from "./body.ts";
@@ -20,6 +19,7 @@ import { standingOf } from "./effect-standing.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { load } from "./load.ts";
 import { latest } from "./recall.ts";
+import { Untouched } from "./untouched.ts";
 
 export type DryRunParts = {
   store: Store;
@@ -41,7 +41,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   const missed: Ask[] = [];
   /** The last outcome that the body had been given when it asked for what was missed first. */
   let firstMissAfter: Seq | undefined;
-  const nowhere = new Nowhere(parts.store, run);
+  const nowhere = nowhereOf(parts.store, run);
   const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
   const now = (): number => clock.now();
   const loaded = await load(store, nowhere.row, now, clock.turn);
@@ -82,7 +82,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   activation.drop();
   const isSure = (after: Seq): boolean => firstMissAfter === undefined || after <= firstMissAfter;
   const steps: PlannedStep[] = [];
-  for (const event of nowhere.events) {
+  for (const event of nowhere.committed) {
     const step = reusedStep(event);
     if (step !== undefined) steps.push(isSure(askedAfter(event)) ? step : { ...step, ...unsure });
   }
@@ -153,62 +153,16 @@ async function missedStep(
   return row;
 }
 
-/** A store in which one run is, besides all that are in another one, and to which nothing is written. */
-class Nowhere {
-  readonly store: Store;
-  readonly row: RunRow;
-  readonly events: Event[] = [];
-  /** Rises whenever something happens. */
-  activity = 0;
-
-  constructor(store: Store, run: NewRun) {
-    const [first] = run.events;
-    if (first === undefined) throw new StemmaError("engine.bug", "A new run has a first event.");
-    const { id, state, payloads } = run;
-    const place = { epoch: 1, worker: "dry run", dueAt: null, queue: "default", priority: 0, inbox: 0, inboxDone: 0 };
-    this.row = { id, state, hash: first.hash, ...place, claims: 1, offered: true };
-    const texts = new Map(payloads.map(({ digest, text }) => [digest, text]));
-    const row = this.row;
-    const busy = async <T>(call: () => Promise<T>): Promise<T> => {
-      this.activity += 1;
-      const found = await call();
-      this.activity += 1;
-      return found;
-    };
-    const refuse = (): never => {
-      throw new StemmaError("engine.bug", "A dry run does nothing to a store.");
-    };
-    this.store = {
-      name: store.name,
-      create: refuse,
-      claim: refuse,
-      heartbeat: refuse,
-      send: refuse,
-      prune: refuse,
-      close: refuse,
-      commit: (parts) =>
-        busy(() => {
-          for (const part of parts) this.events.push(...part.events.map(unseal));
-          return Promise.resolve(parts.map((part): CommitResult => ({ run: part.run, ok: true, inbox: 0 })));
-        }),
-      history: (asked, page) =>
-        busy(() => {
-          if (asked !== id) return store.history(asked, page);
-          return Promise.resolve({ row, events: page.after < 0 ? [first] : [], more: false, inbox: [] });
-        }),
-      payloads: (digests) =>
-        busy(async () => {
-          const missing = digests.filter((digest) => !texts.has(digest));
-          const found = new Map(missing.length === 0 ? [] : await store.payloads(missing));
-          for (const digest of digests) {
-            const text = texts.get(digest);
-            if (text !== undefined) found.set(digest, text);
-          }
-          return found;
-        }),
-      list: (query) => busy(() => store.list(query)),
-      reusable: (family, keys) => busy(() => store.reusable(family, keys)),
-      feed: (query) => store.feed(query),
-    };
-  }
+/** A store in which the run is, besides all that are in another one. */
+function nowhereOf(store: Store, { id, state, payloads, events: [first] }: NewRun): Untouched {
+  if (first === undefined) throw new StemmaError("engine.bug", "A new run has a first event.");
+  const events: (typeof first)[] = [first];
+  return new Untouched(store, {
+    id,
+    state,
+    hash: first.hash,
+    payloads,
+    by: "dry run",
+    events: ({ after }) => Promise.resolve({ events: after < 0 ? events : [], more: false }),
+  });
 }

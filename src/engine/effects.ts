@@ -9,17 +9,14 @@
  * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { identityText, pathOf } from "../core/identity.ts";
-import { canonical } from "../core/json.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Clock } from "./clock.ts";
 import type { Sought, Standing, Standings } from "./effect-standing.ts";
 import { standingOf } from "./effect-standing.ts";
-import { sha256 } from "./hash.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
-import { callsInLedger } from "./line.ts";
+import { entriesInLedger, namesOf } from "./line.ts";
 import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
@@ -42,8 +39,8 @@ export type EffectsParts = {
   fault(error: unknown): void;
 };
 
-/** A place in the ledger, and which step of the runs that hold it is meant. */
-type Place = { sought: Sought; effect: Effect };
+/** A place in the ledger, which step of the runs that hold it is meant, and under which key it has its success. */
+type Place = { sought: Sought; effect: Effect; reuse: ReuseKey };
 
 /** How soon a step is looked at again that another run is in the midst of, in milliseconds: at first, and at most. */
 const againMsFirst = 250;
@@ -99,12 +96,12 @@ export class Effects {
     return true;
   }
 
-  async #isFreeIn({ sought, effect }: Place, ask: Ask, found: readonly Holding[]): Promise<boolean> {
+  async #isFreeIn({ sought, effect, reuse }: Place, ask: Ask, found: readonly Holding[]): Promise<boolean> {
     const { run } = this.#with;
     for (let holdings = found; ;) {
       const holder = holdings.find(({ input }) => input === effect.input)?.run ?? run;
       if (holder === run) return this.#isFree(ask) || this.#others(ask, sought, holdings, effect.input);
-      const standing = await this.#look(holder, ask, sought, effect.input);
+      const standing = await this.#look(holder, ask, sought, reuse);
       if (!this.#isTakenOver(ask, standing)) return this.#settle(ask, holder, standing);
       holdings = await this.#with.journal.reserve({ ...effect, from: holder });
     }
@@ -120,26 +117,19 @@ export class Effects {
     return withdrawn === undefined && stage === "begun" && !this.#with.isOver();
   }
 
-  /**
-   * Where a step stands in the ledger. By what it is, because it may have another label where other steps come before
-   * it; and by its label, because with another input it is another step in the same place.
-   */
   #placesOf(ask: Ask): readonly Place[] {
-    const { line, calls } = this.#with.line;
+    const { line } = this.#with.line;
     const { identity, ref } = ask;
-    const input = this.#with.keyOf(ask) ?? "";
-    const effect = (...names: string[]): Effect => {
-      const place = sha256(canonical([callsInLedger(calls), ...names])).slice(0, 40);
-      return { line, place, input };
-    };
+    const reuse = this.#with.keyOf(ask) ?? "";
+    const { byIdentity, byLabel } = entriesInLedger(this.#with.line, { identity, key: ref.key }, reuse);
     return [
-      { sought: { identity }, effect: effect("is", identityText(identity)) },
-      { sought: { key: ref.key }, effect: effect(ref.key) },
+      { sought: { identity }, effect: { line, ...byIdentity }, reuse },
+      { sought: { key: ref.key }, effect: { line, ...byLabel }, reuse },
     ];
   }
 
-  #isAllowed({ ref, identity }: Ask): boolean {
-    const names = [ref.key, identity.name, pathOf(identity.scope, identity.name)];
+  #isAllowed(ask: Ask): boolean {
+    const names = namesOf(ask);
     return this.#with.allowed.some((allowed) => names.includes(allowed));
   }
 

@@ -2,9 +2,10 @@
  * The form of an exported family: lines of JSON, in UTF-8, each ended by a line feed.
  *
  *     {"stemma":"family","version":1,"family":"run_…"}                the first line
- *     {"run":{"id":"run_…","queue":"default","priority":0}}           what follows is of this run, up to the next
+ *     {"run":{"id":"run_…","queue":"default","priority":0}}           (idempotencyKey where it has one) what follows is of this run, up to the next
  *     {"payload":{"digest":"…","text":"…"}}                           a value that is kept apart, before who names it
  *     {"event":{"seq":0,"at":…,"type":"…","causes":"…","data":"…","hash":"…"}}
+ *     {"message":{"key":"…","kind":"answer","body":"…"}}              what was sent to the run, and it has not taken in
  *     {"end":{"runs":1,"events":5,"payloads":1,"digest":"…"}}         the last line: counts, SHA-256 of all before it
  *
  * Texts of events and payloads are exactly those that are stored, so their hashes hold on any store. Whoever reads such
@@ -15,18 +16,20 @@ import type { StoredEvent } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
-import type { Payload } from "../store/store.ts";
+import type { Message, Payload } from "../store/store.ts";
 import { checkRunId } from "./id.ts";
 
 export const fileVersion = 1;
 
-export type ExportedRun = { id: RunId; queue: string; priority: number };
+export type ExportedRun = { id: RunId; queue: string; priority: number; idempotencyKey?: string };
+export type ExportedMessage = Pick<Message, "key" | "kind" | "body">;
 export type Counts = { runs: number; events: number; payloads: number };
 export type Line =
   | { header: RunId }
   | { run: ExportedRun }
   | { payload: Payload }
   | { event: StoredEvent }
+  | { message: ExportedMessage }
   | { end: Counts };
 
 /** What a file is read from; it is opened more than once, because all of it is checked before any of it is believed. */
@@ -106,6 +109,7 @@ function decoded(decode: () => string): string {
 /** Whatever stands in a line is looked at by its own names only, and each must be of its type; there are no others. */
 type Fields = Readonly<Record<string, "string" | "number">>;
 const runFields: Fields = { id: "string", queue: "string", priority: "number" };
+const runFieldsWithKey: Fields = { ...runFields, idempotencyKey: "string" };
 const payloadFields: Fields = { digest: "string", text: "string" };
 const eventFields: Fields = {
   seq: "number",
@@ -115,11 +119,13 @@ const eventFields: Fields = {
   data: "string",
   hash: "string",
 };
+const messageFields: Fields = { key: "string", kind: "string", body: "string" };
 const endFields: Fields = { runs: "number", events: "number", payloads: "number", digest: "string" };
 const fieldsOf: Readonly<Record<string, Fields>> = {
   run: runFields,
   payload: payloadFields,
   event: eventFields,
+  message: messageFields,
   end: endFields,
 };
 
@@ -139,7 +145,9 @@ function headerOf(text: string): Line {
 function lineOf(text: string): Line {
   const line = objectIn(text);
   const [[kind, value] = ["", undefined], ...others] = Object.entries(line);
-  const fields = Object.hasOwn(fieldsOf, kind) ? fieldsOf[kind] : undefined;
+  const known = Object.hasOwn(fieldsOf, kind) ? fieldsOf[kind] : undefined;
+  const hasKey = kind === "run" && typeof value === "object" && value !== null && "idempotencyKey" in value;
+  const fields = hasKey ? runFieldsWithKey : known;
   if (fields === undefined || others.length > 0 || typeof value !== "object" || value === null) {
     throw refused(`it has a line that says nothing known: ${text.slice(0, 60)}`);
   }

@@ -1,15 +1,20 @@
-/** Writes a family as one file, run by run and page by page, each event with the payloads that it names. */
+/**
+ * Writes a family as one file, run by run and page by page, each event with the payloads that it names; then what was sent
+ * to the run and it has not taken in. Values of streams are left out: they are for whoever watches, and no part of the run.
+ */
 import { createHash } from "node:crypto";
 import { unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Digest, Event, RunId } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
+import { isTerminal } from "../core/run.ts";
 import { payloadRefsOf } from "../core/references.ts";
 import { partsOf } from "../core/state.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import type { Counts } from "./export-file.ts";
 import { endText, headerText } from "./export-file.ts";
 import { pagesOf, readTexts } from "./history-pages.ts";
+import { secretKind } from "./messages.ts";
 import { rowsOfFamily } from "./lineage.ts";
 
 /** Pieces of states that are read at a time; they are a kilobyte or two each. */
@@ -30,8 +35,10 @@ export async function* exportFamily(store: Store, family: RunId): AsyncGenerator
   yield endText(counts, sum.digest("hex"));
 }
 
-async function* exportRun(store: Store, { id, queue, priority }: RunRow, counts: Counts): AsyncGenerator<string> {
-  yield `${JSON.stringify({ run: { id, queue, priority } })}\n`;
+async function* exportRun(store: Store, row: RunRow, counts: Counts): AsyncGenerator<string> {
+  const { id, queue, priority, idempotencyKey } = row;
+  const run = { id, queue, priority, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
+  yield `${JSON.stringify({ run })}\n`;
   counts.runs += 1;
   // Each run has its own: a store keeps a payload as long as a run that brought it.
   const seen = new Set<Digest>();
@@ -46,6 +53,11 @@ async function* exportRun(store: Store, { id, queue, priority }: RunRow, counts:
       }
       counts.events += 1;
       yield `${JSON.stringify({ event: { seq, at, type, causes, data, hash } })}\n`;
+    }
+    // An ended run takes nothing in.
+    if (isTerminal(page.row.state.status)) continue;
+    for (const { key, kind, body } of page.inbox) {
+      if (kind !== secretKind) yield `${JSON.stringify({ message: { key, kind, body } })}\n`;
     }
   }
 }

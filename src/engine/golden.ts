@@ -15,6 +15,7 @@ import type { NewRun, RunRow, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { newRunId } from "./id.ts";
 import { buildRun } from "./new-run.ts";
+import type { By } from "./requests.ts";
 import { cancelUnheld } from "./unheld.ts";
 import { fromValue, toValue } from "./value.ts";
 
@@ -69,9 +70,9 @@ export async function markGolden(
 }
 
 /** Un-marks; gives the marks that were there. */
-export async function unmarkGolden(store: Store, query: GoldenQuery): Promise<GoldenMark[]> {
+export async function unmarkGolden(store: Store, query: GoldenQuery, by: By): Promise<GoldenMark[]> {
   const marks = await goldenMarks(store, query);
-  for (const { mark } of marks) await giveUp(store, mark);
+  for (const { mark } of marks) await giveUp(store, mark, by);
   return marks;
 }
 
@@ -140,8 +141,8 @@ function markOf({ id, hash, state }: RunRow, { name, tags, at, by, reason }: ToM
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-async function giveUp(store: Store, mark: RunId): Promise<void> {
-  await cancelUnheld(mark, { reason: "not golden any more" }, { store, now: Date.now, log: silent, sent() {} });
+async function giveUp(store: Store, mark: RunId, by: By = {}): Promise<void> {
+  await cancelUnheld(mark, { reason: "not golden any more", ...by }, { store, now: Date.now, log: silent, sent() {} });
 }
 
 /** The golden run of a workflow. Throws run.not_found where none is marked so. */

@@ -165,7 +165,7 @@ async function planSource(
     steps,
     cut,
     ended: matching === "earliest" ? undefined : ended,
-    ...(from === undefined ? {} : { start: from }),
+    ...(from === undefined ? {} : { start: from, carried: new Set(start?.waits?.map(({ key }) => key)) }),
   };
 }
 

@@ -7,18 +7,19 @@ import { genesis, unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { storedHash } from "../core/chain-text.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Digest, Event, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
-import { canonical } from "../core/json.ts";
+import type { Digest, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import { eventRefsOf, payloadRefsOf } from "../core/references.ts";
+import { checkId } from "../core/name.ts";
 import { isTerminal } from "../core/run.ts";
-import type { Effect, Payload, Store } from "../store/store.ts";
-import type { ExportedRun, OpenFile } from "./export-file.ts";
+import type { Effect, Message, Payload, Store } from "../store/store.ts";
+import { checkMessage } from "./exported-message.ts";
+import type { ExportedMessage, ExportedRun, OpenFile } from "./export-file.ts";
 import { linesOf, refused } from "./export-file.ts";
 import { sha256 } from "./hash.ts";
-import { lineOf } from "./line.ts";
+import { LedgerRecord } from "./ledger-record.ts";
 
 export type ImportOptions = {
   /**
@@ -45,14 +46,16 @@ type Claims = Map<RunId, Map<Seq, Digest>>;
 export async function importFamily(store: Store, open: OpenFile, options: ImportOptions): Promise<Imported> {
   const bytesMax = options.maxBytes ?? limits.exportBytesMax;
   const claims: Claims = new Map();
-  const { family, heads } = await check(open, bytesMax, claims);
+  const { family, heads, keys } = await check(open, bytesMax, claims);
   const there = await whatIsThere(store, heads, claims);
+  await checkKeys(store, keys);
   await checkClaims(open, bytesMax, claims, there);
   const writing = new Writing(store, there, options.takeOver === true);
   for await (const line of linesOf(open, bytesMax)) {
     if ("run" in line) await writing.begin(line.run);
     else if ("payload" in line) writing.payload(line.payload);
     else if ("event" in line) await writing.event(line.event);
+    else if ("message" in line) writing.message(line.message);
   }
   await writing.end();
   const whole = [...heads].filter(([run, head]) => there.get(run)?.seq === head.seq).map(([run]) => run);
@@ -65,26 +68,43 @@ async function check(
   open: OpenFile,
   bytesMax: number,
   claims: Claims,
-): Promise<{ family: RunId; heads: Map<RunId, Head> }> {
+): Promise<{ family: RunId; heads: Map<RunId, Head>; keys: Key[] }> {
   const heads = new Map<RunId, Head>();
+  const keys: Key[] = [];
   let family: RunId | undefined;
   let run: Checking | undefined;
   const close = (): void => {
-    if (run !== undefined) heads.set(run.id, run.head());
+    if (run === undefined) return;
+    heads.set(run.id, run.head());
+    if (run.key !== undefined) keys.push({ run: run.id, workflow: run.workflow, key: run.key });
   };
   for await (const line of linesOf(open, bytesMax)) {
     if ("header" in line) family = line.header;
     else if ("run" in line) {
       close();
       if (heads.has(line.run.id)) throw refused(`it has run ${line.run.id} twice`);
-      run = new Checking(line.run.id, family ?? "");
+      run = new Checking(line.run, family ?? "");
     } else if ("end" in line) close();
     else if (run === undefined) throw refused("it has something before its first run");
     else if ("payload" in line) run.payload(line.payload);
+    else if ("message" in line) run.message(line.message);
     else for (const { run: of, seq, hash } of run.event(line.event)) claim(claims, of, seq, hash);
   }
   if (family === undefined || heads.size === 0) throw refused("there is no run in it");
-  return { family, heads };
+  return { family, heads, keys };
+}
+
+/** A key under which a run was created: in the other store somebody else may have used it. */
+type Key = { run: RunId; workflow: string; key: string };
+
+async function checkKeys(store: Store, keys: readonly Key[]): Promise<void> {
+  for (const { run, workflow, key } of keys) {
+    const { runs } = await store.list({ workflow, idempotencyKey: key, limit: 1 });
+    const [other] = runs;
+    if (other === undefined || other.id === run) continue;
+    const message = `Run ${run} was created under an idempotency key under which ${other.id} was created in this store. Nothing was written.`;
+    throw new StemmaError("run.conflict", message, { data: { run, other: other.id } });
+  }
 }
 
 function claim(claims: Claims, run: RunId, seq: Seq, hash: Digest): void {
@@ -94,16 +114,28 @@ function claim(claims: Claims, run: RunId, seq: Seq, hash: Digest): void {
   claims.set(run, of.set(seq, hash));
 }
 
+function checkKey(key: string): void {
+  try {
+    checkId(key, "idempotencyKey");
+  } catch {
+    throw refused("it has a run under a key that can be none");
+  }
+}
+
 /** One run of the file. */
 class Checking {
   readonly id: RunId;
+  readonly key: string | undefined;
   readonly #family: RunId;
   readonly #payloads = new Set<Digest>();
   #before: Digest;
+  #messages = 0;
   #state: RunState | undefined;
 
-  constructor(id: RunId, family: RunId) {
+  constructor({ id, idempotencyKey }: ExportedRun, family: RunId) {
+    if (idempotencyKey !== undefined) checkKey(idempotencyKey);
     this.id = id;
+    this.key = idempotencyKey;
     this.#family = family;
     this.#before = genesis(sha256, id);
   }
@@ -111,6 +143,12 @@ class Checking {
   payload({ digest, text }: Payload): void {
     if (sha256(text) !== digest) throw refused(`the payload ${digest.slice(0, 64)} is not what its digest says`);
     this.#payloads.add(digest);
+  }
+
+  message(message: ExportedMessage): void {
+    this.#messages += 1;
+    if (this.#messages > limits.inboxMessagesMax) throw refused(`run ${this.id} has more messages than may wait`);
+    checkMessage(message);
   }
 
   /** Gives the hashes that it says events of other runs have. */
@@ -131,6 +169,10 @@ class Checking {
     }
     this.#before = stored.hash;
     return eventRefsOf(event).flatMap(({ run, seq, hash }) => (hash === undefined ? [] : [{ run, seq, hash }]));
+  }
+
+  get workflow(): string {
+    return this.#state?.workflow ?? "";
   }
 
   head(): Head {
@@ -204,8 +246,8 @@ class Writing {
   #payloads: Payload[] = [];
   #chars = 0;
   #reuse: { seq: Seq; key: ReuseKey }[] = [];
-  /** `once` steps that were entered, and under which reuse key where that is known. */
-  readonly #effects = new Map<string, ReuseKey>();
+  #messages: ExportedMessage[] = [];
+  readonly #ledger = new LedgerRecord();
   events = 0;
 
   constructor(store: Store, there: ReadonlyMap<RunId, Head>, takeOver: boolean) {
@@ -218,7 +260,7 @@ class Writing {
     await this.end();
     this.#run = run;
     this.#state = undefined;
-    this.#effects.clear();
+    this.#messages = [];
   }
 
   payload(payload: Payload): void {
@@ -226,11 +268,15 @@ class Writing {
     this.#chars += payload.text.length;
   }
 
+  message(message: ExportedMessage): void {
+    this.#messages.push(message);
+  }
+
   async event(stored: StoredEvent): Promise<void> {
     const event = unseal(stored);
     if (this.#events.length >= pieceEvents || this.#chars > pieceCharsMax) await this.#commit({});
     this.#state = reduce(this.#state, event);
-    this.#note(event);
+    this.#ledger.note(event);
     if (event.type === "run.created") this.#created = event;
     if (stored.seq <= (this.#there.get(this.#run?.id ?? "")?.seq ?? -1)) {
       [this.#payloads, this.#chars] = [[], 0];
@@ -247,26 +293,34 @@ class Writing {
   /** The run is whole. */
   async end(): Promise<void> {
     const [run, state] = [this.#run, this.#state];
+    const created = this.#created;
     this.#run = undefined;
-    if (run === undefined || state === undefined || this.#there.get(run.id)?.seq === state.seq) return;
+    if (run === undefined || state === undefined || created === undefined) return;
+    const effects = this.#ledger.close(run.id, created);
+    if (this.#there.get(run.id)?.seq === state.seq) return;
     this.#run = run;
-    const release = isTerminal(state.status)
-      ? { dueAt: null, force: true }
-      : { dueAt: this.#takeOver ? Date.now() : null };
-    await this.#commit({ release, effects: this.#ledger(run.id) });
+    const dueAt = this.#takeOver && !isTerminal(state.status) ? Date.now() : null;
+    // They go with what makes the run whole, and are taken in by whoever goes on with it.
+    const messages = isTerminal(state.status) ? [] : this.#messages;
+    const send = messages.map((message) => ({ ...message, run: run.id, wakes: false as const }));
+    await this.#commit({ release: { dueAt, force: true }, effects, send });
     this.#run = undefined;
   }
 
   async #create(first: StoredEvent, state: RunState): Promise<void> {
-    const { id, queue, priority } = this.#run as ExportedRun;
+    const run = this.#run as ExportedRun;
+    const dueAt = Date.now() + laterMs;
     const payloads = this.#payloads;
     [this.#payloads, this.#chars] = [[], 0];
-    const dueAt = Date.now() + laterMs;
-    const [created] = await this.#store.create([{ id, events: [first], payloads, state, queue, priority, dueAt }]);
-    if (created?.created !== true) throw conflict(id);
+    const [created] = await this.#store.create([{ ...run, events: [first], payloads, state, dueAt }]);
+    if (created?.created !== true) throw conflict(run.id);
   }
 
-  async #commit(more: { release?: { dueAt: number | null; force?: boolean }; effects?: Effect[] }): Promise<void> {
+  async #commit(more: {
+    release?: { dueAt: number | null; force?: boolean };
+    effects?: Effect[];
+    send?: Message[];
+  }): Promise<void> {
     const [run, state] = [this.#run as ExportedRun, this.#state as RunState];
     const [events, payloads, reuse] = [this.#events, this.#payloads, this.#reuse];
     [this.#events, this.#payloads, this.#reuse, this.#chars] = [[], [], [], 0];
@@ -274,29 +328,6 @@ class Writing {
     const part = { run: run.id, epoch: 0, seq, events, payloads, state, inbox: 0, reuse, ...more };
     const [result] = await this.#store.commit([part]);
     if (result?.ok !== true) throw conflict(run.id);
-  }
-
-  #note({ type, data }: Event): void {
-    if (type === "step.started" && data.effect === "once")
-      this.#effects.set(data.key, this.#effects.get(data.key) ?? "");
-    else if ("key" in data && this.#effects.has(data.key) && "reuse" in data && data.reuse !== undefined) {
-      this.#effects.set(data.key, data.reuse);
-    }
-  }
-
-  /**
-   * The line's ledger, from the intents on record. Of one without a success it is not known with what it was; to be under
-   * no input means that whoever wants it in this line waits for a decision.
-   */
-  #ledger(run: RunId): Effect[] {
-    const created = this.#created;
-    if (created === undefined || this.#effects.size === 0) return [];
-    const { line, calls } = lineOf(run, created);
-    return [...this.#effects].map(([key, input]) => ({
-      line,
-      place: sha256(canonical([[...calls], key])).slice(0, 40),
-      input,
-    }));
   }
 }
 

@@ -34,6 +34,8 @@ export type ToKeep = {
   readonly from?: RunId;
   /** What is said of it in the list of runs. */
   readonly note: Json;
+  /** Tags by which its run is found. */
+  readonly tags?: readonly string[];
   readonly at: Timestamp;
   /**
    * For values that are JSON, made of each other one after the other, and never changed: a name that they share. Then
@@ -150,13 +152,13 @@ async function stateIn(store: Store, { id }: RunRow): Promise<Value | StateTree>
 }
 
 function asRun(state: ToKeep, stored: ReturnType<typeof storeState>, base: RunRow | undefined): NewRun {
-  const { id, at, kind, note } = state;
+  const { id, at, kind, note, tags = [] } = state;
   const input = toValue(note, "note of a kept state");
   const origin: Origin =
     base === undefined ? { kind: "new" } : { kind: "fork", run: base.id, seq: base.state.seq, hash: base.hash };
   const workflow = { name: checkName(kind, "kind of a kept state"), version: 1 };
   const family = base?.state.family ?? id;
-  const run = buildRun({ id, workflow, input, origin, family, at, tags: [tag], payloads: stored.payloads });
+  const run = buildRun({ id, workflow, input, origin, family, at, tags: [tag, ...tags], payloads: stored.payloads });
   return [
     { type: "checkpoint" as const, data: { state: stored.value, parent: null }, causes: [0] },
     { type: "run.paused" as const, data: { reason: "a place to continue from" }, causes: [1] },

@@ -33,3 +33,6 @@ export type DecideMessage = By & {
   text?: string;
   error?: ErrorRecord;
 };
+
+/** A message that nobody takes in, kept in the inbox of a record: what must be in no event, and goes into no export. */
+export const secretKind = "secret";

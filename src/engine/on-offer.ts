@@ -184,7 +184,8 @@ export class OnOffer {
     for (const key of keys) {
       if (this.#places.has(key)) continue;
       const producers = found.get(key) ?? [];
-      const positions = offeredUnder(this.#offers ?? [], producers);
+      const { start } = loaded.created.data;
+      const positions = offeredUnder(this.#offers ?? [], producers, this.#isEarliest ? undefined : start);
       if (positions.length > 1 || shared.has(key)) for (const position of positions) await this.#name(position);
       const places = this.#isEarliest
         ? new Earliest(positions)
@@ -211,12 +212,12 @@ export class OnOffer {
     if (offered !== undefined && !isReplayable(event, offered)) position.lost = true;
   }
 
-  /** The called run that a call began and did not bring to its end; `cut` where it is to be made anew. */
-  async begun(label: string, key: ReuseKey): Promise<{ run: RunId; cut: boolean } | undefined> {
+  /** The run that a call began in the nearest of its callers; `cut` where it is to be made anew. */
+  async begun(label: string, key: ReuseKey): Promise<{ run: RunId; caller: RunId; cut: boolean } | undefined> {
     const { store, loaded } = this.#with;
     const producers = (await store.reusable(loaded.created.data.family, [key])).get(key) ?? [];
     let found: { run: RunId; position: Position } | undefined;
-    for (const position of offeredUnder(this.#offers ?? [], producers)) {
+    for (const position of offeredUnder(this.#offers ?? [], producers, loaded.created.data.start)) {
       if (this.#used[position.entry]?.has(position.seq) === true) continue;
       const event = await readEvent(store, position.run, position.seq);
       if (event.type !== "child.started" || event.data.reuse !== key) continue;
@@ -226,10 +227,11 @@ export class OnOffer {
     }
     if (found === undefined) return undefined;
     this.#used[found.position.entry]?.add(found.position.seq);
-    return { run: found.run, cut: found.position.cut };
+    return { run: found.run, caller: found.position.run, cut: found.position.cut };
   }
 }
 
+/** Nor is anything used up that is before a checkpoint. */
 function withoutFailures({ run, head, cut }: OfferedRun): OfferedRun {
   return { run, head, ...(cut === undefined ? {} : { cut }) };
 }

@@ -3,7 +3,7 @@ import type { Duration } from "../core/duration.ts";
 import { milliseconds } from "../core/duration.ts";
 import { StemmaError } from "../core/error.ts";
 import { isRecord } from "../core/record-names.ts";
-import type { Store } from "../store/store.ts";
+import type { RunRow, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
 
 /** A lease shorter than this runs out while a machine is merely busy. */
@@ -46,11 +46,28 @@ export function transactional(store: Store): NonNullable<Store["createIn"]> {
   );
 }
 
+/** Workflows of Stemma itself: their runs are records, and they alone may have such a name. */
+const own = new WeakSet<object>();
+
+/** Lets a workflow have the name of records, because what it does is no work of the user. */
+export function ownWorkflow<I, O>(workflow: Workflow<I, O>): Workflow<I, O> {
+  own.add(workflow);
+  return workflow;
+}
+
+/** Throws usage.invalid for a run that is a record of Stemma itself: it is neither steered nor made anew. */
+export function expectWork({ id, state }: RunRow): void {
+  if (!isRecord(state.workflow)) return;
+  throw new StemmaError("usage.invalid", `Expected a run of work; ${id} is a record that Stemma keeps.`, {
+    data: { run: id, workflow: state.workflow },
+  });
+}
+
 /** Throws workflow.invalid for what no authoring style has made. */
 export function checkWorkflow(workflow: Partial<Workflow> | undefined): void {
   const { name, version, source, body } = workflow ?? {};
   if (typeof name === "string" && typeof version === "number" && typeof source === "string" && body !== undefined) {
-    if (!isRecord(name)) return;
+    if (!isRecord(name) || (workflow !== undefined && own.has(workflow))) return;
     const message = `Expected another name for the workflow: runs named ${JSON.stringify(name)} are records of Stemma itself.`;
     throw new StemmaError("workflow.invalid", message, { data: { workflow: name } });
   }

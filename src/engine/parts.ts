@@ -1,5 +1,5 @@
 /** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
-import type { Digest, Draft, Seq } from "../core/event.ts";
+import type { Digest, Draft, OfferedRun, Seq } from "../core/event.ts";
 import type { Emitted, RunRow } from "../store/store.ts";
 import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
@@ -8,7 +8,7 @@ import { Asks, isWithin } from "./ask.ts";
 import type { Log } from "./body.ts";
 import { CarriedWaits } from "./carried.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { Children } from "./children.ts";
+import { Children, inheritedOf, sharesOffers } from "./children.ts";
 import type { Clock } from "./clock.ts";
 import { guarded } from "./clock.ts";
 import { Compensation } from "./compensation.ts";
@@ -22,7 +22,8 @@ import type { InboxParts } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { OutcomeDraft, Over } from "./journal.ts";
 import type { Loaded } from "./load.ts";
-import { calledLine, lineOf } from "./line.ts";
+import type { CalledFrom } from "./line.ts";
+import { allowedInCall, calledLine, lineOf } from "./line.ts";
 import { labelled } from "./log.ts";
 import { Marks } from "./marks.ts";
 import type { PauseMessage } from "./messages.ts";
@@ -36,6 +37,7 @@ import { Reuse } from "./reuse.ts";
 import { ReuseKeys } from "./reuse-keys.ts";
 import { readSource } from "./source.ts";
 import { Signals } from "./signals.ts";
+import { readList } from "./stored-list.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Undertakings } from "./undertakings.ts";
@@ -106,7 +108,7 @@ export function assemble(row: RunRow, workflow: string, loaded: Loaded, surround
     },
   );
   const withChildren = { ...waits, log, cancelUnheld, changed: life.wake, ...reuse.ofCalls };
-  const children: Children = new Children(row.id, loaded.created.data.context, recall, journal, withChildren);
+  const children: Children = new Children(row.id, inheritedOf(loaded.created.data), recall, journal, withChildren);
   const answers = new Answers({
     journal,
     begin: (ask) => undertakings.begin(ask),
@@ -229,7 +231,14 @@ function reuseOf(
   const { store, fingerprint } = surroundings;
   const { created } = loaded;
   const line = lineOf(row.id, created);
-  const calledFrom = (ask: Ask): ReturnType<typeof calledLine> => calledLine(line, ask, reuse.generation(ask));
+  const { allowEffects = [] } = created.data;
+  const calledFrom = (ask: Ask): CalledFrom => {
+    const allowed = allowedInCall(allowEffects, ask);
+    return {
+      ...calledLine(line, ask, reuse.generation(ask)),
+      ...(allowed.length === 0 ? {} : { allowEffects: allowed }),
+    };
+  };
   const clock = guarded(surroundings.clock, life.fault);
   const patiently = patience(clock, life.fault);
   const effects = new Effects({
@@ -239,7 +248,7 @@ function reuseOf(
     patiently,
     now: loaded.now,
     line,
-    allowed: created.data.allowEffects ?? [],
+    allowed: allowEffects,
     journal,
     keyOf: (ask) => keys.of(ask),
     begin: enter,
@@ -266,7 +275,11 @@ function reuseOf(
         return;
       }
       const workflow = ask.work.kind === "call" ? ask.work.ask.workflow : undefined;
-      const called = { ...calledFrom(ask), matching: created.data.matching };
+      const { matching } = created.data;
+      const offers = sharesOffers(created.data)
+        ? (await readList<OfferedRun[]>(store, row.id, created.data.offers, [])).value
+        : [];
+      const called = { ...calledFrom(ask), matching, offers };
       ask.remake = await remakeChild({ store, workflow: () => workflow }, source, called);
     },
     lineOf: calledFrom,

@@ -3,7 +3,7 @@
  * step. What a run offers under a key is what it has itself and, behind that, what it was offered. A success that is to
  * be made anew keeps its place, so that the one behind it is not taken for it.
  */
-import type { OfferedRun, RunId, Seq } from "../core/event.ts";
+import type { CheckpointAt, OfferedRun, RunId, Seq } from "../core/event.ts";
 import type { Producer } from "../store/store.ts";
 import { isIn } from "../core/cut.ts";
 
@@ -33,8 +33,16 @@ export interface Places {
   next(key: string): Position | undefined;
 }
 
-/** What is offered under a key, from its recorded successes in the order of the feed. */
-export function offeredUnder(offers: readonly OfferedRun[], producers: readonly Producer[]): Position[] {
+/**
+ * What is offered under a key, from its recorded successes in the order of the feed.
+ *
+ * @param start the checkpoint that whoever is offered it goes on from: what is before it had its turn there
+ */
+export function offeredUnder(
+  offers: readonly OfferedRun[],
+  producers: readonly Producer[],
+  start?: CheckpointAt,
+): Position[] {
   const byRun = new Map<RunId, Seq[]>();
   for (const { run, seq } of producers) {
     const seqs = byRun.get(run);
@@ -43,13 +51,19 @@ export function offeredUnder(offers: readonly OfferedRun[], producers: readonly 
   }
   let positions: Position[] = [];
   for (let entry = offers.length - 1; entry >= 0; entry -= 1) {
-    const { run, head, cut } = offers[entry] as OfferedRun;
+    const { run, head, cut, start: own } = offers[entry] as OfferedRun;
+    positions = behind(positions, own);
     const seqs = byRun.get(run)?.filter((seq) => seq <= head) ?? [];
     if (seqs.length === 0) continue;
-    const own = seqs.toSorted((a, b) => a - b).map((seq) => ({ entry, run, seq, cut: isIn(cut, seq) }));
-    positions = [...own, ...positions.slice(own.length)];
+    const places = seqs.toSorted((a, b) => a - b).map((seq) => ({ entry, run, seq, cut: isIn(cut, seq) }));
+    positions = [...places, ...positions.slice(places.length)];
   }
-  return positions;
+  return behind(positions, start);
+}
+
+function behind(positions: Position[], start: CheckpointAt | undefined): Position[] {
+  if (start === undefined) return positions;
+  return positions.filter(({ run, seq }) => run !== start.run || seq > start.seq);
 }
 
 /** Places of which each is given once, in their order. */

@@ -209,7 +209,7 @@ export class Recall {
     this.#byKey.set(ref.key, ask);
     this.#first[ask] = seq;
     this.#after[ask] = ref.after ?? this.#latest[seq - this.#from] ?? 0;
-    if (ref.n !== undefined) {
+    if (ref.n !== undefined || ref.across !== undefined) {
       this.#byText.set(identityKey(identityOf(ref)), ask);
       this.#flags[ask] = hasText;
     }

@@ -1,5 +1,5 @@
 /** What can be asked of records without working on runs: proof, provenance, and keeping house. `Stemma` has all of it. */
-import { StemmaError } from "../core/error.ts";
+import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { RunRow, Store } from "../store/store.ts";
@@ -15,6 +15,7 @@ import { goldenMarks, markGolden, unmarkGolden } from "./golden.ts";
 import { sha256 } from "./hash.ts";
 import { readHistory } from "./history-pages.ts";
 import { checkRunId } from "./id.ts";
+import type { By } from "./requests.ts";
 import type { PrunedRuns, PruneOptions } from "./prune.ts";
 import { pruneFamilies } from "./prune.ts";
 import type { Why, WhyOptions } from "./why.ts";
@@ -44,13 +45,17 @@ export abstract class Records {
       throw new StemmaError("usage.invalid", "Expected one run with `expect`: a hash is that of one history.");
     }
     const verifier = new Verifier(this.store, options);
-    if (id !== undefined && options.family !== true) {
-      await this.row(id);
-      await verifier.verify(id);
+    if (id === undefined) {
+      for await (const run of runsOf(this.store)) await verifier.verify(run);
+      await verifier.rowless();
       return verifier.result();
     }
-    const family = id === undefined ? undefined : (await this.row(id)).state.family;
-    for await (const run of runsOf(this.store, family)) await verifier.verify(run);
+    const row = await this.row(id).catch(async (error: unknown) => {
+      if (!isStemmaError(error, "run.not_found") || !(await verifier.rowless(id))) throw error;
+    });
+    if (row !== undefined && options.family !== true) await verifier.verify(id);
+    else if (row !== undefined)
+      for await (const run of runsOf(this.store, row.state.family)) await verifier.verify(run);
     return verifier.result();
   }
 
@@ -96,9 +101,9 @@ export abstract class Records {
     return markGolden(this.store, await this.row(id), this.now(), options);
   }
 
-  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */
-  async ungolden(query: GoldenQuery): Promise<GoldenMark[]> {
-    return unmarkGolden(this.store, query);
+  /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there; `by` is on record. */
+  async ungolden(query: GoldenQuery, by: By = {}): Promise<GoldenMark[]> {
+    return unmarkGolden(this.store, query, by);
   }
 
   /** Which runs are golden, the one that was marked last first. */
@@ -107,7 +112,7 @@ export abstract class Records {
   }
   /**
    * The family of a run as the texts of one file, to be written one behind the other: every run, event and payload exactly
-   * as it is stored. It needs little memory. What was sent to runs and not taken in, and streams, are no part of it.
+   * as it is stored, with idempotency keys and what was sent and not taken in. It needs little memory. Streams are no part of it.
    *
    * @throws run.not_found, payload.missing, store.corrupt
    * @example
@@ -134,7 +139,7 @@ export abstract class Records {
    * as long as something that stays leads to it: a restart or fork of it, the run that called it, a golden mark. It goes
    * on family by family, a few runs at a time; what a crash broke off the next call finishes.
    *
-   * @throws usage.invalid, duration.invalid
+   * @throws usage.invalid, duration.invalid; with `compact` store.busy while a worker is at work, store.full
    * @example
    * const { runs, payloadBytes } = await stemma.prune({ olderThan: "30d", status: ["succeeded"], dryRun: true });
    */

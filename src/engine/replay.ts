@@ -5,8 +5,6 @@
  * itself between its steps, it does.
  */
 import { unseal } from "../core/chain.ts";
-import type { StoredEvent } from "../core/chain.ts";
-import { StemmaError } from "../core/error.ts";
 import type { Event, EventOf, RunId, Seq, Value } from "../core/event.ts";
 import { compensationScope } from "../core/identity.ts";
 import { firstDifference } from "../core/json.ts";
@@ -14,7 +12,7 @@ import type { Json } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
-import type { Commit, CommitResult, RunRow, Store } from "../store/store.ts";
+import type { RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import type { Ask } from "./ask.ts";
 import type { Log, Workflow } from "./body.ts";
@@ -26,6 +24,7 @@ import { fingerprintOf } from "./fingerprint.ts";
 import { pagesOf, readTexts } from "./history-pages.ts";
 import { load } from "./load.ts";
 import { readTree } from "./state.ts";
+import { Untouched } from "./untouched.ts";
 import { fromValue, textOf, toValue } from "./value.ts";
 
 /**
@@ -187,86 +186,47 @@ class Past {
   readonly store: Store;
   readonly row: RunRow;
   lastAt: number;
-  /** Rises whenever something happens. */
-  activity = 0;
   isSettled = false;
   /** Resolves when it is known whether the body fits. */
   readonly settled: Promise<void>;
-  readonly #settle: () => void;
-  readonly #under: Store;
+  readonly #seen: Untouched;
   readonly #run: RunId;
   readonly #cut: Cut;
-  readonly #written: Event[] = [];
-  readonly #texts = new Map<string, string>();
 
   constructor(under: Store, run: RunId, cut: Cut) {
-    this.#under = under;
     this.#run = run;
     this.#cut = cut;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.settled = promise;
-    this.#settle = () => {
-      this.isSettled = true;
-      resolve();
-    };
-    const { state, hash } = cut;
+    const { state, hash, head } = cut;
     this.lastAt = state.createdAt;
-    const place = { epoch: 1, worker: "replay", dueAt: null, queue: "default", priority: 0, inbox: 0, inboxDone: 0 };
-    // A run that could not be recalled, or waited, is now recalled and goes on.
-    this.row = { id: run, state, hash, ...place, claims: 1, offered: true };
-    const refuse = (): never => {
-      throw new StemmaError("engine.bug", "A replay does nothing to a store.");
-    };
-    this.store = {
-      name: under.name,
-      create: refuse,
-      claim: refuse,
-      heartbeat: refuse,
-      send: refuse,
-      prune: refuse,
-      close: refuse,
-      commit: (parts) => this.#commit(parts),
-      history: (asked, page) => this.#history(asked, page),
-      payloads: (digests) => this.#payloads(digests),
-      list: (query) => under.list(query),
-      reusable: (family, keys) => under.reusable(family, keys),
-      feed: (query) => under.feed(query),
-    };
+    this.#seen = new Untouched(under, {
+      id: run,
+      state,
+      hash,
+      by: "replay",
+      async events(page) {
+        const found = await under.history(run, page);
+        const events = found?.events.filter(({ seq }) => seq <= head);
+        return events === undefined ? undefined : { events, more: (events.at(-1)?.seq ?? page.after) < head };
+      },
+      onCommit: (committed) => {
+        if (!committed.some(({ type }) => type === "checkpoint" || type === "run.suspended")) return;
+        this.isSettled = true;
+        resolve();
+      },
+    });
+    this.store = this.#seen.store;
+    this.row = this.#seen.row;
   }
 
-  #commit(parts: readonly Commit[]): Promise<readonly CommitResult[]> {
-    this.activity += 1;
-    for (const { run, events, payloads } of parts) {
-      if (run !== this.#run) continue;
-      for (const { digest, text } of payloads) this.#texts.set(digest, text);
-      this.#written.push(...events.map(unseal));
-    }
-    if (this.#written.some(({ type }) => type === "checkpoint" || type === "run.suspended")) this.#settle();
-    return Promise.resolve(parts.map((part): CommitResult => ({ run: part.run, ok: true, inbox: 0 })));
-  }
-
-  async #history(run: RunId, page: { after: Seq; limit: number }): ReturnType<Store["history"]> {
-    this.activity += 1;
-    const found = await this.#under.history(run, page);
-    this.activity += 1;
-    if (found === undefined || run !== this.#run) return found;
-    const events: StoredEvent[] = found.events.filter(({ seq }) => seq <= this.#cut.head);
-    return { row: this.row, events, more: (events.at(-1)?.seq ?? page.after) < this.#cut.head, inbox: [] };
-  }
-
-  async #payloads(digests: readonly string[]): Promise<Map<string, string>> {
-    this.activity += 1;
-    const found = new Map(await this.#under.payloads(digests));
-    for (const digest of digests) {
-      const text = this.#texts.get(digest);
-      if (text !== undefined) found.set(digest, text);
-    }
-    this.activity += 1;
-    return found;
+  /** Rises whenever something happens. */
+  get activity(): number {
+    return this.#seen.activity;
   }
 
   async findings(missed: readonly Ask[], ended: Ended | undefined): Promise<ReplayFinding[]> {
-    const suspended = this.#written.find((event) => event.type === "run.suspended");
+    const suspended = this.#seen.committed.find((event) => event.type === "run.suspended");
     if (suspended?.type === "run.suspended") return [await this.#divergence(suspended)];
     const { next, head } = this.#cut;
     if (next === undefined) return [];
@@ -310,7 +270,7 @@ class Past {
     missed: readonly Ask[],
     ended: Ended | undefined,
   ): Promise<ReplayFinding[]> {
-    const written = this.#written.find((event) => event.type === "checkpoint");
+    const written = this.#seen.committed.find((event) => event.type === "checkpoint");
     if (written?.type !== "checkpoint") {
       const key = missed[0]?.ref.key;
       const instead =
@@ -353,7 +313,7 @@ class Past {
       return otherwise(`it fails with ${is.name}: ${is.message}, and had succeeded`);
     }
     const { value, payload } = toValue(ended.value, "output of the run");
-    if (payload !== undefined) this.#texts.set(payload.digest, payload.text);
+    if (payload !== undefined) this.#seen.texts.set(payload.digest, payload.text);
     const path = firstDifference(await this.#valueOf(recorded.data.output), await this.#valueOf(value));
     return path === undefined ? [] : otherwise(`its output differs at ${path}`, path);
   }

@@ -28,6 +28,9 @@ import { fromValue, toValue } from "./value.ts";
 /** Who asks, and why; kept on record. */
 export type By = { by?: string; reason?: string };
 
+/** What pausing and unpausing answer: the status of the run when it was asked. */
+export type Paused = { previous: Status };
+
 /** A request under this key is made once, however often it is sent. */
 export type Once = { idempotencyKey?: string };
 
@@ -154,13 +157,20 @@ export class Requests {
     return event.type === "wait.answered" || event.type === "wait.failed" ? this.#recorded(event) : undefined;
   }
 
-  /** Sends a signal. Throws run.ended. */
-  async signal(row: RunRow, name: string, payload: unknown, { by, idempotencyKey }: By & Once): Promise<void> {
+  /** Sends a signal; whether it is a new one. Throws run.ended. */
+  async signal(
+    row: RunRow,
+    name: string,
+    payload: unknown,
+    { by, idempotencyKey }: By & Once,
+  ): Promise<{ accepted: boolean }> {
     checkName(name, "name of a signal");
     const { text } = toValue(payload, `signal ${name}`);
     const key = checkId(idempotencyKey ?? `signal ${newRunId(this.#clock.now())}`, "idempotencyKey");
     const body: SignalMessage = { name, ...(text === undefined ? {} : { text }), ...(by === undefined ? {} : { by }) };
-    expectOpen(row, await this.#send(row.id, key, "signal", body));
+    const sent = await this.#send(row.id, key, "signal", body);
+    expectOpen(row, sent);
+    return { accepted: sent.accepted };
   }
 
   /** Says what is to become of a step in doubt. Throws step.not_in_doubt. */
@@ -217,9 +227,10 @@ export class Requests {
     return { accepted: sent.accepted || sent.reason === "repeated", status: (await this.#rowAgain(row)).state.status };
   }
 
-  async pause(row: RunRow, kind: "pause" | "unpause", { idempotencyKey, ...by }: By & Once): Promise<void> {
+  async pause(row: RunRow, kind: "pause" | "unpause", { idempotencyKey, ...by }: By & Once): Promise<Paused> {
     const once = idempotencyKey === undefined ? newRunId(this.#clock.now()) : checkId(idempotencyKey, "idempotencyKey");
     expectOpen(row, await this.#send(row.id, `${kind} ${once}`, kind, withBy({}, by)));
+    return { previous: row.state.status };
   }
 
   async #rowAgain(row: RunRow): Promise<RunRow> {

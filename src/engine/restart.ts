@@ -13,16 +13,21 @@ import { checkTags } from "../core/name.ts";
 import { isTerminal } from "../core/run.ts";
 import type { NewRun, Payload, Store } from "../store/store.ts";
 import type { Workflow } from "./body.ts";
+import { carriedKey } from "./carried.ts";
 import type { Change } from "./change.ts";
 import { checkChange, isFork } from "./change.ts";
 import { outside, union } from "../core/cut.ts";
+import { calledOffers } from "./called-offers.ts";
 import { countDiscards, generationsBefore } from "./generations.ts";
 import { sha256 } from "./hash.ts";
+import type { CalledFrom } from "./line.ts";
 import { buildRun } from "./new-run.ts";
 import type { RunSeed } from "./new-run.ts";
 import { referenceDigest } from "./reuse-keys.ts";
 import { validate } from "./schema.ts";
-import type { Looked, Source } from "./source.ts";
+import { checkAllowed, checkOverrides, expectAsked, expectStep } from "./named-steps.ts";
+import type { Source } from "./source.ts";
+import { expectWork } from "./options.ts";
 import { endedBy, lookThrough, readEvent, readSource, undoneIn } from "./source.ts";
 import { storeList } from "./stored-list.ts";
 import type { Encoded } from "./value.ts";
@@ -38,7 +43,11 @@ export type Making = {
 };
 
 /** Of a called run that is restarted inside the restart of its caller. */
-type Called = { calls: readonly string[]; line: RunId; matching?: "earliest" | undefined };
+type Called = CalledFrom & {
+  matching?: "earliest" | undefined;
+  /** What its caller is offered, and it as well. */
+  offers?: readonly OfferedRun[];
+};
 
 /**
  * The new run of a restart or fork.
@@ -54,6 +63,7 @@ export async function makeRun(
 ): Promise<NewRun> {
   checkChange(change);
   const from = await readSource(making.store, source);
+  expectWork(from.row);
   if (kind === "restart" && !isTerminal(from.row.state.status)) {
     throw new StemmaError(
       "run.not_terminal",
@@ -74,7 +84,7 @@ export async function remakeChild(
   source: Source,
   called: Called,
 ): Promise<(call: { id: RunId; at: number; caller: Produced }) => NewRun> {
-  return prepare(making, isTerminal(source.row.state.status) ? "restart" : "fork", source, matchingOf(called), called);
+  return prepare(making, isTerminal(source.row.state.status) ? "restart" : "fork", source, changeOf(called), called);
 }
 
 /**
@@ -95,8 +105,12 @@ export async function renewChild(
   return { more: data, payloads };
 }
 
-function matchingOf({ matching }: Called): Change {
-  return matching === undefined ? {} : { matching };
+/** What was said of the restart of the caller, as far as it is said of the called run. */
+function changeOf({ matching, allowEffects }: Called): Change {
+  return {
+    ...(matching === undefined ? {} : { matching }),
+    ...(allowEffects === undefined ? {} : { allowEffects }),
+  };
 }
 
 async function prepare(
@@ -113,17 +127,19 @@ async function prepare(
   const input = await inputOf(store, source, workflow, change);
   const context = "context" in change ? toValue(change.context, "context") : undefined;
   const overrides = overridesOf(source, change);
+  if (called === undefined) await checkAllowed(store, source, change);
   const start = await startOf(store, source, change, input.value, context?.value ?? data.context);
   const cut = await cutOf(store, kind, source, change);
-  const lists = await listsOf(store, source, change, cut);
+  const lists = await listsOf(store, source, change, cut, called?.offers);
   const { seq, hash } = await leftAt(store, source, cut.left);
   const origin: Origin = { kind, run: row.id, seq, hash };
-  const calls = called?.calls ?? data.calls;
+  const { calls, callKeys } = called ?? data;
   const more: Partial<EventData["run.created"]> = {
     seed: data.seed,
     line: called?.line ?? data.line ?? row.id,
     ...lists.data,
     ...(calls === undefined ? {} : { calls: [...calls] }),
+    ...(callKeys === undefined ? {} : { callKeys: [...callKeys] }),
     ...(start === undefined ? {} : { start: start.from }),
     ...(start === undefined || start.patches === undefined ? {} : { patches: start.patches }),
     ...(start === undefined || start.unpatched === undefined ? {} : { unpatched: start.unpatched }),
@@ -246,8 +262,15 @@ async function readCheckpoint(
       },
     );
   }
-  const { state, count, prefix } = event.data;
-  return { run, seq: event.seq, count, state, ...(prefix === undefined ? {} : { prefix }) };
+  const { state, count, prefix, waits } = event.data;
+  return {
+    run,
+    seq: event.seq,
+    count,
+    state,
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(waits === undefined ? {} : { waits: waits.map(carriedKey) }),
+  };
 }
 
 /** What the change discards of the source and of what the source was offered, and where the new run leaves it. */
@@ -282,51 +305,16 @@ async function cutOf(store: Store, kind: "restart" | "fork", source: Source, cha
   return { own: found.ranges, older, left: found.left };
 }
 
-async function checkOverrides(
-  store: Store,
-  { row }: Source,
-  wanted: ReadonlySet<string>,
-  allowUnused: boolean,
-): Promise<void> {
-  if (wanted.size === 0 || allowUnused) return;
-  const { asked } = await lookThrough(store, row.id, row.state.seq, undefined);
-  expectAsked(row.id, wanted, asked, allowUnused);
-}
-
-function expectAsked(run: RunId, wanted: ReadonlySet<string>, asked: ReadonlySet<string>, allowUnused: boolean): void {
-  const unused = allowUnused ? [] : [...wanted].filter((key) => !asked.has(key));
-  if (unused.length === 0) return;
-  throw new StemmaError(
-    "override.unused",
-    `Expected outputs for what run ${run} asked for; it never asked for ${unused.join(", ")}. ${stepsText(unused[0] ?? "", asked)} Say allowUnused where the new run asks.`,
-    { data: { run, keys: unused } },
-  );
-}
-
-function expectStep(run: RunId, key: string, { left, asked }: Looked): void {
-  if (left !== undefined) return;
-  const missing = asked.has(key) ? "has no outcome yet of step" : "has no step";
-  throw new StemmaError("step.not_found", `Run ${run} ${missing} ${JSON.stringify(key)}. ${stepsText(key, asked)}`, {
-    data: { run, step: key },
-  });
-}
-
-const namedMax = 8;
-
-/** Keys that can be named: those in the scope of that name if it is one, else the first of all. */
-function stepsText(key: string, asked: ReadonlySet<string>): string {
-  const all = [...asked];
-  const inside = all.filter((one) => one.startsWith(`${key}/`) || one.startsWith(`${key}#`));
-  const shown = inside.length > 0 ? inside : all;
-  const more = shown.length > namedMax ? ` and ${shown.length - namedMax} more` : "";
-  const what = inside.length > 0 ? `Under ${key} it has` : "It has";
-  return `${what} ${shown.slice(0, namedMax).join(", ") || "none"}${more}.`;
-}
-
 type Lists = { data: Partial<EventData["run.created"]>; payloads: readonly Payload[] };
 
 /** What the new run is offered, what it discards, and what was discarded before. */
-async function listsOf(store: Store, source: Source, change: Change, cut: Cut): Promise<Lists> {
+async function listsOf(
+  store: Store,
+  source: Source,
+  change: Change,
+  cut: Cut,
+  ofCaller: readonly OfferedRun[] = [],
+): Promise<Lists> {
   const { row, created, pieces } = source;
   const undone = await undoneIn(store, row);
   const ended = await endedBy(store, row);
@@ -334,17 +322,22 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
   const gone = union(cut.own, undone);
   if (gone.length > 0) own.cut = gone;
   if (ended !== undefined) own.ended = ended;
+  const { start } = created.data;
+  if (start !== undefined) own.start = { run: start.run, seq: start.seq };
   const older = source.offers.map((offered): OfferedRun => {
     const { cut: before, ...rest } = offered;
     const now = union(change.reuse === "all" ? [] : before, cut.older.get(offered.run));
     return now.length === 0 ? rest : { ...rest, cut: now };
   });
-  const all = [own, ...older];
+  const { matching, from, inside = [] } = change;
+  const path = from === undefined ? [] : [from, ...inside];
+  const below = matching === "earliest" ? await calledOffers(store, row, path) : [];
+  const all = once([own, ...below, ...older, ...ofCaller]);
   // Who reuses nothing has to know all the same what was called there, and who comes behind it too.
   const offers = storeList(change.reuse === "none" ? all.map(givenUp) : all, pieces);
   const data: Lists["data"] = { offers: offers.value };
   const payloads = [...offers.payloads];
-  const discards = discardsOf(source, change, cut, own);
+  const discards = discardsOf(source, change, cut, [own, ...below]);
   if (discards.length > 0) {
     const stored = storeList(discards);
     data.discards = stored.value;
@@ -359,6 +352,12 @@ async function listsOf(store: Store, source: Source, change: Change, cut: Cut): 
   return { data, payloads };
 }
 
+/** Of a run that is offered in several ways, the nearest counts. */
+function once(offers: readonly OfferedRun[]): OfferedRun[] {
+  const seen = new Set<RunId>();
+  return offers.filter(({ run }) => !seen.has(run) && seen.add(run));
+}
+
 function givenUp({ run, head }: OfferedRun): OfferedRun {
   return { run, head, cut: [[1, head]] };
 }
@@ -368,15 +367,15 @@ function discardsOf(
   source: Source,
   { reuse }: Change,
   { older }: Cut,
-  own: OfferedRun,
+  own: readonly OfferedRun[],
 ): { run: RunId; cut: SeqRange[] }[] {
   const isNone = reuse === "none";
-  const first = { run: own.run, cut: isNone ? outside([], own.head) : (own.cut ?? []) };
+  const first = own.map(({ run, head, cut }) => ({ run, cut: isNone ? outside([], head) : (cut ?? []) }));
   const rest = source.offers.map(({ run, head, cut }) => ({
     run,
     cut: isNone ? outside(cut, head) : (older.get(run) ?? []),
   }));
-  return [first, ...rest].filter(({ cut }) => cut.length > 0);
+  return [...first, ...rest].filter(({ cut }) => cut.length > 0);
 }
 
 async function leftAt(store: Store, { row }: Source, left: Seq | undefined): Promise<{ seq: Seq; hash: Digest }> {

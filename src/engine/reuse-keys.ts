@@ -29,9 +29,11 @@ export class ReuseKeys {
     this.#context = { digest: context === undefined ? null : referenceDigest(context), parts };
   }
 
-  /** Undefined for what is never reused: steps that make up for others. */
+  /** Undefined for what is never reused: steps that make up for others, and those whose author says so. */
   of(ask: Ask): ReuseKey | undefined {
-    if (ask.reuse === undefined && !isWithin(ask.identity.scope, compensationScope)) ask.reuse = this.#of(ask);
+    const { work, identity } = ask;
+    if (work.kind !== "call" && work.ask.reuse === "never") return undefined;
+    if (ask.reuse === undefined && !isWithin(identity.scope, compensationScope)) ask.reuse = this.#of(ask);
     return ask.reuse;
   }
 

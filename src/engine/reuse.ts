@@ -13,7 +13,7 @@ import type { Store } from "../store/store.ts";
 import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
 import type { Journal } from "./journal.ts";
-import type { calledLine } from "./line.ts";
+import type { CalledFrom } from "./line.ts";
 import type { Loaded } from "./load.ts";
 import type { Effects } from "./effects.ts";
 import { Generations } from "./generations.ts";
@@ -45,7 +45,7 @@ export type ReuseParts = {
   next(call: () => void): void;
   /** Sees to it that the run of a call goes on with one that was called before, or knows what became of that. */
   goOnWithChild(ask: Ask, child: RunId, isCut: boolean): Promise<void>;
-  lineOf(ask: Ask): ReturnType<typeof calledLine>;
+  lineOf(ask: Ask): CalledFrom;
   patiently: Patiently;
   changed(): void;
 };
@@ -72,6 +72,8 @@ export class Reuse {
   readonly #texts = new Map<Digest, string>();
   readonly #undone: Undone;
   readonly #generations: Generations;
+  /** Calls whose success is given up, and the run in which they had it. */
+  readonly #givenUpIn = new WeakMap<Ask, RunId>();
   #reading = false;
   #whyReads = 0;
   /** How many outcomes were given, and how many of them were seen to go to the store. */
@@ -96,7 +98,7 @@ export class Reuse {
   }
 
   /** What the runs that are called have of this. */
-  get ofCalls(): { begunKey(ask: Ask): ReuseKey; lineOf(ask: Ask): ReturnType<typeof calledLine> } {
+  get ofCalls(): { begunKey(ask: Ask): ReuseKey; lineOf(ask: Ask): CalledFrom } {
     const { keys, lineOf } = this.#with;
     return { begunKey: (ask) => keys.begun(ask), lineOf };
   }
@@ -138,9 +140,9 @@ export class Reuse {
   /** Overrides that nobody asked for, as far as this activation can tell. */
   get unasked(): string[] {
     const { start } = this.#with.loaded;
-    const from =
-      start.type === "checkpoint" ? (start.data.count ?? 0) : (this.#with.loaded.created.data.start?.count ?? 0);
-    return [...this.#unasked].filter((key) => segmentOf(key) >= from);
+    const from = start.type === "checkpoint" ? start.data : this.#with.loaded.created.data.start;
+    const isCarried = (key: string): boolean => from?.waits?.some((wait) => wait.key === key) === true;
+    return [...this.#unasked].filter((key) => segmentOf(key) >= (from?.count ?? 0) || isCarried(key));
   }
 
   /** Says, before the run ends, which overrides it never asked for: whoever gave them meant something else. */
@@ -236,7 +238,7 @@ export class Reuse {
       if (key === undefined) this.#with.begin(ask);
       else if (position === "unknown") unknown.push(ask);
       else if (position === undefined) this.#miss(ask);
-      else if (position.cut) this.#miss(ask, "cut");
+      else if (position.cut) this.#missCut(ask, position);
       else this.#hit(ask, position);
     }
     // Where many are asked at once, what is found of the first tells where the others are.
@@ -284,6 +286,11 @@ export class Reuse {
     this.#missed.push(ask);
   }
 
+  #missCut(ask: Ask, { run }: Position): void {
+    this.#givenUpIn.set(ask, run);
+    this.#miss(ask, "cut");
+  }
+
   // ---- nothing found -------------------------------------------------------------------------------------------
 
   /** Begins what was not found, and says why it was not. */
@@ -300,7 +307,7 @@ export class Reuse {
       }
       this.#missed.shift();
       if (ask.withdrawn !== undefined) continue;
-      if (ask.work.kind === "call" && ask.why !== "cut") {
+      if (ask.work.kind === "call") {
         const call = ask;
         this.#read(() => this.#remake(call));
         return;
@@ -313,12 +320,17 @@ export class Reuse {
     return this.#whyReads < whyReadsMax && reader.asked(ask.ref.key) === undefined && !reader.knowsTo(Infinity);
   }
 
-  /** A called run that failed, or did not end, goes on as a restart of its own. */
+  /**
+   * A called run that failed, or did not end, goes on as a restart of its own. So it does where it came behind a success
+   * of the call that was given up: only what the success itself came from is behind it.
+   */
   async #remake(ask: Ask): Promise<void> {
     const { keys, goOnWithChild, begin } = this.#with;
     const found = await this.#onOffer.begun(ask.ref.key, keys.begun(ask));
-    if (found?.cut === true) ask.why = "cut";
-    if (found !== undefined) await goOnWithChild(ask, found.run, found.cut).catch(unlessRemoved);
+    if (found !== undefined && found.caller !== this.#givenUpIn.get(ask)) {
+      if (found.cut) ask.why = "cut";
+      await goOnWithChild(ask, found.run, found.cut).catch(unlessRemoved);
+    }
     begin(ask);
   }
 

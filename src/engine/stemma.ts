@@ -33,7 +33,7 @@ import { buildRun, checkSameRun } from "./new-run.ts";
 import { KnownWorkflows } from "./known-workflows.ts";
 import { checkWorkflow, countOf, leaseOf, priorityOf, storeOf, transactional } from "./options.ts";
 import type { Decision } from "./decision.ts";
-import type { Answered, By, Once } from "./requests.ts";
+import type { Answered, By, Once, Paused } from "./requests.ts";
 import { Records } from "./records.ts";
 import { Requests } from "./requests.ts";
 import type { Change } from "./change.ts";
@@ -305,12 +305,12 @@ export class Stemma extends Records {
 
   /**
    * Sends a signal: the answer of whoever waits for this name, or kept for the next who does. Signals of one name are
-   * taken in the order in which they came; one with the same `idempotencyKey` is the same signal.
+   * taken in the order in which they came; one with the same `idempotencyKey` is the same signal, and is not accepted again.
    *
    * @throws run.not_found, run.ended, json.not_serializable
    */
-  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<void> {
-    await this.#requests.signal(await this.row(id), name, payload, options);
+  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<{ accepted: boolean }> {
+    return this.#requests.signal(await this.row(id), name, payload, options);
   }
 
   /**
@@ -335,14 +335,17 @@ export class Stemma extends Records {
     return this.#requests.cancel(await this.row(id), by);
   }
 
-  /** Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. */
-  async pause(id: RunId, by: By & Once = {}): Promise<void> {
-    await this.#requests.pause(await this.row(id), "pause", by);
+  /**
+   * Lets steps in flight finish, of the run and of those it called, and begins nothing more until `unpause`. Gives the status
+   * that the run had when it was asked. Throws run.ended.
+   */
+  async pause(id: RunId, by: By & Once = {}): Promise<Paused> {
+    return this.#requests.pause(await this.row(id), "pause", by);
   }
 
   /** Lets a paused run go on, and those that it called, but for those that somebody paused besides. */
-  async unpause(id: RunId, by: By & Once = {}): Promise<void> {
-    await this.#requests.pause(await this.row(id), "unpause", by);
+  async unpause(id: RunId, by: By & Once = {}): Promise<Paused> {
+    return this.#requests.pause(await this.row(id), "unpause", by);
   }
 
   /** Open questions of all runs, a page at a time. */

@@ -102,6 +102,15 @@ export class Verifier {
     this.#progress();
   }
 
+  /** Looks for runs of which somebody removed the row and left the events, of all or of one; whether there are any. */
+  async rowless(only?: RunId): Promise<boolean> {
+    const found = (await this.#store.rowless?.()) ?? [];
+    const meant = found.filter((run) => only === undefined || run === only);
+    const message = "its events are there, and its row is not: somebody removed that, and nothing lists the run";
+    this.#found(meant.map((run): Flaw => ({ run, kind: "run missing", message })));
+    return meant.length > 0;
+  }
+
   result(): Verification {
     return {
       ok: this.#flaws.length === 0,

@@ -80,11 +80,29 @@ export interface Store {
   feed(query: FeedQuery): Promise<FeedPage>;
 
   /**
-   * Removes runs that ended before a time, with what belongs to no other run, at most `limit` runs a call so that
-   * nobody waits long. A run that a remaining one comes from stays. With `dryRun` it only counts; with `only` it looks at
-   * those runs alone.
+   * Removes runs that ended before a time, with what belongs to no other run. A run that a remaining one comes from
+   * stays. It is at most `limit` runs a call, so that nobody waits long, or those of `units`: of each all or none. With
+   * `dryRun` it only counts.
    */
   prune(request: PruneRequest): Promise<Pruned>;
+
+  /**
+   * Gives room that was freed back to whoever it is taken from, as the one thing that is done meanwhile: nobody can write,
+   * and this process does nothing else. Sizes in bytes; with `dryRun` it only says whether it can be done now, and about
+   * what would come of it. Left out by a store that gives room back by itself.
+   *
+   * @throws store.busy while a worker is at work, or somebody reads; store.full where there is no room to do it in
+   */
+  compact?(options?: { dryRun?: boolean }): Promise<{ before: number; after: number }>;
+
+  /** Workers whose lease has not ended, with the runs that each holds; one that was stopped is there until it ends. */
+  workers?(): Promise<readonly LeasedWorker[]>;
+
+  /**
+   * For verifying everything: runs of which events are there and no row, so that no list has them; a hundred at most. By
+   * their ids, or where the row alone has that, by what the store calls them. Left out by a store that cannot tell.
+   */
+  rowless?(): Promise<readonly string[]>;
 
   /**
    * Creates runs as `create` does, in a transaction that the caller has begun on `client` and ends: they are there, and
@@ -151,6 +169,8 @@ export type Claimed = {
   /** When the next run that nobody holds falls due, if one does. */
   nextDueAt?: Timestamp;
 };
+
+export type LeasedWorker = { worker: string; runs: number; leaseUntil: Timestamp };
 
 export type Heartbeat = {
   now: Timestamp;
@@ -239,6 +259,8 @@ export type RunRow = {
   /** Number of the latest message, and of the latest that became an event. */
   inbox: number;
   inboxDone: number;
+  /** What it was created under, so that it was created once. */
+  idempotencyKey?: string;
   /** How often it was claimed since it last moved on or was given back: each time but the last, its worker died. */
   claims: number;
   /**
@@ -255,6 +277,8 @@ export type Message = {
   kind: string;
   /** JSON text. */
   body: string;
+  /** False: it waits with the run, and does not make it due. */
+  wakes?: false;
 };
 
 export type Received = { number: number; key: string; kind: string; body: string; at: Timestamp };
@@ -272,11 +296,13 @@ export type ListQuery = {
   /** Runs whose ids have this in them, as it stands. */
   idPart?: string;
   workflow?: string;
+  /** With `workflow`: the run that was created under this key. */
+  idempotencyKey?: string;
   status?: readonly Status[];
   tag?: string;
   family?: RunId;
   since?: Timestamp;
-  /** False leaves out runs that are records and no work (`core/record-names`): golden marks, checkpoints in a store. */
+  /** False leaves out runs that are records and no work (`core/record-names`): golden marks, webhooks, checkpoints in a store. */
   records?: boolean;
   /** From an earlier page. */
   cursor?: string;
@@ -308,11 +334,12 @@ export type FeedPage = {
   pending?: true;
 };
 
-export type PruneRequest = {
-  endedBefore: Timestamp;
-  limit: number;
-  dryRun?: boolean;
-  /** None but these, of which none goes that another run comes from. */
-  only?: readonly RunId[];
-};
+export type PruneRequest = { endedBefore: Timestamp; dryRun?: boolean } & (
+  | { limit: number; units?: undefined }
+  /**
+   * Runs that go together, in this order: a unit of which a run has not ended before the time, or is not there, or has
+   * another come from it that is in no unit that goes before it, stays as it is.
+   */
+  | { units: readonly (readonly RunId[])[]; limit?: undefined }
+);
 export type Pruned = { runs: readonly RunId[]; events: number; payloadBytes: number };

@@ -2,12 +2,16 @@
  * The life of a run as those who come from a control plane expect it (section E of its behaviours), asked over real
  * HTTP: pause, cancel, waits, and what becomes of work when workers and servers go.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../../src/index.ts";
 import type { Workflow } from "../../src/index.ts";
+import { client } from "../../src/client.ts";
+import type { StemmaClient } from "../../src/client.ts";
 import { sqlite } from "../../src/sqlite.ts";
 import { serve } from "../server/place.ts";
 import { errorOf, silent, until } from "../stage.ts";
@@ -37,20 +41,42 @@ const root = workflow({ name: "root" }, async (ctx) => {
 const approval = workflow({ name: "approval" }, (ctx) => ctx.wait<string>("approval", { prompt: "Well?" }));
 const tree = [leaf, middle, quick, root, approval];
 
+/** A server in a process of its own, on the store of a folder; `kill` ends it by SIGKILL. */
+async function served(cwd: string, code: string): Promise<{ client: StemmaClient; kill(): Promise<void> }> {
+  const main = join(import.meta.dirname, "../../src/cli/main.ts");
+  const words = [main, "serve", code, "--port", "0"];
+  const env = { ...process.env, STEMMA_STORE: "kept.db", STEMMA_SERVER: "", STEMMA_TOKEN: "" };
+  const child = spawn(process.execPath, words, { cwd, env });
+  const ended = new Promise<void>((resolve) => void child.on("close", () => resolve()));
+  let err = "";
+  child.stderr.on("data", (chunk) => (err += String(chunk)));
+  child.stdout.resume();
+  await until(() => err.includes("listens on") || child.exitCode !== null);
+  const url = /listens on (\S+)/.exec(err)?.[1];
+  if (url === undefined) throw new Error(`expected a server that listens, got: ${err}`);
+  return {
+    client: client({ url }),
+    async kill() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
 describe("lifecycle, over HTTP", () => {
   it("E1: a run is paused and goes on; one that has ended is a conflict, one that is not there is not found", async () => {
     await using at = await serve(tree);
     const run = await at.client.run("approval", undefined);
     await until(async () => (await run.status()) === "suspended");
-    await at.client.unpause(run.id);
+    expect(await at.client.unpause(run.id)).toEqual({ previous: "suspended" });
     await until(async () => {
       const { inbox, inboxDone, state } = await at.client.row(run.id);
       return inbox === inboxDone && state.status === "suspended";
     });
     expect((await run.history()).filter(({ type }) => type === "run.unpaused")).toEqual([]);
-    await at.client.pause(run.id);
+    expect(await at.client.pause(run.id)).toEqual({ previous: "suspended" });
     await until(async () => (await run.status()) === "paused");
-    await at.client.unpause(run.id);
+    expect(await at.client.unpause(run.id)).toEqual({ previous: "paused" });
     await until(async () => (await run.status()) === "suspended");
     await at.client.resume(run.id, "approval", "yes");
     await run.result();
@@ -137,6 +163,54 @@ describe("lifecycle, over HTTP", () => {
     await errorOf(at.client.resume(run.id, "open", 1));
     await errorOf(at.client.signal(run.id, "s"));
     expect(await run.history()).toEqual(before);
+  });
+
+  it("E7: what waits goes on only by an answer or to its end: nothing else makes it run, and no answer makes it wait", async () => {
+    await using at = await serve(tree);
+    const waiting = async (): Promise<string> => {
+      const { id } = await at.client.run("approval", undefined);
+      await until(async () => (await at.client.row(id)).state.status === "suspended");
+      return id;
+    };
+    const [running, failing, cancelled, still] = [await waiting(), await waiting(), await waiting(), await waiting()];
+    const settled = async (id: string): Promise<string> => {
+      await until(async () => {
+        const { inbox, inboxDone, state } = await at.client.row(id);
+        return inbox === inboxDone && state.status !== "running" && state.status !== "queued";
+      });
+      return (await at.client.row(id)).state.status;
+    };
+    // What is asked of it that is no answer leaves it waiting, with the reason, and its question open.
+    await at.client.unpause(still);
+    await at.client.signal(still, "other", 1);
+    for (const [wait, code] of [
+      ["nothing", "wait.not_open"],
+      ["", "wait.not_open"],
+    ] as const) {
+      expect(await errorOf(at.client.resume(still, wait, "yes"))).toMatchObject({ code });
+    }
+    expect(await errorOf(at.client.decide(still, "approval", "run"))).toMatchObject({ code: "step.not_in_doubt" });
+    expect(await errorOf(at.client.restart(still))).toMatchObject({ code: "run.not_terminal" });
+    expect(await settled(still)).toBe("suspended");
+    expect((await at.client.row(still)).state.reason).toBe("waiting");
+    expect((await at.client.waits({ run: still })).waits).toHaveLength(1);
+    // Answered it runs (and ends), refused it fails, cancelled it is cancelled; each is on record as that.
+    await at.client.resume(running, "approval", "yes");
+    await at.client.fail(failing, "approval", new Error("no"));
+    await at.client.cancel(cancelled);
+    const last = async (id: string): Promise<string[]> => {
+      await settled(id);
+      return (await at.client.history(id)).slice(-2).map(({ type }) => type);
+    };
+    expect(await last(running)).toEqual(["wait.answered", "run.succeeded"]);
+    expect(await last(failing)).toEqual(["wait.failed", "run.failed"]);
+    expect((await last(cancelled)).at(-1)).toBe("run.cancelled");
+    // Behind its end no answer reaches it, and it never waits again.
+    for (const id of [running, failing, cancelled]) {
+      const before = await at.client.history(id);
+      await Promise.allSettled([at.client.resuspend(id, "approval", { prompt: "Again?" })]);
+      expect(await at.client.history(id)).toEqual(before);
+    }
   });
 
   it("E8: an approval is given, refused, or asked for again; the second answer is told the first", async () => {
@@ -230,6 +304,43 @@ describe("lifecycle, over HTTP", () => {
     await using store = sqlite(path);
     await using at = await serve(tree, { engine: { store } });
     for (const id of ids) expect(await (await at.client.get(id)).result()).toBe("done");
+  });
+
+  it("E11, E12 killed: what waited, was answered or was queued when a server was killed ends when one is back", async () => {
+    const at = mkdtempSync(join(folder, "killed-"));
+    const entry = JSON.stringify(join(import.meta.dirname, "../../src/index.ts"));
+    const code = (step: string): string => `import { workflow } from ${entry};
+      export const quick = workflow({ name: "quick" }, (ctx) => ctx.step("quick", ${step}));
+      export const approval = workflow({ name: "approval" }, (ctx) => ctx.wait("approval"));`;
+    // The first server never comes to the end of a step; the next one has code that does.
+    writeFileSync(join(at, "stuck.ts"), code("() => new Promise(() => {})"));
+    writeFileSync(join(at, "whole.ts"), code('() => "done"'));
+    const ids: string[] = [];
+    const first = await served(at, "stuck.ts");
+    try {
+      const asked = await first.client.run("approval", undefined);
+      await until(async () => (await asked.status()) === "suspended");
+      for (let n = 0; n < 5; n += 1) ids.push((await first.client.run("quick", undefined)).id);
+      await until(async () => (await first.client.row(ids[0] ?? "")).state.status === "running");
+      ids.push(asked.id);
+      // The kill comes with the answer: it was acknowledged, so it counts.
+      await first.client.resume(asked.id, "approval", "yes");
+    } finally {
+      await first.kill();
+    }
+    // As when its lease has run out: nobody has to wait for that here.
+    const kept = new DatabaseSync(join(at, "kept.db"));
+    kept.exec("update workers set lease_until = 0");
+    kept.close();
+    const second = await served(at, "whole.ts");
+    try {
+      const results: unknown[] = [];
+      for (const id of ids) results.push(await (await second.client.get(id)).result());
+      expect(results).toEqual(["done", "done", "done", "done", "done", "yes"]);
+      expect(await second.client.verify()).toMatchObject({ ok: true, runs: 6 });
+    } finally {
+      await second.kill();
+    }
   });
 
   it("E13: who waits for a run that is cancelled is told so, and does not wait on", async () => {

@@ -67,11 +67,11 @@ class Node extends Executor {
 
 function built({ size, before, more, asks, fanIn }: Shape, told: Told): Workflow {
   const nodes = Array.from({ length: size }, (_, n) => factory(() => new Node(`n${n}`, told, n === asks)));
-  const builder = new WorkflowBuilder({ name: "ancestry", start: nodes[0]!, undeliverable: "report" });
+  let builder: WorkflowBuilder = new WorkflowBuilder({ name: "ancestry", start: nodes[0]!, undeliverable: "report" });
   const arrows = [...before.map((from, n) => [from, n + 1] as const), ...more];
   const unique = new Map(arrows.map(([from, to]) => [`${from} ${to}`, [from, to] as const]));
-  for (const [from, to] of unique.values()) builder.addEdge(nodes[from]!, nodes[to]!);
-  if (fanIn && size > 2) builder.addFanInEdges(nodes.slice(0, 2), nodes[size - 1]!);
+  for (const [from, to] of unique.values()) builder = builder.addEdge(nodes[from]!, nodes[to]!);
+  if (fanIn && size > 2) builder = builder.addFanInEdges(nodes.slice(0, 2), nodes[size - 1]!);
   return builder.build();
 }
 

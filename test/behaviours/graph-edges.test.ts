@@ -105,9 +105,11 @@ test.each(["two edges", "a fan-out"])("4, 5: the targets of %s work beside each 
   });
   const start = pass("start");
   const builder = new WorkflowBuilder({ name: "beside", start });
-  if (kind === "a fan-out") builder.addFanOutEdges(start, [blocked, probe]);
-  else builder.addEdge(start, blocked).addEdge(start, probe);
-  await builder.build().run(1);
+  const both =
+    kind === "a fan-out"
+      ? builder.addFanOutEdges(start, [blocked, probe])
+      : builder.addEdge(start, blocked).addEdge(start, probe);
+  await both.build().run(1);
   expect(calls).toEqual(["probe", "blocked"]);
 });
 
@@ -300,12 +302,9 @@ test("18: a switch takes the first case that is true, else the default; and has 
 test("71: what is wrong with a graph is found when it is built, by its kind", () => {
   const [a, b, c] = [pass("a"), pass("b"), pass("c")];
   const build =
-    (change: (builder: WorkflowBuilder) => unknown, options = {}) =>
-    (): unknown => {
-      const builder = new WorkflowBuilder({ name: "wrong", start: a, ...options }).addEdge(a, b);
-      change(builder);
-      return builder.build();
-    };
+    (change: (builder: WorkflowBuilder) => WorkflowBuilder, options = {}) =>
+    (): unknown =>
+      change(new WorkflowBuilder({ name: "wrong", start: a, ...options }).addEdge(a, b)).build();
   const texts = executor("texts", { sends: [z.string()] }, () => undefined);
   const numbers: Node = executor("numbers", { input: z.number() }, () => undefined);
   expect(problemsOf(build((builder) => builder.addEdge(a, b)))).toEqual(["edge_duplication"]);
@@ -315,9 +314,11 @@ test("71: what is wrong with a graph is found when it is built, by its kind", ()
     "type_compatibility",
   ]);
   for (const outputFrom of [[c], [b, b]]) {
-    expect(problemsOf(build(() => 0, { outputFrom }))).toContain("output_validation");
+    expect(problemsOf(build((builder) => builder, { outputFrom }))).toContain("output_validation");
   }
-  expect(problemsOf(build(() => 0, { outputFrom: [b], intermediateFrom: [b] }))).toEqual(["output_validation"]);
+  expect(problemsOf(build((builder) => builder, { outputFrom: [b], intermediateFrom: [b] }))).toEqual([
+    "output_validation",
+  ]);
   expect(build((builder) => builder.addEdge(b, pass("dup")).addEdge(b, pass("dup")))).toThrow(
     "Duplicate executor ID 'dup' detected in workflow.",
   );

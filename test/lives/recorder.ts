@@ -45,9 +45,11 @@ export function recorded<S extends Store>(store: S): { store: S; recorder: Recor
     if (!("key" in data)) return;
     const place = `${run} ${data.key}`;
     if (!refs.has(place)) refs.set(place, data);
-    const { line, calls } = lines.get(run) ?? { line: run, calls: [] };
-    const identity = identityOf(refs.get(place) ?? data);
-    if (type === "child.started") lines.set(data.run, calledLine({ line, calls }, { identity }, 0));
+    const where = lines.get(run) ?? { line: run, calls: [], callKeys: [] };
+    const { line, calls } = where;
+    const ref = refs.get(place) ?? data;
+    const identity = identityOf(ref);
+    if (type === "child.started") lines.set(data.run, calledLine(where, { identity, ref }, 0));
     const key = idempotencyKey(sha256, line, calls, identity);
     if (type === "step.attempt_failed" || (type === "step.decided" && data.decision === "run")) onceEntered.delete(key);
     if (outcomeOf[type] === null) return;

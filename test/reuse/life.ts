@@ -151,8 +151,7 @@ export async function live({ store, clock, name, program, moves, lies = false }:
       return stemma[move.how](source, change);
     }, move.crash);
     const after = await readAll(store, next);
-    // Behind a crash another one of equal asks may have the success that the plan gave to this one; none is paid twice.
-    if (move.crash === undefined) wrong.push(...contradictions(plan, after));
+    wrong.push(...contradictions(plan, after));
     if (move.change === "from" && key !== undefined) {
       const reused = after.some(({ type, data }) => type === "step.reused" && data.key === key);
       // What is to be done once in a line is not done again because it is to run again.

@@ -249,9 +249,8 @@ async function step(ctx: Context, part: Part & { do: "step" }, mind: Mind, world
     world.enter(ctx.runId, name, args);
     for (let i = 0; i < part.turns; i += 1) await turn();
     if (part.fails && world.broken()) throw notDone(new Error(`failed ${right}`));
-    // What was made up for is done anew, under a key of its own; in a called run behind a fork that reuses nothing it may
-    // still get the same one (seed 1697455612, with the next line as `if (part.once)`), so it is not counted yet.
-    if (part.once && !part.undone) world.done(name, tools.idempotencyKey);
+    // What was made up for is done anew, under a key of its own.
+    if (part.once) world.done(name, tools.idempotencyKey);
     return right;
   };
   const options = {

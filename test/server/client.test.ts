@@ -154,7 +154,10 @@ describe("a client", () => {
     expect(known.find(({ name }) => name === "add")?.input).toMatchObject({ required: ["a", "b"] });
     expect((await at.client.doctor()).ok).toBe(true);
     expect(await at.client.health()).toEqual({ status: "ok" });
-    expect(Array.isArray(await at.client.workers())).toBe(true);
+    const [worker, ...others] = await at.client.workers();
+    expect([others, worker?.runs]).toEqual([[], 0]);
+    expect(worker?.leaseUntil).toBeGreaterThan(Date.now());
+    expect(worker?.worker).toBeTypeOf("string");
   });
 
   it("says of the engine's refusals what the engine says", async () => {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { workflow } from "../../src/index.ts";
 import { client } from "../../src/client.ts";
@@ -36,7 +36,15 @@ describe("commands with --server", () => {
     const waits = await typed("waits", "--json", ...there);
     expect(JSON.parse(waits.out)).toMatchObject({ waits: [{ run: id, key: "approval" }] });
     expect((await typed("waits", ...there)).err).toContain(`--server ${at.url}`);
-    expect(await typed("pause", id, "--by", "ada", ...there)).toMatchObject({ status: 0 });
+    // What is to be typed next names the server that was asked.
+    const shown = await typed("show", id, ...there);
+    expect(shown.out).toMatch(new RegExp(`stemma resume ${id} approval .* --server ${at.url}`));
+    expect(shown.out).not.toContain("--store");
+    expect(await answered("pause", id, "--by", "ada", ...there)).toMatchObject({
+      status: 0,
+      value: { previous: "suspended", status: "paused" },
+    });
+    expect((await typed("show", id, ...there)).out).toContain(`stemma unpause ${id} --server ${at.url}`);
     expect(await typed("unpause", id, ...there)).toMatchObject({ status: 0 });
     expect(await typed("signal", id, "later", ...there)).toMatchObject({ status: 0 });
     expect(await typed("resume", id.slice(-8), "approval", "--value", "false", ...there)).toMatchObject({ status: 0 });
@@ -56,7 +64,8 @@ describe("commands with --server", () => {
     ]) {
       const [near, far] = [await typed(...words, "--store", shop.path), await typed(...words, ...there)];
       // A hint names where to ask, and a time may be a moment later.
-      const plain = (text: string): string => text.replaceAll(/ --(store|server) \S+/g, "").replaceAll(/\d+m?s/g, "…");
+      const plain = (text: string): string =>
+        text.replaceAll(/ --(store|server) \S+/g, "").replaceAll(/( +|\()[\d.]+m?s/g, "…");
       expect([words[0], far.status, plain(far.out)]).toEqual([words[0], near.status, plain(near.out)]);
     }
     // A dry run asks the code of the server.
@@ -69,13 +78,24 @@ describe("commands with --server", () => {
     expect(await typed("cancel", id, ...there)).toMatchObject({ status: 4 });
   });
 
-  it("that work on a store alone refuse to take the one of this folder for the server that is named", async () => {
+  it("do not take the store of this folder for the server that is named", async () => {
     process.env["STEMMA_SERVER"] = "http://127.0.0.1:1";
-    for (const words of [["verify"], ["prune", "--older-than", "1d"], ["golden"], ["why", "run_1", "a"]]) {
-      const refused = await typed(...words);
-      expect([words[0], refused.status, refused.err]).toEqual([words[0], 2, expect.stringContaining("--store")]);
-      expect(refused.err).toContain("usage.invalid");
-    }
+    const asked = [
+      ["verify"],
+      ["prune", "--older-than", "1d"],
+      ["golden"],
+      ["why", "run_00000000000000000000000000", "a"],
+    ];
+    for (const words of asked)
+      expect([words[0], (await answered(...words)).value["code"]]).toEqual([words[0], "server.unreachable"]);
+    const code = join(mkdtempSync(join(tmpdir(), "stemma-named-")), "none.ts");
+    const entry = JSON.stringify(join(import.meta.dirname, "../../src/index.ts"));
+    writeFileSync(
+      code,
+      `import { workflow } from ${entry}; export const none = workflow({ name: "none" }, async () => 1);`,
+    );
+    expect(await typed("worker", code)).toMatchObject({ status: 2, err: expect.stringContaining("--store") });
+    rmSync(dirname(code), { recursive: true });
     await using shop = await workshop([tale]);
     expect(await typed("verify", "--store", shop.path)).toMatchObject({ status: 0 });
   });

@@ -4,10 +4,16 @@ import type { StemmaOptions, Workflow } from "../../src/index.ts";
 import { client } from "../../src/client.ts";
 import type { ClientOptions, StemmaClient } from "../../src/client.ts";
 import { server } from "../../src/server.ts";
-import type { ServerOptions } from "../../src/server.ts";
+import type { ServerOptions, StemmaServer } from "../../src/server.ts";
 import { fresh, silent } from "../stage.ts";
 
-export type Served = AsyncDisposable & { stemma: Stemma; url: string; port: number; client: StemmaClient };
+export type Served = AsyncDisposable & {
+  stemma: Stemma;
+  agents: StemmaServer["agents"];
+  url: string;
+  port: number;
+  client: StemmaClient;
+};
 
 export type ServeOptions = ServerOptions & {
   engine?: Partial<StemmaOptions>;
@@ -21,9 +27,11 @@ export async function serve(workflows: readonly Workflow[], options: ServeOption
   const store = engine.store ?? fresh();
   const stemma = new Stemma({ workflows, log: silent, ...engine, store }, { lingerMs: 30 });
   if (working) await stemma.start();
-  const listening = await server(stemma, { port: 0, log: silent, ...more }).listen();
+  const served = server(stemma, { port: 0, log: silent, ...more });
+  const listening = await served.listen();
   return {
     stemma,
+    agents: served.agents,
     url: listening.url,
     port: listening.port,
     client: client({ url: listening.url, ...given }),

@@ -7,6 +7,7 @@ import { problem } from "../../src/api/contract/shapes.ts";
 import { errorCodes } from "../../src/core/error.ts";
 import { limits } from "../../src/core/limits.ts";
 import { workflow } from "../../src/index.ts";
+import { Webhooks } from "../../src/api/webhooks/webhooks.ts";
 import { server } from "../../src/server.ts";
 import { listening, silent, until } from "../stage.ts";
 import type { Served } from "./place.ts";
@@ -28,8 +29,14 @@ const doubtful = workflow({ name: "doubtful" }, (ctx) =>
   }),
 );
 
+/** `lines`: a body that is a file. */
+type Wish = { path: string; body?: object; lines?: string };
+/** Where webhooks of these tests may go: nobody listens there. */
+const nowhere = { allow: ["127.0.0.1"] };
+const hookUrl = "http://127.0.0.1:9/hook";
+
 /** A run of each kind, and for each route a request that succeeds. */
-async function examples({ stemma }: Served): Promise<Record<string, { path: string; body?: object }>> {
+async function examples({ stemma, agents }: Served): Promise<Record<string, Wish>> {
   const done = await stemma.run(greet, undefined);
   await done.result();
   const other = await stemma.fork(done.id, {});
@@ -39,13 +46,25 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
   await until(async () => (await open.status()) === "suspended");
   const doubt = await stemma.run(doubtful, undefined);
   await until(async () => (await stemma.row(doubt.id)).state.reason === "in_doubt");
+  const hooks = new Webhooks(stemma.store, silent, nowhere);
+  const { id: hook } = await hooks.create({ url: hookUrl });
+  const { id: delivery } = await hooks.ping(hook);
+  await hooks.stop();
+  const node = { node: "far", url: "http://127.0.0.1:9", instance: "one", functions: [{ name: "f" }] };
+  await agents?.register(node);
+  const calls = await Promise.all([1, 2, 3].map(async (input) => (await agents?.call({ target: "far.f", input }))?.id));
+  await agents?.ask(String(calls[1]), { name: "sure" });
   const [a, b, c, d] = [done.id, other.id, open.id, doubt.id];
+  const family: string[] = [];
+  const whole = await stemma.run(greet, undefined);
+  await whole.result();
+  for await (const text of stemma.export(whole.id)) family.push(text);
   return {
     "GET /health": { path: "/health" },
     "GET /metrics": { path: "/metrics" },
     "GET /openapi.json": { path: "/openapi.json" },
     "GET /v1/runs": { path: "/v1/runs?limit=2&status=succeeded&status=suspended" },
-    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"] } },
+    "POST /v1/runs": { path: "/v1/runs", body: { workflow: "greet", tags: ["t"], webhook: { url: hookUrl } } },
     "GET /v1/runs/{run}": { path: `/v1/runs/${a}` },
     "GET /v1/runs/{run}/history": { path: `/v1/runs/${a}/history?after=0&limit=1` },
     "GET /v1/runs/{run}/events": { path: `/v1/runs/${a}/events` },
@@ -55,12 +74,39 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
     "GET /v1/runs/{run}/trace": { path: `/v1/runs/${a}/trace?family=true` },
     "GET /v1/runs/{run}/lineage": { path: `/v1/runs/${a}/lineage` },
     "GET /v1/runs/{run}/compare/{other}": { path: `/v1/runs/${a}/compare/${b}` },
+    "GET /v1/webhooks": { path: "/v1/webhooks" },
+    "POST /v1/webhooks": { path: "/v1/webhooks", body: { url: hookUrl, events: ["run.*"], headers: { "x-key": "1" } } },
+    "GET /v1/webhooks/{webhook}/deliveries": { path: `/v1/webhooks/${hook}/deliveries?limit=3` },
+    "POST /v1/webhooks/{webhook}/ping": { path: `/v1/webhooks/${hook}/ping` },
+    "POST /v1/deliveries/{delivery}/redeliver": { path: `/v1/deliveries/${delivery}/redeliver` },
+    "GET /v1/runs/{run}/deliveries": { path: `/v1/runs/${a}/deliveries` },
+    "DELETE /v1/webhooks/{webhook}": { path: `/v1/webhooks/${hook}` },
+    "GET /v1/nodes": { path: "/v1/nodes" },
+    "POST /v1/nodes": { path: "/v1/nodes", body: { ...node, version: "2", url: "http://127.0.0.1:10" } },
+    "POST /v1/nodes/{node}/heartbeat": { path: "/v1/nodes/far/heartbeat", body: { instance: "one" } },
+    "POST /v1/calls": { path: "/v1/calls", body: { target: "far.f", input: { n: 1 } } },
+    "GET /v1/calls/{call}": { path: `/v1/calls/${calls[0]}?wait=1` },
+    "POST /v1/calls/{call}/result": { path: `/v1/calls/${calls[0]}/result`, body: { ok: true, output: 1 } },
+    "POST /v1/calls/{call}/waits": { path: `/v1/calls/${calls[1]}/waits`, body: { name: "really", prompt: "Really?" } },
+    "GET /v1/calls/{call}/waits/{wait}": { path: `/v1/calls/${calls[1]}/waits/sure?wait=1` },
+    "POST /v1/calls/{call}/cancel": { path: `/v1/calls/${calls[2]}/cancel`, body: { reason: "enough" } },
+    "POST /v1/nodes/{node}/leave": { path: "/v1/nodes/far/leave", body: { version: "2" } },
     "GET /v1/waits": { path: `/v1/waits?run=${c}` },
     "GET /v1/feed": { path: `/v1/feed?run=${a}` },
     "GET /v1/payloads": { path: `/v1/payloads?digest=${digest}` },
     "GET /v1/workflows": { path: "/v1/workflows" },
     "GET /v1/workers": { path: "/v1/workers" },
     "GET /v1/doctor": { path: "/v1/doctor" },
+    "GET /v1/verify": { path: "/v1/verify" },
+    "GET /v1/runs/{run}/verify": { path: `/v1/runs/${a}/verify?family=true` },
+    "GET /v1/runs/{run}/why": { path: `/v1/runs/${b}/why?key=hi&limit=9` },
+    "GET /v1/runs/{run}/prov": { path: `/v1/runs/${a}/prov?family=true` },
+    "GET /v1/goldens": { path: "/v1/goldens?workflow=greet" },
+    "POST /v1/runs/{run}/golden": { path: `/v1/runs/${a}/golden`, body: { name: "best", tags: ["t"], reason: "so" } },
+    "POST /v1/ungolden": { path: "/v1/ungolden", body: { run: a } },
+    "GET /v1/runs/{run}/export": { path: `/v1/runs/${a}/export` },
+    "POST /v1/import": { path: "/v1/import?takeOver=false", lines: family.join("") },
+    "POST /v1/prune": { path: "/v1/prune", body: { olderThan: "1d", status: ["failed"], dryRun: true } },
     "POST /v1/runs/{run}/plan": { path: `/v1/runs/${a}/plan`, body: { change: { from: "hi" }, dryRun: true } },
     "POST /v1/runs/{run}/restart": { path: `/v1/runs/${a}/restart`, body: { reason: "why not" } },
     "POST /v1/runs/{run}/fork": { path: `/v1/runs/${a}/fork`, body: { outputs: { hi: 1 } } },
@@ -74,20 +120,23 @@ async function examples({ stemma }: Served): Promise<Record<string, { path: stri
 }
 
 /** The routes in an order in which what one does lets the next succeed. */
-async function ask(url: string, route: string, { path, body }: { path: string; body?: object }, token?: string) {
+async function ask(url: string, route: string, { path, body, lines }: Wish, token?: string) {
+  const text = lines ?? (body === undefined ? undefined : JSON.stringify(body));
   return fetch(`${url}${path}`, {
     method: route.split(" ")[0] ?? "",
     headers: {
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(text === undefined
+        ? {}
+        : { "content-type": lines === undefined ? "application/json" : "application/x-ndjson" }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(text === undefined ? {} : { body: text }),
   });
 }
 
 describe("every route", () => {
   it("answers what the contract says, to the last name", async () => {
-    await using at = await serve([greet, asking, doubtful]);
+    await using at = await serve([greet, asking, doubtful], { webhooks: nowhere });
     const requests = await examples(at);
     expect(Object.keys(requests).toSorted()).toEqual(routes.map(([name]) => name).toSorted());
     for (const [route, wish] of Object.entries(requests)) {
@@ -102,7 +151,7 @@ describe("every route", () => {
       const values =
         spec.kind === "stream"
           ? [...text.matchAll(/^data: (\{.+\})$/gm)].map(([, data]) => JSON.parse(data ?? "") as unknown)
-          : [spec.kind === "text" ? text : (JSON.parse(text) as unknown)];
+          : [spec.kind === "text" || spec.kind === "lines" ? text : (JSON.parse(text) as unknown)];
       expect(values.length, route).toBeGreaterThan(0);
       for (const value of values)
         expect([route, spec.result.safeParse(value).error?.message]).toEqual([route, undefined]);
@@ -116,7 +165,7 @@ describe("every route", () => {
   }));
 
   it("is for those alone whose token has its scope", async () => {
-    await using at = await serve([greet, asking, doubtful], { tokens });
+    await using at = await serve([greet, asking, doubtful], { tokens, webhooks: nowhere });
     const order = ["none", "read", "run", "admin"];
     const principals = [undefined, "wrong-0123456789abcdef", ...tokens.map(({ token }) => token)];
     const found: Record<string, number[]> = {};
@@ -139,7 +188,7 @@ describe("every route", () => {
   });
 
   it("puts on record who asked", async () => {
-    await using at = await serve([greet, asking, doubtful], { tokens });
+    await using at = await serve([greet, asking, doubtful], { tokens, webhooks: nowhere });
     const token = "run-0123456789abcdef";
     const post = async (path: string, body: object): Promise<{ id: string }> =>
       (await ask(at.url, "POST", { path, body }, token)).json() as Promise<{ id: string }>;
@@ -150,6 +199,7 @@ describe("every route", () => {
     await post(`/v1/runs/${id}/unpause`, {});
     await until(async () => (await at.stemma.row(id)).state.status === "suspended");
     await post(`/v1/runs/${id}/resume`, { wait: "approval", value: 1, by: "ada" });
+    await until(async () => (await at.stemma.row(id)).state.status === "succeeded");
     const restarted = await post(`/v1/runs/${id}/restart`, { reason: "again" });
     const said = (await at.stemma.history(id)).flatMap(({ type, data }) =>
       "by" in data ? [[type, data.by] as const] : [],
@@ -216,7 +266,11 @@ describe("limits", () => {
 describe("what is no request", () => {
   it("is refused with a code, never breaks the server, and tells nothing of what is inside", async () => {
     const log = listening();
-    await using at = await serve([greet, asking, doubtful], { log, rate: { perSecond: 1e9, burst: 1e9 } });
+    await using at = await serve([greet, asking, doubtful], {
+      log,
+      rate: { perSecond: 1e9, burst: 1e9 },
+      webhooks: nowhere,
+    });
     const requests = Object.entries(await examples(at));
     const before = (await at.stemma.list({ limit: 200 })).runs.length;
     const bodies = fc.oneof(

@@ -15,16 +15,21 @@ import type { CompareOptions, Comparison } from "../../engine/compare.ts";
 import type { Decision } from "../../engine/decision.ts";
 import { toRecord } from "../../engine/failure.ts";
 import type { Lineage } from "../../engine/lineage.ts";
-import type { Answered, By, Once } from "../../engine/requests.ts";
+import type { Answered, By, Once, Paused } from "../../engine/requests.ts";
 import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "../../engine/stemma.ts";
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
-import type { ListQuery, RunRow } from "../../store/store.ts";
-import type { BusyWorker, ChangeBody, KnownWorkflow, ResultOf } from "../contract/routes.ts";
+import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
+import type { KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
+import type { NodeState } from "../agents/node.ts";
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { followStream } from "./follow-stream.ts";
+import { RemoteRecords } from "./records.ts";
 import { RemoteRun } from "./remote-run.ts";
+import type { ClientWebhooks } from "./webhooks.ts";
+import { webhooksOver } from "./webhooks.ts";
+import type { RunWebhook } from "../webhooks/wish.ts";
 
 /**
  * A client of a stemma server. Every method throws what `Stemma` throws; besides, `server.unreachable`,
@@ -40,14 +45,22 @@ export function client(options: ClientOptions): StemmaClient {
   return new StemmaClient(options);
 }
 
+/** A webhook that a run is given when it is made. */
+type WithWebhook = { webhook?: RunWebhook };
+
 /** Digests in one question: they are part of the address, which has its bounds. */
 const digestsMax = 100;
 
-export class StemmaClient {
+export class StemmaClient extends RemoteRecords {
   readonly #connection: Connection;
+  /** Who is told of what happens, by requests that the server sends. */
+  readonly webhooks: ClientWebhooks;
 
   constructor(options: ClientOptions) {
-    this.#connection = new Connection(options);
+    const connection = new Connection(options);
+    super(connection);
+    this.#connection = connection;
+    this.webhooks = webhooksOver(this.#connection);
   }
 
   /** Address of the server. */
@@ -55,11 +68,14 @@ export class StemmaClient {
     return this.#connection.url;
   }
 
-  /** Starts a run and returns as soon as it is recorded. As `Stemma.run`; the workflow may be given by its name alone. */
+  /**
+   * Starts a run and returns as soon as it is recorded. As `Stemma.run`; the workflow may be given by its name alone. A
+   * `webhook` is told how it ends, or what else it wants to hear of.
+   */
   async run<I, O>(
     workflow: Workflow<I, O> | string,
     input: I,
-    options: Omit<RunOptions, "client"> = {},
+    options: Omit<RunOptions, "client"> & WithWebhook = {},
   ): Promise<RemoteRun<O>> {
     const { idempotencyKey, tags, ...others } = options;
     const name = typeof workflow === "string" ? workflow : workflow.name;
@@ -90,13 +106,18 @@ export class StemmaClient {
     return this.#connection.ask("GET /v1/runs", { query });
   }
 
+  /** Nodes that are registered with the server, and how they are. Their functions are started by name, as workflows are. */
+  async nodes(): Promise<readonly NodeState[]> {
+    return (await this.#connection.ask("GET /v1/nodes")).nodes;
+  }
+
   /** Repairs a run that has ended. As `Stemma.restart`. */
-  restart<O = unknown>(id: RunId, change: Change = {}): Promise<RemoteRun<O>> {
+  restart<O = unknown>(id: RunId, change: Change & WithWebhook = {}): Promise<RemoteRun<O>> {
     return this.#remake("restart", id, change);
   }
 
   /** Explores from a run. As `Stemma.fork`. */
-  fork<O = unknown>(id: RunId, change: Change = {}): Promise<RemoteRun<O>> {
+  fork<O = unknown>(id: RunId, change: Change & WithWebhook = {}): Promise<RemoteRun<O>> {
     return this.#remake("fork", id, change);
   }
 
@@ -125,11 +146,11 @@ export class StemmaClient {
   }
 
   /** Sends a signal. As `Stemma.signal`. */
-  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<void> {
+  async signal(id: RunId, name: string, payload?: unknown, options: By & Once = {}): Promise<{ accepted: boolean }> {
     checkJson(payload, `signal ${name}`);
     const { by, idempotencyKey } = options;
     const body = { name, ...(payload === undefined ? {} : { payload }), ...(by === undefined ? {} : { by }) };
-    await this.#connection.ask("POST /v1/runs/{run}/signal", { params: { run: id }, body, idempotencyKey });
+    return this.#connection.ask("POST /v1/runs/{run}/signal", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Says what is to become of a `once` step in doubt. As `Stemma.decide`. */
@@ -148,14 +169,14 @@ export class StemmaClient {
     return this.#connection.ask("POST /v1/runs/{run}/cancel", { params: { run: id }, body: by });
   }
 
-  /** Lets steps in flight finish, and begins nothing more until `unpause`. */
-  async pause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<void> {
-    await this.#connection.ask("POST /v1/runs/{run}/pause", { params: { run: id }, body, idempotencyKey });
+  /** Lets steps in flight finish, and begins nothing more until `unpause`. Gives the status that the run had. */
+  pause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<Paused> {
+    return this.#connection.ask("POST /v1/runs/{run}/pause", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Lets a paused run go on. */
-  async unpause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<void> {
-    await this.#connection.ask("POST /v1/runs/{run}/unpause", { params: { run: id }, body, idempotencyKey });
+  unpause(id: RunId, { idempotencyKey, ...body }: By & Once = {}): Promise<Paused> {
+    return this.#connection.ask("POST /v1/runs/{run}/unpause", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Open questions of all runs, a page at a time. */
@@ -228,8 +249,8 @@ export class StemmaClient {
     return (await this.#connection.ask("GET /v1/workflows")).workflows;
   }
 
-  /** The workers that hold runs now. */
-  async workers(): Promise<BusyWorker[]> {
+  /** The workers whose lease has not ended, busy or not; one that was stopped is among them until it ends. */
+  async workers(): Promise<LeasedWorker[]> {
     return (await this.#connection.ask("GET /v1/workers")).workers;
   }
 
@@ -247,7 +268,7 @@ export class StemmaClient {
     return new RemoteRun<O>(id, this, this.#connection);
   }
 
-  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change): Promise<RemoteRun<O>> {
+  async #remake<O>(kind: "restart" | "fork", id: RunId, change: Change & WithWebhook): Promise<RemoteRun<O>> {
     const { body, idempotencyKey } = changeBody(change);
     const params = { run: id };
     const row = await this.#connection.ask(`POST /v1/runs/{run}/${kind}`, { params, body, idempotencyKey });
@@ -264,7 +285,10 @@ export class StemmaClient {
   }
 }
 
-function changeBody({ idempotencyKey, ...body }: Change): { body: ChangeBody; idempotencyKey: string | undefined } {
+function changeBody({ idempotencyKey, ...body }: Change & WithWebhook): {
+  body: RemakeBody;
+  idempotencyKey: string | undefined;
+} {
   for (const part of ["input", "patch", "context", "outputs"] as const) checkJson(body[part], part);
   return { body, idempotencyKey };
 }

@@ -62,9 +62,27 @@ export class Connection {
     }
   }
 
+  /** As `ask`, with a file of lines as the body, once. Throws what reading the file throws. */
+  async send<R extends RouteName>(route: R, wish: Wish<R>, bytes: AsyncGenerator<Uint8Array>): Promise<ResultOf<R>> {
+    let failed: unknown;
+    const watched = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        yield* bytes;
+      } catch (error) {
+        failed = error;
+        throw error;
+      }
+    };
+    try {
+      return await jsonOf<ResultOf<R>>(await this.open(route, wish, ReadableStream.from(watched())));
+    } catch (error) {
+      throw failed ?? error;
+    }
+  }
+
   /** The response to a request, once its head is there and says that all is well. Throws as `ask`. */
-  async open<R extends RouteName>(route: R, wish: Wish<R>): Promise<Response> {
-    const request = this.#requestOf(route, wish);
+  async open<R extends RouteName>(route: R, wish: Wish<R>, lines?: ReadableStream<Uint8Array>): Promise<Response> {
+    const request = this.#requestOf(route, wish, lines);
     let response: Response;
     try {
       response = await this.#fetch(request);
@@ -77,7 +95,7 @@ export class Connection {
     throw await errorOf(response, this.url);
   }
 
-  #requestOf<R extends RouteName>(route: R, wish: Wish<R>): Request {
+  #requestOf<R extends RouteName>(route: R, wish: Wish<R>, lines?: ReadableStream<Uint8Array>): Request {
     const [method = "", path = ""] = route.split(" ");
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(wish.params?.[name] ?? ""));
     const search = searchOf(wish.query ?? {});
@@ -86,10 +104,14 @@ export class Connection {
     if (wish.idempotencyKey !== undefined) headers.set("idempotency-key", encodeHeader(wish.idempotencyKey));
     if (wish.lastEventId !== undefined) headers.set("last-event-id", String(wish.lastEventId));
     if (wish.body !== undefined) headers.set("content-type", "application/json");
+    if (lines !== undefined) headers.set("content-type", "application/x-ndjson");
+    // What is sent piece by piece is sent before it is answered.
+    const file = lines === undefined ? {} : { body: lines, duplex: "half" as const };
     return new Request(`${this.url}${filled}${search}`, {
       method,
       headers,
       redirect: "error",
+      ...file,
       ...(wish.body === undefined ? {} : { body: JSON.stringify(wish.body) }),
       ...(wish.signal === undefined ? {} : { signal: wish.signal }),
     });

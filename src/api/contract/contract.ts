@@ -6,11 +6,14 @@
 import { z } from "zod";
 import type { WaitKind } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
+import { agentRoutes } from "./agents.ts";
 import type { Contract, ContractPart } from "./route.ts";
 import { flag, many, optional, text, whole } from "./route.ts";
+import { recordRoutes } from "./records.ts";
 import { runRoutes } from "./runs.ts";
 import * as shapes from "./shapes.ts";
 import { steeringRoutes } from "./steering.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 const kinds = ["timer", "approval", "signal", "external"] as const satisfies readonly WaitKind[];
 
@@ -97,10 +100,12 @@ const storeRoutes: ContractPart<StoreRoutes> = {
     }),
   },
   "GET /v1/workers": {
-    summary: "Lists the workers that hold runs now, and how many each.",
+    summary: "Lists the workers whose lease has not ended, and how many runs each holds.",
     scope: "read",
     errors: [],
-    result: z.strictObject({ workers: z.array(z.strictObject({ worker: z.string(), runs: z.number() })) }),
+    result: z.strictObject({
+      workers: z.array(z.strictObject({ worker: z.string(), runs: z.number(), leaseUntil: z.number() })),
+    }),
   },
   "GET /v1/doctor": {
     summary: "Looks the store over, and says what is wrong and what to do.",
@@ -110,4 +115,11 @@ const storeRoutes: ContractPart<StoreRoutes> = {
   },
 };
 
-export const contract: Contract = { ...storeRoutes, ...runRoutes, ...steeringRoutes };
+export const contract: Contract = {
+  ...storeRoutes,
+  ...runRoutes,
+  ...steeringRoutes,
+  ...recordRoutes,
+  ...webhookRoutes,
+  ...agentRoutes,
+};

@@ -82,14 +82,20 @@ export function openapi(version: string): object {
 }
 
 function operation(name: string, spec: RouteSpec, components: Components, problems: Schema): Schema {
-  const { summary, scope, status = 200, query, body, result, kind = "json" } = spec;
+  const { summary, scope, nodes, status = 200, query, body, result, kind = "json" } = spec;
   const shape = components.schemaOf(result);
-  const types = { json: "application/json", text: "text/plain", stream: "text/event-stream" };
+  const types = {
+    json: "application/json",
+    text: "text/plain",
+    stream: "text/event-stream",
+    lines: "application/x-ndjson",
+  };
   const description = kind === "stream" ? "Server-sent events; the data of each is JSON of this schema." : "Done.";
   const made: Schema = {
     operationId: operationId(name),
     summary,
     "x-scope": scope,
+    ...(nodes === true ? { "x-nodes": true } : {}),
     parameters: parametersOf(name, query && components.schemaOf(query)),
     responses: {
       [status]: { description, content: { [types[kind]]: { schema: shape } } },
@@ -99,6 +105,10 @@ function operation(name: string, spec: RouteSpec, components: Components, proble
   if (scope === "none") made["security"] = [];
   if (body !== undefined) {
     made["requestBody"] = { content: { "application/json": { schema: components.schemaOf(body) } } };
+  }
+  if (spec.takes === "lines") {
+    const schema = { type: "string", description: "The file that the export of a family gives." };
+    made["requestBody"] = { required: true, content: { [types.lines]: { schema } } };
   }
   return made;
 }
@@ -114,13 +124,22 @@ function operationId(name: string): string {
   return method.toLowerCase() + names.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join("");
 }
 
+/** Of parts of a path that are no ids of runs. */
+const inPathOf: Readonly<Record<string, Schema>> = {
+  node: { description: "Name of a node", schema: { type: "string" } },
+  call: { description: "Id of an execution", schema: { type: "string" } },
+  wait: { description: "Key of a wait", schema: { type: "string" } },
+};
+
 function parametersOf(name: string, query: Schema | undefined): Schema[] {
-  const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, param]) => ({
+  const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, param = ""]) => ({
     name: param,
     in: "path",
     required: true,
-    description: "Id of a run",
-    schema: { type: "string", pattern: "^run_[0-7][0-9a-hjkmnp-tv-z]{25}$" },
+    ...(inPathOf[param] ?? {
+      description: "Id of a run",
+      schema: { type: "string", pattern: "^run_[0-7][0-9a-hjkmnp-tv-z]{25}$" },
+    }),
   }));
   const { properties = {}, required = [] } = (query ?? {}) as { properties?: Schema; required?: string[] };
   const inQuery = Object.entries(properties).map(([param, schema]) => ({

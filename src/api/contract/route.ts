@@ -12,10 +12,17 @@ export type RouteSpec<R extends RouteName = RouteName> = {
   summary: string;
   /** What a token has to have; `none` asks for no token. */
   scope: Scope;
+  /** Whether a token of scope `node` may use it too. */
+  nodes?: true;
   /** Status of a success; 200 if left out. */
   status?: 200 | 201 | 202;
-  /** `stream`: server-sent events, each with JSON of `result`. `text`: plain text. JSON if left out. */
-  kind?: "json" | "stream" | "text";
+  /**
+   * `stream`: server-sent events, each with JSON of `result`. `text`: plain text. `lines`: a file of lines of JSON, of any
+   * size. JSON if left out.
+   */
+  kind?: "json" | "stream" | "text" | "lines";
+  /** The body is a file of lines of JSON, of any size, which the handler reads itself. */
+  takes?: "lines";
   /** Errors of its own, besides those that every route can give. */
   errors: readonly ErrorCode[];
   query?: z.ZodType<QueryOf<R>>;

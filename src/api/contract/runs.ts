@@ -5,6 +5,7 @@ import { statuses } from "../../core/run.ts";
 import type { ContractPart } from "./route.ts";
 import { duration, flag, many, optional, text, whole } from "./route.ts";
 import * as shapes from "./shapes.ts";
+import { runWebhook } from "./webhooks.ts";
 
 const cursorPage = { cursor: optional(text), limit: optional(whole(1, limits.pageRunsMax)) };
 
@@ -30,6 +31,7 @@ export const runRoutes: ContractPart<RunRoutes> = {
       ids: optional(many(text)),
       idPart: optional(text),
       workflow: optional(text),
+      idempotencyKey: optional(text),
       status: optional(many(z.enum(statuses))),
       tag: optional(text),
       family: optional(text),
@@ -43,7 +45,15 @@ export const runRoutes: ContractPart<RunRoutes> = {
     summary: "Starts a run, and answers as soon as it is recorded.",
     scope: "run",
     status: 201,
-    errors: ["workflow.not_found", "workflow.invalid_input", "run.conflict", "name.invalid", "duration.invalid"],
+    errors: [
+      "workflow.not_found",
+      "workflow.invalid_input",
+      "run.conflict",
+      "name.invalid",
+      "duration.invalid",
+      "webhook.invalid",
+      "webhook.refused",
+    ],
     body: z.strictObject({
       workflow: text,
       input: optional(z.unknown()),
@@ -54,6 +64,7 @@ export const runRoutes: ContractPart<RunRoutes> = {
       tags: optional(z.array(z.string())),
       timeout: optional(duration),
       by: optional(text),
+      webhook: optional(runWebhook),
     }),
     result: shapes.runRow,
   },

@@ -63,6 +63,7 @@ export const runRow: z.ZodType = z
     priority: z.number(),
     inbox: count,
     inboxDone: count,
+    idempotencyKey: z.string().optional(),
     claims: count,
     offered: z.boolean(),
   })
@@ -214,6 +215,71 @@ export const problem: z.ZodType = z
     cause: errorRecord.optional(),
   })
   .meta({ id: "Problem" });
+
+const found = z.strictObject({ run: runId, key: z.string(), seq: count });
+
+export const execution: z.ZodType = z
+  .strictObject({
+    id: z.string(),
+    run: runId.optional(),
+    target: z.string(),
+    status,
+    input: z.unknown().optional(),
+    output: z.unknown().optional(),
+    error: errorRecord.optional(),
+    caller: z.strictObject({ run: runId, key: z.string() }).optional(),
+    family: runId.optional(),
+    reused: z.strictObject({ from: found, origin: found }).optional(),
+    attempt: count,
+    node: z.strictObject({ node: z.string(), version: z.string(), instance: z.string() }).optional(),
+    waits: z.array(z.string()),
+    createdAt: time.optional(),
+    startedAt: time.optional(),
+    endedAt: time.optional(),
+  })
+  .meta({ id: "Execution" });
+
+export const asked: z.ZodType = z
+  .strictObject({
+    run: runId,
+    wait: z.string(),
+    state: z.enum(["open", "answered", "failed", "expired", "withdrawn"]),
+    value: z.unknown().optional(),
+    error: errorRecord.optional(),
+  })
+  .meta({ id: "Asked" });
+
+const nodeFunction = z.strictObject({
+  name: z.string(),
+  kind: z.enum(["reasoner", "skill"]),
+  description: z.string().optional(),
+  tags: z.array(z.string()),
+  input: z.unknown().optional(),
+  output: z.unknown().optional(),
+  timeoutMs: z.number().optional(),
+  retry: anyKeys().optional(),
+});
+
+export const node: z.ZodType = z
+  .strictObject({
+    id: runId,
+    node: z.string(),
+    version: z.string(),
+    url: z.string(),
+    instance: z.string(),
+    weight: z.number(),
+    concurrency: z.number().optional(),
+    leaseMs: z.number(),
+    serverless: z.literal(true).optional(),
+    functions: z.array(nodeFunction),
+    metadata: z.unknown().optional(),
+    at: time,
+    state: z.enum(["up", "silent", "down"]),
+    heardAt: time,
+    working: count,
+    circuit: z.enum(["closed", "open", "probing"]),
+  })
+  .meta({ id: "Node" });
 
 export const nothing: z.ZodType = z.strictObject({});
 export const ended: z.ZodType = z.strictObject({ run: runId, status, output: z.unknown().optional() });

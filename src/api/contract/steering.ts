@@ -3,29 +3,33 @@ import { z } from "zod";
 import type { ErrorRecord } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import type { Decision } from "../../engine/decision.ts";
-import type { ChangeBody } from "./routes.ts";
+import type { ChangeBody, RemakeBody } from "./routes.ts";
 import type { ContractPart } from "./route.ts";
 import { anyKeys, duration, optional, text } from "./route.ts";
 import * as shapes from "./shapes.ts";
+import { runWebhook } from "./webhooks.ts";
 
 const by = { by: optional(text), reason: optional(text) };
 
-const change: z.ZodType<ChangeBody> = z
-  .strictObject({
-    from: optional(text),
-    after: optional(text),
-    checkpoint: optional(z.union([z.number(), z.literal("last")])),
-    input: optional(z.unknown()),
-    patch: optional(z.unknown()),
-    context: optional(z.unknown()),
-    outputs: optional(anyKeys()),
-    reuse: optional(z.enum(["default", "all", "none"])),
-    allowEffects: optional(z.array(z.string())),
-    allowUnused: optional(z.boolean()),
-    tags: optional(z.array(z.string())),
-    ...by,
-  })
-  .meta({ id: "Change" });
+const changes = {
+  from: optional(text),
+  after: optional(text),
+  checkpoint: optional(z.union([z.number(), z.literal("last")])),
+  input: optional(z.unknown()),
+  patch: optional(z.unknown()),
+  context: optional(z.unknown()),
+  outputs: optional(anyKeys()),
+  reuse: optional(z.enum(["default", "all", "none"])),
+  allowEffects: optional(z.array(z.string())),
+  allowUnused: optional(z.boolean()),
+  tags: optional(z.array(z.string())),
+  ...by,
+};
+
+const change: z.ZodType<ChangeBody> = z.strictObject(changes).meta({ id: "Change" });
+const remake: z.ZodType<RemakeBody> = z
+  .strictObject({ ...changes, webhook: optional(runWebhook) })
+  .meta({ id: "Remake" });
 
 const error: z.ZodType<ErrorRecord> = z.strictObject({
   name: text,
@@ -77,16 +81,16 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     summary: "Repairs a run that has ended: a new run of the same input that reuses what succeeded.",
     scope: "run",
     status: 201,
-    errors: remade,
-    body: change,
+    errors: [...remade, "webhook.invalid", "webhook.refused"],
+    body: remake,
     result: shapes.runRow,
   },
   "POST /v1/runs/{run}/fork": {
     summary: "Explores: a new run from a run, from a chosen point or with something changed.",
     scope: "run",
     status: 201,
-    errors: remade,
-    body: change,
+    errors: [...remade, "webhook.invalid", "webhook.refused"],
+    body: remake,
     result: shapes.runRow,
   },
   "POST /v1/runs/{run}/resume": {
@@ -103,12 +107,13 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     result: shapes.answered,
   },
   "POST /v1/runs/{run}/signal": {
-    summary: "Sends a signal to whoever waits for its name in the run, now or later.",
+    summary:
+      "Sends a signal to whoever waits for its name in the run, now or later. One sent before is not accepted again.",
     scope: "run",
     status: 202,
     errors: ["run.ended", "name.invalid"],
     body: z.strictObject({ name: text, payload: optional(z.unknown()), by: optional(text) }),
-    result: shapes.nothing,
+    result: z.strictObject({ accepted: z.boolean() }),
   },
   "POST /v1/runs/{run}/decide": {
     summary: "Says what is to become of a step in doubt.",
@@ -131,7 +136,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     status: 202,
     errors: ["run.ended"],
     body: z.strictObject(by),
-    result: shapes.nothing,
+    result: z.strictObject({ previous: shapes.status }),
   },
   "POST /v1/runs/{run}/unpause": {
     summary: "Lets a paused run go on, and those that it called.",
@@ -139,6 +144,6 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     status: 202,
     errors: ["run.ended"],
     body: z.strictObject(by),
-    result: shapes.nothing,
+    result: z.strictObject({ previous: shapes.status }),
   },
 };

@@ -9,9 +9,12 @@ import type { ZodError } from "zod";
 import { StemmaError } from "../../core/error.ts";
 import { decodeHeader } from "../contract/header.ts";
 import { contract } from "../contract/contract.ts";
-import type { RouteSpec, Scope } from "../contract/route.ts";
+import type { RouteSpec } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
 import type { Log } from "../../engine/body.ts";
+import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
+import { mountAgentfield } from "../agentfield/mount.ts";
+import { expectWork } from "../../engine/options.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -23,6 +26,7 @@ import { byOf, mayUse } from "./principal.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import type { Buckets } from "./rate.ts";
 import { readBody } from "./request-body.ts";
+import { linesType } from "./upload.ts";
 
 export type Parts = Served & {
   log: Log;
@@ -33,6 +37,8 @@ export type Parts = Served & {
   recognize: Recognize | undefined;
   requests: Buckets;
   failures: Buckets;
+  /** The part of AgentField's API that is answered here; undefined where none is. */
+  agentfield: AgentfieldRoutes | undefined;
   streamsMax: number;
   heartbeatMs: number;
   /** How long a body may take to arrive. */
@@ -71,7 +77,7 @@ export function appOf(parts: Parts): Hono<Env> {
   });
   app.onError((error, c) => {
     const problem = problemOf(error);
-    if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: error.stack ?? String(error) });
+    if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: stackOf(error) });
     const answer = problemResponse(problem, problem.status === 401 ? { "www-authenticate": "Bearer" } : {});
     for (const [name, value] of Object.entries(safe)) answer.headers.set(name, value);
     return answer;
@@ -86,21 +92,34 @@ export function appOf(parts: Parts): Hono<Env> {
       c.set("route", name);
       // A reader of headers alone would leave a stream open that nobody reads.
       if (c.req.raw.method === "HEAD") throw wrongMethod(name);
-      const principal = authorize(parts, c, spec.scope);
+      const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
+      // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
+      const steered = spec.scope === "run" ? c.req.param("run") : undefined;
+      if (steered !== undefined) expectWork(await parts.stemma.row(steered));
       if (isStream(name, followers)) return stream(parts, followers, name, call);
-      return answerOf(await perform(handlers, name, call), spec);
+      const result = await perform(handlers, name, call);
+      return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
     });
   }
   for (const [pattern, allowed] of methods) {
     app.all(pattern, (c) => {
       // Who may not ask learns nothing about what there is.
-      authorize(parts, c, "read");
+      authorize(parts, c, anybody);
       return problemResponse(problemOf(wrongMethod(pattern)), { allow: allowed.join(", ") });
     });
   }
+  if (parts.agentfield !== undefined) {
+    mountAgentfield(app, parts.agentfield, {
+      authorize: (c, needed, authorization) => authorize(parts, c, needed, authorization),
+      named: (c, route) => c.set("route", route),
+      failed: (route, error) => log.error(`${route} failed`, { error: stackOf(error) }),
+      guarded: parts.recognize !== undefined,
+      arrivalMs: parts.arrivalMs,
+    });
+  }
   app.notFound((c) => {
-    authorize(parts, c, "read");
+    authorize(parts, c, anybody);
     throw new StemmaError("request.no_route", "There is no such route. GET /openapi.json says which there are.");
   });
   return app;
@@ -110,6 +129,22 @@ function answerOf(result: unknown, { kind, status = 200 }: RouteSpec): Response 
   const type = kind === "text" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
   const text = kind === "text" ? String(result) : JSON.stringify(result);
   return new Response(text, { status, headers: { "content-type": type } });
+}
+
+/** What goes wrong in its midst breaks it off, without its last line: nobody takes it for whole. */
+function linesOf(texts: AsyncIterable<string>, { log }: Parts, name: RouteName): Response {
+  const body = ReadableStream.from(encoded(texts, (error) => log.warn(`${name} broke off`, { error: String(error) })));
+  return new Response(body, { headers: { "content-type": linesType } });
+}
+
+async function* encoded(texts: AsyncIterable<string>, failed: (error: unknown) => void): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  try {
+    for await (const text of texts) yield encoder.encode(text);
+  } catch (error) {
+    failed(error);
+    throw error;
+  }
 }
 
 /** The name in `Host`. Two of them are none: who stands between may have looked at the other. */
@@ -130,21 +165,29 @@ async function preflight(c: Asked): Promise<void> {
   c.res = new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": "GET, POST, DELETE",
       "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
       "access-control-max-age": "600",
     },
   });
 }
 
+type Needed = Pick<RouteSpec, "scope" | "nodes">;
+const anybody: Needed = { scope: "read", nodes: true };
+
 /** Throws request.unauthorized, request.forbidden, request.too_many. */
-function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: Scope): Principal | undefined {
+function authorize(
+  { recognize, requests, failures }: Parts,
+  c: Asked,
+  needed: Needed,
+  authorization: string | undefined = c.req.header("authorization"),
+): Principal | undefined {
   const address = c.env.incoming?.socket?.remoteAddress ?? "";
-  if (needed === "none" || recognize === undefined) {
+  if (needed.scope === "none" || recognize === undefined) {
     take(requests, `address ${address}`);
     return undefined;
   }
-  const principal = recognize(c.req.header("authorization"));
+  const principal = recognize(authorization);
   if (principal === undefined) {
     // Who has a token is not held up by others of the same address (a proxy's, say) who try in vain.
     take(failures, address);
@@ -154,9 +197,13 @@ function authorize({ recognize, requests, failures }: Parts, c: Asked, needed: S
   if (mayUse(principal, needed)) return principal;
   throw new StemmaError(
     "request.forbidden",
-    `Expected a token of scope ${needed}; that of ${principal.name} is of scope ${principal.scope}.`,
-    { data: { needed, scope: principal.scope } },
+    `Expected a token of scope ${needed.scope}; that of ${principal.name} is of scope ${principal.scope}.`,
+    { data: { needed: needed.scope, scope: principal.scope } },
   );
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function take(buckets: Buckets, who: string): void {
@@ -188,6 +235,7 @@ async function callOf<R extends RouteName>(
     by: (given) => byOf(recognize === undefined ? undefined : principal, given),
     lastEventId: lastEventId(c.req.header("last-event-id")),
     signal: c.req.raw.signal,
+    request: c.req.raw,
   } as Call<R>;
 }
 

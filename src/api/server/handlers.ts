@@ -13,11 +13,16 @@ import { StepError } from "../../engine/failure.ts";
 import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { isInspectable } from "../../store/inspection.ts";
-import type { RunRow } from "../../store/store.ts";
-import type { BodyOf, BusyWorker, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { BodyOf, Ended, KnownWorkflow, QueryOf, ResultOf, RouteName } from "../contract/routes.ts";
+import type { Agents } from "../agents/agents.ts";
+import { agentHandlersOf } from "./agent-handlers.ts";
 import type { Follower } from "./follow.ts";
 import { followFeed, followRun, followStream } from "./follow.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import type { Hub } from "./hub.ts";
+import { recordHandlersOf } from "./record-handlers.ts";
+import { makingHandlersOf } from "./making.ts";
+import { webhookHandlersOf } from "./webhook-handlers.ts";
 
 /** A request, once it is known who asks and that they may, and that what they say can be meant so. */
 export type Call<R extends RouteName> = {
@@ -31,9 +36,19 @@ export type Call<R extends RouteName> = {
   /** Where an earlier stream broke off: the id of the last event. */
   lastEventId: number | undefined;
   signal: AbortSignal;
+  /** As it came, for a handler that reads the body itself. */
+  request: Request;
 };
 
-export type Served = { stemma: Stemma; hub: Hub; openapi: () => object; metrics: () => string };
+export type Served = {
+  stemma: Stemma;
+  hub: Hub;
+  /** Left out where this server has none. */
+  webhooks: Webhooks | undefined;
+  agents: Agents | undefined;
+  openapi: () => object;
+  metrics: () => string;
+};
 
 export type StreamRoute = "GET /v1/feed" | "GET /v1/runs/{run}/events" | "GET /v1/runs/{run}/stream";
 export type PlainRoute = Exclude<RouteName, StreamRoute>;
@@ -43,8 +58,9 @@ export type Followers = { readonly [R in StreamRoute]: (call: Call<R>) => Promis
 
 export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
-  const rowOf = async ({ id }: { id: RunId }): Promise<RunRow> => stemma.row(id);
   return {
+    ...agentHandlersOf(served.agents),
+    ...recordHandlersOf(stemma),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
@@ -56,14 +72,12 @@ export function handlersOf(served: Served): Handlers {
       texts: Object.fromEntries(await stemma.store.payloads(query.digest)),
     }),
     "GET /v1/workflows": async () => ({ workflows: stemma.workflows().map(knownWorkflow) }),
-    "GET /v1/workers": async () => ({ workers: await busyWorkers(stemma) }),
+    "GET /v1/workers": async () => ({ workers: [...((await stemma.store.workers?.()) ?? [])] }),
     "GET /v1/doctor": async () => {
       const findings = isInspectable(stemma.store) ? await stemma.store.inspect() : [];
       return { ok: findings.every(({ level }) => level !== "problem"), store: stemma.store.name, findings };
     },
     "GET /v1/runs": ({ query }) => stemma.list(query),
-    "POST /v1/runs": async ({ body: { workflow, input, by: given, ...options }, by, once }) =>
-      rowOf(await stemma.run(stemma.workflow(workflow), input, { ...options, ...by(given), ...once })),
     "GET /v1/runs/{run}": ({ params }) => stemma.row(runOf(params)),
     "GET /v1/runs/{run}/history": async ({ params, query: { after = -1, limit = limits.pageEventsMax } }) => {
       const { id } = await stemma.row(runOf(params));
@@ -79,10 +93,8 @@ export function handlersOf(served: Served): Handlers {
       stemma.compare(runOf(params), params["other"] ?? "", query),
     "POST /v1/runs/{run}/plan": ({ params, body: { change = {}, ...options } }) =>
       stemma.plan(runOf(params), change, options),
-    "POST /v1/runs/{run}/restart": async ({ params, body, by, once }) =>
-      rowOf(await stemma.restart(runOf(params), { ...body, ...by(body.by), ...once })),
-    "POST /v1/runs/{run}/fork": async ({ params, body, by, once }) =>
-      rowOf(await stemma.fork(runOf(params), { ...body, ...by(body.by), ...once })),
+    ...makingHandlersOf(served),
+    ...webhookHandlersOf(served),
     "POST /v1/runs/{run}/resume": ({ params, body: { wait, again, ...answer }, by, once }) => {
       const options = { ...by(answer.by), ...once };
       const said = ["value", "error"].filter((part) => part in answer);
@@ -100,23 +112,17 @@ export function handlersOf(served: Served): Handlers {
       if (answer.error !== undefined) return stemma.fail(run, wait, new StepError(answer.error), options);
       return stemma.resume(run, wait, answer.value, options);
     },
-    "POST /v1/runs/{run}/signal": async ({ params, body: { name, payload, by: given }, by, once }) => {
-      await stemma.signal(runOf(params), name, payload, { ...by(given), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
+      stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
       await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
       return {};
     },
     "POST /v1/runs/{run}/cancel": ({ params, body, by }) => stemma.cancel(runOf(params), { ...body, ...by(body.by) }),
-    "POST /v1/runs/{run}/pause": async ({ params, body, by, once }) => {
-      await stemma.pause(runOf(params), { ...body, ...by(body.by), ...once });
-      return {};
-    },
-    "POST /v1/runs/{run}/unpause": async ({ params, body, by, once }) => {
-      await stemma.unpause(runOf(params), { ...body, ...by(body.by), ...once });
-      return {};
-    },
+    "POST /v1/runs/{run}/pause": ({ params, body, by, once }) =>
+      stemma.pause(runOf(params), { ...body, ...by(body.by), ...once }),
+    "POST /v1/runs/{run}/unpause": ({ params, body, by, once }) =>
+      stemma.unpause(runOf(params), { ...body, ...by(body.by), ...once }),
   };
 }
 
@@ -148,24 +154,6 @@ function knownWorkflow({ name, version, timeoutMs, schema }: Workflow): KnownWor
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(input === undefined ? {} : { input }),
   };
-}
-
-const pagesMax = 50;
-
-async function busyWorkers(stemma: Stemma): Promise<BusyWorker[]> {
-  const held = new Map<string, number>();
-  let cursor: string | undefined;
-  for (let pages = 0; pages < pagesMax; pages += 1) {
-    const page = await stemma.list({
-      status: ["queued", "running", "suspended", "paused"],
-      limit: limits.pageRunsMax,
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    for (const { worker } of page.runs) if (worker !== undefined) held.set(worker, (held.get(worker) ?? 0) + 1);
-    ({ cursor } = page);
-    if (cursor === undefined) break;
-  }
-  return [...held].map(([worker, runs]) => ({ worker, runs }));
 }
 
 /** The end of a run, or its status when it has not come within `wait`. Throws run.failed, run.cancelled, run.timed_out. */

@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
-import type { Scope } from "../contract/route.ts";
+import type { RouteSpec, Scope } from "../contract/route.ts";
 import { scopes } from "../contract/route.ts";
 
 /** A secret that is sent as `Authorization: Bearer …`, at least 16 printable characters. */
@@ -13,11 +13,11 @@ export type Token = {
   /** Who has it: kept on record with what they ask of runs. */
   name: string;
   token: string;
-  /** `read` looks; `run` also changes runs; `admin` also tends the store. */
-  scope: Exclude<Scope, "none">;
+  /** `read` looks; `run` also changes runs; `admin` also tends the store. `node` is for nodes: it can do what they have to. */
+  scope: Exclude<Scope, "none"> | "node";
 };
 
-export type Principal = { readonly name: string; readonly scope: Scope };
+export type Principal = { readonly name: string; readonly scope: Scope | "node" };
 
 const tokenCharsMin = 16;
 
@@ -34,8 +34,8 @@ export function recognizer(tokens: readonly Token[]): Recognize {
         `Expected the token of ${name} to be at least ${tokenCharsMin} printable characters without spaces. Make one: openssl rand -hex 32.`,
       );
     }
-    if (!["read", "run", "admin"].includes(scope)) {
-      throw new StemmaError("usage.invalid", `Expected the scope of token ${name} to be read, run or admin.`);
+    if (!["read", "run", "admin", "node"].includes(scope)) {
+      throw new StemmaError("usage.invalid", `Expected the scope of token ${name} to be read, run, admin or node.`);
     }
     return { principal: { name, scope }, digest: digestOf(token) };
   });
@@ -49,8 +49,8 @@ export function recognizer(tokens: readonly Token[]): Recognize {
   };
 }
 
-export function mayUse(principal: Principal, needed: Scope): boolean {
-  return scopes.indexOf(principal.scope) >= scopes.indexOf(needed);
+export function mayUse({ scope }: Principal, { scope: needed, nodes }: Pick<RouteSpec, "scope" | "nodes">): boolean {
+  return scope === "node" ? nodes === true : scopes.indexOf(scope) >= scopes.indexOf(needed);
 }
 
 /** Who is put on record: the principal, and whom they say they speak for. */

@@ -1,5 +1,9 @@
 /** A server for a Stemma: a handler to put into a server of one's own, or one that listens by itself. */
 import { readFileSync } from "node:fs";
+import type { AgentfieldOptions } from "../agentfield/wire.ts";
+import { agentfieldOf } from "../agentfield/agentfield.ts";
+import type { Agents } from "../agents/agents.ts";
+import { liveAgents } from "../agents/live-agents.ts";
 import type { Log } from "../../engine/body.ts";
 import { limits } from "../../core/limits.ts";
 import { StemmaError } from "../../core/error.ts";
@@ -13,6 +17,8 @@ import { listen } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
 import type { Place } from "./origin.ts";
 import { isLoopback } from "./origin.ts";
+import type { WebhookOptions, WebhookSeams } from "../webhooks/webhooks.ts";
+import { Webhooks } from "../webhooks/webhooks.ts";
 import type { Token } from "./principal.ts";
 import { recognizer } from "./principal.ts";
 import type { Rate } from "./rate.ts";
@@ -37,11 +43,25 @@ export type ServerOptions = {
   streams?: number;
   /** Milliseconds without an event after which a stream sends a comment. Default 15,000. */
   heartbeatMs?: number;
+  /** How webhooks are sent, from the first request on, or once it listens; false: not by this server. */
+  webhooks?: WebhookOptions | false;
+  /**
+   * Whether functions of remote nodes are carried out: nodes register with it, and it gives them their work. It takes a
+   * Stemma that was started. Default true.
+   */
+  agents?: boolean;
+  /**
+   * Whether agents written with AgentField's SDK find here what they need of its control plane: the part of its API that is
+   * listed in the guide on agents, below `/api`. It takes `agents`. Default true.
+   */
+  agentfield?: boolean | AgentfieldOptions;
   /** Default: warnings and errors to standard error. */
   log?: Log;
 };
 
 export type StemmaServer = {
+  /** Nodes and their executions; nothing where they are switched off. */
+  readonly agents: Agents | undefined;
   /** Answers a request: for a server of one's own, such as `Bun.serve` or a route of Next. */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
@@ -55,7 +75,7 @@ export type StemmaServer = {
 };
 
 /** What a test can put in the place of a limit. */
-type Seams = { arrivalMs: number };
+type Seams = { arrivalMs: number; webhooks: Partial<WebhookSeams> };
 
 const portDefault = 4747;
 
@@ -79,12 +99,26 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
   const all: Token[] = [...tokens, ...(token === undefined ? [] : [{ name: "token", token, scope: "admin" as const }])];
   const recognize = all.length === 0 ? undefined : recognizer(all);
   const hub = new Hub(stemma.store, log);
+  const webhooks =
+    options.webhooks === false ? undefined : new Webhooks(stemma.store, log, options.webhooks, seams.webhooks);
   const counts = new Metrics();
   const place: Place = { open: false };
+  const agents = options.agents === false ? undefined : liveAgents({ stemma, hub, log });
+  const { agentfield = true } = options;
+  const wire =
+    agents === undefined || agentfield === false
+      ? undefined
+      : agentfieldOf(
+          { stemma, agents, webhooks, log, stopped: hub.stopped.signal },
+          agentfield === true ? {} : agentfield,
+        );
   let document: object | undefined;
   const app = appOf({
     stemma,
     hub,
+    webhooks,
+    agents,
+    agentfield: wire,
     log,
     counts,
     place,
@@ -98,10 +132,18 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
     heartbeatMs: options.heartbeatMs ?? 15_000,
     arrivalMs: seams.arrivalMs ?? limits.requestArrivalMsMax,
   });
-  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => app.fetch(request, env ?? {});
+  const fetch = (request: Request, env?: unknown): Response | Promise<Response> => {
+    webhooks?.start();
+    return app.fetch(request, env ?? {});
+  };
+  const stop = async (): Promise<void> => {
+    await agents?.stop();
+    await Promise.all([hub.stop(), webhooks?.stop()]);
+  };
   return {
+    agents,
     fetch,
-    close: () => hub.stop(),
+    close: stop,
     async listen() {
       const open = !isLoopback(host);
       if (open && recognize === undefined) {
@@ -111,7 +153,14 @@ export function server(stemma: Stemma, options: ServerOptions = {}, seams: Parti
         );
       }
       place.open = open;
-      const listening = await listen({ fetch, host, port, stopping: () => hub.stop() });
+      const listening = await listen({ fetch, host, port, stopping: stop });
+      webhooks?.start();
+      // What nodes have in hand is looked after from now on, also if nobody asks.
+      await agents?.start().catch((error: unknown) => {
+        log.warn("Nodes cannot be looked after yet; it is tried again when one says something", {
+          error: String(error),
+        });
+      });
       place.port = listening.port;
       return listening;
     },

@@ -3,7 +3,7 @@ import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
 import type { CheckpointStorage } from "./checkpoint.ts";
 import type { Designation, GraphDefinition } from "./definition.ts";
-import type { CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
+import type { AnyPredicate, CaseBranch, DefaultBranch, EdgeGroup, Predicate, RouteEdge, Selection } from "./edges.ts";
 import type { Node } from "./executor.ts";
 import type { Accepting, BranchEnd, Chained, Fits, Fitting, Switching, TakesList, YieldOf } from "./fits.ts";
 import type { ValueClass } from "./plain.ts";
@@ -31,6 +31,9 @@ export type BuilderOptions<I, Y> = {
   readonly undeliverable?: "fail" | "report";
 };
 
+/** What was said of a graph. `nodes`: all that were mentioned, in order; two with one id are told apart in `build`. */
+type Parts = { readonly nodes: Set<Node>; readonly groups: EdgeGroup[]; readonly joins: string[] };
+
 /** A way out of a router: see `RouteEdge`. */
 export type Route<M = unknown> = Partial<Omit<RouteEdge, "target" | "when">> & {
   readonly to: Node;
@@ -38,19 +41,23 @@ export type Route<M = unknown> = Partial<Omit<RouteEdge, "target" | "when">> & {
 };
 
 /**
- * Each call gives the same builder; what comes out of the graph is typed as what the executors yield that were named in
- * the calls that were chained.
+ * Each call that names executors gives another builder, whose type knows what they yield. One that was called is used up:
+ * whoever went on with it would build a graph from which more comes out than its type says. So calls are chained, or what
+ * each gives is kept; a builder that is called in a loop is declared with the type of all that may come out.
  *
  * @example
  * const graph = new WorkflowBuilder({ name: "greet", start: upper }).addEdge(upper, reverse).build();
  * const { outputs } = await graph.run("hello");
+ * @example
+ * let builder: WorkflowBuilder<string, string> = new WorkflowBuilder({ name: "greet", start: upper });
+ * for (const target of targets) builder = builder.addEdge(upper, target);
  */
 export class WorkflowBuilder<I = unknown, Y = unknown> {
-  readonly #options: BuilderOptions<I, Y>;
-  /** All that were mentioned, in order; two with one id are told apart in `build`. */
-  readonly #nodes = new Set<Node>();
-  readonly #groups: EdgeGroup[] = [];
-  readonly #joins: string[] = [];
+  readonly #options: BuilderOptions<unknown, unknown>;
+  /** Shared by all builders of one graph, of which one at a time can be called. */
+  #parts: Parts = { nodes: new Set(), groups: [], joins: [] };
+  /** What was called on it. */
+  #used: string | undefined;
 
   /** @throws name.invalid, usage.invalid */
   constructor(options: BuilderOptions<I, Y>) {
@@ -63,7 +70,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       );
     }
     this.#options = options;
-    this.#nodes.add(options.start);
+    this.#parts.nodes.add(options.start);
   }
 
   /** One target, where the predicate says so or always. An edge from an executor to itself is fine. */
@@ -72,9 +79,9 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     target: Node<TI, unknown, TY> & Fits<SO, TI>,
     when?: Predicate<SO>,
   ): WorkflowBuilder<I, Y | SY | TY> {
-    const group = { kind: "single", id: this.#id(), source: this.#add(source), target: this.#add(target) } as const;
-    this.#groups.push(when === undefined ? group : { ...group, when });
-    return this.#with();
+    this.#checkUnused();
+    this.#edge(source, target, when);
+    return this.#next("addEdge");
   }
 
   /** All targets that can handle it get a message. */
@@ -82,9 +89,15 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     source: Node<unknown, SO>,
     targets: T & Accepting<SO, T>,
   ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
+    this.#checkUnused();
     const from = this.#add(source);
-    this.#groups.push({ kind: "fanOut", id: this.#id(), source: from, targets: targets.map((to) => this.#add(to)) });
-    return this.#with();
+    this.#parts.groups.push({
+      kind: "fanOut",
+      id: this.#id(),
+      source: from,
+      targets: targets.map((to) => this.#add(to)),
+    });
+    return this.#next("addFanOutEdges");
   }
 
   /** The targets whose ids are selected get a message. */
@@ -93,10 +106,11 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     targets: T & Accepting<SO, T>,
     select: Selection<SO>,
   ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
+    this.#checkUnused();
     const from = this.#add(source);
     const to = targets.map((target) => this.#add(target));
-    this.#groups.push({ kind: "select", id: this.#id(), source: from, targets: to, select });
-    return this.#with();
+    this.#parts.groups.push({ kind: "select", id: this.#id(), source: from, targets: to, select });
+    return this.#next("addMultiSelectionEdges");
   }
 
   /** The first case that is true, else the default. @throws graph.invalid */
@@ -104,6 +118,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     source: Node<unknown, SO>,
     branches: B & Switching<SO, B>,
   ): WorkflowBuilder<I, Y | YieldOf<BranchEnd<B[number]>>> {
+    this.#checkUnused();
     if (branches.length < 2) {
       throw shape("A switch must contain at least two cases (including the default case).");
     }
@@ -114,8 +129,14 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     const cases = branches.flatMap((branch) =>
       "when" in branch ? [{ when: branch.when, target: this.#add(branch.to) }] : [],
     );
-    this.#groups.push({ kind: "switch", id: this.#id(), source: from, cases, otherwise: this.#add(last.otherwise) });
-    return this.#with();
+    this.#parts.groups.push({
+      kind: "switch",
+      id: this.#id(),
+      source: from,
+      cases,
+      otherwise: this.#add(last.otherwise),
+    });
+    return this.#next("addSwitchCaseEdges");
   }
 
   /**
@@ -127,6 +148,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     routes: { readonly [K in keyof T]: Route<SO> & Fitting<SO, T[K]> },
     options: { fanOut?: boolean } = {},
   ): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
+    this.#checkUnused();
     const from = this.#add(source);
     const edges = routes.map(({ to, when, route, ...rest }): RouteEdge => ({
       target: this.#add(to),
@@ -137,8 +159,8 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       ...(route === undefined ? {} : { route }),
       ...(when === undefined ? {} : { when }),
     }));
-    this.#groups.push({ kind: "routes", id: this.#id(), source: from, edges, fanOut: options.fanOut ?? false });
-    return this.#with();
+    this.#parts.groups.push({ kind: "routes", id: this.#id(), source: from, edges, fanOut: options.fanOut ?? false });
+    return this.#next("addRoutes");
   }
 
   /** The target gets one list when every source has sent: all that they sent, in the order of the sources. */
@@ -146,15 +168,17 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
     sources: S,
     target: Node<TI, unknown, TY> & TakesList<S, TI>,
   ): WorkflowBuilder<I, Y | TY> {
+    this.#checkUnused();
     const from = sources.map((source) => this.#add(source));
-    this.#groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
-    return this.#with();
+    this.#parts.groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
+    return this.#next("addFanInEdges");
   }
 
   addChain<const T extends readonly Node[]>(nodes: T & Chained<T>): WorkflowBuilder<I, Y | YieldOf<T[number]>> {
+    this.#checkUnused();
     if (nodes.length < 2) throw shape(`A chain must have at least two executors, got ${nodes.length}.`);
-    nodes.slice(1).forEach((node, index) => this.addEdge(nodes[index] as Node, node));
-    return this.#with();
+    nodes.slice(1).forEach((node, index) => this.#edge(nodes[index] as Node, node, undefined));
+    return this.#next("addChain");
   }
 
   /**
@@ -162,20 +186,22 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
    * left for elsewhere is not waited for.
    */
   addJoin(node: Node): this {
-    this.#joins.push(this.#add(node));
+    this.#checkUnused();
+    this.#parts.joins.push(this.#add(node));
     return this;
   }
 
-  /** @throws graph.invalid with `{ problems }`, all that are wrong with it */
+  /** @throws graph.invalid with `{ problems }`, all that are wrong with it; usage.invalid on a builder that is used up */
   build(): Workflow<I, Y> {
+    this.#checkUnused();
     const { name, description, start, maxSupersteps = 100, undeliverable = "fail" } = this.#options;
     const graph: GraphDefinition = {
       name,
       ...(description === undefined ? {} : { description }),
       start: start.id,
-      nodes: new Map([...this.#nodes].map((node) => [node.id, node])),
-      groups: [...this.#groups],
-      joins: [...new Set(this.#joins)],
+      nodes: new Map([...this.#parts.nodes].map((node) => [node.id, node])),
+      groups: [...this.#parts.groups],
+      joins: [...new Set(this.#parts.joins)],
       reducers: { ...this.#options.state },
       classes: [...(this.#options.classes ?? [])],
       designation: designationOf(this.#options),
@@ -183,22 +209,39 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
       undeliverable,
     };
     const { outputFrom, intermediateFrom, checkpointStorage } = this.#options;
-    checkGraph(graph, [...this.#nodes], { output: idsOf(outputFrom), intermediate: idsOf(intermediateFrom) });
+    checkGraph(graph, [...this.#parts.nodes], { output: idsOf(outputFrom), intermediate: idsOf(intermediateFrom) });
     return new Workflow<I, Y>(graph, checkpointStorage);
   }
 
   #add(node: Node): string {
-    this.#nodes.add(node);
+    this.#parts.nodes.add(node);
     return node.id;
   }
 
-  /** This, known to yield what the executors of an edge yield as well. */
-  #with<More>(): WorkflowBuilder<I, Y | More> {
-    return this;
+  #edge(source: Node, target: Node, when: AnyPredicate | undefined): void {
+    const group = { kind: "single", id: this.#id(), source: this.#add(source), target: this.#add(target) } as const;
+    this.#parts.groups.push(when === undefined ? group : { ...group, when });
+  }
+
+  /** The builder to go on with: it is known to yield what the executors of an edge yield as well. */
+  #next<More>(used: string): WorkflowBuilder<I, Y | More> {
+    const next = new WorkflowBuilder<I, Y | More>(this.#options as BuilderOptions<I, Y | More>);
+    next.#parts = this.#parts;
+    this.#used = used;
+    return next;
+  }
+
+  #checkUnused(): void {
+    if (this.#used === undefined) return;
+    throw new StemmaError(
+      "usage.invalid",
+      `Expected the builder that ${this.#used} gave, got the one that it was called on, whose type does not know what it added. Chain the calls, or go on with what each gives: builder = builder.${this.#used}(…).`,
+      { data: { graph: this.#options.name, called: this.#used } },
+    );
   }
 
   #id(): string {
-    return `edge ${this.#groups.length}`;
+    return `edge ${this.#parts.groups.length}`;
   }
 }
 

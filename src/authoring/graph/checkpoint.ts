@@ -16,6 +16,8 @@ export type WorkflowCheckpoint = {
   readonly workflowName: string;
   readonly graphSignature: string;
   readonly runId: string;
+  /** The first of the runs that went on from each other, where it is another one: keys for services are made of it. */
+  readonly line?: string;
   /**
    * `entry`: before anything ran. `superstep`: after one. `response`: with answers on their way. `failure`: of a
    * superstep that was not finished, with what was done of it.

@@ -11,7 +11,7 @@ import type { Effects, GraphRequest, Shared, Write } from "./message.ts";
 import type { ValueClass } from "./plain.ts";
 import { fromPlain, toPlain } from "./plain.ts";
 import type { Reducers } from "./shared-state.ts";
-import { applyWrites, checkKey } from "./shared-state.ts";
+import { applyWrites, checkKey, checkWrite } from "./shared-state.ts";
 
 export type SendOptions = {
   /** The only receiver, by id; it must be at the end of an edge. */
@@ -105,7 +105,7 @@ export function collector(around: Surroundings): {
   const write = (added: Write): void => {
     checkKey(added.key);
     // Found out here and not at the end of the superstep, so that it is the writer who fails.
-    applyWrites(around.shared, [...said.writes, added], around.reducers);
+    checkWrite(around.shared, said.writes, added, around.reducers);
     said.writes.push(added);
   };
   const methods = {

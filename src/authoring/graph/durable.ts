@@ -4,17 +4,19 @@
  * taken up from its last one; a request is a wait; a graph inside is a called run.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Seq } from "../../core/event.ts";
+import type { Digest, Seq } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
-import { encode } from "../../core/json.ts";
+import { grown } from "../../core/growing-list.ts";
 import { StateMemory } from "../../core/state-memory.ts";
-import type { Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
+import type { Operations, Place, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
+import { inputOf } from "./declared-input.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf, signatureOf } from "./definition.ts";
 import type { Delivery, Drop, Running } from "./deliver.ts";
 import { enterAlone } from "./enter.ts";
+import { Equals } from "./equals.ts";
 import type { Executor } from "./executor.ts";
 import type { Call } from "./invoke.ts";
 import { responseHandlerOf } from "./invoke.ts";
@@ -27,6 +29,9 @@ import type { Host, Invoked } from "./superstep.ts";
 import { SuperstepFailure, withAnswers } from "./superstep.ts";
 import type { Intercept } from "./sub-workflow.ts";
 import { WorkflowExecutor } from "./sub-workflow.ts";
+
+/** 48 bits of what an invocation is: enough to tell the requests of one run apart. */
+const requestDigits = 12;
 
 export type DurableOptions = {
   /** Default: the name of the graph. */
@@ -87,8 +92,16 @@ function inputSchema<I>(graph: GraphDefinition): StandardSchemaV1<unknown, I> | 
   return { "~standard": { version: 1, vendor: "stemma", validate } };
 }
 
-/** What a checkpoint of a durable run holds. `asked`: requests whose waits it carries; left out where there are none. */
-type Saved = { readonly state: GraphState; readonly outputs: readonly Json[]; readonly asked?: readonly string[] };
+/**
+ * What a checkpoint of a durable run holds. `equals`: what invocations are counted by. `asked`: requests whose waits it
+ * carries; left out where there are none.
+ */
+type Saved = {
+  readonly state: GraphState;
+  readonly outputs: readonly Json[];
+  readonly equals: readonly string[];
+  readonly asked?: readonly string[];
+};
 
 type Yielded = { index: number; executor: string; effects: Effects };
 
@@ -108,6 +121,7 @@ class DurableRun implements Host {
   readonly #info: RunInfo;
   #segment: Segment;
   #outputs: readonly Json[];
+  readonly #equals: Equals;
   /** Of what was saved last: all of it is plain values that nobody changes. */
   readonly #memory = new StateMemory(sha256);
   /** Of the shared state that executors saw last. */
@@ -128,7 +142,9 @@ class DurableRun implements Host {
     this.#operations = operations;
     this.#info = info;
     this.#segment = info.segment;
-    this.#outputs = [...((info.restored as Saved | undefined)?.outputs ?? [])];
+    const restored = info.restored as Saved | undefined;
+    this.#outputs = [...(restored?.outputs ?? [])];
+    this.#equals = new Equals(restored?.equals ?? []);
   }
 
   causes(): readonly Seq[] {
@@ -158,26 +174,35 @@ class DurableRun implements Host {
   async invoke(call: Call, snapshot: Json | undefined): Promise<Invoked> {
     const { delivery } = call;
     const executor = this.#parts.executors.get(delivery.executor) as Executor;
-    const place = { scope: this.#segment.root, name: executor.id, causes: this.#causesOf(delivery.causes) };
+    const { id } = executor;
+    /** What the invocation is known by, in the ids of its requests. */
+    let mark = "";
+    const across = (input: Digest | null): number => {
+      const nth = this.#equals.next(id, input);
+      mark = sha256(`${id}#${input ?? "-"}#${nth}`).slice(0, requestDigits);
+      return nth;
+    };
+    const place = { scope: this.#segment.root, name: id, causes: this.#causesOf(delivery.causes), across };
     const child = this.#inner.get(executor.id);
     if (child !== undefined) return this.#call(executor as WorkflowExecutor, child, call, place);
     const { effect, version } = executor.stepOptions;
     const outcome = await this.#operations.step({
       ...place,
-      input: { value: inputOf(call, snapshot, this.#seen) },
+      input: { value: inputOf(call, snapshot, (shared) => this.#seen.cut(shared).root) },
       ...(effect === undefined ? {} : { effect }),
       ...(version === undefined ? {} : { version }),
       run: (_, tools) => {
         const { idempotencyKey, attempt, abort, emit } = tools;
-        const hear = (heard: { type: string }): void => emit("events", { executor: executor.id, ...heard });
+        const hear = (heard: { type: string }): void => emit("events", { executor: id, ...heard });
         const about = { runId: this.#info.runId, idempotencyKey, attempt, abort, hear };
-        return enterAlone(this.#parts.graph, executor, { call, snapshot }, about);
+        const requestId = (n: number): string => `${id}-${mark}${n === 0 ? "" : `-${n + 1}`}`;
+        return enterAlone(this.#parts.graph, executor, { call: { ...call, requestId }, snapshot }, about);
       },
     });
     this.#recent.push(outcome.seq);
     if (!outcome.ok) return { error: outcome.error, place: this.#place(outcome.seq) };
     const effects = outcome.value as Effects;
-    this.#yielded.push({ index: delivery.index, executor: executor.id, effects });
+    this.#yielded.push({ index: delivery.index, executor: id, effects });
     return { effects, place: this.#place(outcome.seq) };
   }
 
@@ -191,12 +216,7 @@ class DurableRun implements Host {
       this.#info.log.warn("A message went nowhere", { source: message.source, reason, target });
   }
 
-  async #call(
-    executor: WorkflowExecutor,
-    workflow: Workflow,
-    { delivery }: Call,
-    place: { scope: string; name: string; causes: readonly Seq[] },
-  ): Promise<Invoked> {
+  async #call(executor: WorkflowExecutor, workflow: Workflow, { delivery }: Call, place: Place): Promise<Invoked> {
     const { classes } = this.#parts.graph;
     const outcome = await this.#operations.call({
       ...place,
@@ -217,11 +237,12 @@ class DurableRun implements Host {
     // Answers that came meanwhile go on record in front of the checkpoint, so they are in it.
     const state = this.#taken(reached);
     for (const { executor, effects } of this.#yielded.toSorted((a, b) => a.index - b.index)) {
-      if (this.#parts.graph.designation(executor) === "output") this.#outputs = [...this.#outputs, ...effects.yielded];
+      if (this.#parts.graph.designation(executor) === "output") this.#outputs = grown(this.#outputs, effects.yielded);
     }
     this.#yielded = [];
     const asked = [...this.#open];
-    const saved: Saved = { state, outputs: this.#outputs, ...(asked.length === 0 ? {} : { asked }) };
+    const equals = this.#equals.marks();
+    const saved: Saved = { state, outputs: this.#outputs, equals, ...(asked.length === 0 ? {} : { asked }) };
     const options = { memory: this.#memory, carryWaits: true };
     this.#segment = await this.#operations.checkpoint(this.causes(), saved, options);
     this.#recent = [];
@@ -260,6 +281,7 @@ class DurableRun implements Host {
       scope: this.#segment.root,
       name: "intercept",
       causes: this.#causesOf(request.causes),
+      across: (input) => this.#equals.next("intercept", input),
       input: { value: { executorId, request: request.data } },
       run: async () => {
         const found = await intercept(fromPlain(request.data, classes), { executorId, requestId: request.id });
@@ -325,16 +347,4 @@ class DurableRun implements Host {
     });
     return own.length === 0 ? [this.#segment.seq] : [...new Set(own)].sort((a, b) => a - b);
   }
-}
-
-/** All that a handler can read is in the declared input, so a recorded success is reused exactly where all of it is equal. */
-function inputOf({ delivery, shared }: Call, snapshot: Json | undefined, seen: StateMemory): Record<string, unknown> {
-  const { data, sources, request } = delivery;
-  return {
-    message: data,
-    sources,
-    ...(request === undefined ? {} : { request: request.data }),
-    ...(Object.keys(shared).length === 0 ? {} : { state: seen.cut(shared).root }),
-    ...(snapshot === undefined ? {} : { own: sha256(encode(snapshot) ?? "") }),
-  };
 }

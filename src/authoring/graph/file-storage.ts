@@ -2,8 +2,7 @@
  * Checkpoints in a folder: a small file for each, and the pieces that they share. A file appears whole or not at all: it
  * is written under another name, flushed to the disk, and renamed.
  */
-import { constants } from "node:fs";
-import { access, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { StemmaError } from "../../core/error.ts";
 import type { Digest } from "../../core/event.ts";
@@ -15,8 +14,12 @@ import { storageOn } from "./storage.ts";
 /** An id becomes the name of a file, so it is nothing but letters, digits, `_` and `-`. */
 const idShape = /^[\w-]{1,100}$/u;
 
+/** A piece that nothing names goes when nobody has used it for so long: another process may be about to name it. */
+const heldMs = 600_000;
+
 /**
- * Keeps checkpoints in a folder, which is made with the first.
+ * Keeps checkpoints in a folder, which is made with the first. Any number of processes may use it at once. What a deleted
+ * one took on the disk is given back with a later delete, ten minutes on.
  *
  * @example const result = await graph.run("hello", { checkpointStorage: fileCheckpoints("./checkpoints") });
  */
@@ -47,8 +50,8 @@ export function fileCheckpoints(folder: string): CheckpointStorage {
       await writeWhole(fileOf(added.id), JSON.stringify(added));
     },
     piece: (digest) => readIfThere(join(pieces, digest)),
-    has: (digest) =>
-      access(join(pieces, digest), constants.R_OK).then(
+    hold: (digest) =>
+      utimes(join(pieces, digest), new Date(), new Date()).then(
         () => true,
         () => false,
       ),
@@ -58,9 +61,20 @@ export function fileCheckpoints(folder: string): CheckpointStorage {
         () => false,
       ),
     async keepOnly(digests: ReadonlySet<Digest>) {
-      for (const name of await readdir(pieces)) if (!digests.has(name)) await rm(join(pieces, name), { force: true });
+      for (const name of await readdir(pieces)) {
+        const piece = join(pieces, name);
+        if (!digests.has(name) && (await ageMs(piece)) > heldMs) await rm(piece, { force: true });
+      }
     },
   });
+}
+
+/** Milliseconds since somebody put it there or held it; none if it has gone. */
+async function ageMs(file: string): Promise<number> {
+  return stat(file).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs,
+    () => 0,
+  );
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {

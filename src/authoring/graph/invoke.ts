@@ -19,6 +19,8 @@ export type Call = {
   readonly classes: readonly ValueClass[];
   /** In front of ids of requests, so that they are not those of another run. */
   readonly prefix: string;
+  /** The id of the n-th request (from 0) that gives itself none. */
+  readonly requestId: (n: number) => string;
 };
 
 export type Tools = Pick<WorkflowContext, "runId" | "idempotencyKey" | "attempt" | "abort"> & {
@@ -28,13 +30,13 @@ export type Tools = Pick<WorkflowContext, "runId" | "idempotencyKey" | "attempt"
 /** Runs the handler that fits. Throws what it throws, and graph.no_handler where none does. */
 export async function invoke(executor: Executor, call: Call, tools: Tools): Promise<Effects> {
   const { delivery, classes, state } = call;
-  const { hear, ...about } = tools;
+  const { hear, runId, attempt, abort } = tools;
   const { said, methods } = collector({
     executor: executor.id,
     shared: call.shared,
     reducers: call.reducers,
     classes,
-    requestId: (n) => `${call.prefix}${executor.id}-${state.iteration + 1}-${delivery.index}-${n}`,
+    requestId: call.requestId,
     checkRequest(id) {
       if (executor.responseHandlers.length === 0) throw noHandler(executor.id, "an answer to its request");
       if (Object.hasOwn(state.requests, id) || state.answered.includes(id)) throw duplicateRequest(id);
@@ -43,7 +45,13 @@ export async function invoke(executor: Executor, call: Call, tools: Tools): Prom
   });
   const context: WorkflowContext<unknown, unknown> = {
     executorId: executor.id,
-    ...about,
+    runId,
+    attempt,
+    abort,
+    // In memory it is made for those who ask.
+    get idempotencyKey() {
+      return tools.idempotencyKey;
+    },
     sourceExecutorIds: delivery.sources.map((source) => source.replace(/^internal:/u, "")),
     ...(delivery.request === undefined ? {} : { requestId: delivery.request.id }),
     ...methods,

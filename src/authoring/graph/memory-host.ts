@@ -3,10 +3,11 @@ import { StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
 import { toRecord } from "../../engine/failure.ts";
 import type { Heard } from "./context.ts";
+import { digest, inputOf } from "./declared-input.ts";
 import type { Delivery, Drop, Running } from "./deliver.ts";
 import type { Telling } from "./events.ts";
 import type { Executor } from "./executor.ts";
-import type { Call } from "./invoke.ts";
+import type { Call, Tools } from "./invoke.ts";
 import { invoke } from "./invoke.ts";
 import { ownStates, restoreExecutors, running, untilRest, withDone } from "./loop.ts";
 import type { Effects, GraphRequest, GraphState, SettledInvocation } from "./message.ts";
@@ -21,6 +22,8 @@ const abortGraceMs = 1000;
 
 export type Place = {
   readonly runId: string;
+  /** The first of the runs that went on from each other. */
+  readonly line: string;
   readonly abort: AbortSignal;
   /** In front of ids of executors, for graphs inside: `outer/`. */
   readonly path: string;
@@ -51,7 +54,7 @@ export class MemoryHost implements Host {
       const work: Promise<Nested> =
         executor instanceof WorkflowExecutor
           ? this.#nested(executor, call, snapshot, invoked)
-          : this.#handle(executor, call, invoked).then((effects) => ({ effects, ends: [] }));
+          : this.#handle(executor, { call, snapshot, invoked }).then((effects) => ({ effects, ends: [] }));
       const { effects, ends } = await within(abort, work);
       const data = [...effects.sent.map((sent) => sent.data), ...effects.yielded];
       const place = tell({
@@ -94,11 +97,22 @@ export class MemoryHost implements Host {
     });
   }
 
-  #handle(executor: Executor, call: Call, invoked: string): Promise<Effects> {
-    const { runId, abort, path } = this.#place;
-    const idempotencyKey = `${runId}/${path}${executor.id}/${call.state.iteration + 1}.${call.delivery.index}`;
+  #handle(executor: Executor, { call, snapshot, invoked }: Entering): Promise<Effects> {
+    const { runId, abort } = this.#place;
     const hear = (heard: Heard): void => this.#hear(executor.id, heard, invoked);
-    return invoke(executor, call, { runId, idempotencyKey, attempt: 1, abort, hear });
+    const keyOf = (): string => this.#keyOf(executor.id, call, snapshot);
+    const tools = { runId, attempt: 1, abort, hear };
+    return invoke(executor, call, Object.defineProperty(tools, "idempotencyKey", { get: keyOf }) as Tools);
+  }
+
+  /**
+   * The same where a run goes on from a checkpoint and does the same in the same place; another one where something that
+   * the executor can read was changed. `prefix`: of which graph inside.
+   */
+  #keyOf(executor: string, call: Call, snapshot: Json | undefined): string {
+    const { runId, line } = this.#place;
+    const place = [call.state.iteration + 1, call.delivery.index];
+    return digest([line, this.prefix.slice(runId.length), executor, ...place, inputOf(call, snapshot, digest)]);
   }
 
   #hear(executor: string, heard: Heard, invoked: string): void {
@@ -150,6 +164,8 @@ export class MemoryHost implements Host {
     return { effects, ends: inside.ends() };
   }
 }
+
+type Entering = { call: Call; snapshot: Json | undefined; invoked: string };
 
 /** A graph inside. `yielded`: what its supersteps have yielded, where the invocation that they are of was not done. */
 type Child = GraphState & { readonly yielded?: readonly Json[] };

@@ -55,6 +55,8 @@ export class GraphRun {
   readonly #parts: Running;
   readonly #signature: string;
   readonly #from: RunStart["from"];
+  /** The first of the runs that went on from each other. */
+  readonly #line: string;
   #abort = new AbortController();
   #saving: Saving;
   #state: GraphState;
@@ -72,6 +74,8 @@ export class GraphRun {
     this.#signature = signature;
     this.#state = start.state;
     this.#from = start.from;
+    const { line, runId = this.id } = start.from?.checkpoint ?? {};
+    this.#line = line ?? runId;
     this.#parent = start.from?.checkpoint.checkpointId ?? null;
     this.#saving = saving;
     const before = start.from === undefined ? [] : [start.from.checkpoint.event];
@@ -131,7 +135,7 @@ export class GraphRun {
 
   #place(): ConstructorParameters<typeof MemoryHost>[1] {
     const tell: EventLog["tell"] = (telling) => this.#log.tell(telling);
-    return { runId: this.id, abort: this.#abort.signal, path: "", tell };
+    return { runId: this.id, line: this.#line, abort: this.#abort.signal, path: "", tell };
   }
 
   /** The checkpoint before anything runs, or the one with answers on their way; what is open is told again. */
@@ -178,6 +182,7 @@ export class GraphRun {
       workflowName: this.#parts.graph.name,
       graphSignature: this.#signature,
       runId: this.id,
+      ...(this.#line === this.id ? {} : { line: this.#line }),
       kind,
       ...(first && this.#from !== undefined ? { continues: { kind: this.#from.kind, run, checkpoint } } : {}),
       timestamp: new Date().toISOString(),

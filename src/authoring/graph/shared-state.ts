@@ -4,6 +4,7 @@
  * does not depend on who was faster.
  */
 import { StemmaError } from "../../core/error.ts";
+import { grown } from "../../core/growing-list.ts";
 import type { Json } from "../../core/json.ts";
 import type { Shared, Write } from "./message.ts";
 
@@ -24,12 +25,32 @@ export function applyWrites(shared: Shared, writes: readonly Write[], reducers: 
   return Object.fromEntries(next);
 }
 
-function reduced(before: Json | undefined, { key, value }: { key: string; value: Json }, reducer: Reducer): Json {
+type Value = { readonly key: string; readonly value: Json };
+
+function reduced(before: Json | undefined, { key, value }: Value, reducer: Reducer): Json {
   if (reducer === "overwrite") return value;
+  return grown(listOf(key, before), added(key, value, reducer)) as Json;
+}
+
+/** Throws as `applyWrites` does where a write behind others cannot be, and puts nothing together for that. */
+export function checkWrite(shared: Shared, before: readonly Write[], write: Write, reducers: Reducers): void {
+  const { key } = write;
+  const reducer = reducers[key] ?? "overwrite";
+  if ("gone" in write || reducer === "overwrite") return;
+  // What was written behind a reducer is a list, or nothing.
+  if (!before.some((earlier) => earlier.key === key)) listOf(key, Object.hasOwn(shared, key) ? shared[key] : undefined);
+  added(key, write.value, reducer);
+}
+
+function listOf(key: string, before: Json | undefined): readonly Json[] {
   const list = before ?? [];
   if (!Array.isArray(list)) throw new StemmaError("usage.invalid", `Expected state ${key} to be a list.`);
-  if (reducer === "append") return [...list, value];
-  if (Array.isArray(value)) return [...list, ...value];
+  return list;
+}
+
+function added(key: string, value: Json, reducer: "append" | "extend"): readonly Json[] {
+  if (reducer === "append") return [value];
+  if (Array.isArray(value)) return value;
   const message = `Expected a list for state ${key}, which is extended by what is set; got ${typeof value}.`;
   throw new StemmaError("usage.invalid", message, { data: { key } });
 }

@@ -29,16 +29,22 @@ export type Shelf = {
   /** Pieces first, so that a header never names what is not there. */
   put(header: Header, pieces: readonly { digest: Digest; text: string }[]): Promise<void>;
   piece(digest: Digest): Promise<string | undefined>;
-  has(digest: Digest): Promise<boolean>;
+  /** Whether it is there; then it stays for a while, also if another process finds that nothing names it. */
+  hold(digest: Digest): Promise<boolean>;
   remove(id: CheckpointID): Promise<boolean>;
-  /** Removes pieces that are not among these. */
+  /** Removes pieces that are not among these, but for those that were put or held lately where others can come between. */
   keepOnly(digests: ReadonlySet<Digest>): Promise<void>;
 };
 
 /** Runs whose last checkpoints are remembered, so that the next one takes the time of what is new in it. */
 const memoriesMax = 100;
 
+/**
+ * Saves do not wait for each other, and no delete comes between what a save finds there and what it puts. Of another
+ * process that deletes, that is true as well: what a save finds is held, and what it builds on is looked for once more.
+ */
 export function storageOn(shelf: Shelf): CheckpointStorage {
+  const gate = new Gate();
   const memories = new Map<string, { states: StateMemory; last: CheckpointID }>();
   const load = async (id: CheckpointID): Promise<WorkflowCheckpoint> => {
     const header = await shelf.header(id).catch((error: unknown) => Promise.reject(unreadable(id, error)));
@@ -55,26 +61,36 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
     const found = (await shelf.headers()).flatMap((header) => ("error" in header ? [] : [header]));
     return found.filter((header) => header.workflowName === workflowName).toSorted(byId);
   };
-  return {
-    async save(checkpoint) {
-      const { checkpointId: id, workflowName, runId } = checkpoint;
-      const memory = memories.get(runId);
-      memories.delete(runId);
-      // Pieces of the last one are there as long as it is: somebody may have deleted it.
-      if (memory !== undefined && (await shelf.header(memory.last)) === undefined) memory.states.forget();
-      const states = memory?.states ?? new StateMemory(sha256);
+  const isThere = async (last: CheckpointID | undefined): Promise<boolean> =>
+    last === undefined || (await shelf.header(last)) !== undefined;
+  const save = async (checkpoint: WorkflowCheckpoint): Promise<CheckpointID> => {
+    const { checkpointId: id, workflowName, runId } = checkpoint;
+    const memory = memories.get(runId);
+    memories.delete(runId);
+    const states = memory?.states ?? new StateMemory(sha256);
+    const put = async (): Promise<void> => {
       const { root, bytes, made } = unchanging.has(checkpoint.state)
         ? states.cut(plainOf(checkpoint))
         : cutWhole(checkpoint);
       const missing = [];
-      for (const piece of made) if (!(await shelf.has(piece.digest))) missing.push(piece);
+      for (const piece of made) if (!(await shelf.hold(piece.digest))) missing.push(piece);
       await shelf.put({ id, workflowName, root, bytes }, missing);
-      // Only what was kept is built on.
-      if (unchanging.has(checkpoint.state)) memories.set(runId, { states, last: id });
-      const [oldest] = memories.keys();
-      if (memories.size > memoriesMax && oldest !== undefined) memories.delete(oldest);
-      return id;
-    },
+    };
+    // Pieces of the last one are there as long as it is: somebody may have deleted it, or may be about to.
+    if (!(await isThere(memory?.last))) states.forget();
+    await put();
+    if (!(await isThere(memory?.last))) {
+      states.forget();
+      await put();
+    }
+    // Only what was kept is built on.
+    if (unchanging.has(checkpoint.state)) memories.set(runId, { states, last: id });
+    const [oldest] = memories.keys();
+    if (memories.size > memoriesMax && oldest !== undefined) memories.delete(oldest);
+    return id;
+  };
+  return {
+    save: (checkpoint) => gate.among(() => save(checkpoint)),
     load,
     async listCheckpoints({ workflowName }) {
       const loaded: WorkflowCheckpoint[] = [];
@@ -86,17 +102,18 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
       return loaded;
     },
     listCheckpointIds: async ({ workflowName }) => (await of(workflowName)).map(({ id }) => id),
-    async delete(id) {
-      if (!(await shelf.remove(id))) return false;
-      const named = new Set<Digest>();
-      for (const header of await shelf.headers()) {
-        // What names pieces that cannot be found out: nothing goes, rather than something of it.
-        if ("error" in header) return true;
-        for (const digest of (await readPieces(shelf, header.root)).keys()) named.add(digest);
-      }
-      await shelf.keepOnly(named);
-      return true;
-    },
+    delete: (id) =>
+      gate.alone(async () => {
+        if (!(await shelf.remove(id))) return false;
+        const named = new Set<Digest>();
+        for (const header of await shelf.headers()) {
+          // What names pieces that cannot be found out: nothing goes, rather than something of it.
+          if ("error" in header) return true;
+          for (const digest of (await readPieces(shelf, header.root)).keys()) named.add(digest);
+        }
+        await shelf.keepOnly(named);
+        return true;
+      }),
     async getLatest({ workflowName }) {
       const headers = (await shelf.headers()).toSorted(byId).toReversed();
       const newest = headers.find((header) => "error" in header || header.workflowName === workflowName);
@@ -106,6 +123,30 @@ export function storageOn(shelf: Shelf): CheckpointStorage {
     },
   };
 }
+
+/** Lets many be at work at once, or one that is alone. Who is alone goes first: others that come wait for it. */
+class Gate {
+  #alone: Promise<unknown> = Promise.resolve();
+  readonly #among = new Set<Promise<unknown>>();
+
+  async among<T>(call: () => Promise<T>): Promise<T> {
+    for (let alone; alone !== this.#alone;) await (alone = this.#alone);
+    const done = call();
+    const settled = done.then(nothing, nothing);
+    this.#among.add(settled);
+    void settled.then(() => this.#among.delete(settled));
+    return done;
+  }
+
+  alone<T>(call: () => Promise<T>): Promise<T> {
+    const before = this.#alone;
+    const done = before.then(() => Promise.all(this.#among)).then(call);
+    this.#alone = done.then(nothing, nothing);
+    return done;
+  }
+}
+
+function nothing(): void {}
 
 function cutWhole(checkpoint: WorkflowCheckpoint): MemorizedCut {
   const text = encode(checkpoint, "checkpoint") ?? "null";
@@ -149,7 +190,7 @@ export function memoryCheckpoints(): CheckpointStorage & { /** Bytes of all piec
       headers.set(header.id, header);
     },
     piece: async (digest) => pieces.get(digest),
-    has: async (digest) => pieces.has(digest),
+    hold: async (digest) => pieces.has(digest),
     remove: async (id) => headers.delete(id),
     async keepOnly(digests) {
       for (const digest of pieces.keys()) if (!digests.has(digest)) pieces.delete(digest);

@@ -115,7 +115,11 @@ async function one(
   const before = state.settled?.[delivery.index];
   if (before !== undefined) return { delivery, ...before, place: host.reused(delivery, before) };
   const shared = applyWrites(state.shared, writes, graph.reducers);
-  const call: Call = { delivery, shared, state, reducers: graph.reducers, classes: graph.classes, prefix: host.prefix };
+  const { reducers, classes } = graph;
+  const { prefix } = host;
+  const requestId = (n: number): string =>
+    `${prefix}${delivery.executor}-${state.iteration + 1}-${delivery.index}-${n}`;
+  const call: Call = { delivery, shared, state, reducers, classes, prefix, requestId };
   const done = await host.invoke(call, state.unfinished?.[delivery.index] ?? own);
   if ("effects" in done) return { delivery, ...done };
   const failure: Message = {

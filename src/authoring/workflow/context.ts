@@ -5,6 +5,8 @@ import { StemmaError } from "../../core/error.ts";
 import { checkName } from "../../core/name.ts";
 import type { Log, Operations, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { notQuiescent } from "../../engine/checkpoints.ts";
+import type { FunctionName } from "../../engine/node-function.ts";
+import { nodeFunction } from "../../engine/node-function.ts";
 import { checkWorkflow } from "../../engine/options.ts";
 import { labelled } from "../../engine/log.ts";
 import { inScope, scopeAtHand } from "./frame.ts";
@@ -83,6 +85,15 @@ export type Context<S = unknown> = {
    * @example const score = await ctx.call(scoring, { customer });
    */
   call<I, O>(workflow: Workflow<I, O>, input: I, options?: CallOptions): Promise<O>;
+  /**
+   * Calls a function of a remote node (`stemma/agents`) by its name, once, and waits for its output. Like any called run it
+   * is there from the commit that says so, waits where its node is away, and is reused in a restart or fork. It is carried
+   * out by a server (`stemma/server`) on the same store, with which the node is registered.
+   *
+   * @throws StepError with what the function threw; usage.invalid for what is no `node.function`
+   * @example const text = await ctx.call<string>("writer.summarise", { pages });
+   */
+  call<O = unknown>(target: FunctionName, input?: unknown, options?: CallOptions): Promise<O>;
   /**
    * Continue from here with this state, not from the start. The code goes on when the state is on stable storage; later
    * activations load what follows the last checkpoint and nothing before it, and steps are counted anew. Only what
@@ -204,8 +215,9 @@ function methodsOf(operations: Operations, root: Scope) {
       const ask = waitAsk(scope, name, options, true);
       return scope.take(await operations.wait(ask), ask.causes) as never;
     },
-    async call(called: Workflow, input: unknown, options: CallOptions = {}) {
+    async call(target: Workflow | FunctionName, input: unknown, options: CallOptions = {}) {
       const scope = at("call");
+      const called = typeof target === "string" ? nodeFunction(target) : target;
       checkWorkflow(called);
       const ask = callAsk(scope, called, input, options);
       return scope.take(await operations.call(ask), ask.causes) as never;

@@ -4,10 +4,9 @@ import { rename, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, visible } from "../terminal.ts";
 
 export function addExport(program: Command): void {
@@ -16,12 +15,12 @@ export function addExport(program: Command): void {
     .description("write the family of a run to one file, with everything that belongs to it")
     .addArgument(runArgument())
     .requiredOption("--out <file>", "the file; one that is there already is not written over");
-  withCommonOptions(command).action(exportRun);
+  withPlaceOptions(command).action(exportRun);
 }
 
 async function exportRun(given: string, options: CommonOptions & { out: string }): Promise<void> {
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
   const { out } = options;
   if (existsSync(out))

@@ -3,11 +3,10 @@ import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import type { GoldenMark } from "../../engine/golden.ts";
 import { goldenName } from "../../engine/golden.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { relativeText } from "../look.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { table } from "../table.ts";
 import { note, paint, paintNote, print, printJson, terminalWidth, visible } from "../terminal.ts";
 
@@ -23,12 +22,12 @@ export function addGolden(program: Command): void {
     .option("--reason <text>", "why, for the record")
     .option("--by <name>", "who marks it, for the record")
     .option("--remove", "un-mark it");
-  withCommonOptions(command).action(golden);
+  withPlaceOptions(command).action(golden);
 }
 
 async function golden(given: string | undefined, options: GoldenOptions): Promise<void> {
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const name = options.name === undefined ? {} : { name: options.name };
   if (given === undefined) {
     if (options.remove === true)
@@ -37,7 +36,9 @@ async function golden(given: string | undefined, options: GoldenOptions): Promis
   }
   const { id } = await findRun(stemma, given);
   if (options.remove === true) {
-    const marks = await stemma.ungolden({ run: id, ...name });
+    const { by, reason } = options;
+    const said = { ...(by === undefined ? {} : { by }), ...(reason === undefined ? {} : { reason }) };
+    const marks = await stemma.ungolden({ run: id, ...name }, said);
     if (marks.length > 0) return show(marks, options, "not golden any more");
     throw new StemmaError("run.not_found", `Run ${id} is not golden.`, { data: { run: id } });
   }

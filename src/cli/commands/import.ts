@@ -3,9 +3,8 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, visible } from "../terminal.ts";
 
 export function addImport(program: Command): void {
@@ -14,15 +13,15 @@ export function addImport(program: Command): void {
     .description("take in a family that was exported; all of it is checked before anything is written")
     .argument("<file>", "what stemma export wrote")
     .option("--take-over", "work on its open runs here from now on; nobody else may go on working on them");
-  withCommonOptions(command).action(importFile);
+  withPlaceOptions(command).action(importFile);
 }
 
 async function importFile(file: string, options: CommonOptions & { takeOver?: boolean }): Promise<void> {
   const found = await stat(file).catch(() => undefined);
   if (found?.isFile() !== true)
     throw new StemmaError("usage.invalid", `Expected the path of a file, found none at ${file}.`);
-  await using store = await openStore(options, "work");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options, [], "work");
+  const { stemma } = place;
   const taken = await stemma.import(() => createReadStream(file), { takeOver: options.takeOver === true });
   if (options.json === true) return printJson(taken);
   const { family, runs, there, events } = taken;

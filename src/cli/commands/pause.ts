@@ -30,10 +30,10 @@ async function ask(verb: Verb, given: string, options: CommonOptions & ByOptions
   await using place = await openPlace(options);
   const { stemma } = place;
   const { id } = await findRun(stemma, given);
-  await stemma[verb](id, byOf(options));
+  const { previous } = await stemma[verb](id, byOf(options));
   const { row, taken } = await afterTakenIn(stemma, id);
   const { status } = row.state;
-  if (options.json === true) return printJson({ run: id, status, state: taken ? "recorded" : "sent" });
+  if (options.json === true) return printJson({ run: id, previous, status, state: taken ? "recorded" : "sent" });
   print(taken ? `${id} is ${wordsOf(status)}` : `${id} is asked to ${verb}; it is ${wordsOf(status)}`);
   if (!taken) noteNotTaken("The request", row);
   else if (verb === "pause" && status !== "paused" && !isTerminal(status))

@@ -9,7 +9,14 @@ import { stderrLog, stopSignal } from "../long-running.ts";
 import { printJson } from "../terminal.ts";
 import { keepOutputClean, loadWorkflows, offerText } from "../workflow-files.ts";
 
-type ServeOptions = CommonOptions & { port: number; host: string; name?: string[]; origin?: string[] };
+type ServeOptions = CommonOptions & {
+  port: number;
+  host: string;
+  name?: string[];
+  origin?: string[];
+  webhookRange?: string[];
+  agents: boolean;
+};
 
 const portDefault = 4747;
 const portMax = 65_535;
@@ -18,7 +25,9 @@ export function addServe(program: Command): void {
   const several = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
   const command = program
     .command("serve")
-    .description("answer over HTTP until SIGTERM or SIGINT; with files, also start and work on what they export")
+    .description(
+      "answer over HTTP and give work to remote nodes until SIGTERM or SIGINT; with files, also work on what they export",
+    )
     .argument("[files...]", "TypeScript or JavaScript modules; it works on all workflows that they export")
     .option("--port <n>", "port to listen on; 0 for any that is free", wholeNumber(0, portMax), portDefault)
     .option(
@@ -27,7 +36,13 @@ export function addServe(program: Command): void {
       "127.0.0.1",
     )
     .option("--name <host>", "name under which it is reached besides this machine's; may be repeated", several)
-    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several);
+    .option("--no-agents", "take no remote nodes; without files it then only looks, answers and steers")
+    .option("--origin <origin>", "origin of pages that may ask; may be repeated", several)
+    .option(
+      "--webhook-range <range>",
+      "addresses besides the public internet that webhooks may reach, such as 10.1.0.0/16; may be repeated",
+      several,
+    );
   withCommonOptions(command).action(serve);
 }
 
@@ -36,16 +51,20 @@ async function serve(files: readonly string[], options: ServeOptions): Promise<v
   // No other command needs the server, or should wait until it is loaded.
   const { server } = await import("../../api/server/server.ts");
   const workflows = files.length === 0 ? [] : await loadWorkflows(files);
-  await using store = await openStore(options, workflows.length === 0 ? "look" : "work");
+  const { port, host, name: hosts = [], origin: origins = [], agents } = options;
+  const works = workflows.length > 0 || agents;
+  await using store = await openStore(options, works ? "work" : "look");
   const log = stderrLog();
   const stemma = new Stemma({ store, workflows, log });
   const token = process.env["STEMMA_TOKEN"] || undefined;
-  const { port, host, name: hosts = [], origin: origins = [] } = options;
-  const app = server(stemma, { port, host, hosts, origins, log, ...(token === undefined ? {} : { token }) });
+  const key = process.env["STEMMA_WEBHOOK_KEY"] || undefined;
+  const webhooks = { allow: options.webhookRange ?? [], ...(key === undefined ? {} : { key }) };
+  const secret = token === undefined ? {} : { token };
+  const app = server(stemma, { port, host, hosts, origins, agents, webhooks, log, ...secret });
   // Listened for before anything is claimed, so a signal that comes early still drains.
   const stopped = stopSignal();
   const listening = await app.listen();
-  if (workflows.length > 0) await stemma.start();
+  if (works) await stemma.start();
   const offers = workflows.map(offerText).toSorted();
   log.info(`listens on ${listening.url} for ${store.name}`, {
     pid: process.pid,

@@ -11,7 +11,7 @@ import { adviceLines, runLines } from "../run-lines.ts";
 import type { Entry } from "../run-tree.ts";
 import { entriesOf, gatherRepeats, repeatsMin } from "../run-tree.ts";
 import type { ShownRun } from "../shown-run.ts";
-import { isHeld, runOf } from "../shown-run.ts";
+import { isHeld, namedBy, runOf } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import type { Looked } from "../place.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
@@ -41,7 +41,7 @@ async function show(given: string, options: ShowOptions): Promise<void> {
   const row = await stemma.row(id);
   const known = runOf(row, events);
   const called = await lookAtCalled(store, entriesOf(known.tree), new Map(), options.all === true);
-  const run = { ...known, called, ...(options.store === undefined ? {} : { store: options.store }) };
+  const run = { ...known, called, place: namedBy(options) };
   const texts = options.outputs === true ? await textsOf(store, valuesOf(run)) : new Map<Digest, string>();
   if (options.json === true) return printJson(plainRun(run, texts));
   const { outputs = false, all = false } = options;

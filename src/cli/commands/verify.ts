@@ -2,11 +2,10 @@
 import type { Command } from "commander";
 import type { Flaw } from "../../core/chain-check.ts";
 import { StemmaError } from "../../core/error.ts";
-import { Stemma } from "../../engine/stemma.ts";
 import type { Verification, VerifyProgress } from "../../engine/verify.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { paint, print, printJson, visible } from "../terminal.ts";
 
 type VerifyCommandOptions = CommonOptions & { family?: boolean; all?: boolean; expect?: string };
@@ -22,14 +21,14 @@ export function addVerify(program: Command): void {
       "--expect <head>",
       "a head that this command gave for the run before (SEQ:HASH): nothing was rewritten since",
     );
-  withCommonOptions(command).action(verify);
+  withPlaceOptions(command).action(verify);
 }
 
 async function verify(given: string | undefined, options: VerifyCommandOptions): Promise<void> {
   if (given !== undefined && options.all === true) throw new StemmaError("usage.invalid", "Give a run or --all.");
   const expect = options.expect === undefined ? undefined : headOf(options.expect);
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const run = given === undefined ? undefined : (await findRun(stemma, given)).id;
   const progress = progressTo(process.stderr);
   const found = await stemma.verify(run, {

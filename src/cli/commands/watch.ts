@@ -15,7 +15,7 @@ import { LiveScreen } from "../live-screen.ts";
 import { runLines } from "../run-lines.ts";
 import { entriesOf } from "../run-tree.ts";
 import type { ShownRun } from "../shown-run.ts";
-import { isHeld, learn, nothingKnown, shownRun } from "../shown-run.ts";
+import { isHeld, learn, namedBy, nothingKnown, shownRun } from "../shown-run.ts";
 import type { CommonOptions } from "../store-option.ts";
 import type { Looked } from "../place.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
@@ -82,7 +82,7 @@ async function watchOnScreen(store: Looked, run: RunId, signal: AbortSignal, opt
   const screen = new LiveScreen(process.stdout);
   const calls: KnownCalls = new Map();
   const withCalled = async (run_: ShownRun, told: (error: StemmaError) => void): Promise<ShownRun> => {
-    const named = { ...run_, ...(options.store === undefined ? {} : { store: options.store }) };
+    const named = { ...run_, place: namedBy(options) };
     try {
       return { ...named, called: await lookAtCalled(store, entriesOf(run_.tree), calls, false) };
     } catch (error) {

@@ -1,9 +1,8 @@
 /** `stemma why`: the steps and runs that a value comes from. */
 import type { Command } from "commander";
-import { Stemma } from "../../engine/stemma.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import type { CommonOptions } from "../store-option.ts";
-import { openStore, withCommonOptions } from "../store-option.ts";
+import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, terminalWidth } from "../terminal.ts";
 import { whyLines } from "../why-lines.ts";
 
@@ -16,12 +15,12 @@ export function addWhy(program: Command): void {
     .addArgument(runArgument())
     .argument("[key]", "key of the step; without it, the output of the run")
     .option("--path <path>", "only a part of the value: $.items[3].licence");
-  withCommonOptions(command).action(why);
+  withPlaceOptions(command).action(why);
 }
 
 async function why(given: string, key: string | undefined, options: WhyOptions): Promise<void> {
-  await using store = await openStore(options, "look");
-  const stemma = new Stemma({ store });
+  await using place = await openPlace(options);
+  const { stemma } = place;
   const { id } = await findRun(stemma, given);
   const found = await stemma.why(id, key, options.path === undefined ? {} : { path: options.path });
   if (options.json === true) return printJson(found);

@@ -11,6 +11,7 @@ import type { Database } from "./database.ts";
 import type { EventColumns } from "./row.ts";
 import { eventOf, runRowOf } from "./row.ts";
 import { history, payloadTexts } from "./sql.ts";
+import { rowlessRuns } from "./sql-feed.ts";
 
 type Message = [number: number, key: string, kind: string, body: string, at: number];
 
@@ -74,9 +75,15 @@ export class Histories {
   }
 }
 
-/** The first row is that of the run: its messages stand where an event has its causes. Without one there is no run. */
+/** What `history` says of a run itself stands before its first event. */
+const rowSeq = -1;
+
+/**
+ * The first row is that of the run: its messages stand where an event has its causes. Without one there is no run, also
+ * where events of it were left behind by somebody who removed it.
+ */
 function pageOf([first, ...rows]: readonly EventColumns[], after: Seq): HistoryPage | undefined {
-  if (first === undefined) return undefined;
+  if (first === undefined || first.seq !== rowSeq) return undefined;
   const row = runRowOf(first.data);
   const events = rows.map(eventOf);
   const more = (events.at(-1)?.seq ?? after) < row.state.seq;
@@ -90,6 +97,10 @@ export async function readPayloads(db: Database, digests: readonly Digest[]): Pr
   if (wanted.length === 0) return new Map();
   const rows = await db.read<{ digest: Digest; text: string }>(payloadTexts, [wanted]);
   return new Map(rows.map(({ digest, text }) => [digest, text]));
+}
+
+export async function readRowless(db: Database): Promise<RunId[]> {
+  return (await db.read<{ run: RunId }>(rowlessRuns)).map(({ run }) => run);
 }
 
 /** A page is at least one event, or nobody would come to the end, and at most what one may ask for. */

@@ -1,7 +1,7 @@
 /** Runs by their rows, newest first: by when they were created, then by id. That is also what a cursor says. */
 import { StemmaError } from "../../core/error.ts";
 import { limits } from "../../core/limits.ts";
-import { checkpointOf, markWorkflow } from "../../core/record-names.ts";
+import { checkpointOf, markWorkflow, recordOf } from "../../core/record-names.ts";
 import type { ListQuery, RunRow } from "../store.ts";
 import type { Database } from "./database.ts";
 import { runRowOf } from "./row.ts";
@@ -34,11 +34,12 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
   if (query.ids !== undefined) add(listConditions.ids, [...query.ids]);
   if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
+  if (query.idempotencyKey !== undefined) add(listConditions.idempotencyKey, query.idempotencyKey);
   if (query.status !== undefined) add(listConditions.status, [...query.status]);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);
   if (query.family !== undefined) add(listConditions.family, query.family, query.family);
   if (query.since !== undefined) add(listConditions.since, Math.ceil(query.since));
-  if (query.records === false) add(listConditions.noRecords, markWorkflow, checkpointOf);
+  if (query.records === false) add(listConditions.noRecords, markWorkflow, checkpointOf, recordOf);
   if (query.cursor !== undefined) add(listConditions.cursor, ...placeOf(query.cursor));
   return { conditions, values };
 }

@@ -29,6 +29,7 @@ type RunColumns = [
   inboxDone: number,
   claims: number,
   offered: boolean,
+  idempotencyKey: string | null,
 ];
 
 type RestOfState = Omit<RunState, "workflow" | "version" | "family" | "status" | "createdAt" | "tags" | "seq">;
@@ -45,7 +46,7 @@ export function runRowOf(json: string): RunRow {
   const columns = JSON.parse(json) as RunColumns;
   for (const value of columns) if (typeof value === "number") expectSafe(value);
   const [id, family, workflow, version, status, createdAt, tags, seq, state, hash, epoch, worker, ...place] = columns;
-  const [dueAt, queue, priority, inbox, inboxDone, claims, offered] = place;
+  const [dueAt, queue, priority, inbox, inboxDone, claims, offered, idempotencyKey] = place;
   return {
     id,
     state: {
@@ -66,6 +67,7 @@ export function runRowOf(json: string): RunRow {
     priority,
     inbox,
     inboxDone,
+    ...(idempotencyKey === null ? {} : { idempotencyKey }),
     claims,
     offered,
   };

@@ -29,7 +29,9 @@ export async function sendMessages(
   if (sent.length === 0) return [];
   const columns: unknown[][] = [[], [], [], []];
   for (const { message } of sent) addTo(columns, message.run, message.key, message.kind, message.body);
-  const rows = await db.query<{ ord: number; answer: Answer }>(sendSql, [now, ...columns, limits.inboxMessagesMax]);
+  const wakes = sent.map(({ message }) => message.wakes ?? true);
+  const values = [now, ...columns, wakes, limits.inboxMessagesMax];
+  const rows = await db.query<{ ord: number; answer: Answer }>(sendSql, values);
   const landed = ours ? await db.query<{ ord: number }>(messagesThere, columns) : [];
   for (const { ord, answer } of [...rows, ...landed.map(({ ord: at }) => ({ ord: at, answer: "accepted" as const }))]) {
     const one = sent[ord];

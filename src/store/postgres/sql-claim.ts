@@ -163,3 +163,11 @@ export const beat: string = /* sql */ `
          (select json_agg(json_build_array(r.id, r.inbox_seq) order by r.id)::text
             from @.runs r where r.worker = $2 and r.inbox_seq > r.inbox_done) as news
     from t, renewed n`;
+
+/** Workers that have their lease, in the order of their ids. */
+export const leasedWorkers: string = /* sql */ `
+  select w.id as worker, w.lease_until as "leaseUntil", (select count(*) from @.runs r where r.worker = w.id) as runs
+    from @.workers w
+   where w.lease_until > ${clock}
+     and not w.reaped
+   order by w.id`;

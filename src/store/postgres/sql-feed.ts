@@ -156,12 +156,11 @@ export const leaveSequencer: string = /* sql */ `
 /** Keeps positions from being given while runs are removed. */
 export const lockSequencer: string = /* sql */ `select id from @.sequencer where id = 1 for update`;
 
-/** Leaves of the tree that ended before a time, of some ($3) or of all, the earliest first. */
+/** Leaves of the tree that ended before a time, the earliest first. */
 export const prunableRuns: string = /* sql */ `
   select r.id
     from @.runs r
    where r.ended_at < $1
-     and ($3::text[] is null or r.id = any($3::text[]))
      and not exists (select from @.runs d where d.origin = r.id)
    order by r.ended_at, r.id
    limit $2
@@ -173,6 +172,26 @@ export const bareRuns: string = /* sql */ `
     from unnest($1::text[]) with ordinality as g (id, ord)
    where not exists (select from @.runs d where d.origin = g.id)
    order by g.ord`;
+
+/** Those of some runs that ended before a time. */
+export const endedRuns: string = /* sql */ `
+  select r.id from @.runs r where r.ended_at < $1 and r.id = any($2::text[]) order by r.id`;
+
+export const lockEndedRuns: string = /* sql */ `${endedRuns} for update of r skip locked`;
+
+export const runsFrom: string = /* sql */ `select id, origin from @.runs where origin = any($1::text[])`;
+
+/** Events of some runs, and bytes of the payloads that no other has. */
+export const countRuns: string = /* sql */ `
+  with gone as materialized (select unnest($1::text[]) as run)
+  select (select count(*) from gone join @.events e on e.run = gone.run) as events,
+         (select coalesce(sum(octet_length(p.text)), 0)::bigint
+            from @.payloads p
+           where p.digest in (select u.digest from gone join @.payload_uses u on u.run = gone.run)
+             and not exists (select
+                               from @.payload_uses u
+                              where u.digest = p.digest
+                                and not exists (select from gone g where g.run = u.run))) as bytes`;
 
 export const deleteEvents: string = /* sql */ `
   with gone as (delete from @.events where run = any($1::text[]) returning 1) select count(*) as n from gone`;
@@ -200,3 +219,14 @@ export const deletePayloads: string = /* sql */ `
     returning octet_length(p.text) as bytes
   )
   select coalesce(sum(bytes), 0)::bigint as bytes from gone`;
+
+// What somebody left behind
+
+/** Runs that have events and no row, found in steps from run to run. */
+export const rowlessRuns: string = /* sql */ `
+  with recursive each (run) as (
+    select min(run) from @.events
+    union all
+    select (select min(e.run) from @.events e where e.run > each.run) from each where run is not null
+  )
+  select run from each where run is not null and not exists (select from @.runs r where r.id = each.run) limit 100`;

@@ -7,7 +7,7 @@ export const clock: string = "coalesce($1::bigint, floor(extract(epoch from cloc
 export const runJson = (r: string, offered: string): string => /* sql */ `
   json_build_array(${r}.id, ${r}.family, ${r}.workflow, ${r}.version, ${r}.status, ${r}.created_at, ${r}.tags, ${r}.seq,
     ${r}.state, encode(${r}.hash, 'hex'), ${r}.epoch, ${r}.worker, ${r}.due_at, ${r}.queue, ${r}.priority,
-    ${r}.inbox_seq, ${r}.inbox_done, ${r}.claims, ${offered})::text`;
+    ${r}.inbox_seq, ${r}.inbox_done, ${r}.claims, ${offered}, ${r}.idempotency_key)::text`;
 
 /** $1 is the clock. */
 export const isOffered = (r: string): string => /* sql */ `

@@ -377,7 +377,7 @@ export const sendMessages: string = /* sql */ `
   with t as materialized (select ${clock} as now),
   given as materialized (
     select *
-      from unnest(${arrays(2, "text", "text", "text", "text")}) with ordinality as g (run, key, kind, body, ord)
+      from unnest(${arrays(2, "text", "text", "text", "text", "boolean")}) with ordinality as g (run, key, kind, body, wakes, ord)
   ),
   target as materialized (
     select r.id, r.inbox_seq, r.inbox_done, r.status in ('succeeded', 'failed', 'cancelled', 'timed_out') as ended
@@ -396,7 +396,7 @@ export const sendMessages: string = /* sql */ `
   fresh as materialized (
     select ord, inbox_seq + place as number
       from known
-     where found and not ended and not repeated and inbox_seq - inbox_done + place <= $6
+     where found and not ended and not repeated and inbox_seq - inbox_done + place <= $7
   ),
   sent as (
     insert into @.inbox (run, number, key, kind, body, at)
@@ -405,10 +405,9 @@ export const sendMessages: string = /* sql */ `
     returning run, key, number
   ),
   woken as (
-    update @.runs r
-       set inbox_seq = s.number,
-           due_at    = least(coalesce(r.due_at, t.now), t.now)
-      from (select run, max(number) as number from sent group by run) s, t
+    update @.runs r set inbox_seq = s.number,
+           due_at = case when s.wakes then least(coalesce(r.due_at, t.now), t.now) else r.due_at end
+      from (select run, max(number) as number, bool_or(wakes) as wakes from sent join given using (run, key) group by 1) s, t
      where r.id = s.run
   )
   select g.ord - 1 as ord,
@@ -438,11 +437,12 @@ export const listConditions = {
   ids: "r.id = any((select ?::text[])::text[])", // a query of its own: the same plan whatever their number
   idPart: "position(? in r.id) > 0",
   workflow: "r.workflow = ?",
+  idempotencyKey: "r.idempotency_key = ?",
   status: "r.status = any(?::text[])",
   tag: "r.id in (select run from @.tags where tag = ?)",
   family: "(r.family = ? or (r.id = ? and r.family is null))",
   since: "r.created_at >= ?::bigint",
-  noRecords: "r.workflow <> ? and position(? in r.workflow) <> 1",
+  noRecords: "r.workflow <> ? and position(? in r.workflow) <> 1 and position(? in r.workflow) <> 1",
   cursor: "(r.created_at, r.id) < (?::bigint, ?)",
 } as const;
 

@@ -18,6 +18,7 @@ import type {
   FeedQuery,
   Heartbeat,
   HistoryPage,
+  LeasedWorker,
   ListQuery,
   Message,
   NewRun,
@@ -38,7 +39,7 @@ import { Database } from "./database.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Gather } from "./gather.ts";
-import { Histories, readPayloads } from "./history.ts";
+import { Histories, readPayloads, readRowless } from "./history.ts";
 import { readList } from "./list.ts";
 import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
@@ -47,6 +48,7 @@ import { readReusable } from "./reuse.ts";
 import type { Runner } from "./runner.ts";
 import { sendMessages } from "./send.ts";
 import { Sequencer } from "./sequencer.ts";
+import { leasedWorkers } from "./sql-claim.ts";
 import { Wake } from "./wake.ts";
 
 /** A store that can also end with `await using`. */
@@ -175,6 +177,14 @@ class PostgresSchema implements PostgresStore {
     // Whoever appended last may be gone, so who comes to the end sees to it that what is there is placed.
     if (page.pending === true) this.#sequencer.ask();
     return page;
+  }
+
+  workers(): Promise<readonly LeasedWorker[]> {
+    return this.#use(() => this.#db.read<LeasedWorker>(leasedWorkers, [this.#now]));
+  }
+
+  rowless(): Promise<readonly string[]> {
+    return this.#use(() => readRowless(this.#db));
   }
 
   async prune(request: PruneRequest): Promise<Pruned> {

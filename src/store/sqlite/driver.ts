@@ -111,6 +111,16 @@ export class Driver implements Statements {
     return result;
   }
 
+  /** Writes the file anew without what is free in it, and cuts it and the log to what is left. */
+  compact(): void {
+    this.#attempt(() => {
+      this.prepare("vacuum").run();
+      // Where somebody still reads the old pages, the log is copied back by whoever writes next.
+      this.prepare("pragma wal_checkpoint(truncate)").all();
+    });
+    this.#expectInPlace();
+  }
+
   /** Changes exactly when another connection has committed (https://sqlite.org/pragma.html#pragma_data_version). */
   dataVersion(): number {
     return this.#attempt(() => this.prepare("pragma data_version").get()?.["data_version"] as number);

@@ -10,7 +10,7 @@ import type { Statements } from "./driver.ts";
 import { typeFromFile } from "./event-type.ts";
 import { offeredAt } from "./offered.ts";
 import { runRowOf } from "./row.ts";
-import { eventsAfter, payloadText, runRow, waitingMessages } from "./sql.ts";
+import { eventsAfter, payloadText, rowlessRuns, runRow, waitingMessages } from "./sql.ts";
 
 export function readHistory(
   db: Statements,
@@ -51,6 +51,13 @@ export function readPayloads(db: Statements, digests: readonly Digest[]): Readon
     if (row !== undefined) texts.set(digest, row["text"] as string);
   }
   return texts;
+}
+
+export function readRowless(db: Statements): string[] {
+  return db
+    .prepare(rowlessRuns)
+    .all()
+    .map(({ n }) => `number ${String(n)} of the file`);
 }
 
 /** A page is at least one event, or nobody would come to the end, and at most what one may ask for. */

@@ -4,7 +4,7 @@
  * the worker was given meanwhile is taken from it then, because on hearing `expired` it drops everything.
  */
 import type { Timestamp } from "../../core/event.ts";
-import type { Heartbeat } from "../store.ts";
+import type { Heartbeat, LeasedWorker } from "../store.ts";
 import type { Statements } from "./driver.ts";
 import {
   deleteWorker,
@@ -16,6 +16,7 @@ import {
   offerLease,
   renewLease,
   takeRunsAway,
+  workersHeld,
 } from "./sql.ts";
 
 /** Takes the runs of other workers whose lease has run out. Their epoch rises at once, so they cannot append any more. */
@@ -52,4 +53,10 @@ export function beat(db: Statements, worker: string, lapsed: boolean, now: Times
 
 export function hasLease(db: Statements, worker: string, until: Timestamp): boolean {
   return db.prepare(leaseEnd).get(worker)?.["lease_until"] === until;
+}
+
+export function leasedWorkers(db: Statements, now: Timestamp): LeasedWorker[] {
+  const rows = db.prepare(workersHeld).all() as { id: string; lease_until: number; runs: number }[];
+  const leased = rows.filter(({ lease_until: until }) => until > now);
+  return leased.map(({ id, lease_until: leaseUntil, runs }) => ({ worker: id, runs, leaseUntil }));
 }

@@ -5,7 +5,7 @@
 import { StemmaError } from "../../core/error.ts";
 import type { Timestamp } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import { checkpointOf, markWorkflow } from "../../core/record-names.ts";
+import { checkpointOf, markWorkflow, recordOf } from "../../core/record-names.ts";
 import type { Status } from "../../core/run.ts";
 import type { ListQuery, RunRow } from "../store.ts";
 import type { Statements } from "./driver.ts";
@@ -56,10 +56,11 @@ function whereOf(query: ListQuery): { conditions: readonly string[]; values: rea
   else if (query.ids !== undefined) add(listConditions.ids, JSON.stringify(query.ids));
   if (query.idPart !== undefined) add(listConditions.idPart, query.idPart);
   if (query.workflow !== undefined) add(listConditions.workflow, query.workflow);
+  if (query.idempotencyKey !== undefined) add(listConditions.idempotencyKey, query.idempotencyKey);
   if (query.tag !== undefined) add(listConditions.tag, query.tag);
   if (query.family !== undefined) add(listConditions.family, query.family, query.family);
   if (query.since !== undefined) add(listConditions.since, query.since);
-  if (query.records === false) add(listConditions.noRecords, markWorkflow, checkpointOf);
+  if (query.records === false) add(listConditions.noRecords, markWorkflow, checkpointOf, recordOf);
   if (query.cursor !== undefined) add(listConditions.cursor, placeOf(query.cursor));
   return { conditions, values };
 }

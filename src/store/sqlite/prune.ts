@@ -2,9 +2,12 @@
  * Removes runs that ended long ago, leaves of the family tree first, so a run that a remaining one comes from stays.
  * A payload goes with the last run that uses it.
  */
+import type { RunId } from "../../core/event.ts";
+import { removable } from "../../core/prunable.ts";
 import type { Pruned, PruneRequest } from "../store.ts";
 import type { Statements } from "./driver.ts";
 import {
+  countRuns,
   deleteEffects,
   deleteEmitted,
   deleteEvents,
@@ -17,37 +20,57 @@ import {
   prunableRun,
   prunableRuns,
   runHead,
+  runsFrom,
 } from "./sql.ts";
 
 type Prunable = { n: number; id: string; tags: string };
 
-export function pruneRuns(db: Statements, { endedBefore, limit, only }: PruneRequest): Pruned {
-  const runs: string[] = [];
-  let events = 0;
-  let payloadBytes = 0;
+export function pruneRuns(db: Statements, { endedBefore, limit, units }: PruneRequest): Pruned {
+  if (units !== undefined) return removeAll(db, freeOf(db, endedBefore, units));
+  const runs: RunId[] = [];
+  let [events, payloadBytes] = [0, 0];
   while (runs.length < limit) {
     // Each round bares new leaves.
-    const leaves = leavesOf(db, endedBefore, limit - runs.length, only);
+    const leaves = db.prepare(prunableRuns).all(endedBefore, limit - runs.length) as Prunable[];
     if (leaves.length === 0) break;
-    for (const leaf of leaves) {
-      runs.push(leaf.id);
-      const removed = remove(db, leaf);
-      events += removed.events;
-      payloadBytes += removed.payloadBytes;
-    }
+    const removed = removeAll(db, leaves);
+    runs.push(...removed.runs);
+    events += removed.events;
+    payloadBytes += removed.payloadBytes;
   }
   return { runs, events, payloadBytes };
 }
 
-function leavesOf(db: Statements, endedBefore: number, limit: number, only: PruneRequest["only"]): Prunable[] {
-  if (only === undefined) return db.prepare(prunableRuns).all(endedBefore, limit) as Prunable[];
-  const leaves: Prunable[] = [];
-  for (const id of only) {
-    const leaf = db.prepare(prunableRun).get(id, endedBefore) as Prunable | undefined;
-    if (leaf !== undefined) leaves.push(leaf);
-    if (leaves.length >= limit) break;
+/** What `pruneRuns` would remove of units, without removing it: nobody waits for that, however many there are. */
+export function countUnits(db: Statements, endedBefore: number, units: Units): Pruned {
+  const free = freeOf(db, endedBefore, units);
+  const found = db.prepare(countRuns).get(JSON.stringify(free.map(({ n }) => n)));
+  const { events, bytes } = found as { events: number; bytes: number };
+  return { runs: free.map(({ id }) => id), events, payloadBytes: bytes };
+}
+
+type Units = NonNullable<PruneRequest["units"]>;
+
+function freeOf(db: Statements, endedBefore: number, units: Units): Prunable[] {
+  const found = new Map<RunId, Prunable>();
+  const comers: { id: RunId; origin: RunId }[] = [];
+  for (const id of units.flat()) {
+    const run = db.prepare(prunableRun).get(id, endedBefore) as Prunable | undefined;
+    if (run !== undefined) found.set(id, run);
+    for (const comer of db.prepare(runsFrom).all(id)) comers.push({ id: comer["id"] as RunId, origin: id });
   }
-  return leaves;
+  return removable(units, new Set(found.keys()), comers).flatMap((id) => found.get(id) ?? []);
+}
+
+function removeAll(db: Statements, all: readonly Prunable[]): Pruned {
+  let events = 0;
+  let payloadBytes = 0;
+  for (const one of all) {
+    const removed = remove(db, one);
+    events += removed.events;
+    payloadBytes += removed.payloadBytes;
+  }
+  return { runs: all.map(({ id }) => id), events, payloadBytes };
 }
 
 /** Whether runs that were answered as removed are gone. */

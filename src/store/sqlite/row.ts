@@ -32,6 +32,7 @@ export type RunColumns = {
   inbox_seq: number;
   inbox_done: number;
   claims: number;
+  idempotency_key: string | null;
 };
 
 export type EventColumns = {
@@ -56,6 +57,7 @@ export function runRowOf(row: Row, offered: boolean): RunRow {
     priority: columns.priority,
     inbox: columns.inbox_seq,
     inboxDone: columns.inbox_done,
+    ...(columns.idempotency_key === null ? {} : { idempotencyKey: columns.idempotency_key }),
     claims: columns.claims,
     offered,
   };

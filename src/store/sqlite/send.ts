@@ -8,7 +8,7 @@ import type { Status } from "../../core/run.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Message, Sent } from "../store.ts";
 import type { Statements } from "./driver.ts";
-import { inboxTarget, insertMessage, messageOf, messageThere, wakeRun } from "./sql.ts";
+import { inboxTarget, insertMessage, messageOf, messageThere, noteMessage, wakeRun } from "./sql.ts";
 
 type Target = { n: number; status: Status; inbox_seq: number; inbox_done: number };
 
@@ -26,7 +26,11 @@ export function haveLanded(db: Statements, sent: readonly Sent[]): boolean | und
   return first === undefined ? undefined : db.prepare(messageOf).get(first.run, first.key) !== undefined;
 }
 
-function sendMessage(db: Statements, { run, key, kind, body }: Message, now: Timestamp): Sent["reason"] | undefined {
+function sendMessage(
+  db: Statements,
+  { run, key, kind, body, wakes }: Message,
+  now: Timestamp,
+): Sent["reason"] | undefined {
   const target = db.prepare(inboxTarget).get(run) as Target | undefined;
   if (target === undefined) return "missing";
   // Before the end of the run is looked at: who sends again learns that it arrived, not that it came too late.
@@ -35,6 +39,7 @@ function sendMessage(db: Statements, { run, key, kind, body }: Message, now: Tim
   if (target.inbox_seq - target.inbox_done >= limits.inboxMessagesMax) return "full";
   const number = target.inbox_seq + 1;
   db.prepare(insertMessage).run(target.n, number, key, kind, body, now);
-  db.prepare(wakeRun).run(number, now, now, target.n);
+  if (wakes === false) db.prepare(noteMessage).run(number, target.n);
+  else db.prepare(wakeRun).run(number, now, now, target.n);
   return undefined;
 }

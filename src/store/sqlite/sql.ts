@@ -6,7 +6,8 @@
  */
 
 const runColumns = `id, family, workflow, version, status, created_at, tags, seq, state, hash,
-         epoch, worker, due_at, queue, priority, inbox_seq, inbox_done, claims`;
+         epoch, worker, due_at, queue, priority, inbox_seq, inbox_done, claims,
+         idempotency_key`;
 
 // Runs
 
@@ -88,6 +89,15 @@ export const eventsAfter: string = /* sql */ `
    order by seq
    limit +?`;
 
+/** Runs that have events and no row, found in steps from run to run. */
+export const rowlessRuns: string = /* sql */ `
+  with recursive each (n) as (
+    select min(run) from events
+    union all
+    select (select min(run) from events where run > each.n) from each where n is not null
+  )
+  select n from each where n is not null and not exists (select 1 from runs r where r.n = each.n) limit 100`;
+
 export const eventHash: string = /* sql */ `
   select e.hash
     from runs r
@@ -129,6 +139,9 @@ export const wakeRun: string = /* sql */ `
          due_at    = min(ifnull(due_at, ?), ?),
          ready     = worker is null
    where n = ?`;
+
+/** It has a message, and is due when it was. */
+export const noteMessage: string = /* sql */ `update runs set inbox_seq = ? where n = ?`;
 
 export const messageOf: string = /* sql */ `
   select 1
@@ -235,11 +248,12 @@ export const listConditions = {
   // From the index of ids, which is a small part of the table.
   idPart: "n in (select n from runs where instr(id, ?) > 0)",
   workflow: "workflow = ?",
+  idempotencyKey: "idempotency_key = ?",
   status: "status = ?",
   tag: "n in (select run from tags where tag = ?)",
   family: "(family = ? or id = ? and family is null)",
   since: "created_at >= ?",
-  noRecords: "workflow <> ? and instr(workflow, ?) <> 1",
+  noRecords: "workflow <> ? and instr(workflow, ?) <> 1 and instr(workflow, ?) <> 1",
   cursor: "n < ?",
 } as const;
 
@@ -305,13 +319,22 @@ export const prunableRuns: string = /* sql */ `
    order by r.ended_at
    limit +?`;
 
-/** Whether this one is such a leaf. */
-export const prunableRun: string = /* sql */ `
-  select r.n, r.id, r.tags
-    from runs r
-   where r.id = ?
-     and r.ended_at < ?
-     and not exists (select 1 from runs d where d.origin = r.id)`;
+/** One run, if it ended before a time. */
+export const prunableRun: string = /* sql */ `select n, id, tags from runs where id = ? and ended_at < ?`;
+
+export const runsFrom: string = /* sql */ `select id from runs where origin = ?`;
+
+/** Events of some runs, and bytes of the payloads that no other has. */
+export const countRuns: string = /* sql */ `
+  with gone (run) as materialized (select value from json_each(?))
+  select (select count(*) from gone join events e on e.run = gone.run) as events,
+         (select ifnull(sum(octet_length(p.text)), 0)
+            from payloads p
+           where p.n in (select u.payload from gone join payload_uses u on u.run = gone.run)
+             and not exists (select 1
+                               from payload_uses u
+                              where u.payload = p.n
+                                and u.run not in (select run from gone))) as bytes`;
 
 export const deleteEvents: string = /* sql */ `delete from events where run = ?`;
 export const deleteEmitted: string = /* sql */ `delete from emitted where run = ?`;

@@ -19,6 +19,7 @@ import type {
   FeedQuery,
   Heartbeat,
   HistoryPage,
+  LeasedWorker,
   ListQuery,
   Message,
   NewRun,
@@ -31,17 +32,18 @@ import type {
 } from "../store.ts";
 import { Claims } from "./claim.ts";
 import { commitParts, haveLanded as partsHaveLanded, isThere } from "./commit.ts";
+import { compact } from "./compact.ts";
 import { createRuns, expectOrigins, haveLanded as runsHaveLanded } from "./create.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Group } from "./group.ts";
-import { readHistory, readPayloads } from "./history.ts";
+import { readHistory, readPayloads, readRowless } from "./history.ts";
 import { inspect } from "./inspect.ts";
-import { beat, hasLease } from "./lease.ts";
+import { beat, hasLease, leasedWorkers } from "./lease.ts";
 import { readList } from "./list.ts";
-import { haveGone, pruneRuns } from "./prune.ts";
+import { countUnits, haveGone, pruneRuns } from "./prune.ts";
 import { readReusable } from "./reuse.ts";
 import { haveLanded as messagesHaveLanded, sendMessages } from "./send.ts";
 
@@ -206,12 +208,30 @@ class SqliteFile implements SqliteStore {
 
   async prune(request: PruneRequest): Promise<Pruned> {
     const db = this.#use();
-    // Removing and taking it back is the one way to count that cannot disagree with removing.
-    if (request.dryRun === true) return db.rehearse(() => pruneRuns(db, request));
+    const { endedBefore, units, dryRun } = request;
+    if (dryRun === true && units !== undefined) return db.read(() => countUnits(db, endedBefore, units));
+    // Removing and taking it back cannot disagree with removing, and is for few runs.
+    if (dryRun === true) return db.rehearse(() => pruneRuns(db, request));
     return db.write(
       () => pruneRuns(db, request),
       (pruned) => haveGone(db, pruned),
     );
+  }
+
+  async compact({ dryRun = false }: { dryRun?: boolean } = {}): Promise<{ before: number; after: number }> {
+    const db = this.#use();
+    this.#group.flush();
+    return compact(db, this.#now(), dryRun);
+  }
+
+  async workers(): Promise<readonly LeasedWorker[]> {
+    const db = this.#use();
+    return db.readOnce(() => leasedWorkers(db, this.#now()));
+  }
+
+  async rowless(): Promise<readonly string[]> {
+    const db = this.#use();
+    return db.readOnce(() => readRowless(db));
   }
 
   keepTime(now: () => Timestamp): void {

@@ -58,6 +58,19 @@ export function createGuarantees(check: Check): void {
     assert.deepEqual(await snapshot(store), before);
   });
 
+  check("a run is found by its workflow and idempotency key, and its row says the key", async ({ store, newRun }) => {
+    const runs = [newRun({ idempotencyKey: "k" }), newRun({ idempotencyKey: "k", workflow: "other" }), newRun()];
+    await store.create(runs);
+    const found = await store.list({ workflow: "other", idempotencyKey: "k" });
+    assert.deepEqual(
+      found.runs.map(({ id, idempotencyKey }) => [id, idempotencyKey]),
+      [[runs[1]?.id, "k"]],
+    );
+    assert.deepEqual((await store.list({ workflow: "other", idempotencyKey: "K" })).runs, []);
+    const page = await store.history(runs[2]?.id ?? "", { after: -1, limit: 1 });
+    assert.equal(page !== undefined && "idempotencyKey" in page.row, false);
+  });
+
   check("an idempotency key is of its workflow: another workflow may use the same", async ({ store, newRun }) => {
     const runs = [newRun({ idempotencyKey: "k" }), newRun({ idempotencyKey: "k", workflow: "other" })];
     assert.deepEqual(

@@ -1,6 +1,6 @@
 /** The list of runs: newest first, by what its reader asks for, and the same in pages of any size. */
 import assert from "node:assert/strict";
-import { checkpointOf, isRecord, markWorkflow } from "../../core/record-names.ts";
+import { checkpointOf, isRecord, markWorkflow, recordOf } from "../../core/record-names.ts";
 import { newRunId } from "../../engine/id.ts";
 import type { Bench, Check } from "./fixture.ts";
 import { accept, ended, started, suspended } from "./fixture.ts";
@@ -113,13 +113,22 @@ export function listGuarantees(check: Check): void {
     async (bench) => {
       const { store, created } = bench;
       const [work, all]: [string[], string[]] = [[], []];
-      const names = ["w", markWorkflow, `${checkpointOf}w`, `a ${checkpointOf}w`, "Golden run", "Checkpoint of w"];
+      const names = [
+        "w",
+        markWorkflow,
+        `${checkpointOf}w`,
+        `a ${checkpointOf}w`,
+        `${recordOf}w`,
+        `a ${recordOf}w`,
+        "Golden run",
+        "Checkpoint of w",
+      ];
       for (const workflow of [...names, ...names]) {
         const { id } = await created({ workflow });
         all.unshift(id);
         if (!isRecord(workflow)) work.unshift(id);
       }
-      assert.equal(work.length, 8);
+      assert.equal(work.length, 10);
       for (let limit = 1; limit <= 5; limit += 1) {
         assert.deepEqual(await listedIds(store, { records: false }, limit), work, `pages of ${limit}`);
         assert.deepEqual(

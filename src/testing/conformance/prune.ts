@@ -77,19 +77,55 @@ export function pruneGuarantees(check: Check): void {
     assert.deepEqual(removed.sort(), all.sort());
   });
 
-  check("of named runs only those go, and none that another one comes from", async (bench) => {
-    const { store, clock } = bench;
+  check("of units those go that nothing else comes from, each as a whole, and no other run", async (bench) => {
+    const { store, clock, created } = bench;
     const [root, other] = [await endedRun(bench), await endedRun(bench)];
     const origin = { kind: "restart", run: root.id, seq: 0, hash: root.events[0]?.hash ?? "" } as const;
     const leaf = await endedRun(bench, { family: root.id, origin });
+    const called = await endedRun(bench, {
+      family: root.id,
+      origin: { kind: "child", run: leaf.id, seq: 0, key: "c" },
+    });
+    const open = await created({ workflow: "later" });
     clock.advance(1000);
-    const prune = async (only: string[]): Promise<readonly string[]> =>
-      (await store.prune({ endedBefore: clock.now(), limit: 10, only })).runs;
-    assert.deepEqual(await prune([root.id]), []);
+    const prune = async (units: string[][]): Promise<readonly string[]> => {
+      const request = { endedBefore: clock.now(), units };
+      const counted = await store.prune({ ...request, dryRun: true });
+      const pruned = await store.prune(request);
+      assert.deepEqual(counted, pruned);
+      return pruned.runs;
+    };
     assert.deepEqual(await prune([]), []);
-    assert.deepEqual(await prune([root.id, leaf.id]), [leaf.id, root.id]);
-    assert.deepEqual(await listedIds(store), [other.id]);
+    assert.deepEqual(await prune([[root.id], [leaf.id]]), [], "another comes from it");
+    assert.deepEqual(await prune([[leaf.id, called.id, open.id]]), [], "one has not ended");
+    assert.deepEqual(await prune([[leaf.id, called.id, "run_0"]]), [], "one is not there");
+    assert.deepEqual(
+      await prune([[root.id], [leaf.id, called.id]]),
+      [leaf.id, called.id],
+      "each behind what comes from it",
+    );
+    assert.deepEqual(await prune([[root.id]]), [root.id]);
+    assert.deepEqual((await listedIds(store)).sort(), [other.id, open.id].sort());
   });
+
+  check(
+    "of units a dry run counts payloads that several of them share, and none that another run has",
+    async (bench) => {
+      const { store, clock } = bench;
+      const [shared, elsewhere] = [payloadOf("shared by two: é"), payloadOf("another has it too")];
+      const payloads = [shared.payload, elsewhere.payload];
+      const a = await endedRun(bench, { input: shared.value, payloads });
+      const b = await endedRun(bench, { input: shared.value, payloads });
+      await endedRun(bench, { input: elsewhere.value, payloads: [elsewhere.payload] });
+      clock.advance(1000);
+      const request = { endedBefore: clock.now(), units: [[a.id], [b.id]] };
+      const before = await snapshot(store);
+      const counted = await store.prune({ ...request, dryRun: true });
+      assert.deepEqual(await snapshot(store), before);
+      assert.deepEqual(counted, { runs: [a.id, b.id], events: 8, payloadBytes: utf8Length(shared.payload.text) });
+      assert.deepEqual(await store.prune(request), counted);
+    },
+  );
 
   check("a payload that another run names stays until that run goes too", async (bench) => {
     const { store, clock } = bench;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { limits } from "../../core/limits.ts";
 import { newRunId } from "../../engine/id.ts";
 import type { Check } from "./fixture.ts";
-import { accept, claimedIds, ended, message, started, suspended } from "./fixture.ts";
+import { accept, claimedIds, ended, message, offer, started, suspended } from "./fixture.ts";
 import { pageOf, rowOf, snapshot } from "./read.ts";
 
 export function sendGuarantees(check: Check): void {
@@ -33,6 +33,31 @@ export function sendGuarantees(check: Check): void {
       `numbers rise from 1: ${numbers.join()}`,
     );
     assert.deepEqual([row.inbox, row.inboxDone], [numbers.at(-1), 0]);
+  });
+
+  check("a message that wakes nobody waits with its run until something else makes that due", async (bench) => {
+    const { store, created, held, part } = bench;
+    const resting = await held({ workflow: "resting" });
+    const release = { dueAt: null };
+    await accept(store, resting, part(resting, [started, suspended], { release }));
+    const quiet = { ...message(resting.id, "quiet"), wakes: false as const };
+    assert.deepEqual(await store.send([quiet]), [{ run: resting.id, key: "quiet", accepted: true }]);
+    assert.deepEqual(await store.send([quiet]), [
+      { run: resting.id, key: "quiet", accepted: false, reason: "repeated" },
+    ]);
+    assert.equal((await rowOf(store, resting.id)).dueAt, null);
+    const offers = [{ workflow: "resting", version: 1, fingerprint: offer.fingerprint }];
+    assert.deepEqual(await claimedIds(store, "other", offers), []);
+    const due = await created();
+    await store.send([{ ...message(due.id, "quiet"), wakes: false }]);
+    assert.deepEqual(await claimedIds(store, "other"), [due.id], "a run that is due stays so");
+    await store.send([{ ...message(resting.id, "quieter"), wakes: false }, message(resting.id, "loud")]);
+    assert.deepEqual(await claimedIds(store, "other", offers), [resting.id]);
+    const { inbox } = await pageOf(store, resting.id);
+    assert.deepEqual(
+      inbox.map(({ key }) => key),
+      ["quiet", "quieter", "loud"],
+    );
   });
 
   check("a message writes no event and changes no state", async ({ store, created }) => {

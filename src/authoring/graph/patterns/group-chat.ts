@@ -52,12 +52,12 @@ export function groupChat<C = string>(options: GroupChatOptions<C>): Workflow<C,
     },
   );
   const maxSupersteps = 2 * maxRounds + 2;
-  const builder = new WorkflowBuilder<C, Conversation<C>>({ ...rest, start: input, state: reducers, maxSupersteps })
+  let builder = new WorkflowBuilder<C, Conversation<C>>({ ...rest, start: input, state: reducers, maxSupersteps })
     .addEdge(input, chair)
     .addRoutes(
       chair,
       speakers.map((speaker) => ({ to: speaker })),
     );
-  for (const speaker of speakers) builder.addEdge(speaker, chair);
+  for (const speaker of speakers) builder = builder.addEdge(speaker, chair);
   return builder.build();
 }

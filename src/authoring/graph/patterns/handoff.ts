@@ -65,23 +65,23 @@ export function handoff<C = string>(options: HandoffOptions<C>): Workflow<C, Con
       ),
     ]),
   );
-  const builder = new WorkflowBuilder<C, Conversation<C>>({
+  let builder = new WorkflowBuilder<C, Conversation<C>>({
     ...rest,
     start: input,
     state: reducers,
     maxSupersteps: maxTurns + 1,
   });
-  const named = (name: string): Executor => {
+  const named = (name: string): Executor<Over, Over, Conversation<C>> => {
     const found = speakers.get(name);
     if (found !== undefined) return found;
     const message = `Expected a participant of the handoff, got ${JSON.stringify(name)}. They are: ${names.join(", ")}.`;
     throw new StemmaError("graph.invalid", message, { data: { participant: name, participants: names } });
   };
-  builder.addRoutes(input, [{ to: named(start ?? names[0] ?? "") }]);
+  builder = builder.addRoutes(input, [{ to: named(start ?? names[0] ?? "") }]);
   for (const [name, speaker] of speakers) {
     const others = handoffs === undefined ? names.filter((other) => other !== name) : (handoffs[name] ?? []);
     if (others.length > 0)
-      builder.addRoutes(
+      builder = builder.addRoutes(
         speaker,
         others.map((other) => ({ to: named(other) })),
       );

@@ -69,13 +69,13 @@ export function planAndExecute<C = string, P = readonly string[]>(
     }),
   );
   const maxSupersteps = 2 * maxRounds + 2 * maxReplans + 4;
-  const builder = new WorkflowBuilder<C, Y>({ ...rest, start: input, state: reducers, maxSupersteps })
+  let builder = new WorkflowBuilder<C, Y>({ ...rest, start: input, state: reducers, maxSupersteps })
     .addChain([input, planner, manager])
     .addRoutes(
       manager,
       [planner, ...workers].map((to) => ({ to })),
     );
-  for (const worker of workers) builder.addEdge(worker, manager);
+  for (const worker of workers) builder = builder.addEdge(worker, manager);
   return builder.build();
 }
 

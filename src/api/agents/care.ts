@@ -1,0 +1,262 @@
+/**
+ * Looks after executions that are on nodes: follows the feed for what happens to them, tells nodes to stop with those that
+ * nobody wants any more, gives out anew what dead nodes had in hand, and lets those go on that waited for a node. All of it
+ * is said to the runs by messages with keys of their own, so it does not matter how many servers say it.
+ */
+import { isStemmaError } from "../../core/error.ts";
+import type { RunId } from "../../core/event.ts";
+import { parseKey } from "../../core/identity.ts";
+import { limits } from "../../core/limits.ts";
+import type { Log } from "../../engine/body.ts";
+import type { Stemma } from "../../engine/stemma.ts";
+import type { Hub, HubEntry } from "../server/hub.ts";
+import type { Courses } from "./courses.ts";
+import { tellToStop } from "./dispatch.ts";
+import type { LostMessage, TurnMessage } from "./messages.ts";
+import { queue } from "./messages.ts";
+import type { Node, Registry } from "./registry.ts";
+import { nodeRecord } from "./registry.ts";
+import type { Slots } from "./slots.ts";
+import type { Wakes } from "./wakes.ts";
+
+export type CareParts = {
+  stemma: Stemma;
+  hub: Hub;
+  log: Log;
+  registry: Registry;
+  courses: Courses;
+  slots: Slots;
+  wakes: Wakes;
+};
+
+const entriesMax = 512;
+const waitMs = 1000;
+const againMs = 1000;
+const stoppedMax = 1000;
+
+export class Care {
+  readonly #with: CareParts;
+  readonly #stopped = new AbortController();
+  readonly #known = Promise.withResolvers<void>();
+  #leave: (() => void) | undefined;
+  #position = 0;
+  #following: Promise<void> | undefined;
+  /** Nodes whose executions are to be looked through, and the one look that is under way. */
+  readonly #toSweep = new Set<string>();
+  #sweeping: Promise<void> | undefined;
+  /** Executions whose nodes were told to stop. */
+  readonly #told = new Set<string>();
+
+  constructor(parts: CareParts) {
+    this.#with = parts;
+  }
+
+  async start(): Promise<void> {
+    const { hub } = this.#with;
+    this.#leave = await hub.join();
+    this.#position = hub.head;
+    this.#following = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#known.resolve();
+    this.#leave?.();
+    await this.#following;
+    await this.#sweeping;
+  }
+
+  // ---- the feed ------------------------------------------------------------------------------------------------
+
+  async #follow(): Promise<void> {
+    const { hub, registry, wakes, log } = this.#with;
+    const { signal } = this.#stopped;
+    while (!signal.aborted && !hub.stopped.signal.aborted) {
+      const entries = hub.since(this.#position, entriesMax);
+      if (entries === undefined) {
+        // It fell too far behind: what it has not seen is found by looking through everything.
+        this.#position = hub.head;
+        await registry.refresh().catch((error: unknown) => log.warn("Nodes cannot be read", { error: String(error) }));
+        wakes.wakeAll();
+        this.sweep(this.#names());
+        continue;
+      }
+      for (const entry of entries) this.#take(entry);
+      this.#position = entries.at(-1)?.position ?? Math.max(this.#position, hub.head);
+      if (entries.length === 0) await hub.news(this.#position, waitMs, signal);
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #names(): string[] {
+    return this.#with.registry.all.map(({ registration }) => registration.node);
+  }
+
+  #take({ run, workflow, event }: HubEntry): void {
+    const { registry, slots, wakes, log } = this.#with;
+    wakes.wake(run);
+    if (workflow === nodeRecord) {
+      if (event.type === "run.created" || event.type === "run.cancelled")
+        registry.refresh().catch((error: unknown) => log.warn("Nodes cannot be read", { error: String(error) }));
+      return;
+    }
+    switch (event.type) {
+      case "child.started":
+        slots.waits(run, 1);
+        return this.next(nodeOf(workflow));
+      case "child.ended":
+        return slots.waits(run, -1);
+      case "wait.opened":
+        if (isQuestion(event.data.key)) slots.waits(run, 1);
+        return this.next(nodeOf(workflow));
+      case "wait.answered":
+      case "wait.failed":
+      case "wait.expired":
+        if (isQuestion(event.data.key)) slots.waits(run, -1);
+        return;
+      case "cancel.requested":
+        return this.#tellToStop(run, workflow, event.type);
+      case "run.cancelled":
+      case "run.timed_out":
+      case "run.succeeded":
+      case "run.failed":
+        this.#tellToStop(run, workflow, event.type);
+        slots.free(run);
+        slots.unqueue(nodeOf(workflow), run);
+        return this.next(nodeOf(workflow));
+      default:
+    }
+  }
+
+  /** Tells the node that works on an execution, once. */
+  #tellToStop(run: RunId, workflow: string, why: string): void {
+    const { courses, log } = this.#with;
+    if (!this.#offered.has(workflow) || why === "run.succeeded" || why === "run.failed") return;
+    void (async () => {
+      const { course } = await courses.read(run);
+      const { working } = course;
+      if (working === undefined || this.#told.has(working.token)) return;
+      this.#told.add(working.token);
+      for (const oldest of this.#told) if (this.#told.size > stoppedMax) this.#told.delete(oldest);
+      const reason = why === "run.timed_out" ? "its time is up" : "it was cancelled";
+      await tellToStop(working.token, working.place, reason);
+    })().catch((error: unknown) => log.warn("A node could not be told to stop", { run, error: String(error) }));
+  }
+
+  // ---- places --------------------------------------------------------------------------------------------------
+
+  /** Lets as many go on as there are places for. */
+  next(node: string): void {
+    const { registry, slots } = this.#with;
+    if (!slots.hasQueue(node)) return;
+    const up = registry.of(node).filter(({ state }) => state !== "down");
+    const free = up.reduce((sum, one) => sum + freePlaces(one, slots), 0);
+    for (const { run, dispatch } of slots.next(node, free)) void this.#say(run, { kind: "turn", dispatch });
+  }
+
+  async #say(run: RunId, message: LostMessage | TurnMessage): Promise<void> {
+    const { stemma, log } = this.#with;
+    const once = { idempotencyKey: `${message.kind} ${message.dispatch}` };
+    await stemma.signal(run, queue, message, once).catch((error: unknown) => {
+      if (!isStemmaError(error, "run.ended")) log.warn("An execution could not be told", { run, error: String(error) });
+    });
+  }
+
+  // ---- dead nodes, and new ones ----------------------------------------------------------------------------------
+
+  /** Looks through what is open of these nodes, soon; what came meanwhile is looked at, too. */
+  sweep(nodes: Iterable<string>): void {
+    for (const node of nodes) this.#toSweep.add(node);
+    this.#sweeping ??= this.#sweepAll().finally(() => (this.#sweeping = undefined));
+  }
+
+  /** Until it is known who works on what: an execution that is due before that would be given to whoever is busy. */
+  get known(): Promise<void> {
+    return this.#known.promise;
+  }
+
+  /** The nodes of the store are known: looks through what is open of them. */
+  begin(): void {
+    this.sweep(this.#names());
+    void (this.#sweeping ?? Promise.resolve()).then(() => this.#known.resolve());
+  }
+
+  async #sweepAll(): Promise<void> {
+    const { log } = this.#with;
+    for (;;) {
+      const [node] = this.#toSweep;
+      if (node === undefined || this.#stopped.signal.aborted) return;
+      this.#toSweep.delete(node);
+      try {
+        await this.#sweepNode(node);
+      } catch (error) {
+        if (isStemmaError(error, "store.closed")) return;
+        log.warn("Executions of a node cannot be looked at; it is tried again", { node, error: String(error) });
+        this.#toSweep.add(node);
+        await new Promise((resolve) => setTimeout(resolve, againMs));
+      }
+    }
+  }
+
+  async #sweepNode(node: string): Promise<void> {
+    const { registry } = this.#with;
+    const functions = new Set(registry.of(node).flatMap(({ registration }) => registration.functions));
+    const known = [...this.#offered].filter((name) => name.startsWith(`${node}.`));
+    for (const name of new Set([...[...functions].map((one) => `${node}.${one.name}`), ...known])) {
+      for await (const run of this.#openOf(name)) await this.#look(node, run);
+    }
+  }
+
+  /** Names of functions whose executions are carried out here, also of nodes that have left. */
+  readonly #offered = new Set<string>();
+
+  offers(name: string): void {
+    this.#offered.add(name);
+  }
+
+  async *#openOf(workflow: string): AsyncGenerator<RunId> {
+    const status = ["queued", "running", "suspended", "paused"] as const;
+    for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+      const query = { workflow, status, limit: limits.pageRunsMax };
+      const page = await this.#with.stemma.list(cursor === undefined ? query : { ...query, cursor });
+      for (const { id } of page.runs) yield id;
+      ({ cursor } = page);
+    }
+  }
+
+  async #look(node: string, run: RunId): Promise<void> {
+    const { registry, courses, slots } = this.#with;
+    const { course } = await courses.read(run);
+    const { working, dispatches } = course;
+    const dispatch = dispatches.length;
+    const there = registry.of(node).filter(({ state }) => state !== "down");
+    if (working !== undefined) {
+      const { instance, url } = working.place;
+      if (there.some(({ registration }) => registration.instance === instance)) {
+        if (!slots.has(run)) slots.take(run, instance, course.openCalls + openQuestions(course));
+        return;
+      }
+      slots.free(run);
+      await this.#say(run, { kind: "lost", dispatch, why: `${url} (${instance}) is gone` });
+    } else if (course.isWaiting && there.some((one) => freePlaces(one, slots) > 0)) {
+      slots.unqueue(node, run);
+      await this.#say(run, { kind: "turn", dispatch });
+    }
+  }
+}
+
+function isQuestion(key: string): boolean {
+  return parseKey(key).name !== queue;
+}
+
+function nodeOf(workflow: string): string {
+  return workflow.slice(0, Math.max(0, workflow.indexOf(".")));
+}
+
+function openQuestions({ questions }: { questions: readonly { answer?: unknown }[] }): number {
+  return questions.filter(({ answer }) => answer === undefined).length;
+}
+
+export function freePlaces({ registration: { concurrency, instance } }: Node, slots: Slots): number {
+  return concurrency === undefined ? Infinity : Math.max(0, concurrency - slots.working(instance));
+}
