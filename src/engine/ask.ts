@@ -102,10 +102,7 @@ export class Asks {
     const path = pathOf(scope, name);
     const digest = input === undefined ? null : digestOf(input);
     const { k, n } = this.#count(path, scope, name, digest);
-    const own: Identity =
-      place.across === undefined
-        ? { scope, name, input: digest, n }
-        : { scope: withoutSegment(scope), name, input: digest, n: place.across(digest) };
+    const own = identityAt(place, digest, n);
     const isWait = work.kind === "wait" && work.ask.kind !== "timer";
     let carried = isWait ? this.carried.take(scope, name, digest) : undefined;
     let recorded = carried === undefined ? undefined : this.carried.recorded(carried);
@@ -282,4 +279,11 @@ function count(counts: Map<string, number>, key: string): number {
   const before = counts.get(key) ?? 0;
   counts.set(key, before + 1);
   return before;
+}
+
+/** What an ask is known by. `n` is its place in its segment; who counts across segments says another one. */
+function identityAt({ scope, name, across }: Place, input: Digest | null, n: number): Identity {
+  return across === undefined
+    ? { scope, name, input, n }
+    : { scope: withoutSegment(scope), name, input, n: across(input) };
 }
