@@ -11,7 +11,6 @@ const onEveryStore = [
   "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
   "test/webhooks/{deliveries,killed,secrets}.test.ts",
   "test/agents/{calls,nodes,course.property}.test.ts",
-  "test/{graph-open-requests,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
   "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
 ];
 
