@@ -341,6 +341,36 @@ describe("what an agent does by itself", () => {
     expect(local?.data).toMatchObject({ given: { inline: { input: { a: 1 }, output: { from: "helper" } } } });
   });
 
+  test("what an agent told that it has done is on record when its execution ends, also where both are heard at once", async () => {
+    await using at = await plane();
+    const told = Promise.withResolvers<void>();
+    const alpha = await at.agent({ id: "alpha", reasoners: { root: () => told.promise } });
+    const id = await at.begin("alpha.root");
+    await until(() => alpha.entered("root") === 1);
+    await at.ask("POST", `/api/v1/executions/${id}/pause`, {});
+    const event = {
+      execution_id: "inner",
+      run_id: id,
+      reasoner_id: "helper",
+      agent_node_id: "alpha",
+      parent_execution_id: id,
+    };
+    for (const more of [
+      { status: "running", input_data: { a: 1 } },
+      { status: "succeeded", result: { b: 2 } },
+    ]) {
+      await at.ask("POST", "/api/v1/workflow/executions/events", { ...event, ...more });
+    }
+    told.resolve();
+    await until(async () => (await at.stemma.row(id)).inbox >= 5);
+    await at.ask("POST", `/api/v1/executions/${id}/resume`, {});
+    await at.ended(id);
+    const events = (await at.stemma.history(id)).flatMap(({ type, data }) =>
+      "key" in data && data.key.startsWith("alpha.helper") ? [type] : [],
+    );
+    expect(events).toEqual(["step.succeeded"]);
+  });
+
   test("D3: a call whose parent nobody knows is attached to the run that it names; D4: everything is there once", async () => {
     await using at = await plane();
     const gate = Promise.withResolvers<void>();

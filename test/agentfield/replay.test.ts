@@ -209,10 +209,11 @@ describe("A: what a call is answered from", () => {
     const source = await on.first();
     on.broken.clear();
     const again = await on.again(source);
-    expect((await on.at.graph(again)).slice(1).map(({ status, reuse }) => [status, reuse !== undefined])).toEqual([
-      ["succeeded", true],
-      ["succeeded", false],
-    ]);
+    const nodes = (await on.at.graph(again)).slice(1);
+    // Which of two that are sent at once comes first is nobody's to say.
+    const seen = nodes.map(({ status, reuse }) => `${status} ${reuse === undefined ? "anew" : "reused"}`);
+    expect(seen.toSorted()).toEqual(["succeeded anew", "succeeded reused"]);
+    expect(on.worker.calls.filter(({ input }) => JSON.stringify(input) === '{"a":1}')).toHaveLength(1);
   });
 
   test("A9: the same input for another function is another call", async () => {

@@ -73,6 +73,8 @@ class ExecutionBody {
   readonly #course = new Course();
   /** Calls and questions that are open. */
   readonly #open = new Set<Promise<void>>();
+  /** What the node told that it has done: on record before the end is. */
+  readonly #told = new Set<Promise<void>>();
   readonly #answers = new Map<CourseQuestion, Promise<Outcome>>();
   #idempotencyKey = "";
 
@@ -186,7 +188,7 @@ class ExecutionBody {
       ...(tags === undefined ? {} : { tags }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
-    this.#hold(asked, causes, ({ ok }) => this.#course.settled(key, { state: ok ? "succeeded" : "failed" }));
+    void this.#hold(asked, causes, ({ ok }) => this.#course.settled(key, { state: ok ? "succeeded" : "failed" }));
   }
 
   #ask(message: AskMessage, question: CourseQuestion): void {
@@ -207,7 +209,7 @@ class ExecutionBody {
         ...(expiresMs === undefined ? {} : { until: (now: number) => now + expiresMs }),
       });
       this.#answers.set(question, answer);
-      this.#hold(answer, causes, () => {});
+      void this.#hold(answer, causes, () => {});
     }
     if (message.note !== undefined) void this.#tell(message, question, answer);
   }
@@ -238,11 +240,11 @@ class ExecutionBody {
         return ended.status === "succeeded" ? ended.output : null;
       },
     });
-    this.#hold(asked, causes, () => {});
+    this.#told.add(this.#hold(asked, causes, () => {}));
   }
 
-  #hold(asked: Promise<Outcome>, causes: readonly number[], settled: (outcome: Outcome) => void): void {
-    const held = asked
+  #hold(asked: Promise<Outcome>, causes: readonly number[], settled: (outcome: Outcome) => void): Promise<void> {
+    const held: Promise<void> = asked
       .then((outcome) => {
         this.#scope.delivered(outcome.seq, causes);
         settled(outcome);
@@ -251,10 +253,11 @@ class ExecutionBody {
       .catch(() => {})
       .finally(() => this.#open.delete(held));
     this.#open.add(held);
+    return held;
   }
 
   async #end(report: Report): Promise<unknown> {
-    if (report.open === "await") await Promise.all(this.#open);
+    await Promise.all(report.open === "await" ? this.#open : this.#told);
     if (report.ok) return report.output;
     throw new StepError(report.error);
   }
