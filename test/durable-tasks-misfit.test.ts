@@ -1,5 +1,5 @@
 /** A durable run that meets a graph that was changed: refused, with the tasks and edges that were added and removed. */
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Store } from "../src/index.ts";
 import { Stemma } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
@@ -100,4 +100,36 @@ test("a task that nothing on record depends on may be added, and is carried out"
   const steps = [step("a"), step("b"), step("c", ["a"]), step("d", ["b", "c"]), step("e", ["d"])];
   const results = (await meets([...steps, step("f", ["a"]), step("g", ["e"])])) as Map<string, never>;
   expect(statuses(results)).toMatchObject({ e: "success", f: "success", g: "success" });
+});
+
+describe("of a run that has ended", () => {
+  const graph = (): TaskStep[] => [step("a"), step("b"), step("c", ["a"]), step("d", ["b", "c"], () => big)];
+  const ended = async (steps: TaskStep[]): Promise<unknown> => {
+    await meets(graph());
+    return meets(steps);
+  };
+
+  test("the graph that recorded it gives the results again", async () => {
+    const results = (await ended(graph())) as Map<string, never>;
+    expect(statuses(results)).toEqual({ a: "success", b: "success", c: "success", d: "success" });
+  });
+
+  test("so does one that failed, whose last tasks never began", async () => {
+    const failing = (): TaskStep[] => [step("a", [], () => ({ status: "failure" as const })), step("b", ["a"])];
+    await meets(failing());
+    expect(statuses((await meets(failing())) as Map<string, never>)).toEqual({ a: "failure", b: "skipped" });
+  });
+
+  test.each<[string, TaskStep[], object]>([
+    ["without a task", [step("a"), step("b"), step("c", ["a"])], { removedTasks: ["d"] }],
+    ["with a task more", [...graph(), step("e", ["d"])], { removedTasks: [], addedTasks: ["e"] }],
+    [
+      "with another edge",
+      [step("a"), step("b"), step("c"), step("d", ["b", "c"])],
+      { removedEdges: [{ from: "a", to: "c" }] },
+    ],
+  ])("one %s is refused, because nothing more is carried out", async (_, steps, data) => {
+    const refused = ended(steps);
+    await expect(refused).rejects.toMatchObject({ code: "run.divergence", data });
+  });
 });

@@ -1,14 +1,15 @@
 /** What became of the tasks of a durable run, from its history: the graph is walked again with what is on record. */
-import type { Event, RunId } from "../../core/event.ts";
-import { pathOf } from "../../core/identity.ts";
+import type { Event, RunId, StepRef } from "../../core/event.ts";
+import { parseKey, pathOf } from "../../core/identity.ts";
 import type { Json } from "../../core/json.ts";
-import type { Operations, Outcome, StepAsk } from "../../engine/body.ts";
+import type { Misfit, Operations, Outcome, StepAsk } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import type { Stemma } from "../../engine/stemma.ts";
-import { fromValue } from "../../engine/value.ts";
+import { digestOf, fromValue, toValue } from "../../engine/value.ts";
 import type { DurableRunOptions } from "./durable-run.ts";
 import { DurableRun } from "./durable-run.ts";
 import { message } from "./messages.ts";
+import { graphMisfit, misfitError } from "./misfit.ts";
 import type { TaskResult } from "./step.ts";
 
 const { setImmediate } = globalThis;
@@ -18,19 +19,28 @@ const portion = 100;
 
 export type Recorded = { results: Map<string, TaskResult>; context: Json | undefined };
 
-/** Results in the order in which the tasks ended; a task that has no end on record was cancelled. */
+type Asked = { ask: StepAsk; resolve: (outcome: Outcome) => void };
+
+/**
+ * Results in the order in which the tasks ended; a task that has no end on record was cancelled.
+ *
+ * @param fit whether the graph is the one that the run was recorded with: nobody has recalled one that had ended
+ * @throws run.divergence
+ */
 export async function recordedResults<C>(
   stemma: Stemma,
   id: RunId,
   options: DurableRunOptions<C>,
   context: Json | undefined,
+  fit: "is known" | "is to be checked",
 ): Promise<Recorded> {
-  const outcomes = await outcomesOf(stemma, await stemma.history(id));
-  const asked = new Map<string, (outcome: Outcome) => void>();
+  const events = await stemma.history(id);
+  const outcomes = await outcomesOf(stemma, events);
+  const asked = new Map<string, Asked>();
   const operations: Pick<Operations, "step" | "open" | "turn"> = {
     step: (ask: StepAsk) =>
       new Promise((resolve) => {
-        asked.set(pathOf(ask.scope, ask.name), resolve);
+        asked.set(pathOf(ask.scope, ask.name), { ask, resolve });
       }),
     open: pathOf,
     turn,
@@ -44,14 +54,44 @@ export async function recordedResults<C>(
   for (const { key, outcome } of outcomes) {
     // It may be among many that are asked for a slice at a time.
     while (walk.isGoingOn && !asked.has(key)) await turn();
-    asked.get(key)?.(outcome);
+    asked.get(key)?.resolve(outcome);
     await turn();
   }
   while (walk.isGoingOn) await turn();
+  if (fit === "is to be checked") await expectFit(stemma, id, options, events, asked);
   const results = new Map<string, TaskResult>();
   for (const [name, result] of walk.results()) results.set(name, result);
   for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("workflowCancelled") });
   return { results, context: walk.context };
+}
+
+/** Nothing more is carried out in a run that has ended, so its graph must come to just what is on record. */
+async function expectFit<C>(
+  stemma: Stemma,
+  id: RunId,
+  options: DurableRunOptions<C>,
+  events: readonly Event[],
+  asked: ReadonlyMap<string, Asked>,
+): Promise<void> {
+  const firsts = new Map<string, StepRef>();
+  for (const { data } of events) if ("key" in data && !firsts.has(data.key)) firsts.set(data.key, data);
+  const isOther = (key: string): boolean => {
+    const { ask } = asked.get(key) ?? {};
+    return ask?.input === undefined || digestOf(toValue(ask.input.value, key)) !== firsts.get(key)?.input;
+  };
+  const isDone = events.at(-1)?.type === "run.succeeded";
+  const unasked = [...firsts].filter(([key]) => parseKey(key).scope === "" && isOther(key));
+  const added = [...asked.keys()].filter((key) => !firsts.has(key) && isDone && parseKey(key).scope === "");
+  if (unasked.length + added.length === 0) return;
+  const found: Misfit[] = [];
+  for (const [name, { given }] of unasked) {
+    const texts = given !== undefined && "digest" in given ? await stemma.store.payloads([given.digest]) : new Map();
+    found.push({ scope: "", name, input: given === undefined ? undefined : fromValue(given, texts) });
+  }
+  const held = [...asked].flatMap(([key, { ask }]) =>
+    isOther(key) ? [{ scope: ask.scope, name: ask.name, input: ask.input?.value }] : [],
+  );
+  throw misfitError(id, graphMisfit(options, found, held, added));
 }
 
 function turn(): Promise<void> {

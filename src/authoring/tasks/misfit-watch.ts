@@ -2,10 +2,10 @@
  * A run that does not fit its graph is set aside until somebody decides, and would let who waits for its results wait
  * as long. So while they wait, it is looked at now and then.
  */
-import { StemmaError } from "../../core/error.ts";
 import type { Digest, RunId } from "../../core/event.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { GraphMisfit } from "./misfit.ts";
+import { misfitError } from "./misfit.ts";
 
 const everyMs = 200;
 
@@ -23,7 +23,7 @@ export class MisfitWatch {
         misfitOf(stemma, id, fingerprint).then((found) => {
           if (this.#closed) return;
           if (found === undefined) this.#timer = setTimeout(look, everyMs).unref();
-          else reject(errorOf(id, found));
+          else reject(misfitError(id, found));
         }, reject);
       };
       this.#timer = setTimeout(look, everyMs).unref();
@@ -44,12 +44,4 @@ async function misfitOf(stemma: Stemma, id: RunId, fingerprint: Digest): Promise
   if (last?.type !== "run.suspended" || last.data.reason !== "divergence") return undefined;
   if (last.data.fingerprint !== fingerprint) return undefined;
   return (last.data.detail as { misfit: GraphMisfit }).misfit;
-}
-
-function errorOf(id: RunId, { message, ...data }: GraphMisfit): StemmaError {
-  return new StemmaError(
-    "run.divergence",
-    `Run ${id} was recorded with another graph of tasks: ${message}. Go on with the graph that recorded it, or fork or restart the run.`,
-    { data: { run: id, ...data } },
-  );
 }

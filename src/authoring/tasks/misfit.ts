@@ -2,6 +2,8 @@
  * How a graph differs from the one that a durable run was recorded with. What a task was given names the tasks that it
  * depended on then, so the edges of what is on record and does not fit can be laid beside those of the graph.
  */
+import { StemmaError } from "../../core/error.ts";
+import type { RunId } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import type { Misfit } from "../../engine/body.ts";
 import type { DurableRunOptions } from "./durable-run.ts";
@@ -18,15 +20,24 @@ export type GraphMisfit = {
   addedEdges: TaskEdge[];
 };
 
-/** @param held tasks that the graph asks for, and that are not on record */
+/**
+ * @param held tasks that the graph asks for, and that are not on record
+ * @param added those of them that are surely new, whatever depends on them
+ */
 export function graphMisfit<C>(
   { graph, leftOut }: DurableRunOptions<C>,
   unasked: readonly Misfit[],
   held: readonly Misfit[],
+  added: readonly string[] = [],
 ): GraphMisfit & Json {
   const without = new Set(leftOut.map((task) => graph.names[task]));
   const asked = new Set(held.filter(({ scope }) => scope === "").map(({ name }) => name));
-  const found: Omit<GraphMisfit, "message"> = { removedTasks: [], addedTasks: [], removedEdges: [], addedEdges: [] };
+  const found: Omit<GraphMisfit, "message"> = {
+    removedTasks: [],
+    addedTasks: [...added],
+    removedEdges: [],
+    addedEdges: [],
+  };
   const others: string[] = [];
   for (const { scope, name: to, input } of unasked) {
     if (scope !== "") continue;
@@ -36,11 +47,11 @@ export function graphMisfit<C>(
     const now = (step?.dependencies ?? []).filter((name) => !without.has(name));
     const removed = before.filter((name) => !now.includes(name));
     // Of "any", what had not ended is not among what the task was given.
-    const added = step?.trigger === "any" ? [] : now.filter((name) => !before.includes(name));
+    const more = step?.trigger === "any" ? [] : now.filter((name) => !before.includes(name));
     found.removedEdges.push(...removed.map((from) => ({ from, to })));
-    found.addedEdges.push(...added.map((from) => ({ from, to })));
-    for (const from of added) if (asked.has(from) && !found.addedTasks.includes(from)) found.addedTasks.push(from);
-    if (step !== undefined && asked.has(to) && removed.length + added.length === 0) others.push(to);
+    found.addedEdges.push(...more.map((from) => ({ from, to })));
+    for (const from of more) if (asked.has(from) && !found.addedTasks.includes(from)) found.addedTasks.push(from);
+    if (step !== undefined && asked.has(to) && removed.length + more.length === 0) others.push(to);
   }
   return { message: textOf(found, others), ...found };
 }
@@ -56,4 +67,13 @@ function textOf(found: Omit<GraphMisfit, "message">, others: readonly string[]):
   const shown = parts.slice(0, 20);
   if (parts.length > shown.length) shown.push(`and ${parts.length - shown.length} more`);
   return shown.length === 0 ? "the graph does not come to all that is on record" : shown.join("; ");
+}
+
+/** For whoever asked for the results of a run. */
+export function misfitError(id: RunId, { message, ...data }: GraphMisfit): StemmaError {
+  return new StemmaError(
+    "run.divergence",
+    `Run ${id} was recorded with another graph of tasks: ${message}. Go on with the graph that recorded it, or fork or restart the run.`,
+    { data: { run: id, ...data } },
+  );
 }
