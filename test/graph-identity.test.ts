@@ -154,6 +154,42 @@ test("a once step of a graph inside is known by the message that the graph insid
   expect(messages(told)).toEqual(["a=1", "b=2"]);
 });
 
+test("what is charged first in a fork, and was not charged where something else was, waits for nobody", async () => {
+  const told = desk();
+  const graph = asking(told).durable();
+  await using on = await stage([graph]);
+  const run = await on.stemma.run(graph, "ab");
+  await answer(on.stemma, run, { a: "1" });
+  const [before] = await checkpointsOf(on.stemma, run.id);
+  const fork = await on.stemma.fork<string[]>(run.id, { checkpoint: before ?? 0 });
+  await answer(on.stemma, fork, { b: "2", a: "1" });
+  expect(await fork.result()).toEqual(["charged b=2", "charged a=1"]);
+  expect(messages(told)).toEqual(["a=1", "b=2"]);
+});
+
+test("another charge in the place of one that was made waits for somebody to decide, in whatever superstep it comes", async () => {
+  const told = desk();
+  const graph = asking(told).durable();
+  await using on = await stage([graph]);
+  const run = await on.stemma.run(graph, "ab");
+  await answer(on.stemma, run, { a: "1", b: "2" });
+  await run.result();
+  const [before] = await checkpointsOf(on.stemma, run.id);
+  for (const allowEffects of [[], ["#6/charge"]]) {
+    const fork = await on.stemma.fork<string[]>(run.id, { checkpoint: before ?? 0, allowEffects });
+    await answer(on.stemma, fork, { b: "2" });
+    await resume(on.stemma, fork.id, "a", "less");
+    if (allowEffects.length === 0) {
+      await until(async () => (await fork.history()).some(({ type }) => type === "step.in_doubt"));
+      const doubt = (await fork.history()).find(({ type }) => type === "step.in_doubt");
+      expect(doubt?.data).toMatchObject({ held: { run: run.id, why: "done with another input" } });
+      expect(messages(told)).toEqual(["a=1", "b=2"]);
+      await fork.cancel();
+    } else expect(await fork.result()).toEqual(["charged b=2", "charged a=less"]);
+  }
+  expect(messages(told)).toEqual(["a=1", "b=2", "a=less"]);
+});
+
 test("a once step is known by its message on another store too, which the family was taken to in a file", async () => {
   const told = desk();
   const graph = asking(told).durable();
@@ -197,7 +233,7 @@ test("people are asked again about what is new: requests are known by what is as
 
 test("a fork from a checkpoint that carries a question asks it under its key, so an output given for it is its answer", async () => {
   const told = desk();
-  const graph = asking(told).durable();
+  const graph = asking(told, charging(told, {})).durable();
   await using on = await stage([graph]);
   const run = await on.stemma.run(graph, "ab");
   await answer(on.stemma, run, { a: "1" });

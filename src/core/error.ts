@@ -87,7 +87,7 @@ export const errorCodes = {
 
   "webhook.invalid": { status: 422, exit: 2, retryable: false },
   "webhook.not_found": { status: 404, exit: 3, retryable: false },
-  "webhook.refused": { status: 422, exit: 4, retryable: false },
+  "webhook.refused": { status: 422, exit: 2, retryable: false },
   "webhook.undelivered": { status: 502, exit: 4, retryable: false },
 
   "lease.lost": { status: 409, exit: 4, retryable: true },

@@ -61,6 +61,11 @@ export function withoutSegment(scope: string): string {
 export function refOf(identity: Identity, key: string): StepRef {
   const ref: StepRef = { key };
   if (identity.input !== null) ref.input = identity.input;
+  // Most keys have no number in them, and so no segment.
+  if (!key.includes("#")) {
+    if (identity.n !== 0) ref.n = identity.n;
+    return ref;
+  }
   const { scope, k } = parseKey(key);
   if (identity.scope !== scope) ref.across = identity.n;
   else if (identity.n !== k) ref.n = identity.n;

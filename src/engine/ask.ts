@@ -52,6 +52,8 @@ export type Ask = {
   admitted?: boolean;
   judged?: boolean;
   held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
+  /** What led there, where that is not said by its key. */
+  way?: string;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */
   begunAt?: Seq;
   /** A checkpoint was asked for with this wait open: what comes of it goes to whoever asks again, not to this promise. */
@@ -71,12 +73,15 @@ export type Ask = {
   stop?: () => void;
 };
 
+/** How often a path was asked, and how often of these with a declared input. */
+type Counts = { asked: number; declared: number };
+
 /** Counts asks, and keeps those that are open. What is counted is all that stays of an ask when it is forgotten. */
 export class Asks {
   readonly #recall: Recall;
-  /** Asks by path, and of these the ones with a declared input, in all and by input. */
-  readonly #paths = new Map<string, number>();
-  readonly #declared = new Map<string, number>();
+  /** By path, what was asked once: its declared input, or null; or how much was asked there. Most paths are asked once. */
+  readonly #paths = new Map<string, Digest | null | Counts>();
+  /** How often each was asked, of paths that were asked more than once, by path and declared input. */
   readonly #kinds = new Map<string, number>();
   /** The scope of compensations is the engine's own: one that a body opens under its name is the second. */
   readonly #scopes = new Map<string, number>([[compensationScope, 1]]);
@@ -95,9 +100,9 @@ export class Asks {
   make(place: Place, input: Encoded | undefined, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
     const { scope, name, causes } = place;
     const path = pathOf(scope, name);
-    const k = count(this.#paths, path);
     const digest = input === undefined ? null : digestOf(input);
-    const own = this.#identity(place, path, k, digest);
+    const { k, n } = this.#count(path, scope, name, digest);
+    const own = identityAt(place, digest, n);
     const isWait = work.kind === "wait" && work.ask.kind !== "timer";
     let carried = isWait ? this.carried.take(scope, name, digest) : undefined;
     let recorded = carried === undefined ? undefined : this.carried.recorded(carried);
@@ -119,6 +124,7 @@ export class Asks {
       resolve,
       stage: "asked",
     };
+    if (place.way !== undefined) ask.way = place.way;
     if (carried !== undefined) ask.carried = carried.by;
     if (carried?.answer !== undefined) ask.outcome = carried.answer;
     // What was in doubt is so until somebody decides: also while the run is paused and the step is not looked at.
@@ -127,18 +133,26 @@ export class Asks {
     return ask;
   }
 
-  #identity({ scope, name, across }: Place, path: string, k: number, input: Digest | null): Identity {
-    const n = this.#place(path, k, scope, name, input);
-    return across === undefined
-      ? { scope, name, input, n }
-      : { scope: withoutSegment(scope), name, input, n: across(input) };
-  }
-
-  /** The place among asks equal in path and input. Those without an input need no count of their own. */
-  #place(path: string, k: number, scope: string, name: string, digest: Digest | null): number {
-    if (digest === null) return k - (this.#declared.get(path) ?? 0);
-    count(this.#declared, path);
-    return count(this.#kinds, kindKey(scope, name, digest));
+  /** Counts an ask: its place among those of its path, and among those equal in path and input. */
+  #count(path: string, scope: string, name: string, digest: Digest | null): { k: number; n: number } {
+    const before = this.#paths.get(path);
+    if (before === undefined) {
+      this.#paths.set(path, digest);
+      return { k: 0, n: 0 };
+    }
+    let counts: Counts;
+    if (typeof before === "object" && before !== null) counts = before;
+    else {
+      counts = { asked: 1, declared: before === null ? 0 : 1 };
+      if (before !== null) count(this.#kinds, kindKey(scope, name, before));
+      this.#paths.set(path, counts);
+    }
+    const k = counts.asked;
+    counts.asked += 1;
+    // Those without an input need no count of their own.
+    if (digest === null) return { k, n: k - counts.declared };
+    counts.declared += 1;
+    return { k, n: count(this.#kinds, kindKey(scope, name, digest)) };
   }
 
   #label(path: string, first: number, recorded: Recorded | undefined): string {
@@ -146,7 +160,7 @@ export class Asks {
     let key = labelOf(path, k);
     const passed = this.#ahead.delete(key);
     if (recorded !== undefined) {
-      if (parseKey(recorded.key).k > first) this.#ahead.add(recorded.key);
+      if (recorded.key !== key && parseKey(recorded.key).k > first) this.#ahead.add(recorded.key);
       return recorded.key;
     }
     for (let taken = passed || this.#recall.has(key); taken; taken = this.#ahead.has(key) || this.#recall.has(key)) {
@@ -196,7 +210,7 @@ export class Asks {
 
   /** A checkpoint: what is asked from here on has paths of its own, so no count of before is needed. */
   newSegment(): void {
-    for (const counts of [this.#paths, this.#declared, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
+    for (const counts of [this.#paths, this.#kinds, this.#scopes, this.#ahead]) counts.clear();
   }
 
   /** A checkpoint carries these: who asks for them again asks for the same. */
@@ -265,4 +279,11 @@ function count(counts: Map<string, number>, key: string): number {
   const before = counts.get(key) ?? 0;
   counts.set(key, before + 1);
   return before;
+}
+
+/** What an ask is known by. `n` is its place in its segment; who counts across segments says another one. */
+function identityAt({ scope, name, across }: Place, input: Digest | null, n: number): Identity {
+  return across === undefined
+    ? { scope, name, input, n }
+    : { scope: withoutSegment(scope), name, input, n: across(input) };
 }

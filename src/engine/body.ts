@@ -54,6 +54,8 @@ export type Place = {
    * segment, by scope, name, input, and the place among all asks of the run that are equal in these, which this gives.
    */
   across?: (input: Digest | null) => number;
+  /** With it: what led there, whatever it is given. By default a step's place is its key. */
+  way?: string;
 };
 
 /** Asks of one group run at most `limit` at a time; asking itself is never held back. */

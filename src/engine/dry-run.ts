@@ -145,7 +145,8 @@ async function missedStep(
   if ([key, name, pathOf(scope, name)].some((named) => allowed.includes(named))) return row;
   for (const run of offered) {
     let standing = await standingOf(store, run, { identity: ask.identity }, ask.reuse ?? "");
-    if (standing.is === "not done") standing = await standingOf(store, run, { key }, ask.reuse ?? "");
+    if (standing.is === "not done")
+      standing = await standingOf(store, run, ask.way === undefined ? { key } : { way: ask.way }, ask.reuse ?? "");
     if (standing.is === "not done") continue;
     if (standing.is === "succeeded") return { ...row, verdict: "reuse", reason: "done once in this line", run };
     return { ...row, verdict: "decide", reason: "effect needs a decision", run };

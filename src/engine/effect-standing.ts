@@ -23,7 +23,7 @@ export type Standing =
 export type Standings = Map<string, { seq: Seq; standing: Standing }>;
 
 /** Which step of the other run is meant: the one of this label, or the very same one, whatever its label is there. */
-export type Sought = { key: string } | { identity: Identity };
+export type Sought = { key: string } | { identity: Identity } | { way: string };
 
 /** @param reuse key under which the step would have recorded its success */
 export async function standingOf(
@@ -37,7 +37,7 @@ export async function standingOf(
   const [row] = runs;
   // Taken out of the store, it takes what it knew along.
   if (row === undefined) return { is: "in doubt", isOpen: false };
-  const asked = `${run} ${reuse} ${"key" in sought ? sought.key : identityText(sought.identity)}`;
+  const asked = `${run} ${reuse} ${"identity" in sought ? identityText(sought.identity) : JSON.stringify(sought)}`;
   const before = known.get(asked);
   if (before?.seq === row.state.seq) return before.standing;
   const standing = await readStanding(store, row, sought, reuse);
@@ -106,9 +106,10 @@ async function readStanding(store: Store, row: RunRow, sought: Sought, reuse: Re
 /** Gives the label of what is sought, as soon as the history that is read on from its beginning has told it. */
 function labelIn(sought: Sought): (ref: StepRef) => string | undefined {
   if ("key" in sought) return () => sought.key;
+  let label: string | undefined;
+  if ("way" in sought) return ({ key, way }) => (label ??= way === sought.way ? key : undefined);
   const wanted = identityText(sought.identity);
   const seen = new Set<string>();
-  let label: string | undefined;
   return (ref) => {
     if (label !== undefined || seen.has(ref.key)) return label;
     if (parseKey(ref.key).name !== sought.identity.name) return undefined;

@@ -119,12 +119,13 @@ export class Effects {
 
   #placesOf(ask: Ask): readonly Place[] {
     const { line } = this.#with.line;
-    const { identity, ref } = ask;
+    const { identity, way } = ask;
+    const { key } = ask.ref;
     const reuse = this.#with.keyOf(ask) ?? "";
-    const { byIdentity, byLabel } = entriesInLedger(this.#with.line, { identity, key: ref.key }, reuse);
+    const { byIdentity, byLabel } = entriesInLedger(this.#with.line, { identity, key, way }, reuse);
     return [
       { sought: { identity }, effect: { line, ...byIdentity }, reuse },
-      { sought: { key: ref.key }, effect: { line, ...byLabel }, reuse },
+      { sought: way === undefined ? { key } : { way }, effect: { line, ...byLabel }, reuse },
     ];
   }
 

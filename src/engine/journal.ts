@@ -224,6 +224,7 @@ export class Journal implements Source {
     const ref: StepRef = { ...ask.ref };
     if (ask.after !== latest(ask.causes)) ref.after = ask.after;
     if (ask.why !== undefined) ref.why = ask.why;
+    if (ask.way !== undefined && ask.work.kind === "step" && ask.work.ask.effect === "once") ref.way = ask.way;
     if (ask.input !== undefined) {
       ref.given = ask.input.value;
       if (ask.input.payload !== undefined) this.#carried.push(ask.input.payload);

@@ -13,7 +13,7 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import { checkName } from "../core/name.ts";
 import { reduce } from "../core/reduce.ts";
-import { isTerminal } from "../core/run.ts";
+import { isTerminal, statuses } from "../core/run.ts";
 import { StateMemory } from "../core/state-memory.ts";
 import type { NewRun, RunRow, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
@@ -56,6 +56,8 @@ export type KeptStates = {
 };
 
 const tag = "kept state";
+/** Those that were given up are not looked at, however many there are. */
+const open = statuses.filter((status) => !isTerminal(status));
 /** Values whose pieces are remembered, so that one that is made from them writes only what is new. */
 const rememberedMax = 8;
 /** Lines whose last values are remembered. */
@@ -114,9 +116,9 @@ export function keptStates(store: Store): KeptStates {
     async ids(kind) {
       const found: RunId[] = [];
       for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
-        const query = { workflow: kind, tag, limit: limits.pageRunsMax };
+        const query = { workflow: kind, tag, status: open, limit: limits.pageRunsMax };
         const page = await store.list(cursor === undefined ? query : { ...query, cursor });
-        found.push(...page.runs.filter(({ state }) => !isTerminal(state.status)).map(({ id }) => id));
+        found.push(...page.runs.map(({ id }) => id));
         ({ cursor } = page);
       }
       return found.sort();

@@ -9,12 +9,13 @@ import type { Effect } from "../store/store.ts";
 import { entriesInLedger, lineOf } from "./line.ts";
 
 /** `isDone`: it happened, or nobody knows; else it certainly did not, or was made up for. */
-type Entered = { identity: Identity; reuse: ReuseKey; isDone: boolean };
+type Entered = { identity: Identity; way: string | undefined; reuse: ReuseKey; isDone: boolean };
 
 export class LedgerRecord {
   /** Of the run at hand, by label: `once` steps that it entered. */
   readonly #entered = new Map<string, Entered>();
   readonly #identities = new Map<string, Identity>();
+  readonly #ways = new Map<string, string>();
   /** Who has what, of the runs before. */
   readonly #holders = new Map<string, { run: RunId; isDone: boolean }>();
 
@@ -25,11 +26,12 @@ export class LedgerRecord {
     // The first event of a step says what it is.
     const identity = this.#identities.get(key) ?? identityOf(data);
     this.#identities.set(key, identity);
+    if ("way" in data && data.way !== undefined) this.#ways.set(key, data.way);
     if (type === "step.started" && data.effect === "once") {
       // Of one without a success it is not known with what it was; to be under no input means that whoever wants it in
       // this line waits for a decision.
       const reuse = this.#entered.get(key)?.reuse ?? "";
-      this.#entered.set(key, { identity, reuse, isDone: true });
+      this.#entered.set(key, { identity, way: this.#ways.get(key), reuse, isDone: true });
     }
     const undone = type === "step.succeeded" ? this.#entered.get(undoneBy(key)) : undefined;
     if (undone !== undefined) undone.isDone = false;
@@ -44,8 +46,8 @@ export class LedgerRecord {
   close(run: RunId, created: EventOf<"run.created">): Effect[] {
     const where = lineOf(run, created);
     const wanted: Effect[] = [];
-    for (const [key, { identity, reuse, isDone }] of this.#entered) {
-      for (const entry of Object.values(entriesInLedger(where, { identity, key }, reuse))) {
+    for (const [key, { identity, way, reuse, isDone }] of this.#entered) {
+      for (const entry of Object.values(entriesInLedger(where, { identity, key, way }, reuse))) {
         const id = `${where.line} ${entry.place} ${entry.input}`;
         const holder = this.#holders.get(id);
         if (holder?.isDone === true && !isDone) continue;
@@ -55,6 +57,7 @@ export class LedgerRecord {
     }
     this.#entered.clear();
     this.#identities.clear();
+    this.#ways.clear();
     return wanted;
   }
 }

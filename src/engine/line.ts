@@ -26,7 +26,7 @@ type Entry = { place: string; input: string };
 
 /**
  * Where a step stands in the ledger. By what it is, because it may have another label where other steps come before it;
- * and by its label, because with another input, of its own or of a call that leads to it, it is another step in the same
+ * and by its label, or what led to it where that is said, because with another input, of its own or of a call that leads to it, it is another step in the same
  * place.
  *
  * What was done once in a called run is done, also where the success of the call was given up: that makes other keys for
@@ -34,14 +34,14 @@ type Entry = { place: string; input: string };
  */
 export function entriesInLedger(
   { calls, callKeys }: Line,
-  { identity, key }: { identity: Identity; key: string },
+  { identity, key, way }: { identity: Identity; key: string; way?: string | undefined },
   reuse: ReuseKey,
 ): { byIdentity: Entry; byLabel: Entry } {
   const path = calls.map((call) => call.replace(/~\d+$/, ""));
   const inCall = path.length === 0 || reuse === "" ? reuse : short([path, reuse]);
   return {
     byIdentity: { place: short([path, "is", identityText(identity)]), input: reuse },
-    byLabel: { place: short([[...callKeys], key]), input: inCall },
+    byLabel: { place: short([[...callKeys], ...(way === undefined ? [key] : ["way", way])]), input: inCall },
   };
 }
 
@@ -57,7 +57,7 @@ const inputDigits = 16;
  */
 export function calledLine(
   { line, calls, callKeys }: Line,
-  { identity, ref }: Pick<Ask, "identity" | "ref">,
+  { identity, ref, way }: Pick<Ask, "identity" | "ref" | "way">,
   generation: number,
 ): { line: RunId; calls: string[]; callKeys: string[] } {
   const { scope, name, input, n } = identity;
@@ -65,7 +65,7 @@ export function calledLine(
   return {
     line,
     calls: [...calls, generation === 0 ? call : `${call}~${generation}`],
-    callKeys: [...callKeys, ref.key],
+    callKeys: [...callKeys, way === undefined ? ref.key : `way ${way}`],
   };
 }
 

@@ -8,7 +8,18 @@
  * is indexed before anything is delivered. The index holds places and no values, most of them as numbers in a few arrays,
  * so that a long history takes little memory and leaves the garbage collector little to look at.
  */
-import type { CarriedWait, Event, EventOf, RunId, Seq, StepRef, Timestamp, Unwanted, Value } from "../core/event.ts";
+import type {
+  CarriedWait,
+  Digest,
+  Event,
+  EventOf,
+  RunId,
+  Seq,
+  StepRef,
+  Timestamp,
+  Unwanted,
+  Value,
+} from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
 import { identityOf, labelOf, pathOf } from "../core/identity.ts";
@@ -73,7 +84,7 @@ type Facts = {
   dropped?: true;
 };
 
-/** Flags of an ask: its identity is not said by its key; it was made again. */
+/** Flags of an ask: its place is not said by its key, or it is not found by its identity; it was made again. */
 const hasText = 1;
 const isMade = 2;
 
@@ -93,11 +104,13 @@ export class Recall {
   readonly #from: Seq;
   /** Numbers of the asks by key: of all while the history is added, then of those that were not taken. */
   readonly #byKey = new Map<string, number>();
-  /** The same by identity, of those whose key does not say it. */
+  /** The same by identity, of those whose key does not say their place. */
   readonly #byText = new Map<string, number>();
   readonly #facts = new Map<number, Facts>();
   /** By number of the ask; they are numbered in the order of their first events. */
   #keys: string[] = [];
+  /** Digests of their declared inputs. */
+  #inputs: (Digest | undefined)[] = [];
   #first: Int32Array;
   #after: Int32Array;
   #outcome: Int32Array;
@@ -165,6 +178,7 @@ export class Recall {
       const [ask, first] = [this.asks, lastOf(wait)];
       this.asks += 1;
       this.#keys.push(wait.key);
+      this.#inputs.push(undefined);
       this.#byKey.set(wait.key, ask);
       this.#first[ask] = first;
       this.#flags[ask] = hasText;
@@ -191,10 +205,11 @@ export class Recall {
     const ask = this.asks;
     this.asks += 1;
     this.#keys.push(ref.key);
+    this.#inputs.push(ref.input);
     this.#byKey.set(ref.key, ask);
     this.#first[ask] = seq;
     this.#after[ask] = ref.after ?? this.#latest[seq - this.#from] ?? 0;
-    if (ref.input !== undefined || ref.n !== undefined || ref.across !== undefined) {
+    if (ref.n !== undefined || ref.across !== undefined) {
       this.#byText.set(identityKey(identityOf(ref)), ask);
       this.#flags[ask] = hasText;
     }
@@ -281,10 +296,10 @@ export class Recall {
       this.#byText.delete(text);
       if (ask !== undefined) return ask;
     }
-    if (input !== null) return undefined;
     const ask = this.#byKey.get(labelOf(pathOf(scope, name), n));
     // The label may be that of an ask with another place or input.
-    return ask === undefined || this.#flags[ask] === hasText ? undefined : ask;
+    const isThat = ask !== undefined && this.#flags[ask] !== hasText && this.#inputs[ask] === (input ?? undefined);
+    return isThat ? ask : undefined;
   }
 
   #recorded(ask: number): Recorded {
@@ -319,6 +334,7 @@ export class Recall {
   /** Everything was made again and delivered: the memory is given back. Closed scopes are still known. */
   forget(): void {
     this.#keys = [];
+    this.#inputs = [];
     this.#facts.clear();
     this.#first = this.#after = this.#outcome = this.#made = this.#settled = new Int32Array(0);
     this.#flags = new Uint8Array(0);

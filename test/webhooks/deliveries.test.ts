@@ -168,16 +168,16 @@ test("nobody listening, an answer that never comes and one without end are attem
   await using served = await serve(all, { webhooks: { allow: ["127.0.0.1"], retries: [5], timeout: 150 } });
   const { client } = served;
   const closed = await client.webhooks.create({ url: gone.url });
-  const mute = await client.webhooks.create({ url: at.url });
+  const slow = await client.webhooks.create({ url: at.url });
   at.answer = (n) => (n === 1 ? "none" : { status: 200, body: "x".repeat(1_000_000) });
   await (await client.run(double, 1)).result();
-  await until(async () => (await client.webhooks.deliveries(mute.id)).deliveries.length === 1);
-  await settled(served, mute.id);
+  await until(async () => (await client.webhooks.deliveries(slow.id)).deliveries.length === 1);
+  await settled(served, slow.id);
   await settled(served, closed.id);
   expect((await client.webhooks.deliveries(closed.id)).deliveries).toMatchObject([
     { status: "failed", attempts: [{ error: { code: "ECONNREFUSED" } }, { error: { code: "ECONNREFUSED" } }] },
   ]);
-  expect((await client.webhooks.deliveries(mute.id)).deliveries).toMatchObject([
+  expect((await client.webhooks.deliveries(slow.id)).deliveries).toMatchObject([
     { status: "delivered", attempts: [{ error: { code: "timeout" } }, { status: 200 }] },
   ]);
 });

@@ -12,26 +12,45 @@ import { dispatchStep, queue } from "./messages.ts";
 
 export type Known = { row: RunRow; course: Course; input: Value; createdAt: number };
 
+type Reading = { now: Promise<Known>; next?: Promise<Known> };
+
 const keptMax = 500;
 
 export class Courses {
   readonly #store: Store;
   readonly #kept = new Map<RunId, { seq: Seq; course: Course; input: Value; createdAt: number }>();
-  /** Two that read one history at a time would put its events in twice. */
-  readonly #reading = new Map<RunId, Promise<Known>>();
+  /** Two that read one history at a time would put its events in twice; who comes while one is read shares the next. */
+  readonly #reading = new Map<RunId, Reading>();
 
   constructor(store: Store) {
     this.#store = store;
   }
 
   /** The course of a run up to now. Throws run.not_found. */
-  async read(run: RunId): Promise<Known> {
-    for (let under = this.#reading.get(run); under !== undefined; under = this.#reading.get(run)) {
-      await under.catch(() => {});
-    }
-    const reading = this.#read(run).finally(() => this.#reading.delete(run));
+  read(run: RunId): Promise<Known> {
+    const under = this.#reading.get(run);
+    if (under === undefined) return this.#begin(run);
+    under.next ??= this.#after(under.now, run);
+    return under.next;
+  }
+
+  async #after(now: Promise<Known>, run: RunId): Promise<Known> {
+    await now.catch(() => {});
+    return this.#begin(run);
+  }
+
+  #begin(run: RunId): Promise<Known> {
+    const now = this.#read(run);
+    const reading: Reading = { now };
     this.#reading.set(run, reading);
-    return reading;
+    void this.#end(run, reading);
+    return now;
+  }
+
+  /** Nobody waits for a next reading: then the next one who comes begins anew. */
+  async #end(run: RunId, reading: Reading): Promise<void> {
+    await reading.now.catch(() => {});
+    if (reading.next === undefined && this.#reading.get(run) === reading) this.#reading.delete(run);
   }
 
   async #read(run: RunId): Promise<Known> {

@@ -12,6 +12,9 @@ const kind = webhookRecords.cursor;
 /** No run has this id: what is asked of it is only how far the feed goes. */
 const nobody = `run_${"0".repeat(26)}`;
 
+/** How far the store's clock may be ahead of this one. */
+const clockMs = 60_000;
+
 /** Where to read on: behind this position. */
 export async function readCursor(store: Store): Promise<number> {
   const kept = keptStates(store);
@@ -29,6 +32,8 @@ export async function readCursor(store: Store): Promise<number> {
 async function firstPosition(store: Store): Promise<number> {
   const firsts: number[] = [];
   for (const workflow of [webhookRecords.subscription, webhookRecords.ofRun]) {
+    // Most stores have none, and to find that out by reading their feed would take long.
+    if ((await store.list({ workflow, limit: 1 })).runs.length === 0) continue;
     for (let after = 0; ;) {
       const page = await store.feed({ workflow, after, limit: 1 });
       const [first] = page.events;
@@ -48,4 +53,6 @@ export async function keepCursor(store: Store, position: number): Promise<void> 
   const id: RunId = newRunId(at);
   await kept.keep({ id, kind, value: { position }, note: { position }, at });
   for (const one of before) await kept.giveUp(one);
+  // Nobody wants to know how far it was once. What a clock that differs leaves there is pruned with all else.
+  await store.prune({ endedBefore: at + clockMs, units: before.map((one) => [one]) });
 }

@@ -15,6 +15,7 @@ import { fromPlain } from "./plain.ts";
 import type { Reach } from "./reach.ts";
 import { route } from "./routes.ts";
 import { fit } from "./schema.ts";
+import { wayOf } from "./way.ts";
 
 /** One invocation to be made. */
 export type Delivery = {
@@ -24,6 +25,8 @@ export type Delivery = {
   readonly data: Json;
   readonly sources: readonly string[];
   readonly causes: readonly string[];
+  /** What led to it, whatever the messages say. */
+  readonly way: string;
   readonly request?: GraphRequest;
 };
 
@@ -216,7 +219,9 @@ class Planning {
   #push(executor: string, data: Json, messages: readonly Message[], request?: GraphRequest): void {
     const sources = [...new Set(messages.map(({ source }) => source))];
     const causes = [...new Set(messages.flatMap((message) => message.causes))];
-    const delivery = { index: this.#deliveries.length, executor, data, sources, causes };
+    // Those of a join come in the order of the supersteps.
+    const way = wayOf(executor, ...messages.map((message) => message.way ?? "").toSorted());
+    const delivery = { index: this.#deliveries.length, executor, data, sources, causes, way };
     this.#deliveries.push(request === undefined ? delivery : { ...delivery, request });
   }
 

@@ -182,7 +182,13 @@ class DurableRun implements Host {
       mark = sha256(`${id}#${input ?? "-"}#${nth}`).slice(0, requestDigits);
       return nth;
     };
-    const place = { scope: this.#segment.root, name: id, causes: this.#causesOf(delivery.causes), across };
+    const place = {
+      scope: this.#segment.root,
+      name: id,
+      causes: this.#causesOf(delivery.causes),
+      across,
+      way: delivery.way,
+    };
     const child = this.#inner.get(executor.id);
     if (child !== undefined) return this.#call(executor as WorkflowExecutor, child, call, place);
     const { effect, version } = executor.stepOptions;

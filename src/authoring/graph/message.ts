@@ -19,6 +19,8 @@ export type Message = {
   readonly failed?: true;
   /** What it was sent by: places of events, `<run>:<seq>`. */
   readonly causes: readonly string[];
+  /** What led to it, whatever it says: as a short digest. None for an input. */
+  readonly way?: string;
 };
 
 /** An open question of an executor to the world outside. */

@@ -13,6 +13,7 @@ import type { Call } from "./invoke.ts";
 import type { Effects, GraphRequest, GraphState, Message, SettledInvocation, Write } from "./message.ts";
 import { route } from "./routes.ts";
 import { applyWrites } from "./shared-state.ts";
+import { wayOf } from "./way.ts";
 
 /** What became of an invocation. */
 export type Invoked = (
@@ -128,6 +129,7 @@ async function one(
     data: { error: toRecord(done.error), message: delivery.data },
     failed: true,
     causes: [done.place],
+    way: wayOf(delivery.way, "failure"),
   };
   if (done.stopped === true || !isRouted(running, failure)) return done;
   return { delivery, effects: { sent: [], yielded: [], requests: [], writes: [] }, place: done.place, failure };
@@ -154,7 +156,8 @@ function commit({ graph }: Running, state: GraphState, found: Plan, settled: rea
     const { executor, index } = delivery;
     if (failure !== undefined) messages.push(failure);
     effects.sent.forEach((sent, n) => {
-      messages.push({ id: `${iteration}.${index}.${n}`, source: executor, ...sent, causes: [place] });
+      const way = wayOf(delivery.way, n);
+      messages.push({ id: `${iteration}.${index}.${n}`, source: executor, ...sent, causes: [place], way });
     });
     for (const request of effects.requests) {
       if (Object.hasOwn(requests, request.id)) throw duplicateRequest(request.id);
@@ -187,6 +190,7 @@ export function withAnswers(
       data,
       request,
       causes: [...request.causes, ...causes],
+      way: wayOf("answer", id),
     });
   }
   const answered = [...state.answered, ...answers.map(({ id }) => id)];

@@ -1,5 +1,6 @@
 /** The first cycle of a graph, walked without recursion: half a million steps in a row are a graph like others. */
 import type { Graph } from "./graph.ts";
+import type { Names } from "./names.ts";
 
 const stretch = 4096;
 
@@ -33,11 +34,7 @@ const onPath = 1;
 const done = 2;
 
 /** Depth first along dependencies, from each step that is left, until one is met that is on the path already. */
-function* walk(
-  steps: Graph<unknown>["steps"],
-  index: ReadonlyMap<string, number>,
-  left: Int32Array,
-): Generator<void, string[] | undefined> {
+function* walk(steps: Graph<unknown>["steps"], index: Names, left: Int32Array): Generator<void, string[] | undefined> {
   const seen = new Uint8Array(steps.length);
   const position = new Int32Array(steps.length);
   let walked = 0;

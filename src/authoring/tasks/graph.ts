@@ -7,13 +7,15 @@ import { StemmaError } from "../../core/error.ts";
 import { firstCycle } from "./cycle.ts";
 import { filled } from "./filled.ts";
 import { message } from "./messages.ts";
+import type { Names } from "./names.ts";
+import { NameIndex } from "./names.ts";
 import type { TaskStep } from "./step.ts";
 
 /** A checked graph. It is shared by runs, and never changed. */
 export type Graph<C> = {
   readonly steps: readonly TaskStep<C>[];
   readonly names: readonly string[];
-  readonly index: ReadonlyMap<string, number>;
+  readonly index: Names;
   /** Names of the dependencies of all tasks, one after another. */
   readonly dependencies: readonly string[];
   /** How many dependencies each task has. */
@@ -95,7 +97,7 @@ class Reading<C> {
   readonly graph: {
     steps: readonly TaskStep<C>[];
     names: string[];
-    index: Map<string, number>;
+    index: NameIndex;
     dependencies: string[];
     waiting: Int32Array;
     target: Int32Array;
@@ -117,7 +119,7 @@ class Reading<C> {
     this.graph = {
       steps,
       names: filled(steps.length, ""),
-      index: new Map(),
+      index: new NameIndex(steps.length),
       dependencies: [],
       waiting: new Int32Array(steps.length),
       target: new Int32Array(0),

@@ -3,6 +3,7 @@
  * whoever drives it says how tasks ended, and is given what may start now, and finds in `skipped` what never will.
  */
 import type { Graph } from "./graph.ts";
+import { MoreNames } from "./names.ts";
 import { roomFor } from "./room.ts";
 import type { TaskStatus, TaskStep } from "./step.ts";
 
@@ -95,7 +96,13 @@ export class Plan<C> {
     this.size += more.steps.length;
     if (!this.#extended) {
       const { steps, names, index, first } = this.graph;
-      this.graph = { ...this.graph, steps: [...steps], names: [...names], index: new Map(index), first: first.slice() };
+      this.graph = {
+        ...this.graph,
+        steps: [...steps],
+        names: [...names],
+        index: new MoreNames(index),
+        first: first.slice(),
+      };
       this.#extended = true;
     }
     append(this.graph as unknown as Growing<C>, more, from);
@@ -182,7 +189,7 @@ export class Plan<C> {
 type Growing<C> = {
   steps: TaskStep<C>[];
   names: string[];
-  index: Map<string, number>;
+  index: MoreNames;
   first: Int32Array;
   target: Int32Array;
 };
