@@ -70,6 +70,25 @@ async function openAt(wire: Wire, run: string, node: string | undefined): Promis
   return open.length === 1 ? open[0]?.id : undefined;
 }
 
+/** How long the end of an execution waits for what its node may have told on other lines, and for calls that have begun. */
+const graceMs = 25;
+const openMsMax = 1000;
+
+/** Until what a node told of calls inside an execution is here, as far as anybody can know. */
+export async function untilTold(wire: Wire, execution: string, node: string): Promise<void> {
+  if (wire.telling.get(node) === undefined) return;
+  await new Promise((resolve) => setTimeout(resolve, graceMs));
+  await Promise.allSettled(wire.events);
+  for (
+    const until = Date.now() + openMsMax;
+    Date.now() < until;
+    await new Promise((resolve) => setTimeout(resolve, lookMs))
+  ) {
+    const { locals } = await wire.agents.course(execution);
+    if ([...locals.values()].every(({ ended }) => ended !== undefined)) return;
+  }
+}
+
 /** Takes an event; the end of the execution that it is of waits for it. */
 export async function localEvent(wire: Wire, asked: Asked): Promise<Answer> {
   const taken = takeEvent(wire, asked);
@@ -90,6 +109,7 @@ async function takeEvent(wire: Wire, { body }: Asked): Promise<Answer> {
   if (node === "" || name === "" || parent === "") {
     return refusal(400, "Expected agent_node_id, reasoner_id and parent_execution_id with an event of a call.");
   }
+  wire.telling.set(node, true);
   // Nobody waits for the first event before the second is sent; the input is in the first.
   if (status !== "running" && wire.locals.get(id) === undefined) await toldSoon(wire, id);
   const caller = await callerOf(wire, { parent, node, ...(run === undefined ? {} : { run }) });

@@ -10,6 +10,7 @@ import { ok, refusal } from "./answer.ts";
 import { executionText } from "./execution-text.ts";
 import { readExecution } from "./standing.ts";
 import { found, ownId, targetOf } from "./executions.ts";
+import { untilTold } from "./local-calls.ts";
 import type { Asked } from "./mount.ts";
 import { objectOf } from "./restart-request.ts";
 import type { TerminalStatus } from "./status.ts";
@@ -29,8 +30,8 @@ export async function reportStatus(wire: Wire, { params, body }: Asked): Promise
   }
   if (!isTerminalStatus(status))
     return ok({ success: true, execution_id: id, status: (await readExecution(wire, execution)).status });
-  // What was sent before the end is taken before it, as far as it is here.
-  await Promise.allSettled(wire.events);
+  // What was sent before the end is taken before it, although it came on another line.
+  await untilTold(wire, ownId(id), targetOf(execution.target).node);
   const now = await readExecution(wire, execution);
   if (now.status === "waiting" && execution.waits.length > 0 && status === "succeeded") {
     return refusal(409, "invalid_transition", {

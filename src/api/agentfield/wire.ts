@@ -35,6 +35,8 @@ export type Wire = {
   locals: Bounded<string>;
   /** Events of calls inside nodes that are being taken. */
   events: Set<Promise<unknown>>;
+  /** Nodes that tell of calls inside them by events. */
+  telling: Bounded<true>;
   /** Executions that said that what they wait for waits itself, and why. */
   awaiting: Bounded<string>;
   logs: Remarks;
@@ -45,10 +47,11 @@ export type Wire = {
 
 const rememberedMax = 10_000;
 
-export function newMemory(): Pick<Wire, "locals" | "events" | "awaiting" | "logs" | "notes" | "decided"> {
+export function newMemory(): Pick<Wire, "locals" | "events" | "telling" | "awaiting" | "logs" | "notes" | "decided"> {
   return {
     locals: new Bounded(rememberedMax),
     events: new Set(),
+    telling: new Bounded(1000),
     awaiting: new Bounded(rememberedMax),
     logs: new Remarks(),
     notes: new Remarks(),
