@@ -7,7 +7,7 @@ const onEveryStore = [
   "test/{life-of-a-run,operations,retries,poison,streams,context,time-limits,versions,invariants,invariants-reuse,refused,restart-crashes}.test.ts",
   "test/{waits,children,cancel,cancel-bad-times,family.property,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{carried-waits,checkpoints,feed,offer,resume-trace,bad-input,long-history}.test.ts",
-  "test/{server/tail,behaviours/control-plane-streams,agentfield/restart}.test.ts",
+  "test/{server/tail,behaviours/control-plane-streams}.test.ts",
   "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
   "test/webhooks/{deliveries,heard,killed,secrets}.test.ts",
   "test/agents/{calls,nodes,course.property}.test.ts",
