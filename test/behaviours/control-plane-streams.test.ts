@@ -39,7 +39,7 @@ describe("streams, over HTTP", () => {
     await using at = await serve(workflows);
     const tail = at.client.feed();
     const run = await at.client.run("parent", undefined);
-    await until(async () => (await run.status()) === "suspended");
+    await until(async () => (await at.client.waits({ run: run.id })).waits.length > 0);
     await at.client.pause(run.id);
     await until(async () => (await run.status()) === "paused");
     await at.client.unpause(run.id);
@@ -73,7 +73,8 @@ describe("streams, over HTTP", () => {
       for await (const { type } of run.events()) types.push(type);
       return types;
     })();
-    await until(async () => (await run.status()) === "suspended");
+    // It rests while it waits for the run that it called, too.
+    await until(async () => (await at.client.waits({ run: run.id })).waits.length > 0);
     await at.client.resume(run.id, "approval", 1);
     const history = await at.stemma.history(run.id);
     await run.result();
