@@ -15,7 +15,10 @@ export function storeList(
   value: unknown,
   known: ReadonlySet<Digest> = none,
 ): { value: Value | StateTree; payloads: readonly Payload[] } {
-  return storeState(encodeState(value), known);
+  const stored = storeState(encodeState(value), known);
+  // The run that is created with it reads it first thing, most often here.
+  if ("tree" in stored.value) remember(stored.value.digest, { value, pieces: stored.pieces });
+  return stored;
 }
 
 /** A value stored so, with the digests of its pieces. Throws payload.missing, store.corrupt, store.newer. */
@@ -32,9 +35,13 @@ export async function readList<T>(
   const { text, pieces } = await readTree(store, run, value);
   const found = { value: decode(text) as T, pieces };
   // A chain of restarts is mostly gone along by one process, and each reads the list of the one before.
-  lately.set(value.digest, found);
-  for (const digest of lately.keys()) if (lately.size > latelyMax) lately.delete(digest);
+  remember(value.digest, found);
   return found;
+}
+
+function remember(digest: Digest, found: { value: unknown; pieces: ReadonlySet<Digest> }): void {
+  lately.set(digest, found);
+  for (const oldest of lately.keys()) if (lately.size > latelyMax) lately.delete(oldest);
 }
 
 /** Lists that were read lately, by the digest of all that is in them; nobody changes one. */
