@@ -88,10 +88,10 @@ export type NotReused =
  * Which step an event is about. `key` is the label, unique in its run: scope path, name and, if needed, `#k`. `input`
  * is the digest of the declared input. `n` is the step's place among asks equal in scope, name and input; it is left
  * out where it is the label's own `k - 1`. `across` is there where the step is known without its segment: its place
- * among all asks of the run that are equal in the rest. `way`, on what is done once, stands for what led there, whatever it
- * was given: with another input it is another step in the same place. `after` is the seq of the last outcome that the body had been given when it
- * asked, and `given` the declared input itself; both stand only on the first event of a step, and `after` is left out
- * where it is the latest cause. `why` stands there too, in a restart or fork: why the step was not reused.
+ * among all asks of the run that are equal in the rest. `way`, on what is done once, stands for what led there, whatever
+ * it was given: with another input it is another step in the same place. `after` is the seq of the last outcome that the
+ * body had been given when it asked, and `given` the declared input itself; both stand only on the first event of a step,
+ * and `after` is left out where it is the latest cause. `why` stands there too, in a restart or fork: why the step was not reused.
  */
 export type StepRef = {
   key: string;

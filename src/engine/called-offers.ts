@@ -61,7 +61,10 @@ async function calledIn(store: Pick<Store, "list">, { state }: RunRow): Promise<
     looked += page.runs.length;
     for (const row of page.runs) {
       const caller = callerOf(row.state.origin);
-      if (caller !== undefined) called.set(caller.run, [...(called.get(caller.run) ?? []), { row, caller }]);
+      if (caller === undefined) continue;
+      const below = called.get(caller.run);
+      if (below === undefined) called.set(caller.run, [{ row, caller }]);
+      else below.push({ row, caller });
     }
     ({ cursor } = page);
   } while (cursor !== undefined && looked < rowsMax);

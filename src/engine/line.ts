@@ -26,8 +26,8 @@ type Entry = { place: string; input: string };
 
 /**
  * Where a step stands in the ledger. By what it is, because it may have another label where other steps come before it;
- * and by its label, or what led to it where that is said, because with another input, of its own or of a call that leads to it, it is another step in the same
- * place.
+ * and by its label, or by what led to it where that is said, because with another input, of its own or of a call that
+ * leads to it, it is another step in the same place.
  *
  * What was done once in a called run is done, also where the success of the call was given up: that makes other keys for
  * services, and not another effect.

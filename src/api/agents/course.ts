@@ -80,6 +80,7 @@ export class Course {
   failures = 0;
   /** Dispatches in a row that found no node. */
   waits = 0;
+  readonly #byKey = new Map<string, CourseCall>();
   readonly #paths = new Map<string, number>();
   /** Calls that may be joined, by what they ask; and how many of each every holder of the execution has asked for. */
   readonly #equalCalls = new Map<string, CourseCall[]>();
@@ -143,7 +144,7 @@ export class Course {
   }
 
   settled(key: string, ended: Partial<CourseCall>): void {
-    const call = this.calls.find((one) => one.key === key);
+    const call = this.#byKey.get(key);
     if (call !== undefined) Object.assign(call, ended);
   }
 
@@ -215,6 +216,7 @@ export class Course {
     }
     const call: CourseCall = { key: this.#key(target), target, messages: [message], state: "open" };
     this.calls.push(call);
+    this.#byKey.set(call.key, call);
     list.push(call);
     this.byMessage.set(message.id, call);
     return { do: "call", call, message };

@@ -166,10 +166,12 @@ export function checkNodeUrl(given: unknown): string {
     url.hash === "" &&
     url.href.length <= limits.idCharsMax;
   if (fits) return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+  const isNone = given === undefined || given === "";
   // What stands in it may be a password.
-  throw invalid(
-    "Expected the url of a node to be http(s) without credentials, query and fragment, such as http://127.0.0.1:8001",
-    url === undefined ? typeof given : `${url.protocol}//…`,
+  const got = url !== undefined ? `${url.protocol}//…` : isNone ? "none" : "something else";
+  throw new StemmaError(
+    "usage.invalid",
+    `Expected the url of a node to be http(s) without credentials, query and fragment, such as http://127.0.0.1:8001, got ${got}.`,
   );
 }
 
