@@ -54,6 +54,8 @@ test("a webhook hears how runs end and what they ask, with what came of it", asy
   await at.got(1);
   await client.resume(run.id, "approval", { add: 2 });
   await run.result();
+  // What runs tell is sent side by side, so the next one waits its turn for the order that is looked at below.
+  await at.got(2);
   const failed = await client.run(failing, undefined);
   await errorOf(failed.result());
   await at.got(3);
@@ -213,7 +215,7 @@ test("a receiver that says it is gone is not asked again, and one that asks for 
   at.answer = () => ({ status: 410 });
   const hook = await client.webhooks.create({ url: at.url });
   const ping = await client.webhooks.ping(hook.id);
-  expect(ping).toMatchObject({ type: "webhook.ping", status: "pending" });
+  expect(ping.type).toBe("webhook.ping");
   await settled(served, hook.id);
   await client.run(double, 1);
   await at.got(2);

@@ -9,14 +9,14 @@ export function webhookHandlersOf({ stemma, webhooks }: Served): Pick<Handlers, 
   const hooks = (): Webhooks => webhooks ?? noWebhooks();
   return {
     "GET /v1/webhooks": async () => ({ webhooks: await hooks().list() }),
-    "POST /v1/webhooks": ({ body, by }) => hooks().create({ ...body, ...by(body.by) }),
+    "POST /v1/webhooks": ({ body, by, once }) => hooks().create({ ...body, ...by(body.by) }, once),
     "DELETE /v1/webhooks/{webhook}": async ({ params }) => {
       await hooks().remove(idOf(params, "webhook"));
       return {};
     },
-    "POST /v1/webhooks/{webhook}/ping": ({ params }) => hooks().ping(idOf(params, "webhook")),
+    "POST /v1/webhooks/{webhook}/ping": ({ params, once }) => hooks().ping(idOf(params, "webhook"), once),
     "GET /v1/webhooks/{webhook}/deliveries": ({ params, query }) => hooks().deliveries(idOf(params, "webhook"), query),
-    "POST /v1/deliveries/{delivery}/redeliver": ({ params }) => hooks().redeliver(idOf(params, "delivery")),
+    "POST /v1/deliveries/{delivery}/redeliver": ({ params, once }) => hooks().redeliver(idOf(params, "delivery"), once),
     "GET /v1/runs/{run}/deliveries": async ({ params, query }) => {
       const { id } = await stemma.row(idOf(params, "run"));
       return hooks().deliveriesAbout(id, query);

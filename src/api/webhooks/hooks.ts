@@ -13,7 +13,8 @@ import type { Sealed, Webhook } from "./wish.ts";
 type Filter = Omit<Webhook, "id" | "at">;
 
 export type Hooks = {
-  create(filter: Filter, sealed: Sealed): Promise<Webhook>;
+  /** @param key however often it is made with it, it is one */
+  create(filter: Filter, sealed: Sealed, key?: string): Promise<Webhook>;
   /** The webhook of one run: again is the same as once. */
   attach(run: RunId, filter: Filter, sealed: Sealed): Promise<Webhook>;
   /** One of either kind; nothing where there is none, or it was removed. */
@@ -51,7 +52,8 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
   };
   return {
     read,
-    create: (filter, sealed) => put(newRunId(Date.now()), webhookRecords.subscription, filter, sealed, []),
+    create: (filter, sealed, key) =>
+      put(key === undefined ? newRunId(Date.now()) : hookFor(key), webhookRecords.subscription, filter, sealed, []),
     attach: (run, filter, sealed) => put(hookOf(run), webhookRecords.ofRun, filter, sealed, [`${ofRunTag}${run}`]),
     async list() {
       const found: Webhook[] = [];
@@ -90,7 +92,16 @@ const idChars = "run_".length + 26;
 
 /** The id of a run's own webhook, made of the run's: so there is one, and it is found without being looked for. */
 export function hookOf(run: RunId): RunId {
-  const digest = createHash("sha256").update(`webhook of ${run}`).digest();
+  return idFrom(run.slice(0, timeChars), `webhook of ${run}`);
+}
+
+/** The id of the webhook that is made with a key. When it was made is not in it: with the same key it is the same. */
+function hookFor(key: string): RunId {
+  return idFrom(`run_${"0".repeat(timeChars - 4)}`, `webhook for ${key}`);
+}
+
+function idFrom(beginning: string, text: string): RunId {
+  const digest = createHash("sha256").update(text).digest();
   const rest = [...digest].map((byte) => alphabet[byte % alphabet.length]).join("");
-  return (run.slice(0, timeChars) + rest).slice(0, idChars);
+  return (beginning + rest).slice(0, idChars);
 }

@@ -7,10 +7,13 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError, isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
+import { canonical } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
 import { webhookRecords } from "./records.ts";
 import type { Log } from "../../engine/body.ts";
 import { checkRunId } from "../../engine/id.ts";
+import type { Once } from "../../engine/requests.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import type { DeliveryInput, DeliveryWorkflow } from "./delivery.ts";
@@ -113,21 +116,29 @@ export class Webhooks {
   }
 
   /**
-   * Makes a webhook. It hears of what happens from now on.
+   * Makes a webhook. It hears of what happens from now on. With the key of one that was made so already it is that one, and
+   * its secret.
    *
-   * @throws webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid;
+   * @throws run.conflict for the key of another one; webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid;
    * limit.exceeded
    */
-  async create(wish: WebhookWish): Promise<NewWebhook> {
+  async create(wish: WebhookWish, { idempotencyKey }: Once = {}): Promise<NewWebhook> {
     const secret = wish.secret ?? newSecret();
     const { filter, sealed } = checkWish(this.#guard, { ...wish, secret });
     await this.#checkName(new URL(sealed.url));
     if ((await this.#hooks.list()).length >= limits.webhooksMax) {
       throw new StemmaError("limit.exceeded", `There are ${limits.webhooksMax} webhooks already. Remove one.`);
     }
-    const hook = await this.#hooks.create(filter, sealed);
+    const hook = await this.#hooks.create(filter, sealed, idempotencyKey);
     this.#follower.poke();
-    return { ...hook, secret };
+    if (idempotencyKey === undefined) return { ...hook, secret };
+    const first = { secret, ...((await this.#vault.take(hook.id)) ?? sealed) };
+    const meant = { ...sealed, secret: wish.secret ?? first.secret };
+    const { id, at: _at, ...kept } = hook;
+    if (canonical({ ...kept, ...first } as Json) === canonical({ ...filter, ...meant } as Json))
+      return { ...hook, secret: first.secret };
+    const message = `Expected the webhook that was made with this idempotency key, ${id}, to be the same; it is another one. Use another key.`;
+    throw new StemmaError("run.conflict", message, { data: { webhook: id } });
   }
 
   /** What can be refused of a run's webhook before there is the run. Throws webhook.invalid, webhook.refused. */
@@ -213,17 +224,17 @@ export class Webhooks {
    * Sends the message of a delivery once more, as a delivery of its own, with the same `webhook-id` and body. Throws
    * webhook.not_found where there is no such delivery, or its webhook was removed.
    */
-  async redeliver(id: RunId): Promise<Delivery> {
+  async redeliver(id: RunId, once: Once = {}): Promise<Delivery> {
     const { runs } = await this.#store.list({ ids: [checkRunId(id)] });
     const [row] = runs;
     if (row === undefined || row.state.workflow !== webhookRecords.delivery) throw notFound("delivery", id);
     const { input } = await readDelivery(this.#store, row);
     await this.#expect(input.hook);
-    return this.#send({ ...input, delays: this.#delays });
+    return this.#send({ ...input, delays: this.#delays }, `${id} again`, once);
   }
 
   /** Sends a message of type `webhook.ping`, to try a webhook out. Throws webhook.not_found. */
-  async ping(id: RunId): Promise<Delivery> {
+  async ping(id: RunId, once: Once = {}): Promise<Delivery> {
     const { at } = await this.#expect(id);
     const now = Date.now();
     const message = {
@@ -231,15 +242,33 @@ export class Webhooks {
       timestamp: new Date(now).toISOString(),
       data: { webhook: id, since: new Date(at).toISOString() },
     };
-    return this.#send({ id: messageId(id, "ping", now), hook: id, message, delays: [] });
+    return this.#send({ id: messageId(id, "ping", now), hook: id, message, delays: [] }, `ping ${id}`, once);
   }
 
-  async #send(input: DeliveryInput): Promise<Delivery> {
-    const { id } = await this.#engine.run(this.#delivery, input, { tags: tagsOf(input) });
+  /** @param what is asked for: one key of somebody's stands for one of each */
+  async #send(input: DeliveryInput, what: string, { idempotencyKey: given }: Once): Promise<Delivery> {
+    const key = given === undefined ? undefined : `${what} ${given}`;
+    const made = key === undefined ? undefined : await this.#madeWith(key);
+    const row = made ?? (await this.#make(input, key));
     await this.#awake();
-    const [row] = (await this.#store.list({ ids: [id] })).runs;
-    if (row === undefined) throw notFound("delivery", id);
     return (await readDelivery(this.#store, row)).delivery;
+  }
+
+  async #make(input: DeliveryInput, key: string | undefined): Promise<RunRow> {
+    const options = { tags: tagsOf(input), ...(key === undefined ? {} : { idempotencyKey: key }) };
+    try {
+      return await this.#engine.row((await this.#engine.run(this.#delivery, input, options)).id);
+    } catch (error) {
+      // Somebody made it a moment ago, and what it says is of that moment.
+      const made = key === undefined || !isStemmaError(error, "run.conflict") ? undefined : await this.#madeWith(key);
+      if (made === undefined) throw error;
+      return made;
+    }
+  }
+
+  async #madeWith(idempotencyKey: string): Promise<RunRow | undefined> {
+    const { runs } = await this.#store.list({ workflow: webhookRecords.delivery, idempotencyKey, limit: 1 });
+    return runs[0];
   }
 
   async #deliver(hook: Webhook, row: RunRow, event: Event): Promise<void> {
