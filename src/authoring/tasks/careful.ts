@@ -48,7 +48,7 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
   const refused = step.condition === undefined ? undefined : await ask(run, task, step);
   if (refused !== undefined) return refused;
   run.begin(task, performance.now());
-  if (run.dryRun) return { status: "success", message: message("dryRun", step.name) };
+  if (run.dryRun) return { status: "success", message: message("DRY_RUN", step.name) };
   const tools = new Tools(run, task);
   let value: unknown;
   try {
@@ -57,7 +57,7 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
         ? await again(run, step, signal, tools)
         : await executeBy(run.strategy, step, run.context, signal, tools);
   } catch (thrown) {
-    return failedBy(thrown, message("strategyFailed"));
+    return failedBy(thrown, message("EXECUTION_STRATEGY_FAILED"));
   }
   return step.expand === undefined ? value : expand(run, task, step, checkedResult(step.name, value));
 }
@@ -103,12 +103,12 @@ async function ask<C>(run: Careful<C>, task: number, step: TaskStep<C>): Promise
   try {
     const may = await step.condition?.(run.context);
     if (run.stopped && step.trigger !== "finally") {
-      return { status: "cancelled", message: message("cancelledInCondition") };
+      return { status: "cancelled", message: message("CANCELLED_DURING_CONDITION") };
     }
-    return may ? undefined : { status: "skipped", message: message("conditionFalse") };
+    return may ? undefined : { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
   } catch (thrown) {
     const isError = thrown instanceof Error || Error.isError(thrown);
-    return failedBy(thrown, isError ? textOfThrown(thrown) : message("conditionFailed"));
+    return failedBy(thrown, isError ? textOfThrown(thrown) : message("CONDITION_EVALUATION_FAILED"));
   } finally {
     run.asking.delete(task);
   }

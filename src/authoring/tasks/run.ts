@@ -110,7 +110,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     this.tell("workflowStart", { context, steps: graph.steps });
     await inTurns(this.#recall());
     if (this.#stop.begin(() => this.#onStop())) {
-      this.#cancel(message("cancelledBeforeExecution"), message("cancelledBeforeExecution"), () => false);
+      this.#cancel(message("CANCELLED_BEFORE_START"), message("CANCELLED_BEFORE_START"), () => false);
     } else {
       this.plan.start();
       this.#lanes.open();
@@ -317,7 +317,11 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   }
 
   #onStop(): void {
-    this.#cancel(message("workflowCancelled"), message("cancelledBeforeStart"), (step) => step.trigger === "finally");
+    this.#cancel(
+      message("WORKFLOW_CANCELLED"),
+      message("TASK_CANCELLED_BEFORE_START"),
+      (step) => step.trigger === "finally",
+    );
     this.deadlines.abort(this.#stop.stopped?.error);
     const graceMs = this.#options.config.abortGrace ?? abortGraceMs;
     if (this.#left > 0) this.#grace = setTimeout(() => this.#giveUp(), Math.min(graceMs, timerMsMax));
@@ -357,7 +361,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
         continue;
       this.#lanes.giveUp();
       this.results.ended[task] = now;
-      const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");
+      const text = message(this.asking.has(task) ? "CANCELLED_DURING_CONDITION" : "TASK_CANCELLED");
       this.close(task, { status: "cancelled", message: text });
     }
     this.#lanes.open();
