@@ -114,6 +114,7 @@ export class Activation {
       deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
       deliverEarly: () => this.#deliverEarly(),
       goLive: () => this.#goLive(),
+      dataflow: workflow.dataflow === true,
       misfit: workflow.misfit,
       diverged: (detail) => {
         const { fingerprint } = surroundings;
