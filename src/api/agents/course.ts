@@ -8,7 +8,7 @@
  *        ▼ │ turn, late
  *       waiting
  */
-import type { ErrorRecord, Produced, RunId, Seq, Value } from "../../core/event.ts";
+import type { ErrorRecord, Produced, RunId, Seq, Timestamp, Value } from "../../core/event.ts";
 import { labelOf } from "../../core/identity.ts";
 import type { Json } from "../../core/json.ts";
 import { canonical } from "../../core/json.ts";
@@ -46,11 +46,12 @@ export type CourseCall = {
 
 export type CourseLocal = { readonly id: string; readonly began: LocalMessage; ended?: LocalMessage; key?: string };
 
-/** `answer`: only known to who reads the history. */
+/** `answer`, and when it was asked: only known to who reads the history. */
 export type CourseQuestion = {
   readonly key: string;
   readonly messages: AskMessage[];
-  answer?: { state: Exclude<Asked["state"], "open">; value?: Value; error?: ErrorRecord };
+  askedAt?: Timestamp;
+  answer?: { state: Exclude<Asked["state"], "open">; at: Timestamp; value?: Value; error?: ErrorRecord };
 };
 
 /** What the body is to do next. */
