@@ -137,7 +137,8 @@ describe("stemma serve", () => {
       const stemma = client({ url });
       expect(await (await stemma.run("greet", "Ada")).result()).toBe("Hello, Ada");
       // A decision on an approval of an agent has to be signed with the secret that was given.
-      const unsigned = await fetch(`${url}/api/v1/webhooks/approval-response`, { method: "POST", body: "{}" });
+      const headers = { "content-type": "application/json" };
+      const unsigned = await fetch(`${url}/api/v1/webhooks/approval-response`, { method: "POST", headers, body: "{}" });
       expect(unsigned.status).toBe(401);
       const tail = stemma.feed();
       expect((await tail.next()).value).toMatchObject({ position: 1 });
