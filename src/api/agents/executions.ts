@@ -27,6 +27,8 @@ export type ExecutionsParts = {
   wakes: Wakes;
   /** Throws node.not_found, function.not_found. */
   checkTarget(target: string): void;
+  /** A node said something of what it was given under this id. */
+  heard(token: string): void;
 };
 
 export type WaitOptions = { waitMs?: number; signal?: AbortSignal };
@@ -101,7 +103,9 @@ export class Executions {
         `Expected an execution of a function of a node, got a run of ${workflow}.`,
       );
     }
-    return this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    const sent = await this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    if ("token" in message) this.#with.heard(message.token);
+    return sent;
   }
 
   #until(run: RunId, ms: number, isDone: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
