@@ -7,6 +7,7 @@ import { Hono } from "hono";
 import type { Context } from "hono";
 import type { ZodError } from "zod";
 import { StemmaError } from "../../core/error.ts";
+import { checkId } from "../../core/name.ts";
 import { decodeHeader } from "../contract/header.ts";
 import { contract } from "../contract/contract.ts";
 import type { RouteSpec } from "../contract/route.ts";
@@ -15,6 +16,7 @@ import type { Log } from "../../engine/body.ts";
 import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
 import { mountAgentfield } from "../agentfield/mount.ts";
 import { expectWork } from "../../engine/options.ts";
+import type { Once } from "../../engine/requests.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -226,17 +228,25 @@ async function callOf<R extends RouteName>(
   principal: Principal | undefined,
 ): Promise<Call<R>> {
   const body = spec.body === undefined ? undefined : ((await readBody(c.req.raw, name, arrivalMs)) ?? {});
-  const key = c.req.header("idempotency-key");
   return {
     params: c.req.param(),
     query: checked(spec.query, queryOf(c.req.url), "query", name),
     body: checked(spec.body, body, "body", name),
-    once: key === undefined ? {} : { idempotencyKey: decodeHeader(key) },
+    once: onceOf(c),
     by: (given) => byOf(recognize === undefined ? undefined : principal, given),
     lastEventId: lastEventId(c.req.header("last-event-id")),
     signal: c.req.raw.signal,
     request: c.req.raw,
   } as Call<R>;
+}
+
+/** Two keys are none: nobody could say which of them makes it one request. Throws usage.invalid, name.invalid. */
+function onceOf(c: Asked): Once {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return {};
+  if ((c.env.incoming?.headersDistinct?.["idempotency-key"]?.length ?? 1) !== 1)
+    throw new StemmaError("usage.invalid", "Expected one Idempotency-Key, got several.");
+  return { idempotencyKey: checkId(decodeHeader(key), "Idempotency-Key") };
 }
 
 /** What is given several times is a list; whether there may be one is said by the schema. */
