@@ -1,6 +1,7 @@
 /** How a task is entered that has more to it than a function: a condition, retries, a loop, a limit of time, further tasks. */
 import { looped, retried } from "./again.ts";
 import { attempt, resultOfThrown, thrownOf } from "./attempt.ts";
+import type { Clock } from "./clock.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import type { Graph } from "./graph.ts";
@@ -24,7 +25,8 @@ export type Careful<C> = Surroundings & {
   readonly strategy: IExecutionStrategy<C> | undefined;
   readonly deadlines: Deadlines;
   readonly asking: Set<number>;
-  begin(task: number, now: number): number;
+  readonly clock: Clock;
+  begin(task: number): void;
   tell<E extends RunnerEvent>(event: E, payload: RunnerEventPayloads<C>[E]): void;
   /** Takes the further tasks of a task that returned. Throws for those that cannot be carried out. */
   prepare(task: number, further: Graph<C>): void;
@@ -47,7 +49,9 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
   const { signal } = run;
   const refused = step.condition === undefined ? undefined : await ask(run, task, step);
   if (refused !== undefined) return refused;
-  run.begin(task, performance.now());
+  // The condition may have taken its time.
+  run.clock.look();
+  run.begin(task);
   if (run.dryRun) return { status: "success", message: message("DRY_RUN", step.name) };
   const tools = new Tools(run, task);
   let value: unknown;
