@@ -132,12 +132,14 @@ export class Dispatching implements Dispatcher {
     abort.addEventListener("abort", stop, { once: true });
     const answered = give({ ...parcel, abort: AbortSignal.any([own.signal, cut]) }).then((given) => {
       this.#worked(given, node);
-      return given;
+      return this.#own(given, `${node.registration.node}.${parcel.called.name}`);
     });
     const done = new AbortController();
     try {
       const first = await Promise.race([answered, this.#spoken(which.run, spoke, done.signal)]);
-      if (first !== undefined) {
+      // What it said before it answered is on its way to the run: its answer goes the same way, behind that.
+      const isEnd = first?.state === "done" || first?.state === "failed";
+      if (first !== undefined && !(isEnd && lines.isHeard(token))) {
         lines.close(token);
         return first;
       }
@@ -166,6 +168,14 @@ export class Dispatching implements Dispatcher {
       isSpoken = row !== undefined && row.inbox > row.inboxDone;
     }
     await pause(graceMs, done);
+  }
+
+  async #own(given: Given, target: string): Promise<Given> {
+    if (given.state !== "done" && given.state !== "failed") return given;
+    for (const { told } of this.#with.hooks) await told?.({ token: given.token, target });
+    if (given.state === "failed" || !("output" in given)) return given;
+    const output = this.#with.hooks.reduce((value, { result }) => (result ? result(value) : value), given.output);
+    return { ...given, output };
   }
 
   #worked(given: Given, node: Node): void {
