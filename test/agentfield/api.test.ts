@@ -12,6 +12,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { components } from "../../src/index.ts";
 import { until } from "../stage.ts";
+import type { Said } from "./agent.ts";
 import { say } from "./agent.ts";
 import { plane } from "./place.ts";
 
@@ -62,76 +63,6 @@ describe("nodes", () => {
       ["PATCH", "/api/v1/nodes/alpha/status"],
     ] as const) {
       expect([path, (await at.ask(method, path, { status: "ready" })).status]).toEqual([path, 404]);
-    }
-  });
-
-  test("agents look for what they can call by name, tag, health and agent, with schemas where they ask for them, in three forms", async () => {
-    await using at = await plane();
-    const schema = { type: "object", properties: { text: { type: "string" } } };
-    const registered = await at.ask("POST", "/api/v1/nodes/register", {
-      id: "alpha",
-      base_url: "http://127.0.0.1:9",
-      reasoners: [
-        // Tags are anybody's words: with slashes and colons, as policies have them.
-        {
-          id: "deep_think",
-          tags: ["team/a", "pii::low", ""],
-          input_schema: schema,
-          output_schema: {},
-          description: "a < b",
-        },
-        { id: "plain" },
-      ],
-      skills: [{ id: "tool", tags: ["pii::high"] }],
-    });
-    expect(registered.status).toBe(201);
-    await at.ask("POST", "/api/v1/nodes/register", {
-      id: "beta",
-      base_url: "http://127.0.0.1:8",
-      reasoners: [{ id: "f" }],
-    });
-    const targets = async (query: string): Promise<string[]> => {
-      const { body } = await at.ask("GET", `/api/v1/discovery/capabilities?format=compact&${query}`);
-      const { reasoners, skills } = body as { reasoners: { target: string }[]; skills: { target: string }[] };
-      return [...reasoners, ...skills].map(({ target }) => target);
-    };
-    expect(await targets("")).toEqual(["alpha:deep_think", "alpha:plain", "beta:f", "alpha:skill:tool"]);
-    expect(await targets("tags=pii::*")).toEqual(["alpha:deep_think", "alpha:skill:tool"]);
-    expect(await targets("tags=team/a,none")).toEqual(["alpha:deep_think"]);
-    expect(await targets("reasoner=*_th*&skill=x")).toEqual(["alpha:deep_think"]);
-    expect(await targets("agent_ids=beta,gamma")).toEqual(["beta:f"]);
-    expect(await targets("health_status=inactive")).toEqual([]);
-    const [json, full] = await Promise.all(
-      ["", "&include_input_schema=true&include_output_schema=1"].map((more) =>
-        at.ask("GET", `/api/v1/discovery/capabilities?agent=alpha&reasoner=deep*&skill=none${more}`),
-      ),
-    );
-    const told = {
-      id: "deep_think",
-      description: "a < b",
-      tags: ["team/a", "pii::low"],
-      invocation_target: "alpha:deep_think",
-    };
-    expect(json?.body).toMatchObject({ total_agents: 1, total_skills: 0, capabilities: [{ health_status: "active" }] });
-    expect(json?.body["capabilities"]).toMatchObject([{ reasoners: [told] }]);
-    expect(JSON.stringify(json?.body)).not.toContain("schema");
-    expect(full?.body["capabilities"]).toMatchObject([
-      { reasoners: [{ ...told, input_schema: schema, output_schema: {} }] },
-    ]);
-    const page = await at.ask("GET", "/api/v1/discovery/capabilities?limit=1&offset=1");
-    expect(page.body).toMatchObject({
-      total_agents: 2,
-      pagination: { limit: 1, offset: 1, has_more: false },
-      capabilities: [{ agent_id: "beta" }],
-    });
-    const xml = await at.ask("GET", "/api/v1/discovery/capabilities?format=xml&agent=alpha");
-    expect(xml.headers.get("content-type")).toBe("application/xml");
-    expect(xml.body["text"]).toContain('<reasoner id="deep_think" target="alpha:deep_think"><description>a &lt; b<');
-    for (const query of ["format=yaml", "limit=-1", "health_status=broken", "include_examples=maybe"]) {
-      expect(await at.ask("GET", `/api/v1/discovery/capabilities?${query}`)).toMatchObject({
-        status: 400,
-        body: { error: "invalid_parameter", details: { parameter: query.split("=")[0] } },
-      });
     }
   });
 
@@ -438,6 +369,33 @@ describe("what an agent does by itself", () => {
       "key" in data && data.key.startsWith("alpha.helper") ? [type] : [],
     );
     expect(events).toEqual(["step.succeeded"]);
+  });
+
+  test("what a function told is taken before its end although it came behind it, also the first time; what is told later is refused", async () => {
+    await using at = await plane();
+    const gate = Promise.withResolvers<void>();
+    const alpha = await at.agent({ id: "alpha", reasoners: { root: () => gate.promise } });
+    const id = await at.begin("alpha.root");
+    await until(() => alpha.entered("root") === 1);
+    const common = { run_id: id, reasoner_id: "helper", agent_node_id: "alpha", parent_execution_id: id };
+    const tell = (execution_id: string, more: object): Promise<Said> =>
+      at.ask("POST", "/api/v1/workflow/executions/events", { ...common, execution_id, ...more });
+    const [ended] = await Promise.all([
+      at.ask("POST", `/api/v1/executions/${id}/status`, { status: "succeeded", result: {} }),
+      tell("inner", { status: "running", input_data: { a: 1 } }),
+      tell("inner", { status: "succeeded", result: { b: 2 } }),
+    ]);
+    expect(ended).toMatchObject({ status: 200 });
+    await at.ended(id);
+    expect((await at.graph(id)).map(({ reasoner_id: name, status }) => [name, status])).toEqual([
+      ["root", "succeeded"],
+      ["helper", "succeeded"],
+    ]);
+    expect(await tell("later", { status: "running", input_data: {} })).toMatchObject({
+      status: 409,
+      body: { error: "execution_ended" },
+    });
+    gate.resolve();
   });
 
   test("D3: a call whose parent nobody knows is attached to the run that it names; D4: everything is there once", async () => {

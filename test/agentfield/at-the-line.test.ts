@@ -55,6 +55,26 @@ test("an agent that answers at the line calls others meanwhile, at the line, lat
   expect(failed.body["error"]).toContain("out of ink");
 });
 
+test("what an agent tells of itself before it answers at the line is on record, and what it used is no part of its result", async () => {
+  await using at = await plane();
+  const used = { total_tokens: 3 };
+  await at.agent({
+    id: "alpha",
+    detached: false,
+    reasoners: {
+      root: async ({ call }) => ({ own: await call("alpha.own", { n: 3 }), __agentfield_usage__: used }),
+      own: ({ input }) => input,
+    },
+  });
+  const { body } = await at.ask("POST", "/api/v1/execute/alpha.root", { input: {} });
+  expect(body["result"]).toEqual({ own: { n: 3 } });
+  const nodes = await at.graph(String(body["run_id"]));
+  expect(nodes.map(({ reasoner_id: name, status }) => [name, status])).toEqual([
+    ["root", "succeeded"],
+    ["own", "succeeded"],
+  ]);
+});
+
 /** An agent whose function calls another, and answers when it is let go. */
 async function holding(make: Plane["agent"], gate: Promise<void>) {
   const beta = await make({ id: "beta", reasoners: others });

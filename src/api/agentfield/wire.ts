@@ -35,8 +35,8 @@ export type Wire = {
   locals: Bounded<string>;
   /** Events of calls inside nodes that are being taken. */
   events: Set<Promise<unknown>>;
-  /** Nodes that tell of calls inside them by events. */
-  telling: Bounded<true>;
+  /** Whether a function's executions tell of calls inside them by events; not here before its first one ended. */
+  telling: Bounded<boolean>;
   /** Executions that said that what they wait for waits itself, and why. */
   awaiting: Bounded<string>;
   logs: Remarks;
@@ -51,7 +51,7 @@ export function newMemory(): Pick<Wire, "locals" | "events" | "telling" | "await
   return {
     locals: new Bounded(rememberedMax),
     events: new Set(),
-    telling: new Bounded(1000),
+    telling: new Bounded(rememberedMax),
     awaiting: new Bounded(rememberedMax),
     logs: new Remarks(),
     notes: new Remarks(),

@@ -1,7 +1,6 @@
 /** Finds a node for each execution that is due, and gives it to it. */
 import { randomBytes } from "node:crypto";
 import type { RunId } from "../../core/event.ts";
-import { isStemmaError } from "../../core/error.ts";
 import type { Log, Outcome } from "../../engine/body.ts";
 import { callerOf } from "../../engine/children.ts";
 import { toRecord } from "../../engine/failure.ts";
@@ -13,14 +12,13 @@ import { freePlaces } from "./care.ts";
 import type { Circuits } from "./circuit.ts";
 import type { CourseQuestion, Dispatch, Place } from "./course.ts";
 import type { Courses } from "./courses.ts";
+import { AtTheLine } from "./at-the-line.ts";
 import type { Given } from "./dispatch.ts";
-import { give, held, tellToStop } from "./dispatch.ts";
-import type { Parcel } from "./dispatch.ts";
+import { tellToStop } from "./dispatch.ts";
 import type { Dispatcher, ToDispatch } from "./execution-body.ts";
 import type { Asked } from "./execution.ts";
 import type { Lines } from "./lines.ts";
-import type { AskMessage, Message } from "./messages.ts";
-import { queue } from "./messages.ts";
+import type { AskMessage } from "./messages.ts";
 import type { KeptFunction } from "./node.ts";
 import type { Node, Registry } from "./registry.ts";
 import type { Turns } from "./routing.ts";
@@ -43,21 +41,16 @@ export type DispatchingParts = {
 /** How long an execution waits for a node by itself; it is told earlier where something is known to have changed. */
 const waitMs = { away: 200, awayMax: 30_000, unknown: 1000, unknownMax: 60_000, busy: 15_000 };
 
-/** How often it is looked whether a node that holds the line has spoken to another server. */
-const lookMs = { first: 500, most: 5000 };
-/** How long behind what a node says its answer may be that it reports by itself. */
-const graceMs = 250;
-/** How often what came of a line is said where the store does not take it. */
-const sayMax = 10;
-
 /** How far up the callers of an execution are looked through. */
 const callersMax = 1000;
 
 export class Dispatching implements Dispatcher {
   readonly #with: DispatchingParts;
+  readonly #atTheLine: AtTheLine;
 
   constructor(parts: DispatchingParts) {
     this.#with = parts;
+    this.#atTheLine = new AtTheLine(parts);
   }
 
   async dispatch(execution: ToDispatch, abort: AbortSignal): Promise<Dispatch> {
@@ -113,59 +106,12 @@ export class Dispatching implements Dispatcher {
     slots.take(run, instance, isOnly ? 0 : await this.#waitsFor(run));
     circuits.tried(url);
     const headers = await this.#headers(row, token, n, idempotencyKey);
-    const given = await this.#atTheLine({ registration, called, token, input, headers, abort }, node, { run, n });
+    const given = await this.#atTheLine.give(
+      { registration, called, token, input, headers, abort },
+      { run, n, worked: (came) => this.#worked(came, node) },
+    );
     if (given.state !== "working") slots.free(run);
     return given;
-  }
-
-  /**
-   * A node that answers with the result may speak of the execution before: it calls others, or tells what it does. What it
-   * says is taken in when it is on record that it has the execution, so that is said as soon as it speaks, and what it
-   * answers in the end is a message like any report. One that says `202` may speak before that is here, so that is waited for.
-   */
-  async #atTheLine(parcel: Parcel, node: Node, which: { run: RunId; n: number }): Promise<Given> {
-    const { lines } = this.#with;
-    const { token, abort } = parcel;
-    const { spoke, cut } = lines.open(token, node.registration.instance);
-    const own = new AbortController();
-    const stop = (): void => own.abort(abort.reason);
-    abort.addEventListener("abort", stop, { once: true });
-    const answered = give({ ...parcel, abort: AbortSignal.any([own.signal, cut]) }).then((given) => {
-      this.#worked(given, node);
-      return given;
-    });
-    const done = new AbortController();
-    try {
-      const first = await Promise.race([answered, this.#spoken(which.run, spoke, done.signal)]);
-      if (first !== undefined) {
-        lines.close(token);
-        return first;
-      }
-    } finally {
-      done.abort();
-      abort.removeEventListener("abort", stop);
-    }
-    if (abort.aborted) return answered.finally(() => lines.close(token));
-    void answered
-      .then((given) => this.#say(which, token, given))
-      .catch((error: unknown) =>
-        this.#with.log.warn("What a node answered is lost", { ...which, error: String(error) }),
-      )
-      .finally(() => lines.close(token));
-    return held(parcel);
-  }
-
-  /** Until the node has spoken of it: to this server, or to another one, which is seen by what waits for the run. */
-  async #spoken(run: RunId, spoke: Promise<void>, done: AbortSignal): Promise<undefined> {
-    let isSpoken = false;
-    void spoke.then(() => (isSpoken = true));
-    for (let ms = lookMs.first; !isSpoken && !done.aborted; ms = Math.min(ms * 2, lookMs.most)) {
-      await Promise.race([spoke, pause(ms, done)]);
-      if (isSpoken || done.aborted) break;
-      const row = await this.#with.stemma.row(run).catch(() => undefined);
-      isSpoken = row !== undefined && row.inbox > row.inboxDone;
-    }
-    await pause(graceMs, done);
   }
 
   #worked(given: Given, node: Node): void {
@@ -174,39 +120,6 @@ export class Dispatching implements Dispatcher {
     if (given.state !== "away") return circuits.worked(url);
     circuits.failed(url, Date.now());
     registry.look(node);
-  }
-
-  /** What a node that held the line has answered. */
-  async #say({ run, n: dispatch }: { run: RunId; n: number }, token: string, given: Given): Promise<void> {
-    const [message, key] = ((): [Message, string] => {
-      switch (given.state) {
-        case "done":
-          return [
-            { kind: "result", token, ok: true, ...("output" in given ? { output: given.output } : {}) },
-            `result ${token}`,
-          ];
-        case "failed": {
-          const { error, final } = given;
-          const more = final === undefined ? {} : { final };
-          return [{ kind: "result", token, ok: false, error, ...more }, `result ${token}`];
-        }
-        case "working":
-          return [{ kind: "took", dispatch }, `took ${dispatch}`];
-        case "away":
-        case "busy":
-          return [{ kind: "lost", dispatch, why: "its line broke" }, `lost ${dispatch}`];
-      }
-    })();
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
-        return;
-      } catch (error) {
-        if (isStemmaError(error, "run.ended")) return;
-        if (tries === sayMax) throw error;
-        await pause(lookMs.first * tries);
-      }
-    }
   }
 
   async #waitsFor(run: RunId): Promise<number> {
@@ -263,19 +176,6 @@ export class Dispatching implements Dispatcher {
       : { run, wait: key, state: "failed", error: toRecord(outcome.error) };
     for (const { answered } of hooks) await answered?.({ run, token: message.token, note: message.note, asked });
   }
-}
-
-function pause(ms: number, done?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(end, ms);
-    done?.addEventListener("abort", end, { once: true });
-    function end(): void {
-      clearTimeout(timer);
-      done?.removeEventListener("abort", end);
-      resolve();
-    }
-    if (done?.aborted === true) end();
-  });
 }
 
 function waiting(why: "busy" | "away" | "unknown", ms: number, max: number): Extract<Dispatch, { state: "waiting" }> {
