@@ -270,27 +270,30 @@ describe("a family", () => {
   });
 });
 
-it.skipIf(onPostgres)("a run whose import was killed before it was whole is completed by the next, which says so", async () => {
-  using at = folder();
-  const [file, path] = [join(at.path, "one.family"), join(at.path, "there.db")];
-  const one = new Stemma({ store: sqlite(":memory:") });
-  const run = await one.run(leaf, 3);
-  await one.signal(run.id, "go", 1);
-  const content = await textOf(one, run.id);
-  writeFileSync(file, content);
-  const child = spawn(process.execPath, [fileURLToPath(new URL("import-killed.ts", import.meta.url)), file, path]);
-  const [, signal] = (await once(child, "close")) as [number | null, string | null];
-  expect(signal).toBe("SIGKILL");
-  await using store = sqlite(path);
-  await using there = await new Stemma({ store, workflows, log: silent }, { lingerMs: 10 }).start();
-  expect((await there.row(run.id)).dueAt).toBeGreaterThan(Date.now());
-  const taken = await there.import(fileOf(content));
-  expect(taken).toMatchObject({ runs: [run.id], completed: [run.id], there: [], events: 0 });
-  expect(await there.row(run.id)).toMatchObject({ dueAt: null, inbox: 1 });
-  expect(await there.import(fileOf(content))).toMatchObject({ runs: [], completed: [], there: [run.id] });
-  await there.unpause(run.id);
-  expect(await (await there.get(run.id)).result()).toBe("ééé");
-});
+it.skipIf(onPostgres)(
+  "a run whose import was killed before it was whole is completed by the next, which says so",
+  async () => {
+    using at = folder();
+    const [file, path] = [join(at.path, "one.family"), join(at.path, "there.db")];
+    const one = new Stemma({ store: sqlite(":memory:") });
+    const run = await one.run(leaf, 3);
+    await one.signal(run.id, "go", 1);
+    const content = await textOf(one, run.id);
+    writeFileSync(file, content);
+    const child = spawn(process.execPath, [fileURLToPath(new URL("import-killed.ts", import.meta.url)), file, path]);
+    const [, signal] = (await once(child, "close")) as [number | null, string | null];
+    expect(signal).toBe("SIGKILL");
+    await using target = sqlite(path);
+    await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+    expect((await there.row(run.id)).dueAt).toBeGreaterThan(Date.now());
+    const taken = await there.import(fileOf(content));
+    expect(taken).toMatchObject({ runs: [run.id], completed: [run.id], there: [], events: 0 });
+    expect(await there.row(run.id)).toMatchObject({ dueAt: null, inbox: 1 });
+    expect(await there.import(fileOf(content))).toMatchObject({ runs: [], completed: [], there: [run.id] });
+    await there.unpause(run.id);
+    expect(await (await there.get(run.id)).result()).toBe("ééé");
+  },
+);
 
 describe("a file that is refused writes nothing", () => {
   const expectRefused = async (content: string, code: string): Promise<void> => {
