@@ -12,7 +12,7 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
-import { sha256 } from "./hash.ts";
+import { rememberingSha256, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
@@ -120,6 +120,7 @@ class Reading {
   #keeping = true;
   readonly #sums: Uint32Array;
   readonly #texts = new Map<Digest, string>();
+  readonly #hash = rememberingSha256();
   /** What was done since the event loop last turned. */
   #work = 0;
   #start: Event | undefined;
@@ -180,7 +181,7 @@ class Reading {
     // One that a newer version wrote is refused as that, and not as damaged.
     const event = unseal(stored);
     const before = this.#last?.hash ?? genesis(sha256, id);
-    if (storedHash(sha256, before, stored) !== stored.hash) {
+    if (storedHash(this.#hash, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);
