@@ -22,6 +22,7 @@ import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { RecordedOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
+import { startedOf } from "./started-text.ts";
 import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
@@ -121,6 +122,8 @@ class Reading {
   readonly #sums: Uint32Array;
   readonly #texts = new Map<Digest, string>();
   readonly #hash = rememberingSha256();
+  /** Declared input of the last step that was started. */
+  #input: Digest | undefined;
   /** What was done since the event loop last turned. */
   #work = 0;
   #start: Event | undefined;
@@ -179,7 +182,8 @@ class Reading {
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
     // One that a newer version wrote is refused as that, and not as damaged.
-    const event = unseal(stored);
+    const event = startedOf(stored, this.#input) ?? unseal(stored);
+    if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(this.#hash, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
