@@ -67,8 +67,8 @@ function keptApart(text: string): Encoded | undefined {
 }
 
 /** Digest of an encoded value; `undefined` has the digest of the empty text, which no JSON text is. */
-export function digestOf(encoded: Encoded): Digest {
-  return "digest" in encoded.value ? encoded.value.digest : sha256(encoded.text ?? "");
+export function digestOf(encoded: Encoded, hash: (text: string) => Digest = sha256): Digest {
+  return "digest" in encoded.value ? encoded.value.digest : hash(encoded.text ?? "");
 }
 
 /** The text of a value that an event holds, or `undefined`; `texts` has the payloads that were loaded. */
