@@ -44,6 +44,20 @@ export function parseKey(key: string): { scope: string; name: string; k: number 
   return { scope, name: last.slice(0, mark), k: Number(last.slice(mark + 1)) - 1 };
 }
 
+/**
+ * What a step may be called where somebody says which are meant: its key, its name, and its path without numbers, which
+ * are those of its like, too; and its key with the number that the first of its kind has and does not show, `charge#1`,
+ * which is its own alone.
+ */
+export function namesOf(key: string, { scope, name }: Pick<Identity, "scope" | "name">): string[] {
+  return [key, name, pathOf(scope, name), exactKey(key)];
+}
+
+/** A key that nothing else is called by: `charge#1`, where the key is `charge`. */
+export function exactKey(key: string): string {
+  return parseKey(key).k === 0 ? `${key}#1` : key;
+}
+
 /** The identity that an event's reference to a step stands for. */
 export function identityOf(ref: StepRef): Identity {
   const { scope, name, k } = parseKey(ref.key);

@@ -6,7 +6,7 @@
  */
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Seq, StepRef } from "../core/event.ts";
-import { pathOf } from "../core/identity.ts";
+import { namesOf } from "../core/identity.ts";
 import type { PlannedStep } from "../core/plan.ts";
 import type { NewRun, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
@@ -44,7 +44,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   const nowhere = nowhereOf(parts.store, run);
   const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
   const now = (): number => clock.now();
-  const loaded = await load(store, nowhere.row, now, clock.turn);
+  const loaded = await load(store, nowhere.row, now, clock.turn, { dataflow: workflow.dataflow });
   const activation = new Activation(nowhere.row, workflow, loaded, {
     store,
     clock,
@@ -141,8 +141,7 @@ async function missedStep(
   const { key } = ask.ref;
   const row = { key, verdict: "run" as const, reason: ask.why ?? "not recorded", saves: nothing };
   if (ask.work.kind !== "step" || ask.work.ask.effect !== "once") return row;
-  const { scope, name } = ask.identity;
-  if ([key, name, pathOf(scope, name)].some((named) => allowed.includes(named))) return row;
+  if (namesOf(key, ask.identity).some((named) => allowed.includes(named))) return row;
   for (const run of offered) {
     let standing = await standingOf(store, run, { identity: ask.identity }, ask.reuse ?? "");
     if (standing.is === "not done")

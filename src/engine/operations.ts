@@ -56,9 +56,15 @@ export function operationsOf(primitives: Primitives): Operations {
       return Promise.reject(error);
     }
   };
+  const stepTo = (asked: StepAsk, take: (outcome: Outcome) => void): void => {
+    const input = asked.input && toValue(asked.input.value, `input of step ${asked.name}`);
+    checkNoCheckpoint(asked.name);
+    primitives.ask(asked, input, { kind: "step", ask: asked }, take);
+  };
   const many = new ManySteps(step, primitives.turn);
   return {
     step,
+    stepTo,
     steps: (count, askOf) => many.ask(count, askOf),
     turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {

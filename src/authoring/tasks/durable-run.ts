@@ -208,7 +208,11 @@ export class DurableRun<C> {
 
   #hear(task: number, outcome: Outcome): void {
     this.#heard.push({ task, outcome, live: this.#runId !== undefined && this.#operations.live() });
-    this.#goOn();
+    try {
+      this.#goOn();
+    } catch (error) {
+      this.#over.reject(error);
+    }
   }
 
   #ask(task: number): void {
@@ -227,8 +231,8 @@ export class DurableRun<C> {
       ...(this.#context === undefined ? {} : { context: this.#context }),
       ...(dependencies.length === 0 ? {} : { results }),
     };
-    this.#operations
-      .step({
+    this.#operations.stepTo(
+      {
         scope: place?.scope ?? this.#root,
         name: place?.name ?? step.name,
         causes: this.#seqs([...dependencies.map((name) => index.get(name) as number), ...owner]),
@@ -241,9 +245,9 @@ export class DurableRun<C> {
             this.#tell("taskRetry", { step, attempt, delay, result }),
           );
         },
-      })
-      .then((outcome) => this.#hear(task, outcome))
-      .catch(this.#over.reject);
+      },
+      (outcome) => this.#hear(task, outcome),
+    );
   }
 
   #came(task: number, outcome: Outcome): void {
