@@ -21,7 +21,8 @@ import {
   takeLogs,
   takeNote,
 } from "./reports.ts";
-import { listRuns, runDetail, runGraph, runLineage } from "./runs.ts";
+import { listRuns } from "./run-list.ts";
+import { runDetail, runGraph, runLineage } from "./runs.ts";
 import { cancel, cancelTree, pause, resume } from "./steering.ts";
 import type { Wire } from "./wire.ts";
 
