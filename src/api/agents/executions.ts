@@ -94,7 +94,7 @@ export class Executions {
   }
 
   /** Throws run.not_found, run.ended, usage.invalid where the run is no execution. */
-  async #send(run: RunId, message: Message, key: string): Promise<{ accepted: boolean }> {
+  async #send(run: RunId, message: Message, key: string, by: By = {}): Promise<{ accepted: boolean }> {
     const { workflow } = (await this.#with.stemma.row(run)).state;
     if (!isFunctionName(workflow)) {
       throw new StemmaError(
@@ -102,7 +102,7 @@ export class Executions {
         `Expected an execution of a function of a node, got a run of ${workflow}.`,
       );
     }
-    return this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    return this.#with.stemma.signal(run, queue, message, { ...by, idempotencyKey: key });
   }
 
   #until(run: RunId, ms: number, isDone: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
@@ -217,7 +217,7 @@ export class Executions {
 
   // ---- what nodes say ----------------------------------------------------------------------------------------------
 
-  async report(id: string, report: Report): Promise<{ accepted: boolean }> {
+  async report(id: string, report: Report, by?: By): Promise<{ accepted: boolean }> {
     const { run, token } = this.#inHand(id);
     const copy = report.ok
       ? { ok: true as const, ...copied(report, "output") }
@@ -229,7 +229,7 @@ export class Executions {
       ...(report.open === undefined ? {} : { open: report.open }),
     };
     try {
-      const { accepted } = await this.#send(run, message, `result ${token}`);
+      const { accepted } = await this.#send(run, message, `result ${token}`, by);
       if (accepted) return { accepted };
     } catch (error) {
       if (!isStemmaError(error, "run.ended")) throw error;
@@ -279,7 +279,7 @@ export class Executions {
     await this.#send(run, message, `local ${call.status === "running" ? "begins" : "ends"} ${own}`);
   }
 
-  async ask(id: string, question: Question): Promise<Asked> {
+  async ask(id: string, question: Question, by?: By): Promise<Asked> {
     const { run, token } = this.#inHand(id);
     const { name, prompt, reason, schema, expires, tags, note } = question;
     checkName(name, "name of a question");
@@ -300,7 +300,7 @@ export class Executions {
       ...(note === undefined ? {} : { note }),
       ...(expires === undefined ? {} : { expiresMs: milliseconds(expires, `expiry of ${name}`) }),
     };
-    await this.#send(run, message, `ask ${key}`);
+    await this.#send(run, message, `ask ${key}`, by);
     const { course, row } = await this.#until(run, takenMs, (known) => {
       return known.course.byMessage.has(key) || isTerminal(known.row.state.status);
     });
