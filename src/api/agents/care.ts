@@ -186,7 +186,8 @@ export class Care {
   /** Looks through what is open of these nodes, soon; what came meanwhile is looked at, too. */
   sweep(nodes: Iterable<string>): void {
     for (const node of nodes) this.#toSweep.add(node);
-    this.#sweeping ??= this.#sweepAll().finally(() => (this.#sweeping = undefined));
+    if (this.#toSweep.size === 0 || this.#stopped.signal.aborted) return;
+    this.#sweeping ??= this.#sweepAll();
   }
 
   /** Until it is known who works on what: an execution that is due before that would be given to whoever is busy. */
@@ -205,19 +206,20 @@ export class Care {
 
   async #sweepAll(): Promise<void> {
     const { log } = this.#with;
-    for (;;) {
-      const [node] = this.#toSweep;
-      if (node === undefined || this.#stopped.signal.aborted) return;
+    for (const node of this.#toSweep) {
+      if (this.#stopped.signal.aborted) break;
       this.#toSweep.delete(node);
       try {
         await this.#sweepNode(node);
       } catch (error) {
-        if (isStemmaError(error, "store.closed")) return;
+        if (isStemmaError(error, "store.closed")) break;
         log.warn("Executions of a node cannot be looked at; it is tried again", { node, error: String(error) });
         this.#toSweep.add(node);
         await new Promise((resolve) => setTimeout(resolve, againMs));
       }
     }
+    // In the same turn in which there was nothing left: what comes behind that begins anew, and is not left to this one.
+    this.#sweeping = undefined;
   }
 
   async #sweepNode(node: string): Promise<void> {
