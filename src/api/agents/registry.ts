@@ -77,23 +77,30 @@ export class Registry {
   /** Reads what other servers have registered, or given up. */
   async refresh(): Promise<void> {
     this.#readAgain = true;
-    this.#reading ??= this.#read().finally(() => (this.#reading = undefined));
+    this.#reading ??= this.#readAll();
     return this.#reading;
   }
 
+  async #readAll(): Promise<void> {
+    try {
+      while (this.#readAgain) await this.#read();
+    } finally {
+      // In the turn in which nobody wants more: who comes behind that has it read anew.
+      this.#reading = undefined;
+    }
+  }
+
   async #read(): Promise<void> {
-    while (this.#readAgain) {
-      this.#readAgain = false;
-      const ids = new Set(await this.#kept.ids(nodeRecord));
-      for (const [id, node] of this.#nodes) {
-        if (ids.has(id)) continue;
-        this.#nodes.delete(id);
-        this.#with.went(node, "it left");
-      }
-      for (const id of ids) {
-        const kept = this.#nodes.has(id) ? undefined : await this.#kept.read(id);
-        if (kept !== undefined && !this.#nodes.has(id)) this.#add(id, kept.value as unknown as Registration);
-      }
+    this.#readAgain = false;
+    const ids = new Set(await this.#kept.ids(nodeRecord));
+    for (const [id, node] of this.#nodes) {
+      if (ids.has(id)) continue;
+      this.#nodes.delete(id);
+      this.#with.went(node, "it left");
+    }
+    for (const id of ids) {
+      const kept = this.#nodes.has(id) ? undefined : await this.#kept.read(id);
+      if (kept !== undefined && !this.#nodes.has(id)) this.#add(id, kept.value as unknown as Registration);
     }
   }
 
