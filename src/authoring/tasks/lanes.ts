@@ -32,7 +32,8 @@ export class Lanes {
   readonly #ready: Ready;
   readonly #max: number;
   readonly #clock: Clock;
-  readonly #fault: (error: unknown) => void;
+  /** Something went wrong that is no task's fault. */
+  readonly fault: (error: unknown) => void;
   #count = 0;
   /** How many tasks have returned. */
   #ended = 0;
@@ -43,7 +44,7 @@ export class Lanes {
   constructor(traffic: Traffic, clock: Clock, ready: Ready, max: number) {
     this.#traffic = traffic;
     this.#clock = clock;
-    this.#fault = (error) => traffic.fault(error);
+    this.fault = (error) => traffic.fault(error);
     this.#ready = ready;
     this.#max = max;
   }
@@ -59,42 +60,22 @@ export class Lanes {
     this.#count--;
   }
 
-  /**
-   * This is the way of every task, so the little it does is worth a thought: an async function that awaits one task after
-   * another is a fifth slower. No call is within another one: what a task returned arrives in a turn of its own.
-   */
-  #lane(first: number): void {
-    let task = first;
-    const enter = (): void => {
-      try {
-        Promise.resolve(this.#traffic.enter(task)).then(returned, threw);
-      } catch (error) {
-        Promise.reject(error as Error).catch(threw);
-      }
-    };
-    const threw = (error: unknown): void => returned(this.#traffic.thrown(error));
-    const returned = (value: unknown): void => {
-      try {
-        goOn(this.#leave(task, value));
-      } catch (error) {
-        this.#traffic.fault(error);
-      }
-    };
-    const goOn = (next: number): void => {
-      task = next;
-      if (task >= 0) enter();
-      else if (task === inNextTurn) nextTurn().then(wake).catch(this.#fault);
-      else if (task !== givenUp) this.#count--;
-    };
-    const wake = (): void => {
-      this.#clock.look();
-      goOn(this.#next());
-    };
-    enter();
+  /** A lane has no task: it waits for one, or is at its end. */
+  rest(lane: Lane, task: number): void {
+    if (task !== inNextTurn) {
+      if (task !== givenUp) this.#count--;
+      return;
+    }
+    nextTurn()
+      .then(() => {
+        this.#clock.look();
+        lane.run(this.#next());
+      })
+      .catch(this.fault);
   }
 
   /** A task has returned: gives the next one for its lane. */
-  #leave(task: number, value: unknown): number {
+  leave(task: number, value: unknown): number {
     this.#clock.look();
     this.#ended++;
     if (!this.#traffic.left(task, value)) return givenUp;
@@ -122,13 +103,13 @@ export class Lanes {
       const task = this.#take();
       if (task < 0) return;
       this.#count++;
-      this.#lane(task);
+      new Lane(this, this.#traffic).run(task);
       this.#clock.look();
       const late = turnIsOver(this.#clock.last);
       if (n < burst && !late) continue;
       this.#opening = true;
       // Those that do nothing end now, and their lanes go on with the rest.
-      this.#openMore(late).catch(this.#fault);
+      this.#openMore(late).catch(this.fault);
       return;
     }
   }
@@ -144,4 +125,52 @@ export class Lanes {
     this.#opening = false;
     this.open();
   }
+}
+
+/**
+ * This is the way of every task, so the little it does is worth a thought. It goes by callbacks, because an async function
+ * that awaits one task after another is a fifth slower. No task is entered within another one: even what returned at once
+ * arrives in a turn of its own.
+ */
+class Lane {
+  readonly #lanes: Lanes;
+  readonly #traffic: Traffic;
+  #task = none;
+
+  constructor(lanes: Lanes, traffic: Traffic) {
+    this.#lanes = lanes;
+    this.#traffic = traffic;
+  }
+
+  run(task: number): void {
+    if (task < 0) return this.#lanes.rest(this, task);
+    this.#task = task;
+    let running: Promise<unknown>;
+    try {
+      running = Promise.resolve(this.#traffic.enter(task));
+    } catch (error) {
+      running = Promise.reject(error as Error);
+    }
+    running.then(this.#returned, this.#threw);
+  }
+
+  readonly #returned = (value: unknown): void => {
+    let next: number;
+    try {
+      next = this.#lanes.leave(this.#task, value);
+    } catch (error) {
+      return this.#lanes.fault(error);
+    }
+    this.run(next);
+  };
+
+  readonly #threw = (error: unknown): void => {
+    let value: unknown;
+    try {
+      value = this.#traffic.thrown(error);
+    } catch (fault) {
+      return this.#lanes.fault(fault);
+    }
+    this.#returned(value);
+  };
 }
