@@ -2,11 +2,10 @@
  * Tasks are carried out in *lanes*: a lane enters a task, waits for it, and goes on with the next one that is ready. So a
  * chain of a million tasks is one loop, and a limit of concurrency is a number of lanes.
  */
-import type { Clock } from "./clock.ts";
 import type { Ready } from "./ready.ts";
 import { nextTurn, turnIsOver } from "./turn.ts";
 
-/** What is carried out. Tasks are known by their positions; the clock was looked at just before these are called. */
+/** What is carried out. Tasks are known by their positions. The clock was looked at just before each of these calls. */
 export type Traffic = {
   /** Whether a task may still start; then it is running. */
   start(task: number): boolean;
@@ -31,27 +30,30 @@ export class Lanes {
   readonly #traffic: Traffic;
   readonly #ready: Ready;
   readonly #max: number;
-  readonly #clock: Clock;
-  /** Something went wrong that is no task's fault. */
-  readonly fault: (error: unknown) => void;
+  /** Taken once: each look at the global costs as much as the clock itself. */
+  readonly #clock = performance;
+  readonly #time: Float64Array;
   #count = 0;
   /** How many tasks have returned. */
   #ended = 0;
   /** Whether more lanes will be opened without anybody's doing. */
   #opening = false;
 
-  /** @param max how many tasks at a time */
-  constructor(traffic: Traffic, clock: Clock, ready: Ready, max: number) {
+  /**
+   * @param max how many tasks at a time
+   * @param time one number: milliseconds of `performance.now()`, when the clock was looked at last. Every task needs a
+   *   look, which is a large part of what it costs; a number in a field, or handed over, would be a new object each time.
+   */
+  constructor(traffic: Traffic, ready: Ready, max: number, time: Float64Array) {
+    this.#time = time;
     this.#traffic = traffic;
-    this.#clock = clock;
-    this.fault = (error) => traffic.fault(error);
     this.#ready = ready;
     this.#max = max;
   }
 
   /** Opens a lane for each task that is ready, as far as lanes go. */
   open(): void {
-    this.#clock.look();
+    this.#time[0] = this.#clock.now();
     this.#open(0);
   }
 
@@ -60,26 +62,29 @@ export class Lanes {
     this.#count--;
   }
 
-  /** A lane has no task: it waits for one, or is at its end. */
-  rest(lane: Lane, task: number): void {
-    if (task !== inNextTurn) {
-      if (task !== givenUp) this.#count--;
-      return;
-    }
-    nextTurn()
-      .then(() => {
-        this.#clock.look();
-        lane.run(this.#next());
-      })
-      .catch(this.fault);
-  }
-
   /** A task has returned: gives the next one for its lane. */
   leave(task: number, value: unknown): number {
-    this.#clock.look();
+    const now = this.#clock.now();
+    this.#time[0] = now;
     this.#ended++;
     if (!this.#traffic.left(task, value)) return givenUp;
-    return turnIsOver(this.#clock.last) ? inNextTurn : this.#next();
+    return turnIsOver(now) ? inNextTurn : this.#next();
+  }
+
+  /** The lane goes on in the next turn. */
+  async wait(lane: Lane): Promise<void> {
+    try {
+      await nextTurn();
+      this.#time[0] = this.#clock.now();
+      lane.run(this.#next());
+    } catch (error) {
+      this.#traffic.fault(error);
+    }
+  }
+
+  /** The lane is at its end. */
+  close(task: number): void {
+    if (task !== givenUp) this.#count--;
   }
 
   #next(): number {
@@ -103,13 +108,14 @@ export class Lanes {
       const task = this.#take();
       if (task < 0) return;
       this.#count++;
-      new Lane(this, this.#traffic).run(task);
-      this.#clock.look();
-      const late = turnIsOver(this.#clock.last);
+      new Lane(this.#traffic, this).run(task);
+      const now = this.#clock.now();
+      this.#time[0] = now;
+      const late = turnIsOver(now);
       if (n < burst && !late) continue;
       this.#opening = true;
       // Those that do nothing end now, and their lanes go on with the rest.
-      this.#openMore(late).catch(this.fault);
+      this.#openMore(late).catch((error: unknown) => this.#traffic.fault(error));
       return;
     }
   }
@@ -135,23 +141,27 @@ export class Lanes {
 class Lane {
   readonly #lanes: Lanes;
   readonly #traffic: Traffic;
-  #task = none;
+  #task = 0;
 
-  constructor(lanes: Lanes, traffic: Traffic) {
-    this.#lanes = lanes;
+  constructor(traffic: Traffic, lanes: Lanes) {
     this.#traffic = traffic;
+    this.#lanes = lanes;
   }
 
   run(task: number): void {
-    if (task < 0) return this.#lanes.rest(this, task);
+    if (task < 0) {
+      if (task === inNextTurn) void this.#lanes.wait(this);
+      else this.#lanes.close(task);
+      return;
+    }
     this.#task = task;
     let running: Promise<unknown>;
     try {
-      running = Promise.resolve(this.#traffic.enter(task));
+      running = this.#traffic.enter(task);
     } catch (error) {
       running = Promise.reject(error as Error);
     }
-    running.then(this.#returned, this.#threw);
+    Promise.resolve(running).then(this.#returned, this.#threw);
   }
 
   readonly #returned = (value: unknown): void => {
@@ -159,7 +169,8 @@ class Lane {
     try {
       next = this.#lanes.leave(this.#task, value);
     } catch (error) {
-      return this.#lanes.fault(error);
+      this.#traffic.fault(error);
+      return;
     }
     this.run(next);
   };
@@ -169,7 +180,8 @@ class Lane {
     try {
       value = this.#traffic.thrown(error);
     } catch (fault) {
-      return this.#lanes.fault(fault);
+      this.#traffic.fault(fault);
+      return;
     }
     this.#returned(value);
   };
