@@ -274,9 +274,12 @@ describe("resources", () => {
 
   test("that a task waits for do not hold up others, nor keep an aborted run", async () => {
     const holds = { resources: { db: 1 } };
-    const results = await new TaskRunner({}).execute(
+    const stop = new AbortController();
+    const runner = new TaskRunner({});
+    runner.on("taskEnd", ({ step: { name } }) => name === "C" && stop.abort());
+    const results = await runner.execute(
       [step("A", [], (_, signal) => untilAborted(signal), holds), step("B", [], undefined, holds), step("C")],
-      { resourceLimits: { db: 1 }, timeout: 5 },
+      { resourceLimits: { db: 1 }, signal: stop.signal },
     );
     expect(statuses(results)).toEqual({ C: "success", B: "cancelled", A: "cancelled" });
   });

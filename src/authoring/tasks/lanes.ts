@@ -159,7 +159,7 @@ class Lane {
     try {
       running = this.#traffic.enter(task);
     } catch (error) {
-      running = Promise.reject(error as Error);
+      running = Promise.reject(error);
     }
     Promise.resolve(running).then(this.#returned, this.#threw);
   }
