@@ -208,8 +208,14 @@ describe("further tasks", () => {
   });
 
   test("are cancelled with the run, and their task with them", async () => {
-    const each = mapTask("m", { items: () => [1, 2, 3], run: (_, __, signal) => untilAborted(signal) });
-    const results = await new TaskRunner({}).execute([each, step("after", ["m"])], { timeout: 5, concurrency: 2 });
+    const stop = new AbortController();
+    const run = (_: unknown, __: unknown, signal?: AbortSignal): Promise<never> => {
+      setImmediate(() => stop.abort());
+      return untilAborted(signal);
+    };
+    const config = { signal: stop.signal, concurrency: 2 };
+    const each = mapTask("m", { items: () => [1, 2, 3], run });
+    const results = await new TaskRunner({}).execute([each, step("after", ["m"])], config);
     expect(new Set(Object.values(statuses(results)))).toEqual(new Set(["cancelled"]));
     expect(results.size).toBe(5);
   });
@@ -218,8 +224,14 @@ describe("further tasks", () => {
     const told: string[] = [];
     const runner = new TaskRunner({});
     runner.on("taskEnd", ({ step: { name } }) => void told.push(name));
-    const deaf = mapTask("m", { items: () => [1, 2], run: () => new Promise<number>(() => {}) });
-    const results = await runner.execute([deaf], { timeout: 5, abortGrace: 1 });
+    const stop = new AbortController();
+    let entered = 0;
+    const run = (): Promise<number> => {
+      if (++entered === 2) setImmediate(() => stop.abort());
+      return new Promise(() => {});
+    };
+    const deaf = mapTask("m", { items: () => [1, 2], run });
+    const results = await runner.execute([deaf], { signal: stop.signal, abortGrace: 1 });
     expect(statuses(results)).toEqual({ "m/0": "cancelled", "m/1": "cancelled", m: "cancelled" });
     expect(told).toEqual(["m/0", "m/1", "m"]);
   });
