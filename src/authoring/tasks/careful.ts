@@ -1,7 +1,6 @@
 /** How a task is entered that has more to it than a function: a condition, retries, a loop, a limit of time, further tasks. */
 import { looped, retried } from "./again.ts";
 import { attempt, resultOfThrown, thrownOf } from "./attempt.ts";
-import type { Clock } from "./clock.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import type { Graph } from "./graph.ts";
@@ -25,8 +24,7 @@ export type Careful<C> = Surroundings & {
   readonly strategy: IExecutionStrategy<C> | undefined;
   readonly deadlines: Deadlines;
   readonly asking: Set<number>;
-  readonly clock: Clock;
-  begin(task: number): void;
+  begin(task: number, now: number): number;
   tell<E extends RunnerEvent>(event: E, payload: RunnerEventPayloads<C>[E]): void;
   /** Takes the further tasks of a task that returned. Throws for those that cannot be carried out. */
   prepare(task: number, further: Graph<C>): void;
@@ -49,9 +47,7 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
   const { signal } = run;
   const refused = step.condition === undefined ? undefined : await ask(run, task, step);
   if (refused !== undefined) return refused;
-  // The condition may have taken its time.
-  run.clock.look();
-  run.begin(task);
+  run.begin(task, performance.now());
   if (run.dryRun) return { status: "success", message: message("DRY_RUN", step.name) };
   const tools = new Tools(run, task);
   let value: unknown;

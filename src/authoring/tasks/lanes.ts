@@ -2,11 +2,10 @@
  * Tasks are carried out in *lanes*: a lane enters a task, waits for it, and goes on with the next one that is ready. So a
  * chain of a million tasks is one loop, and a limit of concurrency is a number of lanes.
  */
-import type { Clock } from "./clock.ts";
 import type { Ready } from "./ready.ts";
 import { nextTurn, turnIsOver } from "./turn.ts";
 
-/** What is carried out. Tasks are known by their positions; the clock was looked at just before these are called. */
+/** What is carried out. Tasks are known by their positions. The clock was looked at just before each of these calls. */
 export type Traffic = {
   /** Whether a task may still start; then it is running. */
   start(task: number): boolean;
@@ -31,26 +30,30 @@ export class Lanes {
   readonly #traffic: Traffic;
   readonly #ready: Ready;
   readonly #max: number;
-  readonly #clock: Clock;
-  readonly #fault: (error: unknown) => void;
+  /** Taken once: each look at the global costs as much as the clock itself. */
+  readonly #clock = performance;
+  readonly #time: Float64Array;
   #count = 0;
   /** How many tasks have returned. */
   #ended = 0;
   /** Whether more lanes will be opened without anybody's doing. */
   #opening = false;
 
-  /** @param max how many tasks at a time */
-  constructor(traffic: Traffic, clock: Clock, ready: Ready, max: number) {
+  /**
+   * @param max how many tasks at a time
+   * @param time one number: milliseconds of `performance.now()`, when the clock was looked at last. Every task needs a
+   *   look, which is a large part of what it costs; a number in a field, or handed over, would be a new object each time.
+   */
+  constructor(traffic: Traffic, ready: Ready, max: number, time: Float64Array) {
+    this.#time = time;
     this.#traffic = traffic;
-    this.#clock = clock;
-    this.#fault = (error) => traffic.fault(error);
     this.#ready = ready;
     this.#max = max;
   }
 
   /** Opens a lane for each task that is ready, as far as lanes go. */
   open(): void {
-    this.#clock.look();
+    this.#time[0] = this.#clock.now();
     this.#open(0);
   }
 
@@ -59,46 +62,29 @@ export class Lanes {
     this.#count--;
   }
 
-  /**
-   * This is the way of every task, so the little it does is worth a thought: an async function that awaits one task after
-   * another is a fifth slower. No call is within another one: what a task returned arrives in a turn of its own.
-   */
-  #lane(first: number): void {
-    let task = first;
-    const enter = (): void => {
-      try {
-        Promise.resolve(this.#traffic.enter(task)).then(returned, threw);
-      } catch (error) {
-        Promise.reject(error as Error).catch(threw);
-      }
-    };
-    const threw = (error: unknown): void => returned(this.#traffic.thrown(error));
-    const returned = (value: unknown): void => {
-      try {
-        goOn(this.#leave(task, value));
-      } catch (error) {
-        this.#traffic.fault(error);
-      }
-    };
-    const goOn = (next: number): void => {
-      task = next;
-      if (task >= 0) enter();
-      else if (task === inNextTurn) nextTurn().then(wake).catch(this.#fault);
-      else if (task !== givenUp) this.#count--;
-    };
-    const wake = (): void => {
-      this.#clock.look();
-      goOn(this.#next());
-    };
-    enter();
-  }
-
   /** A task has returned: gives the next one for its lane. */
-  #leave(task: number, value: unknown): number {
-    this.#clock.look();
+  leave(task: number, value: unknown): number {
+    const now = this.#clock.now();
+    this.#time[0] = now;
     this.#ended++;
     if (!this.#traffic.left(task, value)) return givenUp;
-    return turnIsOver(this.#clock.last) ? inNextTurn : this.#next();
+    return turnIsOver(now) ? inNextTurn : this.#next();
+  }
+
+  /** The lane goes on in the next turn. */
+  async wait(lane: Lane): Promise<void> {
+    try {
+      await nextTurn();
+      this.#time[0] = this.#clock.now();
+      lane.run(this.#next());
+    } catch (error) {
+      this.#traffic.fault(error);
+    }
+  }
+
+  /** The lane is at its end. */
+  close(task: number): void {
+    if (task !== givenUp) this.#count--;
   }
 
   #next(): number {
@@ -122,13 +108,14 @@ export class Lanes {
       const task = this.#take();
       if (task < 0) return;
       this.#count++;
-      this.#lane(task);
-      this.#clock.look();
-      const late = turnIsOver(this.#clock.last);
+      new Lane(this.#traffic, this).run(task);
+      const now = this.#clock.now();
+      this.#time[0] = now;
+      const late = turnIsOver(now);
       if (n < burst && !late) continue;
       this.#opening = true;
       // Those that do nothing end now, and their lanes go on with the rest.
-      this.#openMore(late).catch(this.#fault);
+      this.#openMore(late).catch((error: unknown) => this.#traffic.fault(error));
       return;
     }
   }
@@ -144,4 +131,58 @@ export class Lanes {
     this.#opening = false;
     this.open();
   }
+}
+
+/**
+ * This is the way of every task, so the little it does is worth a thought. It goes by callbacks, because an async function
+ * that awaits one task after another is a fifth slower. No task is entered within another one: even what returned at once
+ * arrives in a turn of its own.
+ */
+class Lane {
+  readonly #lanes: Lanes;
+  readonly #traffic: Traffic;
+  #task = 0;
+
+  constructor(traffic: Traffic, lanes: Lanes) {
+    this.#traffic = traffic;
+    this.#lanes = lanes;
+  }
+
+  run(task: number): void {
+    if (task < 0) {
+      if (task === inNextTurn) void this.#lanes.wait(this);
+      else this.#lanes.close(task);
+      return;
+    }
+    this.#task = task;
+    let running: Promise<unknown>;
+    try {
+      running = this.#traffic.enter(task);
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    Promise.resolve(running).then(this.#returned, this.#threw);
+  }
+
+  readonly #returned = (value: unknown): void => {
+    let next: number;
+    try {
+      next = this.#lanes.leave(this.#task, value);
+    } catch (error) {
+      this.#traffic.fault(error);
+      return;
+    }
+    this.run(next);
+  };
+
+  readonly #threw = (error: unknown): void => {
+    let value: unknown;
+    try {
+      value = this.#traffic.thrown(error);
+    } catch (fault) {
+      this.#traffic.fault(fault);
+      return;
+    }
+    this.#returned(value);
+  };
 }

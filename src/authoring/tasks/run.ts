@@ -4,7 +4,6 @@ import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
 import { hasLimit, Limited, resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
-import { Clock } from "./clock.ts";
 import type { EventBus, RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { Origin } from "./events.ts";
 import type { Growing } from "./further.ts";
@@ -46,13 +45,14 @@ const abortGraceMs = 100;
 
 export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   readonly runId: string;
+  /** When the clock was looked at last; see `Lanes`. */
+  readonly time: Float64Array = new Float64Array(1);
   readonly plan: Plan<C>;
   readonly results: Results<C>;
   readonly context: C;
   readonly strategy: IExecutionStrategy<C> | undefined;
   readonly dryRun: boolean;
   readonly deadlines: Deadlines = new Deadlines();
-  readonly clock: Clock = new Clock();
   /** Tasks of which the condition is being asked. */
   readonly asking: Set<number> = new Set();
   readonly known: TaskSnapshot;
@@ -69,6 +69,8 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   readonly #limited: (Limited | undefined)[] = [];
   readonly #over = Promise.withResolvers<void>();
   readonly #tally = new Tally();
+  /** Taken once: each look at the global costs as much as the clock itself. */
+  readonly #clock = performance;
   /** Whether successes have no further consequences. */
   #quick: boolean;
   #startedAt = 0;
@@ -99,7 +101,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     this.plan = new Plan(graph, this.#ready);
     this.results = new Results(this.plan);
     this.#further = new Further(this, resourceLimits);
-    this.#lanes = new Lanes(this, this.clock, this.#ready, lanesMax(config.concurrency));
+    this.#lanes = new Lanes(this, this.#ready, lanesMax(config.concurrency), this.time);
     this.#quick = this.#scarce === undefined && !graph.triggered;
   }
 
@@ -154,14 +156,15 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     if (this.#events.hears(event)) this.#events.tell(event, this.#origin.mark(payload));
   }
 
-  /** The task is entered now; the clock was looked at. */
-  begin(task: number): void {
+  /** The task is entered now. Gives the time, which listeners may have taken. */
+  begin(task: number, now: number): number {
+    let then = now;
     if (this.#events.hears("taskStart")) {
       this.tell("taskStart", { step: this.#step(task) });
-      // What listeners take is not the task's.
-      this.clock.look();
+      then = this.#clock.now();
     }
-    this.results.started[task] = this.clock.last;
+    this.results.started[task] = then;
+    return then;
   }
 
   #step(task: number): TaskStep<C> {
@@ -212,17 +215,16 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   }
 
   enter(task: number): Promise<unknown> {
+    const now = this.time[0] as number;
     const step = this.#step(task);
     if (!isPlain(step, this)) return carefully(this, task, step);
     if (step.timeout === undefined && this.#events.silent) {
-      this.results.started[task] = this.clock.last;
+      this.results.started[task] = now;
       return step.run(this.context, this.signal, new Tools(this, task));
     }
-    this.begin(task);
+    const started = this.begin(task, now);
     if (!hasLimit(step)) return step.run(this.context, this.signal, new Tools(this, task));
-    const limited = new Limited(step, this.signal, this.deadlines, this.clock.last, (result) =>
-      this.#expired(task, result),
-    );
+    const limited = new Limited(step, this.signal, this.deadlines, started, (result) => this.#expired(task, result));
     while (this.#limited.length < task) this.#limited.push(undefined);
     this.#limited[task] = limited;
     return step.run(limited.around(this.context), limited.signal, new Tools(this, task));
@@ -233,16 +235,17 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   }
 
   left(task: number, value: unknown): boolean {
+    const now = this.time[0] as number;
     const { plan } = this;
     if (this.#limited.length > 0) this.#limited[task]?.done();
     // It was given up, and others have gone on in its place.
     if (plan.state[task] !== running) return false;
     if (this.#quick && this.#events.silent && isSuccess(value)) {
-      this.results.ended[task] = this.clock.last;
+      this.results.ended[task] = now;
       this.results.add(task, value);
       plan.succeed(task);
       if (--this.#left === 0) this.#over.resolve();
-    } else this.#returned(task, value);
+    } else this.#returned(task, value, now);
     return true;
   }
 
@@ -254,15 +257,14 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   #expired(task: number, result: TaskResult): void {
     if (this.plan.state[task] !== running) return;
     this.#lanes.giveUp();
-    this.clock.look();
-    this.#returned(task, result);
+    this.#returned(task, result, this.#clock.now());
     this.#lanes.open();
   }
 
   /** A task has returned: it has ended, unless it has become several. */
-  #returned(task: number, value: unknown): void {
+  #returned(task: number, value: unknown, now: number): void {
     const result = isResult(value) ? value : checkedResult(this.nameOf(task), value);
-    this.results.ended[task] = this.clock.last;
+    this.results.ended[task] = now;
     this.#scarce?.release(task);
     if (!this.#further.becomesSeveral(task, result)) this.close(task, result);
   }
@@ -358,12 +360,12 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
-    this.clock.look();
+    const now = this.#clock.now();
     for (let task = 0; task < this.plan.size; task++) {
       if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
         continue;
       this.#lanes.giveUp();
-      this.results.ended[task] = this.clock.last;
+      this.results.ended[task] = now;
       const text = message(this.asking.has(task) ? "CANCELLED_DURING_CONDITION" : "TASK_CANCELLED");
       this.close(task, { status: "cancelled", message: text });
     }
