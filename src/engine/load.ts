@@ -16,13 +16,13 @@ import { rememberingSha256, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
+import { indexed } from "./index-text.ts";
 import { Recall } from "./recall.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
-import type { RecordedOutcome } from "./recorded-outcomes.ts";
+import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
-import { startedOf } from "./started-text.ts";
 import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
@@ -115,7 +115,7 @@ class Reading {
   readonly #pageEvents: number;
   readonly #from: Seq;
   readonly #recall: Recall;
-  readonly #kept: RecordedOutcome[] = [];
+  readonly #kept: StoredOutcome[] = [];
   readonly #keptMax: { outcomes: number; chars: number };
   #keptChars = 0;
   #keeping = true;
@@ -182,27 +182,28 @@ class Reading {
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
     // One that a newer version wrote is refused as that, and not as damaged.
-    const event = startedOf(stored, this.#input) ?? unseal(stored);
+    const isStart = stored.seq === this.#from;
+    const event = isStart ? unseal(stored) : indexed(stored, this.#input);
     if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(this.#hash, before, stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);
-    if (stored.seq === this.#from) {
+    if (isStart) {
       this.#start = event;
       for (const { digest } of payloadsOf(event)) {
         const text = texts.get(digest);
         if (text !== undefined) this.#texts.set(digest, text);
       }
     }
-    if (settles) this.#keep(stored, event as OutcomeEvent, texts);
+    if (settles) this.#keep(stored, texts);
   }
 
-  #keep(stored: StoredEvent, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
+  #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     this.#keptChars += stored.data.length;
     this.#keeping &&= this.#keptChars <= this.#keptMax.chars && this.#kept.length < this.#keptMax.outcomes;
-    if (this.#keeping) this.#kept.push({ event, texts });
+    if (this.#keeping) this.#kept.push({ stored, texts });
     else this.#sums[stored.seq - this.#from] = checksum(stored);
   }
 
