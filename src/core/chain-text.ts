@@ -15,11 +15,13 @@ const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x
 /**
  * The hash that `seal` gives the event that these texts stand for, if they are as it wrote them; for any other text
  * the hash differs from the recorded one.
+ *
+ * @param valueHash the same as `hash`, for texts of values, many of which will be hashed again in a short while
  */
-export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent): Digest {
+export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent, valueHash: Hash = hash): Digest {
   const { seq, at, type, causes, data } = stored;
   return hash(
-    `${previous}{"at":${at},"causes":${causes},"data":${sealedText(hash, data)},"seq":${seq},"type":${JSON.stringify(type)}}`,
+    `${previous}{"at":${at},"causes":${causes},"data":${sealedText(valueHash, data)},"seq":${seq},"type":${JSON.stringify(type)}}`,
   );
 }
 

@@ -455,6 +455,9 @@ export class Activation {
   #bodyEnded(end: Parameters<typeof recordable>[0]): void {
     this.#leave();
     if (this.#course.phase === "over" || this.#course.phase === "releasing" || this.#course.end !== undefined) return;
+    // A body may see by the state it is given that it is not the code of this run.
+    if (this.#course.phase === "recall" && !end.ok && isStemmaError(end.error, "run.divergence"))
+      return this.#recalling.misfit(end.error);
     if (this.#course.phase === "recall") this.#parts.undertakings.closeCarried();
     this.#course.end = recordable(end);
     // In recall what is on record may not have been asked for, and that comes first.

@@ -10,7 +10,6 @@ import { limits } from "../core/limits.ts";
 import { CarriedWaits } from "./carried.ts";
 import type { Undelivered } from "./carried.ts";
 import type { CallAsk, Outcome, Place, StepAsk, WaitAsk } from "./body.ts";
-import { rememberingSha256 } from "./hash.ts";
 import { kindKey } from "./identity-key.ts";
 import { compensationScope } from "./compensation-scope.ts";
 import type { NewRun } from "../store/store.ts";
@@ -80,7 +79,6 @@ type Counts = { asked: number; declared: number };
 /** Counts asks, and keeps those that are open. What is counted is all that stays of an ask when it is forgotten. */
 export class Asks {
   readonly #recall: Recall;
-  readonly #hash = rememberingSha256();
   /** By path, what was asked once: its declared input, or null; or how much was asked there. Most paths are asked once. */
   readonly #paths = new Map<string, Digest | null | Counts>();
   /** How often each was asked, of paths that were asked more than once, by path and declared input. */
@@ -102,7 +100,7 @@ export class Asks {
   make(place: Place, input: Encoded | undefined, after: Seq, work: Ask["work"], resolve: Ask["resolve"]): Ask {
     const { scope, name, causes } = place;
     const path = pathOf(scope, name);
-    const digest = input === undefined ? null : digestOf(input, this.#hash);
+    const digest = input === undefined ? null : digestOf(input);
     const { k, n } = this.#count(path, scope, name, digest);
     const own = identityAt(place, digest, n);
     const isWait = work.kind === "wait" && work.ask.kind !== "timer";
@@ -142,7 +140,7 @@ export class Asks {
   takeSettled({ scope, name, across }: Place, input: Encoded): number | undefined {
     const path = pathOf(scope, name);
     if (across !== undefined || this.#paths.has(path)) return undefined;
-    const digest = digestOf(input, this.#hash);
+    const digest = digestOf(input);
     const ask = this.#recall.takeSettled(path, digest);
     if (ask !== undefined) this.#paths.set(path, digest);
     return ask;

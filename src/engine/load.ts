@@ -12,7 +12,7 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
-import { rememberingSha256, sha256 } from "./hash.ts";
+import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
@@ -121,7 +121,6 @@ class Reading {
   #keeping = true;
   readonly #sums: Uint32Array;
   readonly #texts = new Map<Digest, string>();
-  readonly #hash = rememberingSha256();
   /** Declared input of the last step that was started. */
   #input: Digest | undefined;
   /** What was done since the event loop last turned. */
@@ -186,7 +185,7 @@ class Reading {
     const event = isStart ? unseal(stored) : indexed(stored, this.#input);
     if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
-    if (storedHash(this.#hash, before, stored) !== stored.hash) {
+    if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);

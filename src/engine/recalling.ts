@@ -8,7 +8,7 @@ import type { Ask } from "./ask.ts";
 import type { Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
-import { describeDivergence, describeMisfit } from "./divergence.ts";
+import { describeDivergence, describeMisfit, nothingAsked } from "./divergence.ts";
 import type { InBulk } from "./in-bulk.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
@@ -94,6 +94,13 @@ export class Recalling {
       else void this.#diverged().catch(fault);
     };
     this.#stopStall = clock.after(grace, end, { kind: "grace" });
+  }
+
+  /** The body says itself that it does not fit, before it has asked for anything. */
+  misfit({ message }: Error): void {
+    const detail: Json = { ...nothingAsked, misfit: { message } };
+    this.#with.log.warn("A run does not fit the code that should continue it", { run: this.#loaded.row.id, detail });
+    this.#with.diverged(detail);
   }
 
   async #diverged(): Promise<void> {

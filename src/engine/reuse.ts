@@ -56,6 +56,8 @@ const quietTurns = 3;
 /** How many asks are looked up in the index at a time. */
 const lookUpMax = 64;
 
+const none: ReadonlySet<ReuseKey> = new Set();
+
 /** How many stretches of the source are read only to say why a step is not reused. */
 const whyReadsMax = 8;
 
@@ -261,8 +263,8 @@ export class Reuse {
 
   /** Keys that several asks have. */
   #sharedBy(asks: readonly Ask[]): ReadonlySet<ReuseKey> {
+    if (asks.length < 2) return none;
     const [seen, shared] = [new Set<ReuseKey>(), new Set<ReuseKey>()];
-    if (asks.length < 2) return shared;
     for (const ask of asks) {
       const key = this.#with.keys.of(ask);
       if (key === undefined) continue;

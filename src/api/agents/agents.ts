@@ -15,6 +15,10 @@ import type { NodeGiven, NodeState } from "./node.ts";
 export type AgentsHooks = {
   /** Further headers of the request that gives an execution to a node. */
   headers?: (execution: { row: RunRow; root: RunId; caller?: string }) => Promise<Record<string, string>>;
+  /** A node has answered at the line how its execution ended: until all that it told before on other lines is here. */
+  told?: (execution: { token: string; target: string }) => Promise<void>;
+  /** What it answered, without what the wire put in beside the result. */
+  result?: (output: unknown) => unknown;
   /** An answer to a question with a `note` is on record. It is tried again where it throws, and once more after a crash. */
   answered?: (question: { run: RunId; token: string; note: unknown; asked: Asked }) => Promise<void>;
 };

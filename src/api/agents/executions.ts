@@ -10,6 +10,7 @@ import { callerOf } from "../../engine/children.ts";
 import { readTexts } from "../../engine/history-pages.ts";
 import { isFunctionName, partsOfFunction } from "../../engine/node-function.ts";
 import type { By } from "../../engine/requests.ts";
+import { expectWork } from "../../engine/options.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { fromValue } from "../../engine/value.ts";
 import type { RunRow } from "../../store/store.ts";
@@ -27,6 +28,8 @@ export type ExecutionsParts = {
   wakes: Wakes;
   /** Throws node.not_found, function.not_found. */
   checkTarget(target: string): void;
+  /** A node said something of what it was given under this id. */
+  heard(token: string): void;
 };
 
 export type WaitOptions = { waitMs?: number; signal?: AbortSignal };
@@ -101,7 +104,9 @@ export class Executions {
         `Expected an execution of a function of a node, got a run of ${workflow}.`,
       );
     }
-    return this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    const sent = await this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    if ("token" in message) this.#with.heard(message.token);
+    return sent;
   }
 
   #until(run: RunId, ms: number, isDone: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
@@ -339,6 +344,8 @@ export class Executions {
     const { call } = readId(id);
     const { run, status } = call === undefined ? { run: readId(id).run, status: undefined } : await this.read(id);
     if (run === undefined) return { accepted: false, status: status ?? "queued" };
+    // Who may end an execution does not end what the server keeps in the form of a run, such as a webhook.
+    expectWork(await this.#with.stemma.row(run));
     return this.#with.stemma.cancel(run, by);
   }
 }

@@ -23,6 +23,8 @@ export type RouteSpec<R extends RouteName = RouteName> = {
   kind?: "json" | "stream" | "text" | "lines";
   /** The body is a file of lines of JSON, of any size, which the handler reads itself. */
   takes?: "lines";
+  /** Of a POST that is one request without an idempotency key: why asking again changes nothing. All others take the key. */
+  repeats?: string;
   /** Errors of its own, besides those that every route can give. */
   errors: readonly ErrorCode[];
   query?: z.ZodType<QueryOf<R>>;

@@ -1,5 +1,6 @@
 /** What the routes of nodes and executions do: a word each to `Agents`. */
 import { StemmaError } from "../../core/error.ts";
+import { isFunctionName } from "../../engine/node-function.ts";
 import type { Agents } from "../agents/agents.ts";
 import type { Handlers, PlainRoute } from "./handlers.ts";
 
@@ -24,8 +25,14 @@ export function agentHandlersOf(agents: Agents | undefined): Pick<Handlers, Agen
       left: await here().leave(params["node"] ?? "", body),
     }),
     "POST /v1/calls": ({ body: { by: given, ...call }, by, once }) => here().call({ ...call, ...by(given), ...once }),
-    "GET /v1/calls/{call}": ({ params, query: { wait = 0 }, signal }) =>
-      here().read(params["call"] ?? "", { waitMs: wait, signal }),
+    "GET /v1/calls/{call}": async ({ params, query: { wait = 0 }, signal }) => {
+      const id = params["call"] ?? "";
+      const execution = await here().read(id, { waitMs: wait, signal });
+      const { target } = execution;
+      // A token of a node looks at executions, and at no other run. What a call is of may not be known yet.
+      if (target === "" || isFunctionName(target)) return execution;
+      throw new StemmaError("run.not_found", `There is no execution ${id} in this store.`, { data: { execution: id } });
+    },
     "POST /v1/calls/{call}/result": ({ params, body }) => here().report(params["call"] ?? "", body),
     "POST /v1/calls/{call}/cancel": ({ params, body, by }) =>
       here().cancel(params["call"] ?? "", { ...body, ...by(body.by) }),

@@ -29,7 +29,8 @@ export function recordHandlersOf(stemma: Stemma): Pick<Handlers, RecordRoute> {
     "GET /v1/runs/{run}/why": ({ params, query: { key, ...options } }) => stemma.why(runOf(params), key, options),
     "GET /v1/runs/{run}/prov": ({ params, query }) => stemma.prov(runOf(params), query),
     "GET /v1/goldens": async ({ query }) => ({ marks: await stemma.goldens(query) }),
-    "POST /v1/runs/{run}/golden": ({ params, body, by }) => stemma.golden(runOf(params), { ...body, ...by(body.by) }),
+    "POST /v1/runs/{run}/golden": ({ params, body, by, once }) =>
+      stemma.golden(runOf(params), { ...body, ...by(body.by), ...once }),
     "POST /v1/ungolden": async ({ body: { by: given, reason, ...query }, by }) => {
       if (Object.keys(query).length === 0)
         throw new StemmaError("usage.invalid", "Expected a run, a workflow or a name to un-mark; got nothing.");

@@ -7,11 +7,12 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError, isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
 import { canonical } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
+import { checkId } from "../../core/name.ts";
 import { webhookRecords } from "./records.ts";
 import type { Log } from "../../engine/body.ts";
+import { sha256 } from "../../engine/hash.ts";
 import { checkRunId } from "../../engine/id.ts";
 import type { Once } from "../../engine/requests.ts";
 import { Stemma } from "../../engine/stemma.ts";
@@ -24,7 +25,7 @@ import { Follower } from "./follower.ts";
 import type { Guard, Resolve } from "./guard.ts";
 import { guardOf } from "./guard.ts";
 import type { Hooks } from "./hooks.ts";
-import { hookOf, hooksIn } from "./hooks.ts";
+import { hookOf, hooksIn, isSame } from "./hooks.ts";
 import { messageId, messageOf } from "./message.ts";
 import { newSecret } from "./signature.ts";
 import type { Vault } from "./vault.ts";
@@ -117,28 +118,25 @@ export class Webhooks {
 
   /**
    * Makes a webhook. It hears of what happens from now on. With the key of one that was made so already it is that one, and
-   * its secret.
+   * its secret, whoever asks.
    *
-   * @throws run.conflict for the key of another one; webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid;
-   * limit.exceeded
+   * @throws run.conflict for the key of one that was meant otherwise, webhook.not_found for that of one that was removed;
+   * webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid; limit.exceeded
    */
   async create(wish: WebhookWish, { idempotencyKey }: Once = {}): Promise<NewWebhook> {
+    const key = idempotencyKey === undefined ? undefined : checkId(idempotencyKey, "idempotencyKey");
     const secret = wish.secret ?? newSecret();
     const { filter, sealed } = checkWish(this.#guard, { ...wish, secret });
-    await this.#checkName(new URL(sealed.url));
-    if ((await this.#hooks.list()).length >= limits.webhooksMax) {
-      throw new StemmaError("limit.exceeded", `There are ${limits.webhooksMax} webhooks already. Remove one.`);
-    }
-    const hook = await this.#hooks.create(filter, sealed, idempotencyKey);
+    if (key === undefined || !(await this.#hooks.wasMade(key))) await this.#checkNew(new URL(sealed.url));
+    const hook = await this.#hooks.create(filter, sealed, key);
     this.#follower.poke();
-    if (idempotencyKey === undefined) return { ...hook, secret };
-    const first = { secret, ...((await this.#vault.take(hook.id)) ?? sealed) };
-    const meant = { ...sealed, secret: wish.secret ?? first.secret };
-    const { id, at: _at, ...kept } = hook;
-    if (canonical({ ...kept, ...first } as Json) === canonical({ ...filter, ...meant } as Json))
-      return { ...hook, secret: first.secret };
-    const message = `Expected the webhook that was made with this idempotency key, ${id}, to be the same; it is another one. Use another key.`;
-    throw new StemmaError("run.conflict", message, { data: { webhook: id } });
+    if (key === undefined) return { ...hook, secret };
+    const kept = isSame(hook, filter) ? await this.#vault.take(hook.id) : undefined;
+    const first = kept?.secret ?? secret;
+    if (kept !== undefined && canonical(kept) === canonical({ ...sealed, secret: wish.secret ?? first }))
+      return { ...hook, secret: first };
+    const message = `Expected the webhook that was made with this idempotency key, ${hook.id}, to be the same; it is another one. Use another key.`;
+    throw new StemmaError("run.conflict", message, { data: { webhook: hook.id } });
   }
 
   /** What can be refused of a run's webhook before there is the run. Throws webhook.invalid, webhook.refused. */
@@ -247,7 +245,8 @@ export class Webhooks {
 
   /** @param what is asked for: one key of somebody's stands for one of each */
   async #send(input: DeliveryInput, what: string, { idempotencyKey: given }: Once): Promise<Delivery> {
-    const key = given === undefined ? undefined : `${what} ${given}`;
+    // A key may be as long as keys can be, so what is kept of it is its digest.
+    const key = given === undefined ? undefined : `${what} ${sha256(checkId(given, "idempotencyKey"))}`;
     const made = key === undefined ? undefined : await this.#madeWith(key);
     const row = made ?? (await this.#make(input, key));
     await this.#awake();
@@ -293,6 +292,13 @@ export class Webhooks {
       this.#working = undefined;
       throw error;
     }
+  }
+
+  /** Throws limit.exceeded, webhook.refused. */
+  async #checkNew(url: URL): Promise<void> {
+    await this.#checkName(url);
+    if ((await this.#hooks.list()).length < limits.webhooksMax) return;
+    throw new StemmaError("limit.exceeded", `There are ${limits.webhooksMax} webhooks already. Remove one.`);
   }
 
   /** A name that cannot be resolved now may be resolved later. */

@@ -61,7 +61,7 @@ export async function recordedResults<C>(
   if (fit === "is to be checked") await expectFit(stemma, id, options, events, asked);
   const results = new Map<string, TaskResult>();
   for (const [name, result] of walk.results()) results.set(name, result);
-  for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("workflowCancelled") });
+  for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("WORKFLOW_CANCELLED") });
   return { results, context: walk.context };
 }
 
