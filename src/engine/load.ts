@@ -55,13 +55,18 @@ export type Loaded = {
   now: () => Timestamp;
 };
 
+export type LoadOptions = {
+  /** Events read at a time. */
+  pageEvents?: number | undefined;
+  /** For a body that holds on to all its outcomes: how much of their text is kept, where it is not the usual little. */
+  heldCharsMax?: number | undefined;
+};
+
 /** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
 const pageEventsUsual = 250;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
 const keptPages = 4;
 const keptCharsMax = 1_048_576;
-/** The same for bodies that hold on to all their outcomes anyway: to read them again would only cost time. */
-const heldCharsMax = 67_108_864;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
@@ -79,12 +84,9 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  {
-    pageEvents = pageEventsUsual,
-    dataflow = false,
-  }: { pageEvents?: number | undefined; dataflow?: boolean | undefined } = {},
+  { pageEvents = pageEventsUsual, heldCharsMax }: LoadOptions = {},
 ): Promise<Loaded> {
-  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), dataflow);
+  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax);
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
@@ -128,14 +130,21 @@ class Reading {
   #start: Event | undefined;
   #last: StoredEvent | undefined;
 
-  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number, dataflow: boolean) {
+  constructor(
+    store: Store,
+    row: RunRow,
+    turn: (call: () => void) => void,
+    pageEvents: number,
+    heldCharsMax: number | undefined,
+  ) {
     this.#store = store;
     this.#row = row;
     this.#turn = turn;
     this.#pageEvents = pageEvents;
-    this.#keptMax = dataflow
-      ? { outcomes: Infinity, chars: heldCharsMax }
-      : { outcomes: keptPages * pageEvents, chars: keptCharsMax };
+    this.#keptMax =
+      heldCharsMax === undefined
+        ? { outcomes: keptPages * pageEvents, chars: keptCharsMax }
+        : { outcomes: Infinity, chars: heldCharsMax };
     this.#from = row.state.checkpoint?.seq ?? 0;
     this.#recall = new Recall(this.#from, row.state.seq);
     this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
