@@ -14,6 +14,14 @@ export type Delivery = {
   afterAsks: boolean;
   /** Whether a body that is dataflow is given many recorded outcomes in a turn, the short way. */
   inBulk: boolean;
+  /** How much text of its outcomes, in characters, is held for it from the first reading of its history. */
+  heldCharsMax: number;
 };
 
-export const delivery: Delivery = { perTurn: 1, afterFlush: true, afterAsks: true, inBulk: true };
+export const delivery: Delivery = {
+  perTurn: 1,
+  afterFlush: true,
+  afterAsks: true,
+  inBulk: true,
+  heldCharsMax: 67_108_864,
+};

@@ -10,6 +10,7 @@ import { namesOf } from "../core/identity.ts";
 import type { PlannedStep } from "../core/plan.ts";
 import type { NewRun, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
+import { heldFor } from "./in-bulk.ts";
 import type { Ask } from "./ask.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
@@ -45,7 +46,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   const nowhere = nowhereOf(parts.store, run);
   const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
   const now = (): number => clock.now();
-  const loaded = await load(store, nowhere.row, now, clock.turn, { dataflow: workflow.dataflow });
+  const loaded = await load(store, nowhere.row, now, clock.turn, heldFor(workflow, delivery));
   const activation = new Activation(nowhere.row, workflow, loaded, {
     store,
     clock,

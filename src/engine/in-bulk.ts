@@ -9,6 +9,7 @@ import type { Ask, Asks } from "./ask.ts";
 import type { Outcome, Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import type { Delivery } from "./delivery.ts";
+import type { LoadOptions } from "./load.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { Parts } from "./parts.ts";
 import type { RecordedOutcome } from "./recorded-outcomes.ts";
@@ -69,6 +70,11 @@ export class InBulk {
   forget(): void {
     this.#takers = [];
   }
+}
+
+/** What is held of the outcomes of its runs, when they are read. */
+export function heldFor({ dataflow }: Workflow, { heldCharsMax }: Delivery): LoadOptions {
+  return dataflow === true ? { heldCharsMax } : {};
 }
 
 function deliveredBy({ seq, at }: { seq: Seq; at: Timestamp }): Course["delivered"] {

@@ -16,13 +16,13 @@ import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
+import { indexed } from "./index-text.ts";
 import { Recall } from "./recall.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
-import type { RecordedOutcome } from "./recorded-outcomes.ts";
+import type { StoredOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
-import { startedOf } from "./started-text.ts";
 import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
@@ -55,13 +55,18 @@ export type Loaded = {
   now: () => Timestamp;
 };
 
+export type LoadOptions = {
+  /** Events read at a time. */
+  pageEvents?: number | undefined;
+  /** For a body that holds on to all its outcomes: how much of their text is kept, where it is not the usual little. */
+  heldCharsMax?: number | undefined;
+};
+
 /** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
 const pageEventsUsual = 250;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
 const keptPages = 4;
 const keptCharsMax = 1_048_576;
-/** The same for bodies that hold on to all their outcomes anyway: to read them again would only cost time. */
-const heldCharsMax = 67_108_864;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
@@ -79,12 +84,9 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  {
-    pageEvents = pageEventsUsual,
-    dataflow = false,
-  }: { pageEvents?: number | undefined; dataflow?: boolean | undefined } = {},
+  { pageEvents = pageEventsUsual, heldCharsMax }: LoadOptions = {},
 ): Promise<Loaded> {
-  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), dataflow);
+  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax);
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
@@ -115,7 +117,7 @@ class Reading {
   readonly #pageEvents: number;
   readonly #from: Seq;
   readonly #recall: Recall;
-  readonly #kept: RecordedOutcome[] = [];
+  readonly #kept: StoredOutcome[] = [];
   readonly #keptMax: { outcomes: number; chars: number };
   #keptChars = 0;
   #keeping = true;
@@ -128,14 +130,21 @@ class Reading {
   #start: Event | undefined;
   #last: StoredEvent | undefined;
 
-  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number, dataflow: boolean) {
+  constructor(
+    store: Store,
+    row: RunRow,
+    turn: (call: () => void) => void,
+    pageEvents: number,
+    heldCharsMax: number | undefined,
+  ) {
     this.#store = store;
     this.#row = row;
     this.#turn = turn;
     this.#pageEvents = pageEvents;
-    this.#keptMax = dataflow
-      ? { outcomes: Infinity, chars: heldCharsMax }
-      : { outcomes: keptPages * pageEvents, chars: keptCharsMax };
+    this.#keptMax =
+      heldCharsMax === undefined
+        ? { outcomes: keptPages * pageEvents, chars: keptCharsMax }
+        : { outcomes: Infinity, chars: heldCharsMax };
     this.#from = row.state.checkpoint?.seq ?? 0;
     this.#recall = new Recall(this.#from, row.state.seq);
     this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
@@ -181,27 +190,28 @@ class Reading {
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
     // One that a newer version wrote is refused as that, and not as damaged.
-    const event = startedOf(stored, this.#input) ?? unseal(stored);
+    const isStart = stored.seq === this.#from;
+    const event = isStart ? unseal(stored) : indexed(stored, this.#input);
     if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);
-    if (stored.seq === this.#from) {
+    if (isStart) {
       this.#start = event;
       for (const { digest } of payloadsOf(event)) {
         const text = texts.get(digest);
         if (text !== undefined) this.#texts.set(digest, text);
       }
     }
-    if (settles) this.#keep(stored, event as OutcomeEvent, texts);
+    if (settles) this.#keep(stored, texts);
   }
 
-  #keep(stored: StoredEvent, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
+  #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     this.#keptChars += stored.data.length;
     this.#keeping &&= this.#keptChars <= this.#keptMax.chars && this.#kept.length < this.#keptMax.outcomes;
-    if (this.#keeping) this.#kept.push({ event, texts });
+    if (this.#keeping) this.#kept.push({ stored, texts });
     else this.#sums[stored.seq - this.#from] = checksum(stored);
   }
 

@@ -14,7 +14,8 @@ import type { Store } from "../store/store.ts";
 import { corrupt, pagesOf, portionsOf } from "./history-pages.ts";
 import type { OutcomeEvent } from "./recall.ts";
 
-/** An outcome, and the texts of what it holds by reference. Nobody else holds the event. */
+/** An outcome as it is stored, and the texts of what it holds by reference. */
+export type StoredOutcome = { stored: StoredEvent; texts: ReadonlyMap<Digest, string> };
 export type RecordedOutcome = { event: OutcomeEvent; texts: ReadonlyMap<Digest, string> };
 
 type Source = {
@@ -24,7 +25,7 @@ type Source = {
   /** Seqs of all of them, ascending. */
   seqs: Int32Array;
   /** The first of them, which need not be read again. */
-  kept: RecordedOutcome[];
+  kept: StoredOutcome[];
   /** Checksums of the others, by their place behind `from`. */
   sums: Uint32Array;
   from: Seq;
@@ -33,11 +34,11 @@ type Source = {
 export class RecordedOutcomes {
   /** Fewer at hand than these, and more are read. */
   readonly #few: number;
-  #atHand: (RecordedOutcome | undefined)[];
+  #atHand: (StoredOutcome | undefined)[];
   #taken = 0;
   /** How many are not at hand yet, and where they come from: let go of with the last. */
   #missing: number;
-  #more: AsyncGenerator<RecordedOutcome[]> | undefined;
+  #more: AsyncGenerator<StoredOutcome[]> | undefined;
   #reading: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
 
@@ -62,7 +63,7 @@ export class RecordedOutcomes {
     }
     this.#atHand[this.#taken] = undefined;
     this.#taken += 1;
-    return next;
+    return { event: unseal(next.stored) as OutcomeEvent, texts: next.texts };
   }
 
   /** Resolves when what was being read is there, or cannot be read. */
@@ -92,17 +93,9 @@ export class RecordedOutcomes {
   }
 }
 
-async function* readAgain({
-  store,
-  run,
-  pageEvents,
-  seqs,
-  kept,
-  sums,
-  from,
-}: Source): AsyncGenerator<RecordedOutcome[]> {
+async function* readAgain({ store, run, pageEvents, seqs, kept, sums, from }: Source): AsyncGenerator<StoredOutcome[]> {
   let read = kept.length;
-  const after = kept.at(-1)?.event.seq ?? from - 1;
+  const after = kept.at(-1)?.stored.seq ?? from - 1;
   for await (const page of pagesOf(store, run, after, pageEvents)) {
     const wanted: StoredEvent[] = [];
     for (const stored of page.events) {
@@ -114,7 +107,7 @@ async function* readAgain({
       read += 1;
     }
     for await (const { events, texts } of portionsOf(store, run, wanted)) {
-      yield events.map((stored) => ({ event: unseal(stored) as OutcomeEvent, texts }));
+      yield events.map((stored) => ({ stored, texts }));
     }
     if (read === seqs.length) return;
   }

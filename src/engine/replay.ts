@@ -14,6 +14,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
+import { heldFor } from "./in-bulk.ts";
 import type { Ask } from "./ask.ts";
 import type { Log, Workflow } from "./body.ts";
 import { systemClock } from "./clock.ts";
@@ -122,7 +123,7 @@ async function replayCut(
   const past = new Past(store, run, cut);
   const missed: Ask[] = [];
   let ended: Ended | undefined;
-  const loaded = await load(past.store, past.row, () => past.lastAt, systemClock.turn, { dataflow: workflow.dataflow });
+  const loaded = await load(past.store, past.row, () => past.lastAt, systemClock.turn, heldFor(workflow, delivery));
   past.lastAt = loaded.lastAt;
   const watched = watchedBody(workflow, (end) => (ended = end));
   const activation = new Activation(past.row, watched, loaded, {

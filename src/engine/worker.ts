@@ -12,6 +12,7 @@
 import { StemmaError, isStemmaError } from "../core/error.ts";
 import type { Commit, Message, RunRow, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
+import { heldFor } from "./in-bulk.ts";
 import type { Log, Workflow } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Committer } from "./committer.ts";
@@ -275,7 +276,10 @@ export class Worker {
     const known = workflows.exactly(row.state.workflow, row.state.version);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
-    const loaded = await load(store, row, this.#now, clock.turn, { pageEvents, dataflow: known.workflow.dataflow });
+    const loaded = await load(store, row, this.#now, clock.turn, {
+      pageEvents,
+      ...heldFor(known.workflow, this.#options.delivery),
+    });
     if (isLost()) return;
     const activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     this.#take(activation);
