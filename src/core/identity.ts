@@ -122,8 +122,21 @@ export function reuseKey(
   hash: Hash,
   step: { scope: string; name: string; version: number; input: Digest; context: Json },
 ): ReuseKey {
-  const parts = [scopeWithoutIndices(step.scope), step.name, step.version, step.input, step.context];
-  return hash(canonical(parts)).slice(0, reuseKeyDigits);
+  const { scope, name, version, input, context } = step;
+  const reads = Array.isArray(context) && context.length === 0 ? "[]" : canonical(context);
+  return hash(`${headOf(scope, name, version)},"${input}",${reads}]`).slice(0, reuseKeyDigits);
+}
+
+/** The beginning of what was hashed last: steps of one name mostly come one behind the other. */
+let head = { scope: "", name: "", version: 0, text: "" };
+
+/** `["items/x","resize",1`: the canonical text of these parts as the beginning of a list. */
+function headOf(scope: string, name: string, version: number): string {
+  if (head.scope !== scope || head.name !== name || head.version !== version) {
+    const text = canonical([scopeWithoutIndices(scope), name, version]).slice(0, -1);
+    head = { scope, name, version, text };
+  }
+  return head.text;
 }
 
 /** 160 bits: as many as nobody finds two equal ones of, and less to store with each success than a whole digest. */

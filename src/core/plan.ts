@@ -205,7 +205,12 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
   switch (step.ending) {
     case "value":
-      if (step.alone === true) return { verdict: "run", reason: "for this run alone" };
+      if (step.alone === true) {
+        return {
+          verdict: "run",
+          reason: step.kind === "call" ? "called anew, to reuse its own" : "for this run alone",
+        };
+      }
       // That nobody answered in time is no answer.
       return step.status === "expired" ? { verdict: "run", reason: "expired" } : undefined;
     case "error":

@@ -134,7 +134,8 @@ export type Operations = {
   step(ask: StepAsk): Promise<Outcome>;
   /**
    * The same without a promise, for bodies that are dataflow: `take` is called with the outcome when it is delivered, and
-   * never where the promise would not settle. Throws where `step` would reject.
+   * never where the promise would not settle. Throws where `step` would reject. Asks one behind the other with the very
+   * same `input` object have it encoded once.
    */
   stepTo(ask: StepAsk, take: (outcome: Outcome) => void): void;
   /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */

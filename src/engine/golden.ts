@@ -95,8 +95,13 @@ async function againGolden(
   return mark;
 }
 
-/** Un-marks; gives the marks that were there. */
+/** Un-marks; gives the marks that were there. Throws usage.invalid where nothing is named. */
 export async function unmarkGolden(store: Store, query: GoldenQuery, by: By): Promise<GoldenMark[]> {
+  if (Object.values(query).every((part) => part === undefined)) {
+    const message =
+      "Expected a run, a workflow or a name to un-mark; got nothing, and all marks are not meant by that.";
+    throw new StemmaError("usage.invalid", message);
+  }
   const marks = await goldenMarks(store, query);
   for (const { mark } of marks) await giveUp(store, mark, by);
   return marks;

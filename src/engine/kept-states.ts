@@ -19,6 +19,7 @@ import type { NewRun, RunRow, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt } from "./history-pages.ts";
 import { buildRun } from "./new-run.ts";
+import type { By } from "./requests.ts";
 import { encodeState, readTree, storeState } from "./state.ts";
 import { cancelUnheld } from "./unheld.ts";
 import { toValue } from "./value.ts";
@@ -37,6 +38,8 @@ export type ToKeep = {
   /** Tags by which its run is found. */
   readonly tags?: readonly string[];
   readonly at: Timestamp;
+  /** Who had it kept, for the record. */
+  readonly by?: string;
   /** Of its kind there is one with this key: the first that was kept with it, also where it was given up since. */
   readonly idempotencyKey?: string;
   /**
@@ -57,8 +60,8 @@ export type KeptStates = {
   read(id: RunId): Promise<{ kind: string; value: Json } | undefined>;
   /** In the order of their ids. */
   ids(kind: string): Promise<RunId[]>;
-  /** False where there is none. */
-  giveUp(id: RunId): Promise<boolean>;
+  /** False where there is none. Who did it, and why, is on record. */
+  giveUp(id: RunId, by?: By): Promise<boolean>;
 };
 
 const tag = "kept state";
@@ -130,9 +133,9 @@ export function keptStates(store: Store): KeptStates {
       }
       return found.sort();
     },
-    async giveUp(id) {
+    async giveUp(id, by = {}) {
       if ((await rowOf(store, id)) === undefined) return false;
-      const request = { reason: "given up" };
+      const request = { reason: "given up", ...by };
       return (await cancelUnheld(id, request, { store, now: Date.now, log: silent, sent() {} })) === "ended";
     },
   };
@@ -161,13 +164,15 @@ async function stateIn(store: Store, { id }: RunRow): Promise<Value | StateTree>
 }
 
 function asRun(state: ToKeep, stored: ReturnType<typeof storeState>, base: RunRow | undefined): NewRun {
-  const { id, at, kind, note, tags = [], idempotencyKey } = state;
+  const { id, at, kind, note, tags = [], by, idempotencyKey } = state;
   const input = toValue(note, "note of a kept state");
   const origin: Origin =
     base === undefined ? { kind: "new" } : { kind: "fork", run: base.id, seq: base.state.seq, hash: base.hash };
   const workflow = { name: checkName(kind, "kind of a kept state"), version: 1 };
   const family = base?.state.family ?? id;
-  const run = buildRun({ id, workflow, input, origin, family, at, tags: [tag, ...tags], payloads: stored.payloads });
+  const more = by === undefined ? {} : { by };
+  const all = [tag, ...tags];
+  const run = buildRun({ id, workflow, input, origin, family, at, tags: all, more, payloads: stored.payloads });
   const made = [
     { type: "checkpoint" as const, data: { state: stored.value, parent: null }, causes: [0] },
     { type: "run.paused" as const, data: { reason: "a place to continue from" }, causes: [1] },

@@ -12,7 +12,7 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
-import { sha256 } from "./hash.ts";
+import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
@@ -22,6 +22,7 @@ import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { RecordedOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
+import { startedOf } from "./started-text.ts";
 import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
@@ -120,6 +121,8 @@ class Reading {
   #keeping = true;
   readonly #sums: Uint32Array;
   readonly #texts = new Map<Digest, string>();
+  /** Declared input of the last step that was started. */
+  #input: Digest | undefined;
   /** What was done since the event loop last turned. */
   #work = 0;
   #start: Event | undefined;
@@ -178,9 +181,10 @@ class Reading {
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
     // One that a newer version wrote is refused as that, and not as damaged.
-    const event = unseal(stored);
+    const event = startedOf(stored, this.#input) ?? unseal(stored);
+    if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
-    if (storedHash(sha256, before, stored) !== stored.hash) {
+    if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);

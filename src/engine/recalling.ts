@@ -9,6 +9,7 @@ import type { Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
 import { describeDivergence, describeMisfit, nothingAsked } from "./divergence.ts";
+import type { InBulk } from "./in-bulk.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
 import type { OutcomeEvent } from "./recall.ts";
@@ -21,8 +22,8 @@ export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recall
   /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
   deliverEarly(): boolean;
   goLive(): void;
-  /** Whether the body may be given more than one outcome in a turn. */
-  dataflow: boolean;
+  /** What is given to the body in bulk. */
+  inBulk: InBulk;
   /** What the workflow has to say about that. */
   misfit: Workflow["misfit"];
   /** The body does not fit what is recorded; `detail` says where. */
@@ -55,19 +56,21 @@ export class Recalling {
     this.stop();
     const { cursor } = this.#parts;
     if (this.#with.deliverEarly()) return this.#with.wake();
-    const until = this.#with.dataflow ? performance.now() + turnMsMax : 0;
+    const until = this.#with.inBulk.isOn ? performance.now() + turnMsMax : 0;
     do {
       const next = cursor.next();
       if (next === "nothing") return this.#with.goLive();
       if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
       if (next === "not yet") return this.#stall();
       this.#give(next);
-    } while (this.#with.dataflow && this.#course.phase === "recall" && performance.now() < until);
+    } while (this.#with.inBulk.isOn && this.#course.phase === "recall" && performance.now() < until);
     this.#with.wake();
   }
 
-  #give({ event, texts }: RecordedOutcome): void {
-    const { asks, compensation, reuse } = this.#parts;
+  #give(recorded: RecordedOutcome): void {
+    const { asks, compensation, cursor, reuse } = this.#parts;
+    if (this.#with.inBulk.give(cursor.ask, recorded)) return;
+    const { event, texts } = recorded;
     const ask = asks.get(event.data.key);
     if (ask === undefined) return;
     compensation.note(ask, event, texts);

@@ -257,6 +257,35 @@ describe("every route", () => {
   });
 });
 
+/** They write nothing. */
+const harmless = ["POST /v1/runs/{run}/plan", "POST /v1/nodes/{node}/heartbeat"];
+/** What they do is no event: who did it is in the log. */
+const logged = ["POST /v1/import", "POST /v1/prune"];
+
+it("who did what is on record, for every route that changes something", async () => {
+  const log = listening();
+  const token = "admin-0123456789abcdef";
+  await using at = await serve([greet, asking, doubtful], {
+    tokens: [{ name: "adminer", scope: "admin", token }],
+    webhooks: nowhere,
+    log,
+  });
+  const { store } = at.stemma;
+  const said = async (after: number): Promise<boolean> =>
+    (await store.feed({ after, limit: 1000 })).events.some(({ event }) => event.data.includes('"adminer"'));
+  for (const [route, wish] of Object.entries(await examples(at))) {
+    if (route.startsWith("GET ") || harmless.includes(route)) continue;
+    const isLogged = logged.includes(route);
+    const body = route === "POST /v1/prune" ? { ...wish, body: { olderThan: "1d" } } : wish;
+    const { position } = await store.feed({ after: 0, run: `run_${"0".repeat(26)}`, limit: 1 });
+    log.lines.splice(0);
+    const response = await ask(at.url, route, body, token);
+    expect([route, response.ok, await response.text()]).toEqual([route, true, expect.any(String)]);
+    if (isLogged) expect([route, log.lines.some((line) => line.includes('"by":"adminer"'))]).toEqual([route, true]);
+    else await until(async () => said(position));
+  }
+});
+
 describe("limits", () => {
   it("hold for bodies, headers, depth, numbers and how often one asks", async () => {
     await using at = await serve([greet], { rate: { perSecond: 0.001, burst: 13 } });

@@ -155,12 +155,12 @@ class LiveAgents implements Agents {
     this.#lines.cut();
   }
 
-  async register(given: NodeGiven): Promise<NodeState> {
+  async register(given: NodeGiven, by?: By): Promise<NodeState> {
     await this.start();
     if (!this.stemma.isWorking) {
       this.#log.warn("A node registers with a Stemma that was not started: its work waits for one that is", {});
     }
-    return this.#stateOf(await this.#registry.register(given, this.#offer));
+    return this.#stateOf(await this.#registry.register(given, this.#offer, by));
   }
 
   async heartbeat(node: string, which: Which = {}): Promise<NodeState> {
@@ -172,10 +172,10 @@ class LiveAgents implements Agents {
     return this.#stateOf(first);
   }
 
-  async leave(node: string, which: Which = {}): Promise<boolean> {
+  async leave(node: string, which: Which = {}, by?: By): Promise<boolean> {
     await this.start();
     const leaving = this.#registry.which(node, which);
-    await this.#registry.leave(leaving);
+    await this.#registry.leave(leaving, by);
     return leaving.length > 0;
   }
 
@@ -193,9 +193,9 @@ class LiveAgents implements Agents {
     return this.#executions.read(id, options);
   }
 
-  async report(id: string, report: Report): Promise<{ accepted: boolean }> {
+  async report(id: string, report: Report, by?: By): Promise<{ accepted: boolean }> {
     await this.start();
-    return this.#executions.report(id, report);
+    return this.#executions.report(id, report, by);
   }
 
   async local(id: string, call: LocalCall): Promise<void> {
@@ -203,9 +203,9 @@ class LiveAgents implements Agents {
     return this.#executions.local(id, call);
   }
 
-  async ask(id: string, question: Question): Promise<Asked> {
+  async ask(id: string, question: Question, by?: By): Promise<Asked> {
     await this.start();
-    return this.#executions.ask(id, question);
+    return this.#executions.ask(id, question, by);
   }
 
   async readAsked(id: string, wait: string, options?: WaitOptions): Promise<Asked> {

@@ -41,7 +41,8 @@ export type ContractPart<R extends RouteName> = { readonly [N in R]: RouteSpec<N
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
   const read = (given: unknown): unknown =>
     typeof given === "string" && /^\d{1,16}$/.test(given) ? Number(given) : given;
-  return z.preprocess(read, z.number().int().min(min).max(max));
+  const error = `Expected a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? " on" : ` to ${max}`}`;
+  return z.preprocess(read, z.number({ error }).int({ error }).min(min, { error }).max(max, { error }));
 }
 
 export function flag(): z.ZodType<boolean> {

@@ -19,10 +19,10 @@ export function agentHandlersOf(agents: Agents | undefined): Pick<Handlers, Agen
       await here().start();
       return { nodes: here().nodes() };
     },
-    "POST /v1/nodes": ({ body }) => here().register(body),
+    "POST /v1/nodes": ({ body, by }) => here().register(body, by(undefined)),
     "POST /v1/nodes/{node}/heartbeat": ({ params, body }) => here().heartbeat(params["node"] ?? "", body),
-    "POST /v1/nodes/{node}/leave": async ({ params, body }) => ({
-      left: await here().leave(params["node"] ?? "", body),
+    "POST /v1/nodes/{node}/leave": async ({ params, body, by }) => ({
+      left: await here().leave(params["node"] ?? "", body, by(undefined)),
     }),
     "POST /v1/calls": ({ body: { by: given, ...call }, by, once }) => here().call({ ...call, ...by(given), ...once }),
     "GET /v1/calls/{call}": async ({ params, query: { wait = 0 }, signal }) => {
@@ -33,10 +33,11 @@ export function agentHandlersOf(agents: Agents | undefined): Pick<Handlers, Agen
       if (target === "" || isFunctionName(target)) return execution;
       throw new StemmaError("run.not_found", `There is no execution ${id} in this store.`, { data: { execution: id } });
     },
-    "POST /v1/calls/{call}/result": ({ params, body }) => here().report(params["call"] ?? "", body),
+    "POST /v1/calls/{call}/result": ({ params, body, by }) => here().report(params["call"] ?? "", body, by(undefined)),
     "POST /v1/calls/{call}/cancel": ({ params, body, by }) =>
       here().cancel(params["call"] ?? "", { ...body, ...by(body.by) }),
-    "POST /v1/calls/{call}/waits": ({ params, body, once }) => here().ask(params["call"] ?? "", { ...body, ...once }),
+    "POST /v1/calls/{call}/waits": ({ params, body, by, once }) =>
+      here().ask(params["call"] ?? "", { ...body, ...once }, by(undefined)),
     "GET /v1/calls/{call}/waits/{wait}": ({ params, query: { wait = 0 }, signal }) =>
       here().readAsked(params["call"] ?? "", params["wait"] ?? "", { waitMs: wait, signal }),
   };

@@ -12,7 +12,6 @@ import { decodeHeader } from "../contract/header.ts";
 import { contract } from "../contract/contract.ts";
 import type { RouteSpec } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
-import type { Log } from "../../engine/body.ts";
 import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
 import { mountAgentfield } from "../agentfield/mount.ts";
 import { expectWork } from "../../engine/options.ts";
@@ -32,7 +31,6 @@ import { readBody } from "./request-body.ts";
 import { linesType } from "./upload.ts";
 
 export type Parts = Served & {
-  log: Log;
   counts: Metrics;
   names: Names;
   place: Place;

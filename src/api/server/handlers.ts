@@ -8,7 +8,7 @@ import type { RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { isTerminal } from "../../core/run.ts";
 import { jsonSchemaOf } from "../../authoring/graph/schema.ts";
-import type { Workflow } from "../../engine/body.ts";
+import type { Log, Workflow } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
@@ -46,6 +46,7 @@ export type Served = {
   /** Left out where this server has none. */
   webhooks: Webhooks | undefined;
   agents: Agents | undefined;
+  log: Log;
   openapi: () => object;
   metrics: () => string;
 };
@@ -60,7 +61,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   return {
     ...agentHandlersOf(served.agents),
-    ...recordHandlersOf(stemma),
+    ...recordHandlersOf(stemma, served.log),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };

@@ -8,6 +8,7 @@ import { limits } from "../../core/limits.ts";
 import { newRunId } from "../../engine/id.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { ToKeep } from "../../engine/kept-states.ts";
+import type { By } from "../../engine/requests.ts";
 import type { Store } from "../../store/store.ts";
 import type { Switch } from "./switch.ts";
 import type { Vault } from "./vault.ts";
@@ -30,7 +31,7 @@ export type Hooks = {
   /** Those for many runs, in the order in which they were made. */
   list(): Promise<Webhook[]>;
   /** False where there is none. Its secrets are gone with it. */
-  remove(id: RunId): Promise<boolean>;
+  remove(id: RunId, by?: By): Promise<boolean>;
   /** Removes webhooks of runs that are not there any more. */
   sweep(): Promise<void>;
 };
@@ -45,7 +46,8 @@ export function hooksIn(store: Store, vault: Vault, switches: Pick<Switch, "of">
   const put = async (kind: string, filter: Filter, sealed: Sealed, more: Partial<ToKeep>): Promise<Webhook> => {
     const at = Date.now();
     const value = { ...filter, at };
-    const id = await kept.keep({ id: newRunId(at), kind, value, note: { to: filter.origin }, at, ...more });
+    const by = filter.by === undefined ? {} : { by: filter.by };
+    const id = await kept.keep({ id: newRunId(at), kind, value, note: { to: filter.origin }, at, ...by, ...more });
     const made = await read(id);
     // A run may be there by that id which is none: it is not given a secret. Neither is one that was meant otherwise.
     if (made === undefined) throw goneSince(id, more.idempotencyKey);
@@ -75,7 +77,7 @@ export function hooksIn(store: Store, vault: Vault, switches: Pick<Switch, "of">
       }
       return found;
     },
-    remove: (id) => kept.giveUp(id),
+    remove: (id, by) => kept.giveUp(id, by),
     async sweep() {
       let cursor: string | undefined;
       do {

@@ -14,7 +14,7 @@ import { webhookRecords } from "./records.ts";
 import type { Log } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkRunId } from "../../engine/id.ts";
-import type { Once } from "../../engine/requests.ts";
+import type { By, Once } from "../../engine/requests.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import type { DeliveryInput, DeliveryWorkflow } from "./delivery.ts";
@@ -190,9 +190,9 @@ export class Webhooks {
   }
 
   /** Removes one with its secret, and takes back what is not delivered. Throws webhook.not_found. */
-  async remove(id: RunId): Promise<void> {
+  async remove(id: RunId, by: By = {}): Promise<void> {
     await this.#expect(id);
-    await this.#hooks.remove(id);
+    await this.#hooks.remove(id, by);
     this.#follower.poke();
     const open = { workflow: webhookRecords.delivery, tag: toTag(id), limit: limits.pageRunsMax };
     let cursor: string | undefined;
@@ -202,7 +202,7 @@ export class Webhooks {
         status: ["queued", "running", "suspended"],
         ...(cursor === undefined ? {} : { cursor }),
       });
-      for (const row of page.runs) await this.#engine.cancel(row.id, { reason: "the webhook was removed" });
+      for (const row of page.runs) await this.#engine.cancel(row.id, { reason: "the webhook was removed", ...by });
       ({ cursor } = page);
     } while (cursor !== undefined);
   }
@@ -240,7 +240,7 @@ export class Webhooks {
    * Sends the message of a delivery once more, as a delivery of its own, with the same `webhook-id` and body. Throws
    * webhook.not_found where there is no such delivery, or its webhook was removed.
    */
-  async redeliver(id: RunId, once: Once = {}): Promise<Delivery> {
+  async redeliver(id: RunId, once: By & Once = {}): Promise<Delivery> {
     const { runs } = await this.#store.list({ ids: [checkRunId(id)] });
     const [row] = runs;
     if (row === undefined || row.state.workflow !== webhookRecords.delivery) throw notFound("delivery", id);
@@ -250,7 +250,7 @@ export class Webhooks {
   }
 
   /** Sends a message of type `webhook.ping`, to try a webhook out. Throws webhook.not_found. */
-  async ping(id: RunId, once: Once = {}): Promise<Delivery> {
+  async ping(id: RunId, once: By & Once = {}): Promise<Delivery> {
     const { at } = await this.#expect(id);
     const now = Date.now();
     const message = {
@@ -262,19 +262,26 @@ export class Webhooks {
   }
 
   /** @param what is asked for: one key of somebody's stands for one of each */
-  async #send(input: DeliveryInput, what: string, { idempotencyKey: given }: Once): Promise<Delivery> {
+  async #send(input: DeliveryInput, what: string, { idempotencyKey: given, by }: By & Once): Promise<Delivery> {
     // A key may be as long as keys can be, so what is kept of it is its digest.
     const key = given === undefined ? undefined : `${what} ${sha256(checkId(given, "idempotencyKey"))}`;
     const made = key === undefined ? undefined : await this.#madeWith(key);
-    const row = made ?? (await this.#make(input, key));
+    const row =
+      made ??
+      (await this.#make(input, {
+        ...(by === undefined ? {} : { by }),
+        ...(key === undefined ? {} : { idempotencyKey: key }),
+      }));
     await this.#awake();
     return (await readDelivery(this.#store, row)).delivery;
   }
 
-  async #make(input: DeliveryInput, key: string | undefined): Promise<RunRow> {
-    const options = { tags: tagsOf(input), ...(key === undefined ? {} : { idempotencyKey: key }) };
+  async #make(input: DeliveryInput, options: By & Once): Promise<RunRow> {
+    const { idempotencyKey: key } = options;
     try {
-      return await this.#engine.row((await this.#engine.run(this.#delivery, input, options)).id);
+      return await this.#engine.row(
+        (await this.#engine.run(this.#delivery, input, { tags: tagsOf(input), ...options })).id,
+      );
     } catch (error) {
       // Somebody made it a moment ago, and what it says is of that moment.
       const made = key === undefined || !isStemmaError(error, "run.conflict") ? undefined : await this.#madeWith(key);
