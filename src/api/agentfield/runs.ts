@@ -20,14 +20,14 @@ import type { Wire } from "./wire.ts";
 export async function runDetail(wire: Wire, { params }: Asked): Promise<Answer> {
   const row = await runRow(wire, params["run"] ?? "");
   const { nodes: executions, more } = await treeOf(wire, row);
-  const [status, said] = [statusOfTree(executions), await marksOf(wire, row)];
+  const [whole, said] = [statusOfTree(executions), await marksOf(wire, row)];
   const ended = (status: WireStatus): number => executions.filter((one) => one.status === status).length;
   return ok({
     run: {
       run_id: row.id,
       root_workflow_id: row.id,
       root_execution_id: row.id,
-      status,
+      status: whole,
       total_steps: executions.length,
       completed_steps: ended("succeeded"),
       failed_steps: ended("failed"),
@@ -53,12 +53,12 @@ export async function runDetail(wire: Wire, { params }: Asked): Promise<Answer> 
 export async function runGraph(wire: Wire, { params, query }: Asked): Promise<Answer> {
   const row = await runRow(wire, params["run"] ?? "");
   const { nodes: executions, more } = await treeOf(wire, row);
-  const [status, said] = [statusOfTree(executions), await marksOf(wire, row)];
+  const [whole, said] = [statusOfTree(executions), await marksOf(wire, row)];
   const isLight = query.get("mode") === "lightweight" || query.get("lightweight") === "1";
   const nodes = executions.map((one) => nodeOf(one, row.id));
   return ok({
     root_workflow_id: row.id,
-    workflow_status: status,
+    workflow_status: whole,
     workflow_name: targetOf(row.state.workflow).name,
     session_id: said.session ?? null,
     actor_id: said.actor ?? null,

@@ -36,6 +36,10 @@ const shown = {
   signed: z.boolean(),
   at: time,
   by: z.string().optional(),
+  off: z
+    .strictObject({ why: z.enum(["failing", "gone"]), since: time, at: time })
+    .optional()
+    .describe("Nothing more is sent to it, because nothing arrives; a ping that does switches it on"),
 };
 
 const webhook = z.strictObject(shown).meta({ id: "Webhook" });

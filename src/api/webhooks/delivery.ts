@@ -37,6 +37,8 @@ export type DeliveryParts = {
   sealed(hook: RunId): Promise<Sealed | undefined>;
   /** How long one request may take. */
   timeoutMs: number;
+  /** Told of the end: it arrived, or was given up. Does not throw. */
+  ended(hook: RunId, outcome: "delivered" | "failing" | "gone"): Promise<void>;
 };
 
 export type DeliveryWorkflow = Workflow<DeliveryInput, { attempts: number }>;
@@ -48,7 +50,7 @@ export function deliveryWorkflow(parts: DeliveryParts): DeliveryWorkflow {
   const delivery = workflow({ name: webhookRecords.delivery }, async (ctx, input: DeliveryInput) => {
     for (let attempts = 1; ; attempts += 1) {
       const { outcome, retryAfterMs = 0 } = await ctx.step(attemptStep, { input: attempts }, (_attempts, { abort }) =>
-        attempt(parts, input, abort),
+        attempt(parts, input, abort, attempts > input.delays.length),
       );
       if (outcome === "delivered") return { attempts };
       const delay = input.delays[attempts - 1];
@@ -67,7 +69,12 @@ function undelivered({ id, hook }: DeliveryInput, attempts: number): StemmaError
 
 const statusGone = 410;
 
-async function attempt(parts: DeliveryParts, input: DeliveryInput, signal: AbortSignal): Promise<Attempt> {
+async function attempt(
+  parts: DeliveryParts,
+  input: DeliveryInput,
+  signal: AbortSignal,
+  isLast: boolean,
+): Promise<Attempt> {
   const at = Date.now();
   const start = performance.now();
   const posted = await sendIt(parts, input, signal);
@@ -77,6 +84,10 @@ async function attempt(parts: DeliveryParts, input: DeliveryInput, signal: Abort
   const { status = 0, error } = posted;
   const isDelivered = status >= 200 && status < 300;
   const isGone = status === statusGone || error?.code === "webhook.not_found";
+  if (isDelivered) await parts.ended(input.hook, "delivered");
+  // A trial says nothing of what else would arrive.
+  else if (status === statusGone) await parts.ended(input.hook, "gone");
+  else if (isLast && !isGone && input.run !== undefined) await parts.ended(input.hook, "failing");
   return { at, ms, ...posted, outcome: isDelivered ? "delivered" : isGone ? "gone" : "failed" };
 }
 

@@ -16,6 +16,7 @@ import { isWebhookEvent } from "./events.ts";
 import type { Hooks } from "./hooks.ts";
 import { hookOf } from "./hooks.ts";
 import { webhookRecords } from "./records.ts";
+import { hookThatIsOff } from "./switch.ts";
 import type { Webhook } from "./wish.ts";
 
 export type FollowerParts = {
@@ -165,7 +166,7 @@ export class Follower {
       if (row === undefined) continue;
       const { workflow } = row.state;
       if (isRecord(workflow)) {
-        await this.#hear(workflow, entry, due);
+        await this.#hear(row, entry, due);
         continue;
       }
       this.#unkept += 1;
@@ -180,7 +181,7 @@ export class Follower {
   }
 
   #want(hook: Webhook, row: RunRow, event: Event, due: (() => Promise<void>)[]): void {
-    if (!fits(hook, row, event)) return;
+    if (hook.off !== undefined || !fits(hook, row, event)) return;
     const { deliver, log } = this.#parts;
     due.push(async () => {
       try {
@@ -195,8 +196,10 @@ export class Follower {
   }
 
   /** What happens to records concerns the follower itself. */
-  async #hear(workflow: string, { position, run, event }: Entry, due: (() => Promise<void>)[]): Promise<void> {
+  async #hear(row: RunRow, { position, run, event }: Entry, due: (() => Promise<void>)[]): Promise<void> {
     const { hooks, awake } = this.#parts;
+    const { workflow, tags } = row.state;
+    if (workflow === webhookRecords.off) return this.#switched(hookThatIsOff(tags) ?? "");
     if (workflow === webhookRecords.delivery && event.type === "run.created") return awake();
     if (workflow === webhookRecords.subscription) {
       const hook = event.type === "run.created" ? await hooks.read(run) : undefined;
@@ -208,6 +211,13 @@ export class Follower {
     this.#anyOfRun = true;
     const hook = await hooks.read(run);
     if (hook?.run !== undefined) await this.#catchUp(hook, hook.run, position, due);
+  }
+
+  /** One is off, or on again. */
+  async #switched(id: RunId): Promise<void> {
+    const known = this.#known.get(id);
+    const hook = known && (await this.#parts.hooks.read(id));
+    if (known !== undefined && hook !== undefined) this.#known.set(id, { ...known, hook });
   }
 
   /** A run's own webhook hears of all of it, also of what was before the webhook. */

@@ -10,10 +10,11 @@ import { keptStates } from "../../engine/kept-states.ts";
 import type { ToKeep } from "../../engine/kept-states.ts";
 import type { By } from "../../engine/requests.ts";
 import type { Store } from "../../store/store.ts";
+import type { Switch } from "./switch.ts";
 import type { Vault } from "./vault.ts";
 import type { Sealed, Webhook } from "./wish.ts";
 
-type Filter = Omit<Webhook, "id" | "at">;
+type Filter = Omit<Webhook, "id" | "at" | "off">;
 
 export type Hooks = {
   /**
@@ -40,7 +41,7 @@ const ofRunTag = "of ";
 
 const kinds: ReadonlySet<string> = new Set([webhookRecords.subscription, webhookRecords.ofRun]);
 
-export function hooksIn(store: Store, vault: Vault): Hooks {
+export function hooksIn(store: Store, vault: Vault, switches: Pick<Switch, "of">): Hooks {
   const kept = keptStates(store);
   const put = async (kind: string, filter: Filter, sealed: Sealed, more: Partial<ToKeep>): Promise<Webhook> => {
     const at = Date.now();
@@ -56,7 +57,8 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
   const read = async (id: RunId): Promise<Webhook | undefined> => {
     const found = await kept.read(id);
     if (found === undefined || !kinds.has(found.kind)) return undefined;
-    return { id, ...(found.value as unknown as Omit<Webhook, "id">) };
+    const off = await switches.of(id);
+    return { id, ...(found.value as unknown as Omit<Webhook, "id">), ...(off === undefined ? {} : { off }) };
   };
   return {
     read,

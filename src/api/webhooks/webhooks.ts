@@ -28,6 +28,8 @@ import type { Hooks } from "./hooks.ts";
 import { hookOf, hooksIn, isSame } from "./hooks.ts";
 import { messageId, messageOf } from "./message.ts";
 import { newSecret } from "./signature.ts";
+import type { Switch } from "./switch.ts";
+import { switchIn } from "./switch.ts";
 import type { Vault } from "./vault.ts";
 import { vaultOf } from "./vault.ts";
 import type { RunWebhook, Webhook, WebhookWish } from "./wish.ts";
@@ -47,6 +49,8 @@ export type WebhookOptions = {
   key?: string;
   /** How many requests are under way at a time. Default 50. */
   concurrency?: number;
+  /** How long nothing may arrive at a webhook before it is switched off. Default "3d". */
+  offAfter?: Duration;
 };
 
 /** What a test can put in the place of its own. */
@@ -67,6 +71,7 @@ export class Webhooks {
   readonly #guard: Guard;
   readonly #vault: Vault;
   readonly #hooks: Hooks;
+  readonly #switch: Switch;
   readonly #delays: number[];
   readonly #delivery: DeliveryWorkflow;
   readonly #engine: Stemma;
@@ -76,7 +81,7 @@ export class Webhooks {
 
   /** @throws usage.invalid, duration.invalid for options that make no sense */
   constructor(store: Store, log: Log, options: WebhookOptions = {}, seams: Partial<WebhookSeams> = {}) {
-    const { allow = [], retries = retriesDefault, timeout = "15s", key, concurrency = 50 } = options;
+    const { allow = [], retries = retriesDefault, timeout = "15s", key, concurrency = 50, offAfter = "3d" } = options;
     if (retries.length > retriesMax) {
       throw new StemmaError("usage.invalid", `Expected at most ${retriesMax} retries, got ${retries.length}.`);
     }
@@ -85,12 +90,15 @@ export class Webhooks {
     this.#log = log;
     this.#guard = guardOf({ allow, ...(resolve === undefined ? {} : { resolve }) });
     this.#vault = vaultOf(store, key);
-    this.#hooks = hooksIn(store, this.#vault);
+    const switches = switchIn(store, milliseconds(offAfter, "time after which webhooks are switched off"));
+    this.#switch = switches;
+    this.#hooks = hooksIn(store, this.#vault, switches);
     this.#delays = retries.map((delay) => milliseconds(delay, "delay before a retry of a webhook"));
     this.#delivery = deliveryWorkflow({
       guard: this.#guard,
       sealed: async (hook) => ((await this.#hooks.read(hook)) === undefined ? undefined : this.#vault.take(hook)),
       timeoutMs: milliseconds(timeout, "timeout of webhooks"),
+      ended: (hook, outcome) => this.#ended(hook, outcome),
     });
     const own = { store, log, workflows: [this.#delivery], concurrency };
     this.#engine = new Stemma({ ...own, ...(lease === undefined ? {} : { lease }) });
@@ -169,6 +177,16 @@ export class Webhooks {
   /** Those for many runs. */
   list(): Promise<Webhook[]> {
     return this.#hooks.list();
+  }
+
+  /** What became of a delivery may be what became of its webhook. */
+  async #ended(hook: RunId, outcome: "delivered" | "failing" | "gone"): Promise<void> {
+    try {
+      if (outcome === "delivered") await this.#switch.arrived(hook);
+      else await this.#switch.gaveUp(hook, outcome);
+    } catch (error) {
+      this.#log.warn("Whether a webhook is to be on or off could not be kept", { hook, error: String(error) });
+    }
   }
 
   /** Removes one with its secret, and takes back what is not delivered. Throws webhook.not_found. */

@@ -8,6 +8,7 @@ import type { WebhookEvent } from "./events.ts";
 import { defaultEvents, endEvents, eventsOf } from "./events.ts";
 import type { Guard } from "./guard.ts";
 import { keyOf } from "./signature.ts";
+import type { Off } from "./switch.ts";
 
 /** A webhook for one run, given when the run is started, restarted or forked. */
 export type RunWebhook = {
@@ -48,6 +49,8 @@ export type Webhook = {
   signed: boolean;
   at: Timestamp;
   by?: string;
+  /** Nothing more is sent to it of what happens; a ping, or what is sent again, that arrives switches it on. */
+  off?: Off;
 };
 
 /** What is kept apart from everything that can be looked at. */

@@ -97,9 +97,10 @@ function showAll(found: readonly Webhook[], { json }: WebhooksOptions): void {
   if (json === true) return printJson({ webhooks: found });
   if (found.length === 0) return note(paintNote("No webhooks. Make one: stemma webhooks --add https://…", "dim"));
   const now = Date.now();
-  const rows = found.map(({ id, origin, events, workflow, tag, run, at, by }) => {
+  const rows = found.map(({ id, origin, events, workflow, tag, run, at, by, off }) => {
     const only = [workflow, tag, run].filter((one) => one !== undefined);
-    return [id, origin, events.join(" "), only.join(" "), relativeText(at, now), by ?? ""].map((text) => ({ text }));
+    const to = off === undefined ? origin : `${origin} (off: ${off.why}, since ${relativeText(off.since, now)})`;
+    return [id, to, events.join(" "), only.join(" "), relativeText(at, now), by ?? ""].map((text) => ({ text }));
   });
   const titles = ["webhook", "to", "events", "only", "made", "by"];
   const columns = titles.map((title) => ({ title, cut: title === "events" || title === "to" }));
