@@ -116,3 +116,23 @@ test("a once step that failed in the source and was done in another restart of i
   expect(await (await stemma.restart(failed.id)).result()).toBe(1);
   expect(entered).toBe(1);
 });
+
+test("a fork with another input that died at once leaves a plan of its restart that knows of that input", async () => {
+  let dies = false;
+  const twice = workflow({ name: "twice" }, async (ctx, amount: number) => {
+    if (dies) throw new Error("dead");
+    await ctx.step("list", () => amount);
+    return ctx.step("double", { input: amount }, (value) => 2 * value);
+  });
+  await using place = await stage([twice]);
+  const { stemma } = place;
+  const run = await stemma.run(twice, 5);
+  await run.result();
+  dies = true;
+  const died = await stemma.fork(run.id, { input: 6 });
+  await died.result().catch(() => {});
+  dies = false;
+  const { steps } = await stemma.plan(died.id);
+  expect(steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["list depends", "double depends"]);
+  expect(await (await stemma.restart(died.id)).result()).toBe(12);
+});

@@ -49,6 +49,8 @@ export type PlanSource = {
   cut: readonly SeqRange[];
   /** Keys of the steps whose failure ended it; undefined where it did not end by itself, and no failure is replayed. */
   ended?: readonly string[] | undefined;
+  /** Where its input and context differ from the new run's; as the change says if left out. */
+  differs?: Pick<PlannedChange, "input" | "context">;
   /** Seq of its checkpoint that the new run goes on from. */
   start?: Seq;
   /** Keys of the waits that it carries: they are asked again. */
@@ -91,7 +93,13 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
   /** A nearer run that came as far as this says more of it, also where its input was another. */
   const keys = new Set<string>();
   for (const [i, source] of sources.entries()) {
-    const judging: Judging = { source, change, judged: new Map(), nearer, shared: sharedOf(source) };
+    const judging: Judging = {
+      source,
+      change: { ...change, ...source.differs },
+      judged: new Map(),
+      nearer,
+      shared: sharedOf(source),
+    };
     judgeAll(judging, undefined);
     // What changes may come sooner than it did, so there is more that depends on it than what was behind it.
     judgeAll(judging, unsettledBy(source.steps.list, changedSteps(judging)));
