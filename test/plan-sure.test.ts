@@ -136,3 +136,21 @@ test("a fork with another input that died at once leaves a plan of its restart t
   expect(steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["list depends", "double depends"]);
   expect(await (await stemma.restart(died.id)).result()).toBe(12);
 });
+
+test("a plan that reuses nothing knows of a restart what was to be done once, and that all else runs", async () => {
+  let broken = true;
+  const pay = workflow({ name: "pay and list" }, async (ctx) => {
+    await ctx.step("charge", { input: 1, effect: "once" }, () => 1);
+    await ctx.step("list", { input: 1 }, () => 2);
+    if (broken) throw new Error("no");
+  });
+  await using place = await stage([pay]);
+  const { stemma } = place;
+  const failed = await stemma.run(pay, undefined);
+  await failed.result().catch(() => {});
+  broken = false;
+  const again = await stemma.restart(failed.id);
+  await again.result();
+  const { steps } = await stemma.plan(again.id, { reuse: "none" });
+  expect(steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["charge decide", "list run"]);
+});

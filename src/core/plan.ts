@@ -83,20 +83,25 @@ type Judging = {
   line: Line;
 };
 
-/** Of all sources: which they are, and what of them is known to be done once, by identity. What is reused does not say so. */
+/** Of all sources and others: which they are, and what of them is known to be done once, by identity. What is reused does not say so. */
 type Line = { runs: ReadonlySet<RunId>; once: ReadonlySet<string> };
 
 /**
  * The plan, by history alone. It costs as much as there are events and causes.
  *
  * @param sources the source, then the runs whose successes it was offered itself, nearest first
+ * @param others runs of the line of which nothing is offered
  */
-export function planOf(sources: readonly PlanSource[], change: PlannedChange): Plan {
+export function planOf(
+  sources: readonly PlanSource[],
+  change: PlannedChange,
+  others: readonly PlanSource[] = [],
+): Plan {
   const nearer = new Map<string, { step: RecordedStep; judged: Judged }>();
   const steps: PlannedStep[] = [];
   /** A nearer run that came as far as this says more of it, also where its input was another. */
   const keys = new Set<string>();
-  const line = lineOf(sources);
+  const line = lineOf([...sources, ...others]);
   for (const [i, source] of sources.entries()) {
     const judging: Judging = {
       source,

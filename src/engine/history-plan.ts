@@ -110,12 +110,18 @@ export async function planByHistory(
     context: await path(data.context, created.context),
   });
   for (const offered of offers) sources.push(await planSource(making.store, offered, created, differs));
-  const plan = planOf(sources, {
+  // Also of what is not offered it is known what was to be done once.
+  const others: PlanSource[] = [];
+  for (const { run: id, head } of change.reuse === "none" ? await listOf(store, run, created) : []) {
+    if (id !== source) others.push(await planSource(making.store, { run: id, head }, created, differs));
+  }
+  const planned: PlannedChange = {
     ...(change.reuse === undefined ? {} : { reuse: change.reuse }),
     ...(created.allowEffects === undefined ? {} : { allowEffects: created.allowEffects }),
     ...(await differs(before.data)),
     outputs: await outputsOf(created.overrides ?? {}, sources, texts),
-  });
+  };
+  const plan = planOf(sources, planned, others);
   return { plan: await withSiblings(making.store, plan, sources, created), run };
 }
 
@@ -148,11 +154,18 @@ function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {
 async function offersOf(
   store: Pick<Store, "payloads">,
   run: NewRun,
-  { offers }: EventData["run.created"],
+  created: EventData["run.created"],
   { reuse }: Change,
 ): Promise<OfferedRun[]> {
-  if (reuse === "none") return [];
-  return [...(await readList<OfferedRun[]>(store, run.id, offers, [])).value];
+  return reuse === "none" ? [] : [...(await listOf(store, run, created))];
+}
+
+async function listOf(
+  store: Pick<Store, "payloads">,
+  { id }: NewRun,
+  { offers }: EventData["run.created"],
+): Promise<readonly OfferedRun[]> {
+  return (await readList<OfferedRun[]>(store, id, offers, [])).value;
 }
 
 /** The payloads of the store, and those that would go to it with the run. */
