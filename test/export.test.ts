@@ -1,10 +1,16 @@
 /** A family goes to a file and to another store with everything that belongs to it; a file that is not right changes nothing. */
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, OpenFile, RunHandle, Store } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
+import { folder } from "./behaviours/graph.ts";
 import { errorOf, fresh, onPostgres, silent, until } from "./stage.ts";
 
 const entered: string[] = [];
@@ -137,6 +143,42 @@ describe("a family", () => {
     expect((await second.row(open.id)).dueAt).not.toBeNull();
   });
 
+  it("has runs that were in the midst of something, or had not begun, and that nobody goes on with there", async () => {
+    const doing: string[] = [];
+    const { promise: stuck } = Promise.withResolvers<void>();
+    const slow = workflow({ name: "slow" }, async (ctx, by: string) => {
+      await ctx.step("work", { input: by }, () => (doing.push(by) === 1 ? stuck : undefined));
+      return doing.length;
+    });
+    const calling = workflow({ name: "calling" }, (ctx, by: string) => ctx.call(slow, by));
+    await using here = fresh();
+    const one = await new Stemma({ store: here, workflows: [slow, calling], log: silent }).start();
+    const caller = await one.run(calling, "here");
+    await until(() => doing.length > 0);
+    one.abandon();
+    const queued = await one.run(slow, "later", { delay: "2d" });
+    const { dueAt } = await one.row(queued.id);
+    const files = [await textOf(one, caller.id), await textOf(one, queued.id)];
+    for (const takeOver of [false, true]) {
+      doing.splice(0, doing.length, "here");
+      await using target = fresh();
+      await using there = await new Stemma({ store: target, workflows: [slow, calling, leaf], log: silent }).start();
+      for (const file of files) await there.import(fileOf(file), { takeOver });
+      if (takeOver) expect((await there.row(queued.id)).dueAt).toBe(dueAt);
+      else {
+        // However often the worker looks.
+        await (await there.run(leaf, 1)).result();
+        const rows = (await there.list({ workflow: "slow" })).runs.map(({ id }) => there.row(id));
+        for (const row of await Promise.all(rows)) expect(row).toMatchObject({ dueAt: null, epoch: 0 });
+        expect(doing).toEqual(["here"]);
+        expect(await textOf(there, caller.id)).toBe(files[0]);
+        for (const { id } of [queued, ...(await there.list({ family: caller.id })).runs]) await there.unpause(id);
+        expect(await (await there.get(queued.id)).result()).toBeGreaterThan(1);
+      }
+      expect(await (await there.get(caller.id)).result()).toBeGreaterThan(1);
+    }
+  });
+
   it("answers under its idempotency key there, and is refused where another run has that", async () => {
     await using here = fresh();
     await using one = await new Stemma({ store: here, workflows, log: silent }, { lingerMs: 10 }).start();
@@ -227,6 +269,31 @@ describe("a family", () => {
     expect(await there.verify()).toMatchObject({ ok: true });
   });
 });
+
+it.skipIf(onPostgres)(
+  "a run whose import was killed before it was whole is completed by the next, which says so",
+  async () => {
+    using at = folder();
+    const [file, path] = [join(at.path, "one.family"), join(at.path, "there.db")];
+    const one = new Stemma({ store: sqlite(":memory:") });
+    const run = await one.run(leaf, 3);
+    await one.signal(run.id, "go", 1);
+    const content = await textOf(one, run.id);
+    writeFileSync(file, content);
+    const child = spawn(process.execPath, [fileURLToPath(new URL("import-killed.ts", import.meta.url)), file, path]);
+    const [, signal] = (await once(child, "close")) as [number | null, string | null];
+    expect(signal).toBe("SIGKILL");
+    await using target = sqlite(path);
+    await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+    expect((await there.row(run.id)).dueAt).toBeGreaterThan(Date.now());
+    const taken = await there.import(fileOf(content));
+    expect(taken).toMatchObject({ runs: [run.id], completed: [run.id], there: [], events: 0 });
+    expect(await there.row(run.id)).toMatchObject({ dueAt: null, inbox: 1 });
+    expect(await there.import(fileOf(content))).toMatchObject({ runs: [], completed: [], there: [run.id] });
+    await there.unpause(run.id);
+    expect(await (await there.get(run.id)).result()).toBe("ééé");
+  },
+);
 
 describe("a file that is refused writes nothing", () => {
   const expectRefused = async (content: string, code: string): Promise<void> => {

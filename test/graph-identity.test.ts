@@ -298,3 +298,21 @@ test("in a fork it is one question under that key too: over checkpoints, in othe
   expect(await keysOf(next.stemma, run.id), "the source has its own").toEqual(["which", "which#2"]);
   await store.close();
 });
+
+test("equal invocations that are given the earliest success of one ask a question each, under keys of their own", async () => {
+  const told = desk();
+  const graph = asking(told).durable();
+  await using on = await stage([graph]);
+  const run = await on.stemma.run(graph, "aa");
+  await until(async () => (await openOf(on.stemma, run.id)).length === 2);
+  const open = await openOf(on.stemma, run.id);
+  for (const { key } of open) await on.stemma.resume(run.id, key, "1");
+  const output = await run.result();
+  const fork = await on.stemma.fork(run.id, { matching: "earliest" });
+  expect(await fork.result()).toEqual(output);
+  expect(told.asked).toEqual(["a", "a"]);
+  expect(messages(told)).toEqual(["a=1", "a=1"]);
+  const asked = (await fork.history()).filter(({ type }) => type.startsWith("step.") || type.startsWith("wait."));
+  const keys = asked.flatMap(({ data }) => ("key" in data && data.key.includes("ask-") ? [data.key] : []));
+  expect(new Set(keys)).toEqual(new Set(open.map(({ key }) => key)));
+});

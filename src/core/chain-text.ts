@@ -34,18 +34,20 @@ function sealedText(hash: Hash, text: string): string {
   for (let at = 1; text.charCodeAt(at) === quote; at += 1) {
     const colon = stringEnd(text, at);
     const start = colon + 1;
-    const end = valueEnd(text, start);
-    if (colon < 0 || end < 0) break;
-    if (text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1))) {
-      const from = start + inline.length;
-      // Whatever is not exactly an inline value counts as it stands, also one that ends with another bracket.
-      if (valueEnd(text, from) === end - 1 && text.charCodeAt(end - 1) === closeBrace) {
-        const value = text.slice(from, end - 1);
-        result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
-        copied = end;
-      }
+    if (colon < 0) break;
+    const isInline = text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1));
+    const from = start + inline.length;
+    const to = isInline ? valueEnd(text, from) : -1;
+    // Whatever is not exactly an inline value counts as it stands, also one that ends with another bracket.
+    if (to >= 0 && text.charCodeAt(to) === closeBrace) {
+      const value = text.slice(from, to);
+      result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
+      copied = to + 1;
+      at = copied;
+    } else {
+      at = valueEnd(text, start);
+      if (at < 0) break;
     }
-    at = end;
     if (text.charCodeAt(at) !== comma) break;
   }
   return result + text.slice(copied);

@@ -12,6 +12,18 @@ import type { Loaded } from "./load.ts";
 import type { Recorded } from "./recall.ts";
 import { fromValue } from "./value.ts";
 
+const remedies = ["run the code that recorded this", "fork this run here", "restart this run"];
+
+/** Of a body that saw that it does not fit before it asked for anything. */
+export const nothingAsked: Record<string, Json> = {
+  recorded: [],
+  recordedCount: 0,
+  asked: [],
+  ended: true,
+  differences: [],
+  remedies,
+};
+
 const shownMax = 20;
 /** Steps on record that a workflow is told of when it says how it differs. */
 const toldMax = 500;
@@ -40,7 +52,7 @@ export async function describeDivergence(
     asked: held.slice(0, shownMax).map((ask) => ask.ref.key),
     ended,
     differences,
-    remedies: ["run the code that recorded this", "fork this run here", "restart this run"],
+    remedies,
   };
 }
 

@@ -45,7 +45,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   const nowhere = nowhereOf(parts.store, run);
   const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
   const now = (): number => clock.now();
-  const loaded = await load(store, nowhere.row, now, clock.turn);
+  const loaded = await load(store, nowhere.row, now, clock.turn, { dataflow: workflow.dataflow });
   const activation = new Activation(nowhere.row, workflow, loaded, {
     store,
     clock,

@@ -2,7 +2,8 @@
  * The form of an exported family: lines of JSON, in UTF-8, each ended by a line feed.
  *
  *     {"stemma":"family","version":1,"family":"run_…"}                the first line
- *     {"run":{"id":"run_…","queue":"default","priority":0}}           (idempotencyKey where it has one) what follows is of this run, up to the next
+ *     {"run":{"id":"run_…","queue":"default","priority":0}}           what follows is of this run, up to the next; where it has
+ *                                                                     them: idempotencyKey, dueAt (not to begin before)
  *     {"payload":{"digest":"…","text":"…"}}                           a value that is kept apart, before who names it
  *     {"event":{"seq":0,"at":…,"type":"…","causes":"…","data":"…","hash":"…"}}
  *     {"message":{"key":"…","kind":"answer","body":"…"}}              what was sent to the run, and it has not taken in
@@ -14,14 +15,14 @@
 import { createHash } from "node:crypto";
 import type { StoredEvent } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
-import type { RunId } from "../core/event.ts";
+import type { RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
 import type { Message, Payload } from "../store/store.ts";
 import { checkRunId } from "./id.ts";
 
 export const fileVersion = 1;
 
-export type ExportedRun = { id: RunId; queue: string; priority: number; idempotencyKey?: string };
+export type ExportedRun = { id: RunId; queue: string; priority: number; idempotencyKey?: string; dueAt?: Timestamp };
 export type ExportedMessage = Pick<Message, "key" | "kind" | "body">;
 export type Counts = { runs: number; events: number; payloads: number };
 export type Line =
@@ -109,7 +110,8 @@ function decoded(decode: () => string): string {
 /** Whatever stands in a line is looked at by its own names only, and each must be of its type; there are no others. */
 type Fields = Readonly<Record<string, "string" | "number">>;
 const runFields: Fields = { id: "string", queue: "string", priority: "number" };
-const runFieldsWithKey: Fields = { ...runFields, idempotencyKey: "string" };
+/** What a run may have besides. */
+const runExtras: Fields = { idempotencyKey: "string", dueAt: "number" };
 const payloadFields: Fields = { digest: "string", text: "string" };
 const eventFields: Fields = {
   seq: "number",
@@ -146,8 +148,7 @@ function lineOf(text: string): Line {
   const line = objectIn(text);
   const [[kind, value] = ["", undefined], ...others] = Object.entries(line);
   const known = Object.hasOwn(fieldsOf, kind) ? fieldsOf[kind] : undefined;
-  const hasKey = kind === "run" && typeof value === "object" && value !== null && "idempotencyKey" in value;
-  const fields = hasKey ? runFieldsWithKey : known;
+  const fields = known === undefined || kind !== "run" ? known : { ...known, ...extrasIn(value) };
   if (fields === undefined || others.length > 0 || typeof value !== "object" || value === null) {
     throw refused(`it has a line that says nothing known: ${text.slice(0, 60)}`);
   }
@@ -162,6 +163,11 @@ function lineOf(text: string): Line {
   }
   if (kind === "run") checkRunId(found["id"] as string);
   return line as Line;
+}
+
+function extrasIn(run: unknown): Fields {
+  if (typeof run !== "object" || run === null) return {};
+  return Object.fromEntries(Object.entries(runExtras).filter(([name]) => Object.hasOwn(run, name)));
 }
 
 function objectIn(text: string): Record<string, unknown> {

@@ -11,7 +11,7 @@ import { isTerminal } from "../core/run.ts";
 import { payloadRefsOf } from "../core/references.ts";
 import { partsOf } from "../core/state.ts";
 import type { RunRow, Store } from "../store/store.ts";
-import type { Counts } from "./export-file.ts";
+import type { Counts, ExportedRun } from "./export-file.ts";
 import { endText, headerText } from "./export-file.ts";
 import { pagesOf, readTexts } from "./history-pages.ts";
 import { secretKind } from "./messages.ts";
@@ -36,8 +36,11 @@ export async function* exportFamily(store: Store, family: RunId): AsyncGenerator
 }
 
 async function* exportRun(store: Store, row: RunRow, counts: Counts): AsyncGenerator<string> {
-  const { id, queue, priority, idempotencyKey } = row;
-  const run = { id, queue, priority, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
+  const { id, queue, priority, idempotencyKey, dueAt } = row;
+  const run: ExportedRun = { id, queue, priority };
+  if (idempotencyKey !== undefined) run.idempotencyKey = idempotencyKey;
+  // When it is to begin is the row's alone to say.
+  if (row.state.status === "queued" && dueAt !== null && dueAt > row.state.createdAt) run.dueAt = dueAt;
   yield `${JSON.stringify({ run })}\n`;
   counts.runs += 1;
   // Each run has its own: a store keeps a payload as long as a run that brought it.

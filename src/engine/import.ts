@@ -14,7 +14,7 @@ import { reduce } from "../core/reduce.ts";
 import { eventRefsOf, payloadRefsOf } from "../core/references.ts";
 import { checkId } from "../core/name.ts";
 import { isTerminal } from "../core/run.ts";
-import type { Effect, Message, Payload, Store } from "../store/store.ts";
+import type { Commit, Payload, Store } from "../store/store.ts";
 import { checkMessage } from "./exported-message.ts";
 import type { ExportedMessage, ExportedRun, OpenFile } from "./export-file.ts";
 import { linesOf, refused } from "./export-file.ts";
@@ -33,13 +33,16 @@ export type ImportOptions = {
 
 export type Imported = {
   family: RunId;
-  /** Written now, and those that were there already just so. */
+  /** Written now; those of them that an import had begun which was broken off; and those that were there already just so. */
   runs: readonly RunId[];
+  completed: readonly RunId[];
   there: readonly RunId[];
   events: number;
 };
 
 type Head = { seq: Seq; hash: Digest };
+/** Up to where a run is there; `whole` when nothing of it is left to be done. */
+type There = Head & { whole: boolean };
 /** Hashes that events must have, of runs by seq: where others left them, and up to where they are in the store. */
 type Claims = Map<RunId, Map<Seq, Digest>>;
 
@@ -58,9 +61,16 @@ export async function importFamily(store: Store, open: OpenFile, options: Import
     else if ("message" in line) writing.message(line.message);
   }
   await writing.end();
-  const whole = [...heads].filter(([run, head]) => there.get(run)?.seq === head.seq).map(([run]) => run);
-  const isWhole = new Set(whole);
-  return { family, runs: [...heads.keys()].filter((run) => !isWhole.has(run)), there: whole, events: writing.events };
+  const all = [...heads.keys()];
+  const isWhole = (run: RunId): boolean => there.get(run)?.whole === true;
+  const runs = all.filter((run) => !isWhole(run));
+  return {
+    family,
+    runs,
+    completed: runs.filter((run) => there.has(run)),
+    there: all.filter(isWhole),
+    events: writing.events,
+  };
 }
 
 /** Reads all of it, and believes nothing. */
@@ -182,19 +192,21 @@ class Checking {
 }
 
 /** Up to where runs of the file are in the store; each must be the beginning of what the file has. */
-async function whatIsThere(store: Store, heads: ReadonlyMap<RunId, Head>, claims: Claims): Promise<Map<RunId, Head>> {
-  const there = new Map<RunId, Head>();
+async function whatIsThere(store: Store, heads: ReadonlyMap<RunId, Head>, claims: Claims): Promise<Map<RunId, There>> {
+  const there = new Map<RunId, There>();
   const ids = [...heads.keys()];
   for (let from = 0; from < ids.length; from += limits.pageRunsMax) {
     const { runs } = await store.list({ ids: ids.slice(from, from + limits.pageRunsMax), limit: limits.pageRunsMax });
-    for (const { id, state, hash, epoch } of runs) {
+    for (const { id, state, hash, epoch, dueAt } of runs) {
       const head = heads.get(id);
       const isSame = head?.seq === state.seq && head.hash === hash;
       // A run that was worked on here is not one that an import left in its midst.
       if (!isSame && (head === undefined || state.seq > head.seq || epoch > 0)) {
         throw another(id);
       }
-      there.set(id, { seq: state.seq, hash });
+      // One event is written before what makes a run whole; it may be all that there is.
+      const isDueSometime = epoch > 0 || dueAt === null || dueAt < Date.now() + laterMs / 2;
+      there.set(id, { seq: state.seq, hash, whole: isSame && isDueSometime });
       claim(claims, id, state.seq, hash);
     }
   }
@@ -210,7 +222,7 @@ async function checkClaims(
   open: OpenFile,
   bytesMax: number,
   claims: Claims,
-  there: ReadonlyMap<RunId, Head>,
+  there: ReadonlyMap<RunId, There>,
 ): Promise<void> {
   if (claims.size === 0) return;
   let left: Map<Seq, Digest> | undefined;
@@ -237,7 +249,7 @@ const laterMs = 1000 * 86_400 * 365 * 100;
 
 class Writing {
   readonly #store: Store;
-  readonly #there: ReadonlyMap<RunId, Head>;
+  readonly #there: ReadonlyMap<RunId, There>;
   readonly #takeOver: boolean;
   #run: ExportedRun | undefined;
   #created: EventOf<"run.created"> | undefined;
@@ -250,7 +262,7 @@ class Writing {
   readonly #ledger = new LedgerRecord();
   events = 0;
 
-  constructor(store: Store, there: ReadonlyMap<RunId, Head>, takeOver: boolean) {
+  constructor(store: Store, there: ReadonlyMap<RunId, There>, takeOver: boolean) {
     this.#store = store;
     this.#there = there;
     this.#takeOver = takeOver;
@@ -297,13 +309,13 @@ class Writing {
     this.#run = undefined;
     if (run === undefined || state === undefined || created === undefined) return;
     const effects = this.#ledger.close(run.id, created);
-    if (this.#there.get(run.id)?.seq === state.seq) return;
+    if (this.#there.get(run.id)?.whole === true) return;
     this.#run = run;
-    const dueAt = this.#takeOver && !isTerminal(state.status) ? Date.now() : null;
+    const dueAt = this.#takeOver && !isTerminal(state.status) ? (run.dueAt ?? Date.now()) : null;
     // They go with what makes the run whole, and are taken in by whoever goes on with it.
     const messages = isTerminal(state.status) ? [] : this.#messages;
     const send = messages.map((message) => ({ ...message, run: run.id, wakes: false as const }));
-    await this.#commit({ release: { dueAt, force: true }, effects, send });
+    await this.#commit({ release: { dueAt, force: true, rests: !this.#takeOver }, effects, send });
     this.#run = undefined;
   }
 
@@ -316,11 +328,7 @@ class Writing {
     if (created?.created !== true) throw conflict(run.id);
   }
 
-  async #commit(more: {
-    release?: { dueAt: number | null; force?: boolean };
-    effects?: Effect[];
-    send?: Message[];
-  }): Promise<void> {
+  async #commit(more: Partial<Pick<Commit, "release" | "effects" | "send">>): Promise<void> {
     const [run, state] = [this.#run as ExportedRun, this.#state as RunState];
     const [events, payloads, reuse] = [this.#events, this.#payloads, this.#reuse];
     [this.#events, this.#payloads, this.#reuse, this.#chars] = [[], [], [], 0];

@@ -94,7 +94,7 @@ export class Reuse {
   }
 
   /** Whether anything may be reused or overridden at all. */
-  get #isIdle(): boolean {
+  get isIdle(): boolean {
     if (this.#generations.ready() !== undefined) return false;
     return this.#overrides.size === 0 && this.#onOffer.isEmpty;
   }
@@ -159,7 +159,7 @@ export class Reuse {
 
   /** An ask that is on record was made again. */
   recalled(ask: Ask): void {
-    if (this.#isIdle) return;
+    if (this.isIdle) return;
     this.#unasked.delete(ask.ref.key);
     this.#onOffer.hadItsTurn(ask.ref.key, this.#with.keys.of(ask));
   }
@@ -171,7 +171,7 @@ export class Reuse {
 
   /** Takes an ask that is about to be begun, if it has to be looked up first; it is begun later where nothing is found. */
   takes(ask: Ask): boolean {
-    if (this.#isIdle || ask.looked === true || ask.recorded !== undefined) return false;
+    if (this.isIdle || ask.looked === true || ask.recorded !== undefined) return false;
     ask.looked = true;
     this.#waiting.push(ask);
     this.#with.changed();

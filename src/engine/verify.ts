@@ -154,7 +154,9 @@ type Named = { event: Event; refs: readonly EventRef[]; payloads: ReturnType<typ
 
 /** Most events name nothing that is not in them, and to see that they need not be looked through. */
 function namesMore({ type, data }: StoredEvent): boolean {
-  return data.includes('"digest":') || data.includes('"from":') || type === "run.created" || type === "child.started";
+  if (type === "run.created" || type === "child.started") return true;
+  const mayBeReused = type === "step.reused" || type === "step.failed";
+  return data.includes('"digest":') || (mayBeReused && data.includes('"from":'));
 }
 
 /** What an event names. Throws where that is nothing that can be looked for, as in an event that somebody made up. */

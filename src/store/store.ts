@@ -200,9 +200,10 @@ export type Commit = {
   /**
    * Gives the run back. `dueAt` says when it wants to be claimed again (`null`: only when a message comes, or never).
    * `force` releases even if messages wait (the end of a run, or a drain). Who gives a run back is alive, so the count
-   * of claims begins anew; with `untried` nothing of the run was executed, and it is as before this claim.
+   * of claims begins anew; with `untried` nothing of the run was executed, and it is as before this claim. With `null` and
+   * `force` a run that was in the midst of something is due at once, but for one that `rests`, whatever it was in.
    */
-  release?: { dueAt: Timestamp | null; force?: boolean; untried?: boolean };
+  release?: { dueAt: Timestamp | null; force?: boolean; untried?: boolean; rests?: boolean };
   /** Runs to create, and messages to send, together with these events. */
   create?: readonly NewRun[];
   send?: readonly Message[];

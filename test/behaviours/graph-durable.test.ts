@@ -249,3 +249,48 @@ test("an input that the start has no handler for is refused before there is a ru
   await using on = await stage([graph]);
   expect((await errorOf(on.stemma.run(graph, 7 as never))).code).toBe("workflow.invalid_input");
 });
+
+/** A fan-in of one that sends at once and one that asks first. */
+function halfAsked(order: "fan-in last" | "fan-in first" | "no fan-in"): DurableGraph<unknown, unknown> {
+  const ask = executor<unknown, unknown, unknown>(
+    "ask",
+    { onResponse: responseHandler({}, (_, answer, ctx: Ctx) => ctx.sendMessage(answer)) },
+    (message, ctx) => void ctx.requestInfo(message),
+  );
+  const [start, a] = [pass("start"), pass("a")];
+  const sum = step("sum", (list, ctx) => ctx.yieldOutput(list));
+  const builder = new WorkflowBuilder({ name: "half", start });
+  if (order === "no fan-in") return builder.addFanOutEdges(start, [a, ask]).addEdge(ask, sum).build().durable();
+  if (order === "fan-in first")
+    return builder.addFanInEdges([a, ask], sum).addFanOutEdges(start, [a, ask]).build().durable();
+  return builder.addFanOutEdges(start, [a, ask]).addFanInEdges([a, ask], sum).build().durable();
+}
+
+test("X18, X1: what waits at a fan-in is not lost to a program that says its edges otherwise, or in another order", async () => {
+  const store = fresh();
+  const [before, without, after] = [halfAsked("fan-in last"), halfAsked("no fan-in"), halfAsked("fan-in first")];
+  const first = await stage([before], { store });
+  const { id } = await first.stemma.run(before, "x");
+  await until(async () => (await (await first.stemma.get(id)).status()) === "suspended");
+  await first.stemma.stop();
+  const second = await stage([without], { store });
+  const [wait] = (await second.stemma.waits({ run: id })).waits;
+  const answered = second.stemma.resume(id, wait!.key, "y");
+  const lost = "messages that wait at 'fan-in a, ask, sum', which is not in the graph any more";
+  let last: Event | undefined;
+  await until(async () => {
+    last = (await second.stemma.history(id)).at(-1);
+    return last?.type === "run.suspended" && last.data.reason === "divergence";
+  });
+  expect(JSON.stringify(last?.data)).toContain(lost);
+  const checkpoint = (await second.stemma.history(id)).findLast(({ type }) => type === "checkpoint")!.seq;
+  const fork = await second.stemma.fork(id, { checkpoint });
+  expect((await errorOf(fork.result())).message).toContain(lost);
+  await second.stemma.stop();
+  {
+    await using third = await stage([after], { store });
+    expect(await (await third.stemma.get(id)).result()).toEqual([["x-start-a", "y"]]);
+  }
+  await answered;
+  await store.close();
+});

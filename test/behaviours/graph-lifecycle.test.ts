@@ -13,10 +13,10 @@
  * | X25 | nothing between supersteps waits for a timer |
  */
 import { expect, test, vi } from "vitest";
-import { memoryCheckpoints, WorkflowBuilder } from "../../src/graph.ts";
+import { Executor, factory, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
 import type { WorkflowEvent } from "../../src/graph.ts";
-import { errorOf, until } from "../stage.ts";
-import { all, asks, chain, ends, linear, pass, step, types } from "./graph.ts";
+import { errorOf, stage, until } from "../stage.ts";
+import { all, asks, chain, ends, linear, pass, step, types, type Ctx } from "./graph.ts";
 
 test("19: cancelled while the second is at work: the first is done once, the second never", async () => {
   const count = { doneA: 0, begunB: 0, doneB: 0 };
@@ -241,3 +241,51 @@ test("X25: twenty supersteps whose executors wait for something themselves set n
     for (const timer of timers) timer.mockRestore();
   }
 });
+
+test("46: who asks for several events at once gets each of them, and then that there are no more", async () => {
+  const told = types((await linear().run("x")).events);
+  const stream = linear().run("x", { stream: true });
+  const read = await Promise.all(Array.from({ length: told.length + 2 }, () => stream.next()));
+  expect(read.map(({ value }) => value?.type)).toEqual([...told, undefined, undefined]);
+});
+
+test.each(["__proto__", "constructor", "toString"])(
+  "53, 62, 70: an executor, a request and a key of the state may be named %s",
+  async (name) => {
+    class Asking extends Executor {
+      readonly handlers = [
+        handler({}, (message, ctx: Ctx) => {
+          this.asked.push(message);
+          ctx.setState(name.replaceAll("_", ""), message);
+          ctx.requestInfo(message, { id: name });
+        }),
+      ];
+      override readonly responseHandlers = [
+        responseHandler({}, (request, response, ctx: Ctx) =>
+          ctx.yieldOutput([...this.asked, request, response, ctx.getState(name.replaceAll("_", ""))]),
+        ),
+      ];
+      asked: unknown[] = [];
+      override onCheckpointSave(): unknown {
+        return this.asked;
+      }
+      override onCheckpointRestore(asked: unknown): void {
+        this.asked = asked as unknown[];
+      }
+    }
+    const build = () => new WorkflowBuilder({ name: "named", start: factory(() => new Asking(name)) }).build();
+    const options = { checkpointStorage: memoryCheckpoints() };
+    const { checkpointId, requests } = await build().run("q", options);
+    expect(requests.map(({ id, executorId }) => [id, executorId])).toEqual([[name, name]]);
+    const responses = Object.fromEntries([[name, "a"]]);
+    const { outputs } = await build().run({ checkpointId: checkpointId!, responses }, options);
+    expect(outputs).toEqual([["q", "q", "a", "q"]]);
+    const durable = build().durable();
+    await using on = await stage([durable]);
+    const run = await on.stemma.run(durable, "q");
+    await until(async () => (await on.stemma.waits({ run: run.id })).waits.length === 1);
+    const [wait] = (await on.stemma.waits({ run: run.id })).waits;
+    await on.stemma.resume(run.id, wait!.key, "a");
+    expect(await run.result()).toEqual(outputs);
+  },
+);

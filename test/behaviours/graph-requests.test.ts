@@ -5,6 +5,7 @@
  * | --- | --- |
  * | 22, 23, 26 | an entry holds the input, a response entry the answers; both can be resumed |
  * | 63, 64, X8, X9 | what is open is told again by whoever restores; partial answers leave the rest open |
+ * | 64, X27 | answers that are given at once are each taken once, or refused |
  * | X27 | an answer to what is not open, or one that does not fit, changes nothing |
  * | X28, X29 | an id of a request is given once in a run, and only where there is a handler for the answer |
  * | X10 | answers are no supersteps of a loop: 200 rounds under a limit of 10 |
@@ -13,7 +14,7 @@
  */
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { Executor, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
+import { Executor, factory, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
 import { errorOf } from "../stage.ts";
 import { step, all, asking, asks, type Ctx } from "./graph.ts";
 
@@ -149,4 +150,18 @@ test("62: yes, no, and both at once: each answer goes to the handler of what was
   expect((await errorOf(graph.run(wrong))).code).toBe("wait.invalid_answer");
   const both = await graph.run({ responses: { [requests[0]!.id]: true, [requests[1]!.id]: 4 } });
   expect([both.outputs, both.status]).toEqual([["pay approved", 6], "succeeded"]);
+});
+
+test("64, X27: of answers that are given at once, to runs with executors of their own, each is taken once or refused", async () => {
+  const graph = asks(factory(() => asking()));
+  const [a, b] = (await graph.run("ab")).requests.map(({ id }) => id) as [string, string];
+  const given = [{ [a]: "1" }, { [a]: "1" }, { [b]: "2" }].map((responses) => graph.run({ responses }));
+  const [first, again, other] = await Promise.allSettled(given);
+  expect(first).toMatchObject({ status: "fulfilled", value: { status: "suspended", outputs: ["a->1"] } });
+  for (const refused of [again, other]) {
+    expect(refused).toMatchObject({ status: "rejected", reason: { code: "workflow.already_running" } });
+  }
+  expect((await errorOf(graph.run({ responses: { [b]: 7 } }))).code).toBe("wait.invalid_answer");
+  expect((await graph.run({ responses: { [b]: "2" } })).outputs).toEqual(["b->2"]);
+  expect((await errorOf(graph.run({ responses: { [b]: "2" } }))).code).toBe("wait.not_open");
 });

@@ -12,7 +12,7 @@
  * | 63 | an open request survives, and is asked again with the same id |
  * | X24 | a list that grows costs what was added |
  */
-import { readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { fileCheckpoints, memoryCheckpoints, storeCheckpoints, WorkflowBuilder } from "../../src/graph.ts";
@@ -143,6 +143,11 @@ test.each(kinds)("36, 38: the contract of a storage (%s)", async (kind) => {
   expect(await storage.load(last!.checkpointId)).toEqual(last);
   if (kind === "files") {
     expect((await errorOf(storage.load("../../etc/passwd" as never))).message).toContain("Invalid checkpoint ID");
+    // A file that somebody wrote names no other file than a piece.
+    const header = { id: "ckpt_forged", workflowName: "chain", root: "../..", bytes: 1 };
+    writeFileSync(join(here.path, "ckpt_forged.json"), JSON.stringify(header));
+    expect((await errorOf(storage.load("ckpt_forged" as never))).message).toContain("its piece ../.. is missing");
+    rmSync(join(here.path, "ckpt_forged.json"));
     const pieces = join(here.path, "pieces");
     // Another process may be about to name what this one finds that nothing names.
     for (const name of readdirSync(pieces)) utimesSync(join(pieces, name), 0, 0);

@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { Executor, executor, handler, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
+import { Executor, executor, factory, handler, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
 import type {
   CheckpointStorage,
+  Node,
   Workflow,
   WorkflowCheckpoint,
   WorkflowContext,
@@ -52,17 +53,17 @@ export const asking = (id = "ask", name?: string): Executor => {
   return new Asking(id);
 };
 /** Asks once for each letter of its input. */
-export const asks = (): Workflow => {
-  const start = step("start", (text, ctx) =>
-    String(text)
-      .split("")
-      .forEach((letter) => ctx.sendMessage(letter)),
-  );
-  return new WorkflowBuilder({ name: "asks", start }).addEdge(start, asking()).build();
+export const asks = (ask: Node = asking()): Workflow => {
+  const letters = (text: unknown, ctx: Ctx): void => {
+    for (const letter of String(text)) ctx.sendMessage(letter);
+  };
+  const start = factory(() => step("start", letters));
+  return new WorkflowBuilder({ name: "asks", start }).addEdge(start, ask).build();
 };
-export const shortAndLong = (): Workflow => {
+export const shortAndLong = ({ fanInFirst = false }: { fanInFirst?: boolean } = {}): Workflow => {
   const [a, b, c, d] = [pass("a"), pass("b"), pass("c"), pass("d")];
   const sum = step("sum", (list, ctx) => ctx.yieldOutput((list as string[]).join("+")));
-  const builder = new WorkflowBuilder({ name: "chain", start: a }).addFanOutEdges(a, [b, c]).addEdge(c, d);
-  return builder.addFanInEdges([b, d], sum).build();
+  const builder = new WorkflowBuilder({ name: "chain", start: a });
+  if (fanInFirst) return builder.addFanInEdges([b, d], sum).addFanOutEdges(a, [b, c]).addEdge(c, d).build();
+  return builder.addFanOutEdges(a, [b, c]).addEdge(c, d).addFanInEdges([b, d], sum).build();
 };

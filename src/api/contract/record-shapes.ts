@@ -72,7 +72,13 @@ export const goldenMark: z.ZodType = z
   .meta({ id: "GoldenMark" });
 
 export const imported: z.ZodType = z
-  .strictObject({ family: z.string(), runs: z.array(z.string()), there: z.array(z.string()), events: count })
+  .strictObject({
+    family: z.string(),
+    runs: z.array(z.string()),
+    completed: z.array(z.string()),
+    there: z.array(z.string()),
+    events: count,
+  })
   .meta({ id: "Imported" });
 
 export const pruned: z.ZodType = z

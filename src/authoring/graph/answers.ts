@@ -41,7 +41,8 @@ async function checkAnswer(parts: Running, state: GraphState, id: string, value:
 
 /** The state of the graph inside an executor that asked this. */
 function insideOf(state: GraphState, executor: string, id: string): GraphState | undefined {
-  const children = (state.executors[executor] ?? {}) as unknown as Record<string, GraphState>;
+  const own = Object.hasOwn(state.executors, executor) ? state.executors[executor] : undefined;
+  const children = (own ?? {}) as unknown as Record<string, GraphState>;
   return Object.values(children).find(({ requests }) => Object.hasOwn(requests, id));
 }
 
@@ -94,7 +95,19 @@ export function checkSame(
       "Workflow graph has changed since the checkpoint was created: its executors, edges or predicates are others.",
     );
   }
-  const unknown = Object.keys(checkpoint.state.executors).find((id) => !graph.nodes.has(id));
-  if (unknown !== undefined)
-    refuse(`The checkpoint has the state of executor '${unknown}', which is not in the graph.`);
+  const misplaced = misplacedIn(checkpoint.state, graph);
+  if (misplaced !== undefined) refuse(`The checkpoint has ${misplaced}, which is not in the graph.`);
+}
+
+/** What of a state has no place in a graph: it would be lost there without a word. */
+export function misplacedIn(state: GraphState, graph: GraphDefinition): string | undefined {
+  const ids = Object.keys(state.executors);
+  const asked = Object.values(state.requests).map(({ executor }) => executor);
+  const [own, asking] = [ids, asked].map((all) => all.find((id) => !graph.nodes.has(id)));
+  const join = Object.keys(state.joins).find((id) => !graph.joins.includes(id));
+  const fanIn = Object.keys(state.fanIn).find((id) => !graph.groups.some((group) => group.id === id));
+  if (own !== undefined) return `the state of executor '${own}'`;
+  if (asking !== undefined) return `an open request of executor '${asking}'`;
+  if (join !== undefined) return `messages that wait at join '${join}'`;
+  return fanIn === undefined ? undefined : `messages that wait at '${fanIn.replaceAll("|", ", ")}'`;
 }

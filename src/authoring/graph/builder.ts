@@ -69,6 +69,7 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
         `Expected maxSupersteps to be a whole number from 1, got ${maxSupersteps}.`,
       );
     }
+    checkClasses(options.classes ?? []);
     this.#options = options;
     this.#parts.nodes.add(options.start);
   }
@@ -170,7 +171,9 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   ): WorkflowBuilder<I, Y | TY> {
     this.#checkUnused();
     const from = sources.map((source) => this.#add(source));
-    this.#parts.groups.push({ kind: "fanIn", id: this.#id(), sources: from, target: this.#add(target) });
+    const to = this.#add(target);
+    // What waits there is kept under it, also by a program that says its edges in another order. No name holds a `|`.
+    this.#parts.groups.push({ kind: "fanIn", id: `fan-in ${[...from, to].join("|")}`, sources: from, target: to });
     return this.#next("addFanInEdges");
   }
 
@@ -243,6 +246,15 @@ export class WorkflowBuilder<I = unknown, Y = unknown> {
   #id(): string {
     return `edge ${this.#parts.groups.length}`;
   }
+}
+
+/** An instance is kept under the name of its class, so each has one, and one of its own. */
+function checkClasses(classes: readonly ValueClass[]): void {
+  const names = classes.map(({ name }) => name);
+  const wrong = names.find((name, index) => name === "" || names.indexOf(name) !== index);
+  if (wrong === undefined) return;
+  const found = wrong === "" ? "one without a name" : `two that are named ${wrong}`;
+  throw new StemmaError("usage.invalid", `Expected classes with a name each, of its own; got ${found}.`);
 }
 
 function idsOf(chosen: string | readonly Node[] | undefined): readonly string[] {

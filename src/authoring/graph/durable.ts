@@ -11,6 +11,8 @@ import { StateMemory } from "../../core/state-memory.ts";
 import type { Operations, Place, RunInfo, Segment, Workflow } from "../../engine/body.ts";
 import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
+import { StemmaError } from "../../core/error.ts";
+import { misplacedIn } from "./answers.ts";
 import { inputOf } from "./declared-input.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf, signatureOf } from "./definition.ts";
@@ -103,6 +105,9 @@ type Saved = {
   readonly asked?: readonly string[];
 };
 
+/** What a step of a graph gives. `mark`: what it was known by, where its requests are named by that. */
+type Recorded = Effects & { readonly mark?: string };
+
 type Yielded = { index: number; executor: string; effects: Effects };
 
 /** Where a graph is: the graphs inside it, and what it is inside of. */
@@ -111,6 +116,19 @@ type Standing = {
   readonly inner: ReadonlyMap<string, Workflow>;
   readonly held: { path: string; intercept: Intercept | undefined } | undefined;
 };
+
+/**
+ * A success that was recorded for an equal invocation may be given to this one. Requests that gave themselves no id have
+ * that one's ids then, and get their own.
+ */
+function ownRequests(id: string, own: string, { mark, ...effects }: Recorded): Effects {
+  if (mark === undefined || mark === own) return effects;
+  const [theirs, ours] = [`${id}-${mark}`, `${id}-${own}`];
+  const requests = effects.requests.map((request) =>
+    request.id.startsWith(theirs) ? { ...request, id: ours + request.id.slice(theirs.length) } : request,
+  );
+  return { ...effects, requests };
+}
 
 class DurableRun implements Host {
   readonly prefix = "";
@@ -154,6 +172,7 @@ class DurableRun implements Host {
   async carryOut(): Promise<unknown[]> {
     const { graph } = this.#parts;
     const { restored, input } = this.#info;
+    this.#checkPlaces(restored as Saved | undefined);
     const entry = (): GraphState =>
       entryState(graph.start, toPlain(input, "input", graph.classes), [this.#place(this.#segment.seq)]);
     let state = (restored as Saved | undefined)?.state ?? entry();
@@ -168,7 +187,25 @@ class DurableRun implements Host {
       await this.#someAnswer();
       state = this.#taken(state);
     }
+    for (const [edge, buffers] of this.#operations.live() ? Object.entries(state.fanIn) : []) {
+      this.#info.log.warn("A fan-in was still incomplete when the graph came to rest", {
+        edge,
+        from: Object.keys(buffers),
+      });
+    }
     return this.#outputs.map((output) => fromPlain(output, graph.classes));
+  }
+
+  /**
+   * What was saved by another graph and has no place in this one would be lost without a word. So the run is set aside until
+   * its own graph is there again; a fork or a restart, which somebody asked for, fails.
+   */
+  #checkPlaces(restored: Saved | undefined): void {
+    const { graph } = this.#parts;
+    const misplaced = restored === undefined ? undefined : misplacedIn(restored.state, graph);
+    if (misplaced === undefined) return;
+    const message = `The run has ${misplaced}, which is not in the graph any more. Go on with the graph that it was begun with, or fork it from before that.`;
+    throw new StemmaError("run.divergence", message, { data: { run: this.#info.runId, graph: graph.name } });
   }
 
   async invoke(call: Call, snapshot: Json | undefined): Promise<Invoked> {
@@ -202,12 +239,13 @@ class DurableRun implements Host {
         const hear = (heard: { type: string }): void => emit("events", { executor: id, ...heard });
         const about = { runId: this.#info.runId, idempotencyKey, attempt, abort, hear };
         const requestId = (n: number): string => `${id}-${mark}${n === 0 ? "" : `-${n + 1}`}`;
-        return enterAlone(this.#parts.graph, executor, { call: { ...call, requestId }, snapshot }, about);
+        const entered = enterAlone(this.#parts.graph, executor, { call: { ...call, requestId }, snapshot }, about);
+        return entered.then((said): Recorded => (said.requests.length === 0 ? said : { ...said, mark }));
       },
     });
     this.#recent.push(outcome.seq);
     if (!outcome.ok) return { error: outcome.error, place: this.#place(outcome.seq) };
-    const effects = outcome.value as Effects;
+    const effects = ownRequests(id, mark, outcome.value as Recorded);
     this.#yielded.push({ index: delivery.index, executor: id, effects });
     return { effects, place: this.#place(outcome.seq) };
   }

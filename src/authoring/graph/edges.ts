@@ -68,6 +68,7 @@ export type EdgeGroup =
       readonly edges: readonly RouteEdge[];
       readonly fanOut: boolean;
     }
+  /** Its id is the same in every process: what waits there is kept under it. */
   | { readonly kind: "fanIn"; readonly id: string; readonly sources: readonly string[]; readonly target: string };
 
 /** One branch of a switch: the first whose predicate is true is taken. */

@@ -14,6 +14,9 @@ import { storageOn } from "./storage.ts";
 /** An id becomes the name of a file, so it is nothing but letters, digits, `_` and `-`. */
 const idShape = /^[\w-]{1,100}$/u;
 
+/** A piece is named by its digest, and a file that somebody wrote here may say anything. */
+const digestShape = /^[\da-f]{64}$/u;
+
 /** A piece that nothing names goes when nobody has used it for so long: another process may be about to name it. */
 const heldMs = 600_000;
 
@@ -49,7 +52,7 @@ export function fileCheckpoints(folder: string): CheckpointStorage {
       for (const { digest, text } of texts) await writeWhole(join(pieces, digest), text);
       await writeWhole(fileOf(added.id), JSON.stringify(added));
     },
-    piece: (digest) => readIfThere(join(pieces, digest)),
+    piece: async (digest) => (digestShape.test(digest) ? readIfThere(join(pieces, digest)) : undefined),
     hold: (digest) =>
       utimes(join(pieces, digest), new Date(), new Date()).then(
         () => true,

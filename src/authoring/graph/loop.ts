@@ -60,10 +60,10 @@ export function withDone(before: GraphState, { settled, unfinished }: SuperstepF
 
 /** The states of executors as of the last invocation that was done, of a superstep that was not finished too. */
 export function ownStates({ executors, settled = {} }: GraphState): Readonly<Record<string, Json>> {
-  const states = { ...executors };
+  const states = new Map(Object.entries(executors));
   for (const index of Object.keys(settled).sort((a, b) => Number(a) - Number(b))) {
     const { executor, effects } = settled[index] ?? {};
-    if (executor !== undefined && effects?.snapshot !== undefined) states[executor] = effects.snapshot;
+    if (executor !== undefined && effects?.snapshot !== undefined) states.set(executor, effects.snapshot);
   }
-  return states;
+  return Object.fromEntries(states);
 }

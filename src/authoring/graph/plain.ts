@@ -4,7 +4,7 @@
  * (dates, bytes, maps, sets, big integers, instances of listed classes) is an object with the one key `$stemma`; a value
  * that has this key itself is wrapped, so it survives unchanged. Reading runs no constructor and no code of the value.
  */
-import { StemmaError } from "../../core/error.ts";
+import { isStemmaError, StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
 
@@ -100,17 +100,26 @@ export function fromPlain(json: Json, classes: readonly ValueClass[] = []): unkn
   if (!(mark in json)) {
     return Object.fromEntries(Object.entries(json).map(([key, child]) => [key, fromPlain(child, classes)]));
   }
-  const [tag, first, second] = json[mark] as [Tag, Json?, Json?];
-  const read = reading[tag] as Reading | undefined;
+  const [tag, first = null, second = null] = Array.isArray(json[mark]) ? json[mark] : [];
+  const read = typeof tag === "string" && Object.hasOwn(reading, tag) ? reading[tag as Tag] : undefined;
   if (read === undefined) throw invalid(`the mark ${JSON.stringify(tag)} is not known`);
-  return read(first ?? null, second ?? null, classes);
+  try {
+    return read(first, second, classes);
+  } catch (error) {
+    if (isStemmaError(error)) throw error;
+    throw invalid(`what the mark ${JSON.stringify(tag)} stands before is no such value`);
+  }
 }
 
 type Reading = (first: Json, second: Json, classes: readonly ValueClass[]) => unknown;
 
 const reading: Readonly<Record<Tag, Reading>> = {
   undefined: () => undefined,
-  date: (text) => new Date(text as string),
+  date: (text) => {
+    const date = new Date(text as string);
+    if (Number.isNaN(date.getTime())) throw invalid("a date in it is none");
+    return date;
+  },
   bytes: (text) => new Uint8Array(Buffer.from(text as string, "base64")),
   bigint: (text) => BigInt(text as string),
   set: (items, _, classes) => new Set(fromPlain(items, classes) as unknown[]),
@@ -122,9 +131,18 @@ const reading: Readonly<Record<Tag, Reading>> = {
   class: (name, fields, classes) => {
     const known = classes.find((listed) => listed.name === name);
     if (known === undefined) throw invalid(`the class ${JSON.stringify(name)} is not listed in the option "classes"`);
-    return Object.assign(Object.create(known.prototype as object) as object, fromPlain(fields, classes));
+    if (typeof fields !== "object" || fields === null || Array.isArray(fields))
+      throw invalid("an instance in it is none");
+    // Each field is laid on the instance as it is: neither a setter nor the one named `__proto__` is given it.
+    const value = Object.create(known.prototype as object) as object;
+    return Object.defineProperties(value, Object.getOwnPropertyDescriptors(fieldsOf(fields, classes)));
   },
 };
+
+/** The fields of an instance are an object, also where one of them is named as the mark is. */
+function fieldsOf(fields: { readonly [key: string]: Json }, classes: readonly ValueClass[]): object {
+  return Object.fromEntries(Object.entries(fields).map(([key, child]) => [key, fromPlain(child, classes)]));
+}
 
 function invalid(why: string): StemmaError {
   return new StemmaError("json.invalid", `A stored value cannot be read: ${why}.`);

@@ -20,9 +20,13 @@ export function applyWrites(shared: Shared, writes: readonly Write[], reducers: 
   const next = new Map(Object.entries(shared));
   for (const write of writes) {
     if ("gone" in write) next.delete(write.key);
-    else next.set(write.key, reduced(next.get(write.key), write, reducers[write.key] ?? "overwrite"));
+    else next.set(write.key, reduced(next.get(write.key), write, reducerOf(reducers, write.key)));
   }
   return Object.fromEntries(next);
+}
+
+function reducerOf(reducers: Reducers, key: string): Reducer {
+  return (Object.hasOwn(reducers, key) ? reducers[key] : undefined) ?? "overwrite";
 }
 
 type Value = { readonly key: string; readonly value: Json };
@@ -35,7 +39,7 @@ function reduced(before: Json | undefined, { key, value }: Value, reducer: Reduc
 /** Throws as `applyWrites` does where a write behind others cannot be, and puts nothing together for that. */
 export function checkWrite(shared: Shared, before: readonly Write[], write: Write, reducers: Reducers): void {
   const { key } = write;
-  const reducer = reducers[key] ?? "overwrite";
+  const reducer = reducerOf(reducers, key);
   if ("gone" in write || reducer === "overwrite") return;
   // What was written behind a reducer is a list, or nothing.
   if (!before.some((earlier) => earlier.key === key)) listOf(key, Object.hasOwn(shared, key) ? shared[key] : undefined);

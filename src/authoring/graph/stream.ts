@@ -9,28 +9,30 @@ import type { WorkflowRunResult } from "./run.ts";
 /** Events on their way from a run to whoever reads. It knows of no stream, so that a dropped stream can be collected. */
 export class Channel {
   readonly #events: WorkflowEvent[] = [];
-  #wake: (() => void) | undefined;
+  /** Of those who wait for the next one: who asks again before the answer came waits too. */
+  #wake = Promise.withResolvers<void>();
   #over = false;
 
   push(event: WorkflowEvent): void {
     if (this.#over) return;
     this.#events.push(event);
-    this.#wake?.();
+    this.#wakeAll();
   }
 
   close(): void {
     this.#over = true;
-    this.#wake?.();
+    this.#wakeAll();
   }
 
   /** The next event; nothing when there will be none. */
   async next(): Promise<WorkflowEvent | undefined> {
-    while (this.#events.length === 0 && !this.#over) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#wake = resolve;
-      await promise;
-    }
+    while (this.#events.length === 0 && !this.#over) await this.#wake.promise;
     return this.#events.shift();
+  }
+
+  #wakeAll(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers<void>();
   }
 }
 

@@ -10,7 +10,7 @@ import { duplicateRequest } from "./context.ts";
 import type { Delivery, Drop, Plan, Running } from "./deliver.ts";
 import { sourcesOf } from "./edges.ts";
 import type { Call } from "./invoke.ts";
-import type { Effects, GraphRequest, GraphState, Message, SettledInvocation, Write } from "./message.ts";
+import type { Effects, GraphState, Message, SettledInvocation, Write } from "./message.ts";
 import { route } from "./routes.ts";
 import { applyWrites } from "./shared-state.ts";
 import { wayOf } from "./way.ts";
@@ -69,7 +69,7 @@ export async function superstep(running: Running, state: GraphState, found: Plan
   const failures: Error[] = [];
   const unfinished: Record<string, Json> = { ...state.unfinished };
   const work = [...Map.groupBy(found.deliveries, ({ executor }) => executor)].map(async ([executor, deliveries]) => {
-    let own: Json | undefined = state.executors[executor];
+    let own: Json | undefined = Object.hasOwn(state.executors, executor) ? state.executors[executor] : undefined;
     const writes: Write[] = [];
     for (const delivery of deliveries) {
       if (failures.length > 0) return;
@@ -148,8 +148,9 @@ function isRouted({ graph }: Running, failure: Message): boolean {
 /** The state behind a superstep. */
 function commit({ graph }: Running, state: GraphState, found: Plan, settled: readonly Settled[]): GraphState {
   const iteration = state.iteration + 1;
-  const requests: Record<string, GraphRequest> = { ...state.requests };
-  const executors: Record<string, Json> = { ...state.executors };
+  // Ids are whatever people chose, `__proto__` too: in a map each is a key like any other.
+  const requests = new Map(Object.entries(state.requests));
+  const executors = new Map(Object.entries(state.executors));
   const messages: Message[] = [];
   let { shared } = state;
   for (const { delivery, effects, place, failure } of settled) {
@@ -160,15 +161,16 @@ function commit({ graph }: Running, state: GraphState, found: Plan, settled: rea
       messages.push({ id: `${iteration}.${index}.${n}`, source: executor, ...sent, causes: [place], way });
     });
     for (const request of effects.requests) {
-      if (Object.hasOwn(requests, request.id)) throw duplicateRequest(request.id);
-      requests[request.id] = { ...request, executor, causes: [place] };
+      if (requests.has(request.id)) throw duplicateRequest(request.id);
+      requests.set(request.id, { ...request, executor, causes: [place] });
     }
     shared = applyWrites(shared, effects.writes, graph.reducers);
-    if (effects.snapshot !== undefined) executors[executor] = effects.snapshot;
+    if (effects.snapshot !== undefined) executors.set(executor, effects.snapshot);
   }
   const { settled: _, unfinished: __, ...kept } = state;
   const { fanIn, joins } = found;
-  return { ...kept, iteration, sinceInput: state.sinceInput + 1, messages, requests, executors, shared, fanIn, joins };
+  const ids = { requests: Object.fromEntries(requests), executors: Object.fromEntries(executors) };
+  return { ...kept, ...ids, iteration, sinceInput: state.sinceInput + 1, messages, shared, fanIn, joins };
 }
 
 /** The state with answers on their way to whoever asked. Throws wait.not_open. */
@@ -176,12 +178,12 @@ export function withAnswers(
   state: GraphState,
   answers: readonly { id: string; data: Json; causes: readonly string[] }[],
 ): GraphState {
-  const requests = { ...state.requests };
+  const requests = new Map(Object.entries(state.requests));
   const messages = [...state.messages];
   for (const { id, data, causes } of answers) {
-    const request = Object.hasOwn(requests, id) ? requests[id] : undefined;
-    if (request === undefined) throw notOpen(id, Object.keys(requests));
-    delete requests[id];
+    const request = requests.get(id);
+    if (request === undefined) throw notOpen(id, [...requests.keys()]);
+    requests.delete(id);
     const { executor } = request;
     messages.push({
       id: `${state.iteration}.answer.${id}`,
@@ -194,7 +196,7 @@ export function withAnswers(
     });
   }
   const answered = [...state.answered, ...answers.map(({ id }) => id)];
-  return { ...state, requests, messages, answered, sinceInput: 0 };
+  return { ...state, requests: Object.fromEntries(requests), messages, answered, sinceInput: 0 };
 }
 
 export function notOpen(id: string, open: readonly string[]): StemmaError {

@@ -45,8 +45,9 @@ export class Workflow<I = unknown, Y = unknown> {
   readonly #isShared: boolean;
   /** The run that has the executors, where they are shared. What is not in here holds nothing. */
   #active: object | undefined;
-  /** Runs that only wait for answers, oldest first. */
+  /** Runs that only wait for answers, oldest first, and those of them that are being given some. */
   readonly #waiting = new Set<GraphRun>();
+  readonly #answered = new Set<GraphRun>();
   #last: GraphRun | undefined;
 
   readonly #storage: CheckpointStorage | undefined;
@@ -151,16 +152,21 @@ export class Workflow<I = unknown, Y = unknown> {
     const cancel = (): void => run.cancel(signal.reason);
     if (signal.aborted) cancel();
     signal.addEventListener("abort", cancel);
-    this.#waiting.delete(run);
-    if (request.kind === "message" && this.#waiting.size > 0) {
-      run.note({ what: "requests of earlier runs are still pending", count: this.#waiting.size });
+    const pending = this.#waiting.size - this.#answered.size;
+    if (request.kind === "message" && pending > 0) {
+      run.note({ what: "requests of earlier runs are still pending", count: pending });
     }
     this.#last = run;
     try {
       const result = await run.proceed<Y>(answers, hear);
+      this.#waiting.delete(run);
       if (result.status === "suspended") this.#waiting.add(run);
       return result;
+    } catch (error) {
+      this.#waiting.delete(run);
+      throw error;
     } finally {
+      this.#answered.delete(run);
       signal.removeEventListener("abort", cancel);
     }
   }
@@ -180,9 +186,17 @@ export class Workflow<I = unknown, Y = unknown> {
     }
     if (request.kind === "responses") {
       const run = this.#askedBy(Object.keys(request.responses));
-      const answers = await checkAnswers(run.parts, run.state, request.responses);
-      if (storage !== undefined) run.saveTo(saving);
-      return { run, answers };
+      // From here on nobody else gives it answers: they would be taken twice.
+      if (this.#answered.has(run)) throw this.#alreadyAnswered(run);
+      this.#answered.add(run);
+      try {
+        const answers = await checkAnswers(run.parts, run.state, request.responses);
+        if (storage !== undefined) run.saveTo(saving);
+        return { run, answers };
+      } catch (error) {
+        this.#answered.delete(run);
+        throw error;
+      }
     }
     const { checkpointId } = request;
     const checkpoint = await (storage as CheckpointStorage).load(checkpointId).catch((error: unknown) => {
@@ -209,6 +223,11 @@ export class Workflow<I = unknown, Y = unknown> {
         ? "No pending requests found."
         : `Expected ids of open requests of one run; open: ${open.join(", ")}.`;
     throw new StemmaError("wait.not_open", message, { data: { requests: ids, open } });
+  }
+
+  #alreadyAnswered({ id }: GraphRun): StemmaError {
+    const message = `Run ${id} is going on with answers that it was given. Give others when it rests again.`;
+    return new StemmaError("workflow.already_running", message, { data: { workflow: this.graph.name, run: id } });
   }
 
   #alreadyRunning(): StemmaError {

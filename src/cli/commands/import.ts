@@ -24,7 +24,8 @@ async function importFile(file: string, options: CommonOptions & { takeOver?: bo
   const { stemma } = place;
   const taken = await stemma.import(() => createReadStream(file), { takeOver: options.takeOver === true });
   if (options.json === true) return printJson(taken);
-  const { family, runs, there, events } = taken;
+  const { family, runs, completed, there, events } = taken;
+  const begun = completed.length === 0 ? "" : `, ${completed.length} of which an import that was broken off had begun`;
   const known = there.length === 0 ? "" : `; ${there.length} were there already`;
-  print(visible(`Family ${family}: ${runs.length} runs with ${events} events were taken in${known}.`));
+  print(visible(`Family ${family}: ${runs.length} runs with ${events} events were taken in${begun}${known}.`));
 }

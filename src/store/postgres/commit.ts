@@ -114,7 +114,8 @@ function statementOf(parts: readonly Commit[]): Pick<Wave, "sql" | "values" | "b
     const last = part.events.at(-1);
     // The one event that changes tags; so those of all other parts need not be sent.
     const retagged = part.events.some(({ type }) => type === ("run.set" satisfies EventType));
-    const stopped = release?.force === true && (state.status === "queued" || state.status === "running");
+    const isAtWork = state.status === "queued" || state.status === "running";
+    const stopped = release?.force === true && release.rests !== true && isAtWork;
     addTo(
       columns,
       run,

@@ -129,12 +129,13 @@ function settle(db: Statements, part: Commit, before: Before, now: Timestamp): v
 /**
  * When a run that is given back may be claimed again. At its end: never. With messages that it has not taken in (only
  * a forced release comes so far): at once, or they would wait for ever. So is a run that was in the midst of something
- * when its worker was stopped. Else: when it wants to be.
+ * when its worker was stopped, unless it is to rest. Else: when it wants to be.
  */
 function dueAtAfter({ state, release, inbox }: Commit, before: Before, now: Timestamp): Timestamp | null {
   if (isTerminal(state.status)) return null;
   if (before.inbox_seq > Math.max(inbox, before.inbox_done)) return now;
-  const stopped = release?.force === true && (state.status === "queued" || state.status === "running");
+  const isAtWork = state.status === "queued" || state.status === "running";
+  const stopped = release?.force === true && release.rests !== true && isAtWork;
   return release?.dueAt ?? (stopped ? now : null);
 }
 

@@ -27,6 +27,18 @@ export function releaseGuarantees(check: Check): void {
     assert.deepEqual([runs, nextDueAt], [[], undefined]);
   });
 
+  check("a run that was in the midst of something is due when it is given back, unless it is to rest", async (at) => {
+    const { store, clock, held, part } = at;
+    const [stopped, resting] = [await held(), await held()];
+    await accept(store, stopped, part(stopped, [started], { release: { dueAt: null, force: true } }));
+    await accept(store, resting, part(resting, [started], { release: { dueAt: null, force: true, rests: true } }));
+    assert.equal((await rowOf(store, resting.id)).dueAt, null);
+    clock.advance(10 * 365 * 86_400_000);
+    assert.deepEqual(await claimedIds(store, "worker-b"), [stopped.id]);
+    await store.send([message(resting.id, "answer")]);
+    assert.deepEqual(await claimedIds(store, "worker-b"), [resting.id]);
+  });
+
   check("a part that gives nothing back leaves the run with its holder", async ({ store, held, part }) => {
     const row = await held();
     await accept(store, row, part(row, [started]));
