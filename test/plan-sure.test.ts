@@ -116,3 +116,41 @@ test("a once step that failed in the source and was done in another restart of i
   expect(await (await stemma.restart(failed.id)).result()).toBe(1);
   expect(entered).toBe(1);
 });
+
+test("a fork with another input that died at once leaves a plan of its restart that knows of that input", async () => {
+  let dies = false;
+  const twice = workflow({ name: "twice" }, async (ctx, amount: number) => {
+    if (dies) throw new Error("dead");
+    await ctx.step("list", () => amount);
+    return ctx.step("double", { input: amount }, (value) => 2 * value);
+  });
+  await using place = await stage([twice]);
+  const { stemma } = place;
+  const run = await stemma.run(twice, 5);
+  await run.result();
+  dies = true;
+  const died = await stemma.fork(run.id, { input: 6 });
+  await died.result().catch(() => {});
+  dies = false;
+  const { steps } = await stemma.plan(died.id);
+  expect(steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["list depends", "double depends"]);
+  expect(await (await stemma.restart(died.id)).result()).toBe(12);
+});
+
+test("a plan that reuses nothing knows of a restart what was to be done once, and that all else runs", async () => {
+  let broken = true;
+  const pay = workflow({ name: "pay and list" }, async (ctx) => {
+    await ctx.step("charge", { input: 1, effect: "once" }, () => 1);
+    await ctx.step("list", { input: 1 }, () => 2);
+    if (broken) throw new Error("no");
+  });
+  await using place = await stage([pay]);
+  const { stemma } = place;
+  const failed = await stemma.run(pay, undefined);
+  await failed.result().catch(() => {});
+  broken = false;
+  const again = await stemma.restart(failed.id);
+  await again.result();
+  const { steps } = await stemma.plan(again.id, { reuse: "none" });
+  expect(steps.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual(["charge decide", "list run"]);
+});

@@ -219,6 +219,34 @@ describe("a charge that has another label in the fork, because another step of i
   });
 });
 
+test("a charge that an earlier restart may still make up for is waited for, and made anew when it did", async () => {
+  const log: string[] = [];
+  let broken = true;
+  const order = workflow({ name: "made up for meanwhile" }, async (ctx) => {
+    if (broken) throw new Error("not yet");
+    await ctx.step("charge", { input: 5, effect: "once", compensate: () => void log.push("refund") }, () => {
+      log.push("charge");
+    });
+    await ctx.wait("ship");
+  });
+  await using place = await stage([order]);
+  const { stemma } = place;
+  const source = await stemma.run(order, undefined);
+  await source.result().catch(() => {});
+  broken = false;
+  const first = await stemma.restart(source.id);
+  await suspended(stemma, first, "waiting");
+  const second = await stemma.restart(source.id);
+  await suspended(stemma, second, "in_doubt");
+  expect((await events(second, "step.in_doubt"))[0]?.data).toMatchObject({ held: { run: first.id, why: "in flight" } });
+  await stemma.fail(first.id, "ship", new Error("no ship"));
+  await first.result().catch(() => {});
+  await suspended(stemma, second, "waiting");
+  await stemma.resume(second.id, "ship", true);
+  await second.result();
+  expect(log).toEqual(["charge", "refund", "charge"]);
+});
+
 test("a charge of which nobody knows waits for a decision in the restart too", async () => {
   const one = bank();
   await using place = await stage([one.pay]);

@@ -173,6 +173,27 @@ describe("a plan by history", () => {
     expect(outlineOf(plan([list, intent, doubt]))[1]).toBe("pay decide: in doubt");
   });
 
+  test("knows of what was reused that it was to be done once, where an earlier run of the line says so", () => {
+    const intent = draft("step.started", { key: "pay", attempt: 1, effect: "once" }, [0]);
+    const older = sourceOf(historyOf([intent, success("pay", [1])]), {}, "run_older");
+    const reused = (run: string): Draft =>
+      draft(
+        "step.reused",
+        {
+          key: "pay",
+          output: { inline: "pay" },
+          from: { run, key: "pay", seq: 2 },
+          origin: { run, key: "pay", seq: 2 },
+        },
+        [0],
+      );
+    const verdict = (run: string): string | undefined =>
+      outlineOf(planOf([sourceOf(historyOf([reused(run)]), { from: "pay" }), older], {}))[0];
+    expect(verdict("run_older")).toBe("pay decide: effect once, cut");
+    const beside = planOf([sourceOf(historyOf([reused("run_beside")]), { from: "pay" })], {});
+    expect(outlineOf(beside)).toEqual(["pay depends: cut, unless it is to be done once"]);
+  });
+
   test("never offers a success that was made up for, and does not plan what made up for it", () => {
     const undone = draft("step.started", { key: "compensate/list", attempt: 1, effect: "once" }, [1]);
     expect(outlineOf(plan([list, undone, failed([], [1])]))).toEqual(["list run: compensated"]);

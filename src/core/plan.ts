@@ -49,6 +49,8 @@ export type PlanSource = {
   cut: readonly SeqRange[];
   /** Keys of the steps whose failure ended it; undefined where it did not end by itself, and no failure is replayed. */
   ended?: readonly string[] | undefined;
+  /** Where its input and context differ from the new run's; as the change says if left out. */
+  differs?: Pick<PlannedChange, "input" | "context">;
   /** Seq of its checkpoint that the new run goes on from. */
   start?: Seq;
   /** Keys of the waits that it carries: they are asked again. */
@@ -78,20 +80,37 @@ type Judging = {
   nearer: ReadonlyMap<string, { step: RecordedStep; judged: Judged }>;
   /** Groups of equal asks of which only some are on offer. */
   shared: ReadonlySet<string>;
+  line: Line;
 };
+
+/** Of all sources and others: which they are, and what of them is known to be done once, by identity. What is reused does not say so. */
+type Line = { runs: ReadonlySet<RunId>; once: ReadonlySet<string> };
 
 /**
  * The plan, by history alone. It costs as much as there are events and causes.
  *
  * @param sources the source, then the runs whose successes it was offered itself, nearest first
+ * @param others runs of the line of which nothing is offered
  */
-export function planOf(sources: readonly PlanSource[], change: PlannedChange): Plan {
+export function planOf(
+  sources: readonly PlanSource[],
+  change: PlannedChange,
+  others: readonly PlanSource[] = [],
+): Plan {
   const nearer = new Map<string, { step: RecordedStep; judged: Judged }>();
   const steps: PlannedStep[] = [];
   /** A nearer run that came as far as this says more of it, also where its input was another. */
   const keys = new Set<string>();
+  const line = lineOf([...sources, ...others]);
   for (const [i, source] of sources.entries()) {
-    const judging: Judging = { source, change, judged: new Map(), nearer, shared: sharedOf(source) };
+    const judging: Judging = {
+      source,
+      change: { ...change, ...source.differs },
+      judged: new Map(),
+      nearer,
+      shared: sharedOf(source),
+      line,
+    };
     judgeAll(judging, undefined);
     // What changes may come sooner than it did, so there is more that depends on it than what was behind it.
     judgeAll(judging, unsettledBy(source.steps.list, changedSteps(judging)));
@@ -113,6 +132,11 @@ export function planOf(sources: readonly PlanSource[], change: PlannedChange): P
 }
 
 const none = { ms: 0, cost: 0 };
+
+function lineOf(sources: readonly PlanSource[]): Line {
+  const once = sources.flatMap(({ steps }) => steps.list.filter(({ effect }) => effect === "once"));
+  return { runs: new Set(sources.map(({ run }) => run)), once: new Set(once.map(({ identity }) => identity)) };
+}
 
 function judgeAll(judging: Judging, unsettled: Unsettled | undefined): void {
   const { source, judged } = judging;
@@ -155,10 +179,15 @@ function judge(
   const output = change.outputs?.get(step.key);
   if (output !== undefined) return { verdict: "reuse", reason: "output given" };
   const cut = change.reuse === "none" || (step.outcome !== undefined && isIn(source.cut, step.outcome));
-  if (step.compensated !== undefined && step.effect !== "once") return { verdict: "run", reason: "compensated" };
-  if (step.effect === "once") return judgeOnce(judging, step, cut, judgeOffered(change, step, behind, unsettled));
+  const isOnce = step.effect === "once" || judging.line.once.has(step.identity);
+  if (step.compensated !== undefined && !isOnce) return { verdict: "run", reason: "compensated" };
+  if (isOnce) return judgeOnce(judging, step, cut, judgeOffered(change, step, behind, unsettled));
   if (change.reuse !== "none" && judging.shared.has(groupText(step))) {
     return { verdict: "depends", reason: "equal asks share what is recorded of them" };
+  }
+  if (cut && step.from !== undefined && !judging.line.runs.has(step.from.run)) {
+    // Only what is to be done once is had from a run that offers nothing, and then it is not cut either.
+    return { verdict: "depends", reason: "cut, unless it is to be done once" };
   }
   if (cut) return { verdict: "run", reason: "cut" };
   return notOffered(source, step) ?? judgeOffered(change, step, behind, unsettled);

@@ -9,12 +9,13 @@ import { SourceReader } from "./source-reader.ts";
 import { eventsOf } from "./source.ts";
 
 /**
- * `not done`: it certainly did not happen, or was made up for. `in doubt`: nobody knows; `isOpen`: that run may still
+ * `succeeded`: it happened; unless `isSettled`, that run may still make up for it. `not done`: it certainly did not happen,
+ * or was made up for. `in doubt`: nobody knows; `isOpen`: that run may still
  * come to know. `in flight`: that run is about to do it, or doing it; `isHeld`: it has not begun it, because of what yet
  * another run did with it, or is doing; `isUndecided`: then somebody has to decide there.
  */
 export type Standing =
-  | { is: "succeeded"; found: Found }
+  | { is: "succeeded"; found: Found; isSettled: boolean }
   | { is: "not done" }
   | { is: "in flight"; isHeld: boolean; isUndecided: boolean }
   | { is: "in doubt"; isOpen: boolean; error?: ErrorRecord };
@@ -97,7 +98,10 @@ async function readStanding(store: Store, row: RunRow, sought: Sought, reuse: Re
     const reader = new SourceReader(store, run, success);
     await reader.read(success);
     const found = reader.at(success);
-    return found?.reuse === reuse ? { is, found } : { is: "in doubt", isOpen: false };
+    if (found?.reuse !== reuse) return { is: "in doubt", isOpen: false };
+    // Who reuses it does not make up for it.
+    const { type, data } = found.event;
+    return { is, found, isSettled: isOver || type !== "step.succeeded" || data.compensate !== true };
   }
   if (is === "in flight") return { is, isHeld, isUndecided: isHeld && isUndecided };
   return is === "in doubt" ? { is, isOpen: !isOver } : { is: "not done" };

@@ -1,8 +1,8 @@
 /**
  * Sees to it that a `once` step is entered once in a whole line of restarts and forks. Before its intent is recorded,
  * the run puts the step into the line's ledger; where another run is there before it, what became of the step there
- * decides: a success is reused, whatever the change says of it; one that is under way is waited for; one of which nobody
- * knows, or that was done with another input, waits for a decision. Only what certainly did not happen is taken over.
+ * decides: a success is reused, whatever the change says of it; one that is under way is waited for, and so is one that
+ * an earlier run may still make up for; one of which nobody knows, or that was done with another input, waits for a decision. Only what certainly did not happen is taken over.
  *
  * A run in which somebody has to decide keeps its place in the ledger: to take it from a run that may be told to go on at
  * this very moment would let both enter. Those behind it say that it is `undecided` there, and go on when it was
@@ -144,9 +144,19 @@ export class Effects {
   #settle(ask: Ask, holder: RunId, standing: Standing): false {
     if (!this.#isOpen(ask)) return false;
     if (standing.is === "in flight") this.#hold(ask, holder, standing.isUndecided ? "undecided" : "in flight", true);
+    else if (standing.is === "succeeded" && this.#mayGoBack(holder, standing))
+      this.#hold(ask, holder, "in flight", true);
     else if (standing.is === "succeeded") this.#reuse(ask, holder, standing);
     else this.#hold(ask, holder, "in doubt", standing.is === "in doubt" && standing.isOpen);
     return false;
+  }
+
+  /**
+   * Whether a success may still be made up for by the run that has it: whoever went on with it would have nothing. Only an
+   * earlier run is waited for, so no two wait for each other.
+   */
+  #mayGoBack(holder: RunId, { isSettled }: Standing & { is: "succeeded" }): boolean {
+    return !isSettled && holder < this.#with.run;
   }
 
   /** Whether what the line did in this place with other inputs leaves the step free to be entered. */

@@ -6,7 +6,7 @@ import type { Digest, EventData, OfferedRun, RunId, Seq, Value } from "../core/e
 import { unseal } from "../core/chain.ts";
 import { sameValue, valueDifferences } from "../core/compare.ts";
 import { StemmaError } from "../core/error.ts";
-import type { Plan, PlannedStep, PlanSource } from "../core/plan.ts";
+import type { Plan, PlannedChange, PlannedStep, PlanSource } from "../core/plan.ts";
 import { planOf, totalsOf } from "../core/plan.ts";
 import { addToSteps, newSteps } from "../core/recorded-step.ts";
 import type { RecordedSteps } from "../core/recorded-step.ts";
@@ -102,18 +102,26 @@ export async function planByHistory(
   const ended = await endedBy(making.store, row);
   if (offers.length === 0) offers.push(ended === undefined ? nothing : { ...nothing, ended });
   const sources: PlanSource[] = [];
-  for (const offered of offers) sources.push(await planSource(making.store, offered, created));
-  const wholes = [before.data.input, created.input, before.data.context, created.context];
-  const known = await texts(wholes);
-  const path = (a: Value | undefined, b: Value | undefined): string | undefined =>
-    sameValue(a, b) ? undefined : (valueDifferences(a, b, known).places[0]?.path ?? "$");
-  const plan = planOf(sources, {
+  const path = async (a: Value | undefined, b: Value | undefined): Promise<string | undefined> =>
+    sameValue(a, b) ? undefined : (valueDifferences(a, b, await texts([a, b])).places[0]?.path ?? "$");
+  // What the source was offered itself may have come from another input than its own.
+  const differs = async (data: EventData["run.created"]): Promise<Pick<PlannedChange, "input" | "context">> => ({
+    input: await path(data.input, created.input),
+    context: await path(data.context, created.context),
+  });
+  for (const offered of offers) sources.push(await planSource(making.store, offered, created, differs));
+  // Also of what is not offered it is known what was to be done once.
+  const others: PlanSource[] = [];
+  for (const { run: id, head } of change.reuse === "none" ? await listOf(store, run, created) : []) {
+    if (id !== source) others.push(await planSource(making.store, { run: id, head }, created, differs));
+  }
+  const planned: PlannedChange = {
     ...(change.reuse === undefined ? {} : { reuse: change.reuse }),
     ...(created.allowEffects === undefined ? {} : { allowEffects: created.allowEffects }),
-    input: path(before.data.input, created.input),
-    context: path(before.data.context, created.context),
+    ...(await differs(before.data)),
     outputs: await outputsOf(created.overrides ?? {}, sources, texts),
-  });
+  };
+  const plan = planOf(sources, planned, others);
   return { plan: await withSiblings(making.store, plan, sources, created), run };
 }
 
@@ -146,11 +154,18 @@ function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {
 async function offersOf(
   store: Pick<Store, "payloads">,
   run: NewRun,
-  { offers }: EventData["run.created"],
+  created: EventData["run.created"],
   { reuse }: Change,
 ): Promise<OfferedRun[]> {
-  if (reuse === "none") return [];
-  return [...(await readList<OfferedRun[]>(store, run.id, offers, [])).value];
+  return reuse === "none" ? [] : [...(await listOf(store, run, created))];
+}
+
+async function listOf(
+  store: Pick<Store, "payloads">,
+  { id }: NewRun,
+  { offers }: EventData["run.created"],
+): Promise<readonly OfferedRun[]> {
+  return (await readList<OfferedRun[]>(store, id, offers, [])).value;
 }
 
 /** The payloads of the store, and those that would go to it with the run. */
@@ -175,9 +190,14 @@ async function planSource(
   store: Store,
   { run, head, cut = [], ended }: OfferedRun,
   { start, matching }: EventData["run.created"],
+  differs: (data: EventData["run.created"]) => Promise<Pick<PlannedChange, "input" | "context">>,
 ): Promise<PlanSource> {
   const steps: RecordedSteps = newSteps();
-  for await (const event of eventsOf(store, run, 0, head)) addToSteps(steps, event);
+  let first: EventData["run.created"] | undefined;
+  for await (const event of eventsOf(store, run, 0, head)) {
+    addToSteps(steps, event);
+    if (event.type === "run.created") first = event.data;
+  }
   const from: Seq | undefined = start?.run === run ? start.seq : undefined;
   // Where equal asks get the earliest success, no failure is replayed.
   return {
@@ -185,6 +205,7 @@ async function planSource(
     steps,
     cut,
     ended: matching === "earliest" ? undefined : ended,
+    ...(first === undefined ? {} : { differs: await differs(first) }),
     ...(from === undefined ? {} : { start: from, carried: new Set(start?.waits?.map(({ key }) => key)) }),
   };
 }
