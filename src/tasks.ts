@@ -48,4 +48,12 @@ export {
   TaskStateManager,
   WorkflowExecutor,
 } from "./authoring/tasks/parts.ts";
+export type { TaskGraph } from "./authoring/tasks/parts.ts";
+export {
+  ERROR_CYCLE,
+  ERROR_DUPLICATE_TASK,
+  ERROR_MISSING_DEPENDENCY,
+  PluginManager,
+  PriorityQueue,
+} from "./authoring/tasks/inner-parts.ts";
 export type { IExecutionStrategy } from "./authoring/tasks/strategy.ts";

@@ -116,7 +116,7 @@ function altered(
 async function loadFrom(store: Store, id: string, pageEvents: number): Promise<Loaded> {
   const { runs } = await store.list({ ids: [id] });
   if (runs[0] === undefined) throw new Error("no run");
-  return load(store, runs[0], Date.now, (call) => void setImmediate(call), pageEvents);
+  return load(store, runs[0], Date.now, (call) => void setImmediate(call), { pageEvents });
 }
 
 async function outcomesOf({ outcomes, recall }: Loaded): Promise<RecordedOutcome[]> {

@@ -219,6 +219,8 @@ describe("a decision about a step in doubt", () => {
     expect(await run.result()).toBe("right");
     const before = await outline(run);
     expect(await refused("charge")).toBe("step.not_in_doubt");
+    // Who asks again because the answer was lost is told what they were told.
+    await theatre.stemma.decide(run.id, "charge", { record: "right" });
     expect(await outline(run)).toEqual(before);
   });
 
@@ -284,6 +286,7 @@ describe("a decision about a step in doubt", () => {
       stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
       stemma.decide(run.id, "charge", { fail: new Error("no") }, { by: "bob" }),
       stemma.decide(run.id, "charge", { record: "right" }, { by: "ada" }),
+      stemma.decide(run.id, "charge", { record: "another" }, { by: "bob" }),
     ]);
     expect(told).toMatchObject([
       { status: "fulfilled" },
@@ -292,6 +295,7 @@ describe("a decision about a step in doubt", () => {
         reason: { code: "step.not_in_doubt", data: { step: "charge", decision: "record", by: "ada" } },
       },
       { status: "fulfilled" },
+      { status: "rejected", reason: { code: "step.not_in_doubt", data: { decision: "record", by: "ada" } } },
     ]);
     expect(await run.result()).toBe("right");
     expect((await outline(run)).filter((line) => line === "step.decided charge")).toHaveLength(1);

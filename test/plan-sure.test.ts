@@ -1,6 +1,6 @@
 /** A plan with the code: what it says is what then happens. */
 import { expect, test } from "vitest";
-import { workflow } from "../src/index.ts";
+import { notDone, workflow } from "../src/index.ts";
 import { errorOf, stage } from "./stage.ts";
 
 test("a dry run says what will run and what is reused, enters nothing and writes nothing; then that is what happens", async () => {
@@ -85,5 +85,34 @@ test("a once step with another input is one to be decided about", async () => {
   expect(await verdict({ input: 7 })).toEqual(["decide"]);
   expect(await verdict({ input: 7, allowEffects: ["charge"] })).toEqual(["run"]);
   expect(await verdict({ from: "charge" })).toEqual(["reuse"]);
+  expect(entered).toBe(1);
+});
+
+test("a once step that failed in the source and was done in another restart of it is not one that will run", async () => {
+  let [broken, entered] = [true, 0];
+  const pay = workflow({ name: "pay once" }, (ctx, amount: number) =>
+    ctx.step("charge", { input: amount, effect: "once" }, () => {
+      if (broken) throw notDone(new Error("no"));
+      return (entered += 1);
+    }),
+  );
+  await using place = await stage([pay]);
+  const { stemma } = place;
+  const failed = await stemma.run(pay, 5);
+  await failed.result().catch(() => {});
+  broken = false;
+  const verdicts = async (dryRun: boolean): Promise<string[]> =>
+    (await stemma.plan(failed.id, {}, { dryRun })).steps.map(({ verdict, reason }) => `${verdict}: ${reason}`);
+  expect([await verdicts(false), await verdicts(true)]).toEqual([
+    ["run: failed, and ended the run"],
+    ["run: not recorded"],
+  ]);
+  await (await stemma.restart(failed.id)).result();
+  // It is not offered to a second restart of the first run, which finds it all the same.
+  expect([await verdicts(false), await verdicts(true)]).toEqual([
+    ["depends: effect once, and another run of its line may have done it"],
+    ["reuse: done once in this line"],
+  ]);
+  expect(await (await stemma.restart(failed.id)).result()).toBe(1);
   expect(entered).toBe(1);
 });

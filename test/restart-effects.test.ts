@@ -91,6 +91,28 @@ describe("a charge that succeeded", () => {
     expect(new Set(one.charges.map(({ key }) => key)).size).toBe(2);
   });
 
+  test("of several of one name a single one is allowed, by its number", async () => {
+    const charges: number[] = [];
+    const pay = workflow({ name: "pay all" }, async (ctx, { amounts }: { amounts: number[] }) => {
+      for (const amount of amounts) {
+        await ctx.step("charge", { input: amount, effect: "once" }, () => void charges.push(amount));
+      }
+    });
+    await using place = await stage([pay]);
+    const { stemma } = place;
+    const run = await stemma.run(pay, { amounts: [1, 2, 3] });
+    await run.result();
+    const change = { reuse: "none" as const, allowEffects: ["charge#1"] };
+    const verdicts = async (more: object): Promise<string[]> =>
+      (await stemma.plan(run.id, { ...change, ...more })).steps.map(({ reason }) => reason);
+    expect(await verdicts({})).toEqual(["effect once, allowed", "effect once, cut", "effect once, cut"]);
+    expect(await verdicts({ allowEffects: ["charge"] })).toEqual(Array(3).fill("effect once, allowed"));
+    await (await stemma.fork(run.id, change)).result();
+    expect(charges).toEqual([1, 2, 3, 1]);
+    await (await stemma.fork(run.id, { ...change, allowEffects: ["charge#2"] })).result();
+    expect(charges).toEqual([1, 2, 3, 1, 2]);
+  });
+
   test("of another amount waits for a decision, which names the run that made the first", async () => {
     const one = bank();
     await using place = await stage([one.pay]);

@@ -28,14 +28,105 @@ test.each([
   "DryRunExecutionStrategy",
   "LoopingExecutionStrategy",
   "LoggerPlugin",
+  "PluginManager",
+  "PriorityQueue",
 ])("%s is a class", (name) => {
   const found = new Map<string, unknown>(Object.entries(tasks)).get(name);
   expect(found).toBeInstanceOf(Function);
   expect(found).toHaveProperty("name", name);
 });
 
-test("the texts are an object that nobody can change", () => {
+test("the texts are an object that nobody can change, by the names that they have there", () => {
   expect(Object.isFrozen(tasks.ExecutionConstants)).toBe(true);
+  expect(tasks.ExecutionConstants).toMatchObject({
+    CANCELLED_BEFORE_START: "Workflow cancelled before execution started.",
+    TASK_CANCELLED_BEFORE_START: "Cancelled before execution started.",
+    CANCELLED_DURING_CONDITION: "Cancelled during condition evaluation.",
+    CONDITION_EVALUATION_FAILED: "Condition evaluation failed",
+    SKIPPED_BY_CONDITION: "Skipped by condition evaluation.",
+    EXECUTION_STRATEGY_FAILED: "Execution strategy failed.",
+    WORKFLOW_CANCELLED: "Workflow cancelled.",
+  });
+});
+
+test("a validator takes edges alone, too, and says in one line what is wrong", () => {
+  const validator = new tasks.TaskGraphValidator();
+  const loop = { id: "A", dependencies: ["A"] };
+  const result = validator.validate({ tasks: [loop, { id: "A" }] });
+  expect(result.errors.map(({ type }) => type)).toEqual([tasks.ERROR_DUPLICATE_TASK, tasks.ERROR_CYCLE]);
+  expect(validator.createErrorMessage(result)).toBe(
+    "Task graph validation failed: Duplicate task detected with ID: A; Cycle detected: A -> A",
+  );
+  const missing = validator.validate({ tasks: [{ id: "A", dependencies: ["B"] }] });
+  expect(missing.errors.map(({ type }) => type)).toEqual([tasks.ERROR_MISSING_DEPENDENCY]);
+  expect(validator.validate({ tasks: [] })).toEqual({ isValid: true, errors: [] });
+});
+
+test("plugins can be managed by hand: each is installed once, and one that failed again", async () => {
+  const events = new tasks.EventBus<object>();
+  const manager = new tasks.PluginManager<object>({ events });
+  const installed: string[] = [];
+  let broken = true;
+  const plugin = (name: string, install: () => Promise<void> | void): Plugin<object> => ({
+    name,
+    version: "1.0.0",
+    install: ({ events: given }) => {
+      expect(given).toBe(events);
+      installed.push(name);
+      return install();
+    },
+  });
+  const now = plugin("now", () => {});
+  manager.use(now);
+  manager.use(plugin("soon", async () => {}));
+  manager.use(
+    plugin("broken", () => {
+      if (broken) throw new Error("no");
+    }),
+  );
+  expect(() => manager.use(now)).toThrow("Plugin with name 'now' is already registered.");
+  await expect(manager.initialize()).rejects.toThrow("no");
+  broken = false;
+  await manager.initialize();
+  await manager.initialize();
+  expect(installed).toEqual(["now", "soon", "broken", "broken"]);
+  expect(manager.getPlugins().map(({ name }) => name)).toEqual(["now", "soon", "broken"]);
+});
+
+test("a queue gives the highest priority first, and of equals the first that came", () => {
+  const queue = new tasks.PriorityQueue<string>();
+  expect([queue.pop(), queue.peek(), queue.size(), queue.isEmpty()]).toEqual([undefined, undefined, 0, true]);
+  for (const [item, priority] of [
+    ["low", -1],
+    ["first", 5],
+    ["top", 9],
+    ["second", 5],
+  ] as const) {
+    queue.push(item, priority);
+  }
+  expect([queue.peek(), queue.size(), queue.isEmpty()]).toEqual(["top", 4, false]);
+  expect([queue.pop(), queue.pop(), queue.pop(), queue.pop(), queue.pop()]).toEqual([
+    "top",
+    "first",
+    "second",
+    "low",
+    undefined,
+  ]);
+  queue.push("again", 1);
+  queue.clear();
+  expect([queue.pop(), queue.isEmpty()]).toEqual([undefined, true]);
+});
+
+test("an executor takes a concurrency that is no number for none, and refuses one below 1", async () => {
+  const make = (concurrency: unknown): Promise<Map<string, TaskResult>> => {
+    const events = new tasks.EventBus<object>();
+    const states = new tasks.TaskStateManager(events);
+    const strategy = new tasks.StandardExecutionStrategy<object>();
+    const executor = new tasks.WorkflowExecutor({}, events, states, strategy, concurrency as number);
+    return executor.execute([{ name: "A", run: async () => ({ status: "success" }) }]);
+  };
+  expect((await make("0")).get("A")?.status).toBe("success");
+  expect(() => make(0)).toThrow("Expected concurrency to be a whole number from 1, got 0.");
 });
 
 test("the parts fit together as they do there", async () => {

@@ -80,7 +80,8 @@ test("a part of the input is set by its path, and the rest of the source's input
 test("a step is named by its key, or by a part of what it was given", async () => {
   expect(await changeFor("--from", "charge[input.order=17]")).toEqual({ from: "charge" });
   expect(await changeFor("--after", "charge[input.order=18]")).toEqual({ after: "charge#2" });
-  expect(await changeFor("--allow-effect", "charge[input.items[0]=a]")).toEqual({ allowEffects: ["charge"] });
+  expect(await changeFor("--allow-effect", "charge[input.items[0]=a]")).toEqual({ allowEffects: ["charge#1"] });
+  expect(await changeFor("--allow-effect", "charge[input.order=18]")).toEqual({ allowEffects: ["charge#2"] });
   expect((await errorOf(changeFor("--from", "charge[input.order=19]"))).code).toBe("step.not_found");
   expect((await errorOf(changeFor("--from", "pay[input.order=17]"))).message).toContain("None is called pay.");
 });

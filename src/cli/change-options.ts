@@ -5,6 +5,7 @@ import { unseal } from "../core/chain.ts";
 import type { Change } from "../engine/change.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Digest, RunId, Value } from "../core/event.ts";
+import { exactKey } from "../core/identity.ts";
 import type { Json } from "../core/json.ts";
 import { decode } from "../core/json.ts";
 import { withValueAt } from "../core/json-path.ts";
@@ -44,7 +45,11 @@ export function withChange(command: Command): Command {
     .option("--context <json>", "another context: JSON, @file, or - for standard input")
     .option("--output <key=json>", "what a step returns, without being entered; may be repeated", several)
     .addOption(new Option("--reuse <mode>", "what may be reused").choices(["default", "all", "none"]))
-    .option("--allow-effect <key>", "this once step may be entered again; may be repeated", several)
+    .option(
+      "--allow-effect <key>",
+      "once steps of this key or name may be entered again, charge#1 only the first; may be repeated",
+      several,
+    )
     .option("--allow-unused", "an output that is never asked for is no error")
     .option("--reason <text>", "why; kept on record")
     .option("--by <name>", "who asks; kept on record")
@@ -61,6 +66,8 @@ export async function changeOf(options: ChangeOptions, stemma: Asked, run: RunId
   const { reuse, allowUnused, reason, by, tag, idempotencyKey } = options;
   const keyOf = await keysOf(options, stemma, run);
   const outputs = await outputsOf(options.output ?? [], keyOf);
+  // Whoever looks for one step by its input means that one, and none of its name.
+  const allowed = (given: string): string => (asksForInput(given) ? exactKey(keyOf(given)) : given);
   return {
     ...(options.from === undefined ? {} : { from: keyOf(options.from) }),
     ...(options.after === undefined ? {} : { after: keyOf(options.after) }),
@@ -69,7 +76,7 @@ export async function changeOf(options: ChangeOptions, stemma: Asked, run: RunId
     ...(options.context === undefined ? {} : { context: await readInput(options.context, "--context") }),
     ...(outputs === undefined ? {} : { outputs }),
     ...(reuse === undefined ? {} : { reuse }),
-    ...(options.allowEffect === undefined ? {} : { allowEffects: options.allowEffect.map(keyOf) }),
+    ...(options.allowEffect === undefined ? {} : { allowEffects: options.allowEffect.map(allowed) }),
     ...(allowUnused === undefined ? {} : { allowUnused }),
     ...(reason === undefined ? {} : { reason }),
     ...(by === undefined ? {} : { by }),

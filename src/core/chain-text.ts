@@ -15,11 +15,13 @@ const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x
 /**
  * The hash that `seal` gives the event that these texts stand for, if they are as it wrote them; for any other text
  * the hash differs from the recorded one.
+ *
+ * @param valueHash the same as `hash`, for texts of values, many of which will be hashed again in a short while
  */
-export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent): Digest {
+export function storedHash(hash: Hash, previous: Digest, stored: StoredEvent, valueHash: Hash = hash): Digest {
   const { seq, at, type, causes, data } = stored;
   return hash(
-    `${previous}{"at":${at},"causes":${causes},"data":${sealedText(hash, data)},"seq":${seq},"type":${JSON.stringify(type)}}`,
+    `${previous}{"at":${at},"causes":${causes},"data":${sealedText(valueHash, data)},"seq":${seq},"type":${JSON.stringify(type)}}`,
   );
 }
 
@@ -32,18 +34,20 @@ function sealedText(hash: Hash, text: string): string {
   for (let at = 1; text.charCodeAt(at) === quote; at += 1) {
     const colon = stringEnd(text, at);
     const start = colon + 1;
-    const end = valueEnd(text, start);
-    if (colon < 0 || end < 0) break;
-    if (text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1))) {
-      const from = start + inline.length;
-      // Whatever is not exactly an inline value counts as it stands, also one that ends with another bracket.
-      if (valueEnd(text, from) === end - 1 && text.charCodeAt(end - 1) === closeBrace) {
-        const value = text.slice(from, end - 1);
-        result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
-        copied = end;
-      }
+    if (colon < 0) break;
+    const isInline = text.startsWith(inline, start) && valueFields.has(text.slice(at + 1, colon - 1));
+    const from = start + inline.length;
+    const to = isInline ? valueEnd(text, from) : -1;
+    // Whatever is not exactly an inline value counts as it stands, also one that ends with another bracket.
+    if (to >= 0 && text.charCodeAt(to) === closeBrace) {
+      const value = text.slice(from, to);
+      result += `${text.slice(copied, start)}{"bytes":${utf8Length(value)},"digest":"${hash(value)}"}`;
+      copied = to + 1;
+      at = copied;
+    } else {
+      at = valueEnd(text, start);
+      if (at < 0) break;
     }
-    at = end;
     if (text.charCodeAt(at) !== comma) break;
   }
   return result + text.slice(copied);

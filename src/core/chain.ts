@@ -30,11 +30,15 @@ export function genesis(hash: Hash, run: RunId): Digest {
 
 type Unhashed = { seq: Seq; at: Timestamp; type: EventType; causes: Causes; data: unknown };
 
-/** Gives an event its place behind `previous`, and the form in which it is stored. */
-export function seal(hash: Hash, previous: Digest, event: Unhashed): StoredEvent {
+/**
+ * Gives an event its place behind `previous`, and the form in which it is stored.
+ *
+ * @param valueHash the same as `hash`, for texts of values, many of which were hashed a short while ago
+ */
+export function seal(hash: Hash, previous: Digest, event: Unhashed, valueHash: Hash = hash): StoredEvent {
   const { seq, at, type } = event;
   const causes = JSON.stringify(event.causes);
-  const { stored: data, hashed } = textsOf(hash, event.data as Json);
+  const { stored: data, hashed } = textsOf(valueHash, event.data as Json);
   return { seq, at, type, causes, data, hash: hashOf(hash, previous, event, causes, hashed) };
 }
 
@@ -74,6 +78,8 @@ function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
     return { stored: text, hashed: text };
   }
   let [stored, hashed, comma] = ["", "", ""];
+  // Who made a value is mostly who it is from: one object in two places.
+  let [written, writtenText]: [Json | undefined, string] = [undefined, ""];
   // Every key of the data counts, also one such as `__proto__`: what is not in the hash could be changed unseen.
   for (const key of sorted(Object.keys(data))) {
     const value = data[key];
@@ -81,7 +87,13 @@ function textsOf(hash: Hash, data: Json): { stored: string; hashed: string } {
     const name = comma + nameText(key);
     // Only the named places of an event hold values; a user's own JSON (schema, detail) is never looked into.
     const inline = valueFields.has(key) ? inlineText(value) : undefined;
-    const text = inline === undefined ? canonical(value) : `{"inline":${inline}}`;
+    let text: string;
+    if (inline !== undefined) text = `{"inline":${inline}}`;
+    else if (typeof value !== "object") text = canonical(value);
+    else {
+      if (value !== written) [written, writtenText] = [value, canonical(value)];
+      text = writtenText;
+    }
     stored += name + text;
     hashed += name + (inline === undefined ? text : `{"bytes":${utf8Length(inline)},"digest":"${hash(inline)}"}`);
     comma = ",";

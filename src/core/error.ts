@@ -12,6 +12,7 @@ export const errorCodes = {
   "request.wrong_method": { status: 405, exit: 2, retryable: false },
   "request.too_slow": { status: 408, exit: 4, retryable: true },
   "request.wrong_type": { status: 415, exit: 2, retryable: false },
+  "request.headers_too_large": { status: 431, exit: 2, retryable: false },
   "request.too_many": { status: 429, exit: 4, retryable: true },
   "server.unreachable": { status: 503, exit: 4, retryable: true },
   "server.stopping": { status: 503, exit: 4, retryable: true },

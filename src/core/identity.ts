@@ -44,6 +44,20 @@ export function parseKey(key: string): { scope: string; name: string; k: number 
   return { scope, name: last.slice(0, mark), k: Number(last.slice(mark + 1)) - 1 };
 }
 
+/**
+ * What a step may be called where somebody says which are meant: its key, its name, and its path without numbers, which
+ * are those of its like, too; and its key with the number that the first of its kind has and does not show, `charge#1`,
+ * which is its own alone.
+ */
+export function namesOf(key: string, { scope, name }: Pick<Identity, "scope" | "name">): string[] {
+  return [key, name, pathOf(scope, name), exactKey(key)];
+}
+
+/** A key that nothing else is called by: `charge#1`, where the key is `charge`. */
+export function exactKey(key: string): string {
+  return parseKey(key).k === 0 ? `${key}#1` : key;
+}
+
 /** The identity that an event's reference to a step stands for. */
 export function identityOf(ref: StepRef): Identity {
   const { scope, name, k } = parseKey(ref.key);
@@ -108,8 +122,21 @@ export function reuseKey(
   hash: Hash,
   step: { scope: string; name: string; version: number; input: Digest; context: Json },
 ): ReuseKey {
-  const parts = [scopeWithoutIndices(step.scope), step.name, step.version, step.input, step.context];
-  return hash(canonical(parts)).slice(0, reuseKeyDigits);
+  const { scope, name, version, input, context } = step;
+  const reads = Array.isArray(context) && context.length === 0 ? "[]" : canonical(context);
+  return hash(`${headOf(scope, name, version)},"${input}",${reads}]`).slice(0, reuseKeyDigits);
+}
+
+/** The beginning of what was hashed last: steps of one name mostly come one behind the other. */
+let head = { scope: "", name: "", version: 0, text: "" };
+
+/** `["items/x","resize",1`: the canonical text of these parts as the beginning of a list. */
+function headOf(scope: string, name: string, version: number): string {
+  if (head.scope !== scope || head.name !== name || head.version !== version) {
+    const text = canonical([scopeWithoutIndices(scope), name, version]).slice(0, -1);
+    head = { scope, name, version, text };
+  }
+  return head.text;
 }
 
 /** 160 bits: as many as nobody finds two equal ones of, and less to store with each success than a whole digest. */

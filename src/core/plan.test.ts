@@ -71,6 +71,15 @@ describe("a plan by history", () => {
     ]);
   });
 
+  test("of a call whose end was heard of without a body says that it is called anew", () => {
+    const call = draft("child.started", { key: "shop", input: "x", run: "run_shop", reuse: "begun" }, [0]);
+    const ended = { key: "shop", run: "run_shop", status: "succeeded" as const, output: { inline: 1 } };
+    const known = draft("child.ended", { ...ended, reuse: "its key" }, [1]);
+    expect(outlineOf(plan([call, known]))).toEqual(["shop reuse: ended"]);
+    const heard = draft("child.ended", ended, [1]);
+    expect(outlineOf(plan([call, heard]))).toEqual(["shop run: called anew, to reuse its own"]);
+  });
+
   test("of a run whose own code threw reuses every success, also waits and failures that it survived", () => {
     const survived = [
       list,

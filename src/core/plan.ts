@@ -7,6 +7,7 @@
 import { groupOf } from "./align.ts";
 import { isIn } from "./cut.ts";
 import type { RunId, Seq, SeqRange } from "./event.ts";
+import { namesOf } from "./identity.ts";
 import { sameValue } from "./compare.ts";
 import type { RecordedStep, RecordedSteps } from "./recorded-step.ts";
 import type { Unsettled } from "./unsettled.ts";
@@ -195,7 +196,8 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
   if (missing !== undefined && step.ending === "error") return missing;
   if (missing !== undefined) return { verdict: "decide", reason: "effect once, begun and not settled" };
   if (offered.verdict === "reuse" && !cut && !undone) return offered;
-  if (change.allowEffects?.includes(step.key) === true) return { verdict: "depends", reason: "effect once, allowed" };
+  if (namesOf(step.key, step).some((named) => change.allowEffects?.includes(named)))
+    return { verdict: "depends", reason: "effect once, allowed" };
   return { verdict: "decide", reason: `effect once, ${undone ? "made up for" : cut ? "cut" : offered.reason}` };
 }
 
@@ -203,7 +205,12 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
 function notOffered({ ended }: PlanSource, step: RecordedStep): Judged | undefined {
   switch (step.ending) {
     case "value":
-      if (step.alone === true) return { verdict: "run", reason: "for this run alone" };
+      if (step.alone === true) {
+        return {
+          verdict: "run",
+          reason: step.kind === "call" ? "called anew, to reuse its own" : "for this run alone",
+        };
+      }
       // That nobody answered in time is no answer.
       return step.status === "expired" ? { verdict: "run", reason: "expired" } : undefined;
     case "error":

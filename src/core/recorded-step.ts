@@ -148,6 +148,8 @@ function take(step: RecordedStep, event: KeyedEvent): void {
   switch (event.type) {
     case "step.succeeded":
     case "wait.answered":
+    // The end of a call that was heard of while there was no body to ask, in a run that was being cancelled.
+    case "child.ended":
       if (event.data.reuse === undefined) step.alone = true;
       break;
     case "step.started":

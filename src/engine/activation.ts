@@ -38,6 +38,7 @@ import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { Recalling } from "./recalling.ts";
+import { InBulk, notDataflow } from "./in-bulk.ts";
 import { inFlight } from "./rest.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EncodedState } from "./state.ts";
@@ -58,6 +59,7 @@ export class Activation {
   readonly operations: Operations;
   readonly #course: Course;
   readonly #recalling: Recalling;
+  readonly #inBulk: InBulk;
   readonly #departure: Departure;
   #body: RunningBody | undefined;
   #ignored = false;
@@ -77,7 +79,7 @@ export class Activation {
     const delivered = { seq: loaded.start.seq, at: loaded.start.at };
     this.#course = { phase: "recall", end: undefined, draining: false, deadline: undefined, warm: false, delivered };
     this.#mail = { messages: loaded.inbox, texts: loaded.inboxTexts };
-    const parts = assemble(row, workflow.name, loaded, surroundings, {
+    const parts = assemble(row, workflow, loaded, surroundings, {
       phase: () => this.#course.phase,
       draining: () => this.#course.draining,
       outcome: (ask, event, texts) => void this.#queue.push({ ask, event, texts }),
@@ -108,12 +110,14 @@ export class Activation {
     const now = (): number => loaded.now();
     const causes = (): readonly Seq[] => this.#body?.causes() ?? [];
     this.#departure = new Departure(parts, this.#course, { ...this.#with, run: row.id, now, causes, wake });
+    this.#inBulk = new InBulk(workflow, parts, this.#course, surroundings.delivery);
     this.#recalling = new Recalling(loaded, parts, this.#course, {
       ...this.#with,
       wake,
       deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
       deliverEarly: () => this.#deliverEarly(),
       goLive: () => this.#goLive(),
+      inBulk: this.#inBulk,
       misfit: workflow.misfit,
       diverged: (detail) => {
         const { fingerprint } = surroundings;
@@ -293,6 +297,7 @@ export class Activation {
       return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
+    if (this.#inBulk.take(place, input, work, resolve)) return this.#wake();
     const ask = this.#parts.asks.make(place, input, this.#course.delivered.seq, work, resolve);
     if (ask.carried === undefined) this.#parts.undertakings.closeCarried();
     ask.prefix = this.#parts.prefix.current;
@@ -332,6 +337,7 @@ export class Activation {
   }
 
   async #checkpoint(causes: readonly Seq[], state: EncodedState, carryWaits: boolean): Promise<Segment> {
+    if (this.#workflow.dataflow === true) throw notDataflow("checkpoint");
     this.#parts.undertakings.closeCarried();
     const live = this.#course.phase === "live";
     const recorded = this.#parts.checkpoints.ask(causes, state, { live, carryWaits });
@@ -421,6 +427,7 @@ export class Activation {
 
   #goLive(): void {
     this.#course.phase = "live";
+    this.#inBulk.forget();
     this.#parts.journal.startFlushing();
     if (this.#with.missed !== undefined && this.#course.end !== undefined) return this.#endNothing();
     const { worker, fingerprint } = this.#with;

@@ -11,7 +11,7 @@ import { limits } from "../core/limits.ts";
 import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Effect, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
-import { sha256 } from "./hash.ts";
+import { sha256, valueDigest } from "./hash.ts";
 import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
@@ -156,18 +156,18 @@ export class Appender {
     const at = Math.max(this.#head.at, this.#now());
     const causes = "same" in draft.causes ? draft.causes : this.#shortest(draft.causes);
     const placed = { ...draft, seq, at, causes };
-    const stored = seal(sha256, this.#head.hash, placed);
+    const stored = seal(sha256, this.#head.hash, placed, valueDigest);
     const event = { ...placed, hash: stored.hash } as Event;
-    this.#head = { ...this.#head, state: reduce(this.#head.state, event), hash: stored.hash, at };
+    this.#head = { state: reduce(this.#head.state, event), hash: stored.hash, at, inbox: this.#head.inbox };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
     if (Array.isArray(causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
     if (isProgress(event)) this.#gathered.progress = true;
     const { stored: texts, events, payloads, reuse, create, send } = this.#gathered;
     texts.push(stored);
     events.push(event);
-    payloads.push(...(extra.payloads ?? []));
-    create.push(...(extra.create ?? []));
-    send.push(...(extra.send ?? []));
+    if (extra.payloads !== undefined) payloads.push(...extra.payloads);
+    if (extra.create !== undefined) create.push(...extra.create);
+    if (extra.send !== undefined) send.push(...extra.send);
     if (extra.reuse !== undefined) reuse.push({ seq, key: extra.reuse });
     return event;
   }

@@ -133,6 +133,19 @@ export class Asks {
     return ask;
   }
 
+  /**
+   * The short way for an ask whose outcome is on record and of which nothing else is to be known: the number that it has
+   * there, or undefined where it has to be made.
+   */
+  takeSettled({ scope, name, across }: Place, input: Encoded): number | undefined {
+    const path = pathOf(scope, name);
+    if (across !== undefined || this.#paths.has(path)) return undefined;
+    const digest = digestOf(input);
+    const ask = this.#recall.takeSettled(path, digest);
+    if (ask !== undefined) this.#paths.set(path, digest);
+    return ask;
+  }
+
   /** Counts an ask: its place among those of its path, and among those equal in path and input. */
   #count(path: string, scope: string, name: string, digest: Digest | null): { k: number; n: number } {
     const before = this.#paths.get(path);

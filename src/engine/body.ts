@@ -132,6 +132,12 @@ export type CallAsk = Place & {
 export type Operations = {
   /** Recalls the step, or runs it and records its outcome. */
   step(ask: StepAsk): Promise<Outcome>;
+  /**
+   * The same without a promise, for bodies that are dataflow: `take` is called with the outcome when it is delivered, and
+   * never where the promise would not settle. Throws where `step` would reject. Asks one behind the other with the very
+   * same `input` object have it encoded once.
+   */
+  stepTo(ask: StepAsk, take: (outcome: Outcome) => void): void;
   /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */
   steps(count: number, askOf: (index: number) => StepAsk): Promise<readonly Outcome[]>;
   /** Lets a turn of the event loop pass: for a body that has much to ask or to take in. What follows must not depend on it. */
@@ -212,6 +218,12 @@ export type Workflow<I = unknown, O = unknown> = {
   /** How long a run may take from its first start to its end, in milliseconds; a run can be given another limit. */
   readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
+  /**
+   * The body is data: it asks with `stepTo` for steps with declared inputs and for nothing else, makes no checkpoint, holds
+   * on to its outcomes, and what it does next follows from them in their order, whenever it is given them. So it can be
+   * given many of them in one turn when it is recalled, straight from the first reading of its history.
+   */
+  readonly dataflow?: true;
   /** How the code differs from what is on record, in its own words: asked when the two do not fit. */
   readonly misfit?: (unasked: readonly Misfit[], held: readonly Misfit[]) => Json;
   /** Only for inference; never there at run time. */

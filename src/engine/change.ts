@@ -32,8 +32,9 @@ export type Change = {
    */
   matching?: "in order" | "earliest";
   /**
-   * Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. Those
-   * of a called run stand behind the name of the call: `shop/charge`.
+   * Keys or names of `once` steps that may be entered again although they were, with another input or on purpose. A name
+   * stands for all steps of that name, wherever they are; one of several is meant by its number: `charge#2`, and the first
+   * by `charge#1`. Those of a called run stand behind the name of the call: `shop/charge`.
    */
   allowEffects?: readonly string[];
   /** Whether `outputs` and `allowEffects` may name what the source never asked for. */

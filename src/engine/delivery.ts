@@ -12,6 +12,8 @@ export type Delivery = {
   afterFlush: boolean;
   /** Whether a recorded outcome waits, in recall, for every recorded ask that had been made before its delivery. */
   afterAsks: boolean;
+  /** Whether a body that is dataflow is given many recorded outcomes in a turn, the short way. */
+  inBulk: boolean;
 };
 
-export const delivery: Delivery = { perTurn: 1, afterFlush: true, afterAsks: true };
+export const delivery: Delivery = { perTurn: 1, afterFlush: true, afterAsks: true, inBulk: true };

@@ -6,7 +6,7 @@
  */
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Seq, StepRef } from "../core/event.ts";
-import { pathOf } from "../core/identity.ts";
+import { namesOf } from "../core/identity.ts";
 import type { PlannedStep } from "../core/plan.ts";
 import type { NewRun, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
@@ -19,6 +19,7 @@ import { standingOf } from "./effect-standing.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { load } from "./load.ts";
 import { latest } from "./recall.ts";
+import { besideText, siblingsOf } from "./siblings.ts";
 import { Untouched } from "./untouched.ts";
 
 export type DryRunParts = {
@@ -44,7 +45,7 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
   const nowhere = nowhereOf(parts.store, run);
   const { store, clock, workflow, delivery, lingerMs, recallGraceMs } = { ...parts, store: nowhere.store };
   const now = (): number => clock.now();
-  const loaded = await load(store, nowhere.row, now, clock.turn);
+  const loaded = await load(store, nowhere.row, now, clock.turn, { dataflow: workflow.dataflow });
   const activation = new Activation(nowhere.row, workflow, loaded, {
     store,
     clock,
@@ -87,9 +88,12 @@ export async function dryRun(parts: DryRunParts, run: NewRun, offered: readonly 
     if (step !== undefined) steps.push(isSure(askedAfter(event)) ? step : { ...step, ...unsure });
   }
   const allowed = loaded.created.data.allowEffects ?? [];
+  let siblings: Promise<RunId[] | undefined> | undefined;
+  const others = (): Promise<RunId[] | undefined> =>
+    (siblings ??= siblingsOf(parts.store, loaded.created.data, offered));
   for (const ask of missed) {
     if (ask.withdrawn === "lost race") continue;
-    const step = await missedStep(parts.store, ask, offered, allowed);
+    const step = await missedStep(parts.store, ask, { offered, others }, allowed);
     steps.push(isSure(ask.after) ? step : { ...step, ...unsure });
   }
   return { steps, ended };
@@ -135,15 +139,15 @@ const nothing = { ms: 0, cost: 0 };
 async function missedStep(
   store: Store,
   ask: Ask,
-  offered: readonly RunId[],
+  { offered, others }: { offered: readonly RunId[]; others(): Promise<RunId[] | undefined> },
   allowed: readonly string[],
 ): Promise<PlannedStep> {
   const { key } = ask.ref;
   const row = { key, verdict: "run" as const, reason: ask.why ?? "not recorded", saves: nothing };
   if (ask.work.kind !== "step" || ask.work.ask.effect !== "once") return row;
-  const { scope, name } = ask.identity;
-  if ([key, name, pathOf(scope, name)].some((named) => allowed.includes(named))) return row;
-  for (const run of offered) {
+  if (namesOf(key, ask.identity).some((named) => allowed.includes(named))) return row;
+  const beside = await others();
+  for (const run of [...offered, ...(beside ?? [])]) {
     let standing = await standingOf(store, run, { identity: ask.identity }, ask.reuse ?? "");
     if (standing.is === "not done")
       standing = await standingOf(store, run, ask.way === undefined ? { key } : { way: ask.way }, ask.reuse ?? "");
@@ -151,7 +155,7 @@ async function missedStep(
     if (standing.is === "succeeded") return { ...row, verdict: "reuse", reason: "done once in this line", run };
     return { ...row, verdict: "decide", reason: "effect needs a decision", run };
   }
-  return row;
+  return beside === undefined ? { ...row, verdict: "depends", reason: besideText } : row;
 }
 
 /** A store in which the run is, besides all that are in another one. */

@@ -9,6 +9,7 @@
  * decided or cancelled.
  */
 import type { EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
+import { namesOf } from "../core/identity.ts";
 import type { Effect, Holding, Store } from "../store/store.ts";
 import type { Ask } from "./ask.ts";
 import type { Clock } from "./clock.ts";
@@ -16,7 +17,7 @@ import type { Sought, Standing, Standings } from "./effect-standing.ts";
 import { standingOf } from "./effect-standing.ts";
 import type { Journal } from "./journal.ts";
 import type { Line } from "./line.ts";
-import { entriesInLedger, namesOf } from "./line.ts";
+import { entriesInLedger } from "./line.ts";
 import type { Patiently } from "./patience.ts";
 import { reusedOutcome } from "./reused-outcome.ts";
 import { atTime } from "./timer.ts";
@@ -129,8 +130,8 @@ export class Effects {
     ];
   }
 
-  #isAllowed(ask: Ask): boolean {
-    const names = namesOf(ask);
+  #isAllowed({ ref, identity }: Ask): boolean {
+    const names = namesOf(ref.key, identity);
     return this.#with.allowed.some((allowed) => names.includes(allowed));
   }
 

@@ -7,7 +7,7 @@ import { seal, unseal } from "../core/chain.ts";
 import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Timestamp } from "../core/event.ts";
 import { limits } from "../core/limits.ts";
-import { checkName, checkTags } from "../core/name.ts";
+import { checkId, checkName, checkTags } from "../core/name.ts";
 import { markWorkflow } from "../core/record-names.ts";
 import { reduce } from "../core/reduce.ts";
 import { isTerminal } from "../core/run.ts";
@@ -38,6 +38,8 @@ export type GoldenOptions = {
   tags?: readonly string[];
   by?: string;
   reason?: string;
+  /** With the same key it is the same mark, however often it is asked for. */
+  idempotencyKey?: string;
 };
 
 /** What is read of a store to find marks. */
@@ -47,7 +49,10 @@ export type GoldenQuery = { workflow?: string; name?: string; run?: RunId };
 
 export const goldenName = "golden";
 
-/** Marks a run, in the place of the one of its workflow that had the name. Throws run.not_terminal, name.invalid. */
+/**
+ * Marks a run, in the place of the one of its workflow that had the name. Throws run.not_terminal, name.invalid; run.conflict
+ * for the key of another mark.
+ */
 export async function markGolden(
   store: Store,
   row: RunRow,
@@ -62,15 +67,41 @@ export async function markGolden(
   }
   const name = checkName(options.name ?? goldenName, "name of a golden run");
   const tags = checkTags(options.tags ?? []);
+  const { idempotencyKey } = options;
+  if (idempotencyKey !== undefined) checkId(idempotencyKey, "idempotencyKey");
   const before = await goldenMarks(store, { workflow, name });
-  const run = markOf(row, { name, tags, at, by: options.by, reason: options.reason });
-  await store.create([run]);
+  const made = markOf(row, { name, tags, at, by: options.by, reason: options.reason });
+  const [created] = await store.create([idempotencyKey === undefined ? made : { ...made, idempotencyKey }]);
+  if (created?.created === false) return againGolden(store, created.id, { run: row.id, name, before });
   for (const { mark } of before) await giveUp(store, mark);
-  return { run: row.id, workflow, name, tags, ...said(options), at, mark: run.id };
+  return { run: row.id, workflow, name, tags, ...said(options), at, mark: made.id };
 }
 
-/** Un-marks; gives the marks that were there. */
+/** The mark that was made with a key before. Whoever made it may have been stopped before it took the place of others. */
+async function againGolden(
+  store: Store,
+  id: RunId,
+  { run, name, before }: { run: RunId; name: string; before: readonly GoldenMark[] },
+): Promise<GoldenMark> {
+  const [row] = (await store.list({ ids: [id] })).runs;
+  const [mark] = row === undefined ? [] : await read(store, row);
+  if (row === undefined || mark === undefined || mark.run !== run || mark.name !== name) {
+    const message = `Expected the golden mark that was made with this idempotency key to be of ${run}, as ${name}; it is another one. Use another key.`;
+    throw new StemmaError("run.conflict", message, { data: { run: mark?.run ?? id } });
+  }
+  if (!isTerminal(row.state.status)) {
+    for (const one of before) if (one.mark !== id && one.at <= mark.at) await giveUp(store, one.mark);
+  }
+  return mark;
+}
+
+/** Un-marks; gives the marks that were there. Throws usage.invalid where nothing is named. */
 export async function unmarkGolden(store: Store, query: GoldenQuery, by: By): Promise<GoldenMark[]> {
+  if (Object.values(query).every((part) => part === undefined)) {
+    const message =
+      "Expected a run, a workflow or a name to un-mark; got nothing, and all marks are not meant by that.";
+    throw new StemmaError("usage.invalid", message);
+  }
   const marks = await goldenMarks(store, query);
   for (const { mark } of marks) await giveUp(store, mark, by);
   return marks;

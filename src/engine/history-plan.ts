@@ -19,6 +19,7 @@ import type { DryRunParts } from "./dry-run.ts";
 import { readTexts } from "./history-pages.ts";
 import type { Making } from "./restart.ts";
 import { makeRun } from "./restart.ts";
+import { besideText, siblingsOf } from "./siblings.ts";
 import { endedBy, eventsOf, readSource } from "./source.ts";
 import { readList } from "./stored-list.ts";
 
@@ -113,7 +114,26 @@ export async function planByHistory(
     context: path(before.data.context, created.context),
     outputs: await outputsOf(created.overrides ?? {}, sources, texts),
   });
-  return { plan, run };
+  return { plan: await withSiblings(making.store, plan, sources, created), run };
+}
+
+/** A `once` step that would run is not entered where a run of the line has done it that is not on offer. */
+async function withSiblings(
+  store: Store,
+  plan: Plan,
+  sources: readonly PlanSource[],
+  created: EventData["run.created"],
+): Promise<Plan> {
+  const once = (key: string): boolean =>
+    sources.some(({ steps: { byKey } }) => byKey.get(key)?.effect === "once" && byKey.get(key)?.kind === "step");
+  if (!plan.steps.some(({ key, verdict }) => verdict === "run" && once(key))) return plan;
+  const offered = sources.map(({ run }) => run);
+  const beside = await siblingsOf(store, created, offered);
+  if (beside?.length === 0) return plan;
+  const steps = plan.steps.map((step): PlannedStep =>
+    step.verdict === "run" && once(step.key) ? { ...step, verdict: "depends", reason: besideText } : step,
+  );
+  return { ...plan, steps, totals: totalsOf(steps) };
 }
 
 function createdOf({ events: [stored] }: NewRun): EventData["run.created"] {

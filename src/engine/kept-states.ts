@@ -19,6 +19,7 @@ import type { NewRun, RunRow, Store } from "../store/store.ts";
 import { sha256 } from "./hash.ts";
 import { corrupt } from "./history-pages.ts";
 import { buildRun } from "./new-run.ts";
+import type { By } from "./requests.ts";
 import { encodeState, readTree, storeState } from "./state.ts";
 import { cancelUnheld } from "./unheld.ts";
 import { toValue } from "./value.ts";
@@ -37,6 +38,10 @@ export type ToKeep = {
   /** Tags by which its run is found. */
   readonly tags?: readonly string[];
   readonly at: Timestamp;
+  /** Who had it kept, for the record. */
+  readonly by?: string;
+  /** Of its kind there is one with this key: the first that was kept with it, also where it was given up since. */
+  readonly idempotencyKey?: string;
   /**
    * For values that are JSON, made of each other one after the other, and never changed: a name that they share. Then
    * keeping one that was made from the last takes the time of what is new in it.
@@ -45,14 +50,18 @@ export type ToKeep = {
 };
 
 export type KeptStates = {
-  /** One that is there already, by its id, stays as it is. @throws json.not_serializable, payload.too_large, store.* */
-  keep(state: ToKeep): Promise<void>;
+  /**
+   * Gives its id. One that is there already, by its id or its key, stays as it is.
+   *
+   * @throws json.not_serializable, payload.too_large, store.*
+   */
+  keep(state: ToKeep): Promise<RunId>;
   /** Nothing where there is none, or it was given up. @throws store.corrupt, payload.missing, store.* */
   read(id: RunId): Promise<{ kind: string; value: Json } | undefined>;
   /** In the order of their ids. */
   ids(kind: string): Promise<RunId[]>;
-  /** False where there is none. */
-  giveUp(id: RunId): Promise<boolean>;
+  /** False where there is none. Who did it, and why, is on record. */
+  giveUp(id: RunId, by?: By): Promise<boolean>;
 };
 
 const tag = "kept state";
@@ -96,13 +105,14 @@ export function keptStates(store: Store): KeptStates {
       const base = source === undefined || known === undefined ? undefined : source;
       const stored = storeState(encoded, known ?? none);
       const [done] = await store.create([asRun(state, stored, base)]);
-      if (done?.created !== true) return;
+      if (done?.created !== true) return done?.id ?? state.id;
       // One that was cut by a memory does not tell all of its pieces.
       if (encoded.cut === undefined) remember(state.id, stored.pieces);
-      if (state.line === undefined || states === undefined) return;
+      if (state.line === undefined || states === undefined) return state.id;
       lines.set(state.line, { states, last: state.id });
       const [oldest] = lines.keys();
       if (lines.size > linesMax && oldest !== undefined) lines.delete(oldest);
+      return state.id;
     },
     async read(id) {
       const row = await rowOf(store, id);
@@ -123,9 +133,9 @@ export function keptStates(store: Store): KeptStates {
       }
       return found.sort();
     },
-    async giveUp(id) {
+    async giveUp(id, by = {}) {
       if ((await rowOf(store, id)) === undefined) return false;
-      const request = { reason: "given up" };
+      const request = { reason: "given up", ...by };
       return (await cancelUnheld(id, request, { store, now: Date.now, log: silent, sent() {} })) === "ended";
     },
   };
@@ -154,17 +164,20 @@ async function stateIn(store: Store, { id }: RunRow): Promise<Value | StateTree>
 }
 
 function asRun(state: ToKeep, stored: ReturnType<typeof storeState>, base: RunRow | undefined): NewRun {
-  const { id, at, kind, note, tags = [] } = state;
+  const { id, at, kind, note, tags = [], by, idempotencyKey } = state;
   const input = toValue(note, "note of a kept state");
   const origin: Origin =
     base === undefined ? { kind: "new" } : { kind: "fork", run: base.id, seq: base.state.seq, hash: base.hash };
   const workflow = { name: checkName(kind, "kind of a kept state"), version: 1 };
   const family = base?.state.family ?? id;
-  const run = buildRun({ id, workflow, input, origin, family, at, tags: [tag, ...tags], payloads: stored.payloads });
-  return [
+  const more = by === undefined ? {} : { by };
+  const all = [tag, ...tags];
+  const run = buildRun({ id, workflow, input, origin, family, at, tags: all, more, payloads: stored.payloads });
+  const made = [
     { type: "checkpoint" as const, data: { state: stored.value, parent: null }, causes: [0] },
     { type: "run.paused" as const, data: { reason: "a place to continue from" }, causes: [1] },
   ].reduce((before, draft) => withEvent(before, draft, at), run);
+  return idempotencyKey === undefined ? made : { ...made, idempotencyKey };
 }
 
 function withEvent(run: NewRun, draft: Draft, at: Timestamp): NewRun {

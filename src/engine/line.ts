@@ -1,7 +1,7 @@
 /** Where a run stands in its restart / fork line: what services are sent so that they do not act twice depends on it. */
 import type { EventOf, ReuseKey, RunId } from "../core/event.ts";
 import type { Identity } from "../core/identity.ts";
-import { identityText, pathOf } from "../core/identity.ts";
+import { identityText, namesOf, pathOf } from "../core/identity.ts";
 import { canonical } from "../core/json.ts";
 import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
@@ -69,14 +69,9 @@ export function calledLine(
   };
 }
 
-/** Names that steps are known by where somebody says which are meant: the key, the name, and the path without numbers. */
-export function namesOf({ ref, identity }: Pick<Ask, "ref" | "identity">): string[] {
-  return [ref.key, identity.name, pathOf(identity.scope, identity.name)];
-}
-
 /** Of the steps that may be entered again, those of the run that a call makes: `shop/charge` is `charge` of what `shop` calls. */
 export function allowedInCall(allowed: readonly string[], ask: Pick<Ask, "ref" | "identity">): string[] {
-  const inside = namesOf(ask).flatMap((name) =>
+  const inside = namesOf(ask.ref.key, ask.identity).flatMap((name) =>
     allowed.filter((key) => key.startsWith(`${name}/`)).map((key) => key.slice(name.length + 1)),
   );
   return [...new Set(inside)];

@@ -12,16 +12,17 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
-import { sha256 } from "./hash.ts";
+import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
 import { Recall } from "./recall.ts";
 import type { OutcomeEvent } from "./recall.ts";
 import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
-import type { StoredOutcome } from "./recorded-outcomes.ts";
+import type { RecordedOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
+import { startedOf } from "./started-text.ts";
 import { readState } from "./state.ts";
 import { fromValue, textOf } from "./value.ts";
 
@@ -59,6 +60,8 @@ const pageEventsUsual = 250;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
 const keptPages = 4;
 const keptCharsMax = 1_048_576;
+/** The same for bodies that hold on to all their outcomes anyway: to read them again would only cost time. */
+const heldCharsMax = 67_108_864;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
@@ -76,9 +79,12 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  pageEvents: number = pageEventsUsual,
+  {
+    pageEvents = pageEventsUsual,
+    dataflow = false,
+  }: { pageEvents?: number | undefined; dataflow?: boolean | undefined } = {},
 ): Promise<Loaded> {
-  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax));
+  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), dataflow);
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
@@ -109,21 +115,27 @@ class Reading {
   readonly #pageEvents: number;
   readonly #from: Seq;
   readonly #recall: Recall;
-  readonly #kept: StoredOutcome[] = [];
+  readonly #kept: RecordedOutcome[] = [];
+  readonly #keptMax: { outcomes: number; chars: number };
   #keptChars = 0;
   #keeping = true;
   readonly #sums: Uint32Array;
   readonly #texts = new Map<Digest, string>();
+  /** Declared input of the last step that was started. */
+  #input: Digest | undefined;
   /** What was done since the event loop last turned. */
   #work = 0;
   #start: Event | undefined;
   #last: StoredEvent | undefined;
 
-  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number) {
+  constructor(store: Store, row: RunRow, turn: (call: () => void) => void, pageEvents: number, dataflow: boolean) {
     this.#store = store;
     this.#row = row;
     this.#turn = turn;
     this.#pageEvents = pageEvents;
+    this.#keptMax = dataflow
+      ? { outcomes: Infinity, chars: heldCharsMax }
+      : { outcomes: keptPages * pageEvents, chars: keptCharsMax };
     this.#from = row.state.checkpoint?.seq ?? 0;
     this.#recall = new Recall(this.#from, row.state.seq);
     this.#sums = new Uint32Array(row.state.seq + 1 - this.#from);
@@ -169,9 +181,10 @@ class Reading {
   #take(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     const { id } = this.#row;
     // One that a newer version wrote is refused as that, and not as damaged.
-    const event = unseal(stored);
+    const event = startedOf(stored, this.#input) ?? unseal(stored);
+    if (event.type === "step.started") this.#input = event.data.input;
     const before = this.#last?.hash ?? genesis(sha256, id);
-    if (storedHash(sha256, before, stored) !== stored.hash) {
+    if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);
@@ -182,13 +195,13 @@ class Reading {
         if (text !== undefined) this.#texts.set(digest, text);
       }
     }
-    if (settles) this.#keep(stored, texts);
+    if (settles) this.#keep(stored, event as OutcomeEvent, texts);
   }
 
-  #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
+  #keep(stored: StoredEvent, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>): void {
     this.#keptChars += stored.data.length;
-    this.#keeping &&= this.#keptChars <= keptCharsMax && this.#kept.length < keptPages * this.#pageEvents;
-    if (this.#keeping) this.#kept.push({ stored, texts });
+    this.#keeping &&= this.#keptChars <= this.#keptMax.chars && this.#kept.length < this.#keptMax.outcomes;
+    if (this.#keeping) this.#kept.push({ event, texts });
     else this.#sums[stored.seq - this.#from] = checksum(stored);
   }
 

@@ -1,7 +1,7 @@
 /** The steps that a change names: whoever names one that its source never had is told which there are. */
 import { StemmaError } from "../core/error.ts";
 import type { RunId } from "../core/event.ts";
-import { parseKey, pathOf } from "../core/identity.ts";
+import { namesOf, parseKey } from "../core/identity.ts";
 import type { Store } from "../store/store.ts";
 import type { Change } from "./change.ts";
 import type { Looked, Source } from "./source.ts";
@@ -12,7 +12,7 @@ export async function checkAllowed(store: Store, { row }: Source, change: Change
   const { allowEffects = [], allowUnused = false } = change;
   if (allowEffects.length === 0 || allowUnused) return;
   const { asked } = await lookThrough(store, row.id, row.state.seq, undefined);
-  const names = new Set([...asked].flatMap(namesOf));
+  const names = new Set([...asked].flatMap((key) => namesOf(key, parseKey(key))));
   // What stands behind the name of a call is a step of what is called.
   const isKnown = (key: string): boolean => names.has(key) || [...names].some((name) => key.startsWith(`${name}/`));
   const unknown = allowEffects.find((key) => !isKnown(key));
@@ -58,12 +58,6 @@ export function expectStep(run: RunId, key: string, { left, asked }: Looked): vo
   throw new StemmaError("step.not_found", `Run ${run} ${missing} ${JSON.stringify(key)}. ${stepsText(key, asked)}`, {
     data: { run, step: key },
   });
-}
-
-/** What a step may be called: its key, its name, and its path without numbers. */
-function namesOf(key: string): string[] {
-  const { scope, name } = parseKey(key);
-  return [key, name, pathOf(scope, name)];
 }
 
 const namedMax = 8;

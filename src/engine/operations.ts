@@ -56,9 +56,17 @@ export function operationsOf(primitives: Primitives): Operations {
       return Promise.reject(error);
     }
   };
+  let last: { input: StepAsk["input"]; encoded: Encoded | undefined } = { input: undefined, encoded: undefined };
+  const stepTo = (asked: StepAsk, take: (outcome: Outcome) => void): void => {
+    const { input } = asked;
+    if (last.input !== input) last = { input, encoded: input && toValue(input.value, `input of step ${asked.name}`) };
+    checkNoCheckpoint(asked.name);
+    primitives.ask(asked, last.encoded, { kind: "step", ask: asked }, take);
+  };
   const many = new ManySteps(step, primitives.turn);
   return {
     step,
+    stepTo,
     steps: (count, askOf) => many.ask(count, askOf),
     turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {

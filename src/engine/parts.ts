@@ -5,7 +5,7 @@ import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
 import type { Ask } from "./ask.ts";
 import { Asks, isWithin } from "./ask.ts";
-import type { Log } from "./body.ts";
+import type { Log, Workflow } from "./body.ts";
 import { CarriedWaits } from "./carried.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Children, inheritedOf, sharesOffers } from "./children.ts";
@@ -79,13 +79,19 @@ export type Parts = {
   emit(value: Emitted): void;
 };
 
-export function assemble(row: RunRow, workflow: string, loaded: Loaded, surroundings: Surroundings, life: Life): Parts {
+export function assemble(
+  row: RunRow,
+  { name: workflow, dataflow }: Workflow,
+  loaded: Loaded,
+  surroundings: Surroundings,
+  life: Life,
+): Parts {
   const log = labelled(surroundings.log, { run: row.id, workflow });
   const clock = guarded(surroundings.clock, life.fault);
   const { recall } = loaded;
   const asks = new Asks(recall, new CarriedWaits(recall, loaded.start, loaded.answers));
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
-  const prefix = new Prefix(loaded);
+  const prefix = new Prefix(loaded, dataflow !== true);
   const keys = new ReuseKeys(loaded, surroundings.fingerprint);
   const journal = journalOf(row, loaded, { ...surroundings, log, keys }, life, () => ({ compensation, children }));
   const emit = (value: Emitted): void => {

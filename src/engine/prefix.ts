@@ -21,7 +21,11 @@ export class Prefix {
   /** Outcomes of maps that are not closed: of each item its own digest, and how many are missing. */
   #together = new Map<object, { outcomes: ReuseKey[]; missing: number }>();
 
-  constructor({ created, start }: Pick<Loaded, "created" | "start">) {
+  readonly #isCounted: boolean;
+
+  /** @param isCounted false for a body that declares the inputs of all its steps, where nothing is asked for by this */
+  constructor({ created, start }: Pick<Loaded, "created" | "start">, isCounted: boolean = true) {
+    this.#isCounted = isCounted;
     const { seed, input, context } = created.data;
     const kept = start.type === "checkpoint" ? start.data.prefix : created.data.start?.prefix;
     const digests = { input: referenceDigest(input), context: context === undefined ? null : referenceDigest(context) };
@@ -34,6 +38,7 @@ export class Prefix {
 
   /** The body is given the outcome of an ask. */
   given({ ref, identity, work }: Ask, event: OutcomeEvent): void {
+    if (!this.#isCounted) return;
     const what = `${ref.key} ${identity.input ?? "-"} ${identity.n}`;
     const together = work.kind === "step" ? work.ask.together : undefined;
     if (together === undefined) {

@@ -41,6 +41,11 @@ export class RecallCursor {
     return outcome;
   }
 
+  /** Number of the ask of the outcome that was given last. */
+  get ask(): number {
+    return this.#recall.settledAt(this.#outcome - 1);
+  }
+
   arrived(): Promise<void> {
     return this.#outcomes.arrived();
   }

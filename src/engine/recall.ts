@@ -163,6 +163,9 @@ export class Recall {
     }
     // The first counts: nothing that comes later can change what was delivered.
     if (this.#outcome[ask] !== 0) return false;
+    // Of a step that was entered and came to its end nobody asks when it was entered.
+    const facts = this.#facts.get(ask);
+    if (facts !== undefined && isOfStart(facts)) this.#facts.delete(ask);
     this.#outcome[ask] = seq;
     this.#settled[this.outcomes] = ask;
     this.outcomes += 1;
@@ -288,6 +291,19 @@ export class Recall {
     return ask !== undefined && this.#facts.get(ask)?.dropped === true;
   }
 
+  /**
+   * The number of the ask of this path and input, if it has an outcome and nothing else is known of it; it is made again
+   * then. Undefined also where it is not known by its label alone.
+   */
+  takeSettled(path: string, input: Digest): number | undefined {
+    const ask = this.#byText.size > 0 ? undefined : this.#byKey.get(path);
+    if (ask === undefined || this.#outcome[ask] === 0 || this.#flags[ask] === hasText) return undefined;
+    if (this.#inputs[ask] !== input || this.#facts.has(ask)) return undefined;
+    this.#byKey.delete(path);
+    this.#flags[ask] = isMade;
+    return ask;
+  }
+
   #find(identity: Identity): number | undefined {
     const { scope, name, input, n } = identity;
     if (this.#byText.size > 0) {
@@ -317,7 +333,11 @@ export class Recall {
     return this.#flags[this.#made[i] ?? 0] === isMade;
   }
 
-  /** Seq of the i-th outcome, and whether its ask is made again. */
+  /** Number of the ask of the i-th outcome, the outcome's seq, and whether the ask is made again. */
+  settledAt(i: number): number {
+    return this.#settled[i] ?? 0;
+  }
+
   outcomeAt(i: number): Seq {
     return this.#outcome[this.#settled[i] ?? 0] ?? 0;
   }
@@ -339,6 +359,14 @@ export class Recall {
     this.#first = this.#after = this.#outcome = this.#made = this.#settled = new Int32Array(0);
     this.#flags = new Uint8Array(0);
   }
+}
+
+const ofStart: ReadonlySet<string> = new Set(["firstAt", "last", "started", "entered"] satisfies (keyof Facts)[]);
+
+/** Whether no more is known than that a step was entered. */
+function isOfStart(facts: Facts): boolean {
+  for (const fact in facts) if (!ofStart.has(fact)) return false;
+  return true;
 }
 
 /** Notes what an event that is no outcome says of its ask. */

@@ -9,9 +9,11 @@ import type { Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
 import { describeDivergence, describeMisfit, nothingAsked } from "./divergence.ts";
+import type { InBulk } from "./in-bulk.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
 import type { OutcomeEvent } from "./recall.ts";
+import type { RecordedOutcome } from "./recorded-outcomes.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** What the activation does for its recall. */
@@ -20,6 +22,8 @@ export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recall
   /** Gives the body what was on record before the checkpoint that it begins from; false if there is nothing. */
   deliverEarly(): boolean;
   goLive(): void;
+  /** What is given to the body in bulk. */
+  inBulk: InBulk;
   /** What the workflow has to say about that. */
   misfit: Workflow["misfit"];
   /** The body does not fit what is recorded; `detail` says where. */
@@ -30,6 +34,8 @@ export type RecallingSurroundings = Pick<Surroundings, "clock" | "log" | "recall
 
 /** A body that has ended asks for nothing more, except through branches that it left behind. */
 const endedGraceMs = 1000;
+/** How long a turn of the event loop gives outcomes to a body that takes many of them. */
+const turnMsMax = 4;
 
 export class Recalling {
   readonly #loaded: Loaded;
@@ -45,22 +51,31 @@ export class Recalling {
     this.#with = surroundings;
   }
 
-  /** Gives the body the next outcome if it is due; goes live when there is none left. */
+  /** Gives the body the next outcome if it is due, or as many as a turn has room for; goes live when there is none left. */
   turn(): void {
     this.stop();
-    const { cursor, asks, compensation, reuse } = this.#parts;
+    const { cursor } = this.#parts;
     if (this.#with.deliverEarly()) return this.#with.wake();
-    const next = cursor.next();
-    if (next === "nothing") return this.#with.goLive();
-    if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
-    if (next === "not yet") return this.#stall();
-    const ask = asks.get(next.event.data.key);
-    if (ask !== undefined) {
-      compensation.note(ask, next.event, next.texts);
-      reuse.redelivered(next.event);
-      this.#with.deliver(ask, next.event, next.texts);
-    }
+    const until = this.#with.inBulk.isOn ? performance.now() + turnMsMax : 0;
+    do {
+      const next = cursor.next();
+      if (next === "nothing") return this.#with.goLive();
+      if (next === "reading") return void cursor.arrived().then(() => this.#with.wake());
+      if (next === "not yet") return this.#stall();
+      this.#give(next);
+    } while (this.#with.inBulk.isOn && this.#course.phase === "recall" && performance.now() < until);
     this.#with.wake();
+  }
+
+  #give(recorded: RecordedOutcome): void {
+    const { asks, compensation, cursor, reuse } = this.#parts;
+    if (this.#with.inBulk.give(cursor.ask, recorded)) return;
+    const { event, texts } = recorded;
+    const ask = asks.get(event.data.key);
+    if (ask === undefined) return;
+    compensation.note(ask, event, texts);
+    reuse.redelivered(event);
+    this.#with.deliver(ask, event, texts);
   }
 
   /** Takes back the clock on a body that does nothing. */

@@ -14,8 +14,7 @@ import type { Store } from "../store/store.ts";
 import { corrupt, pagesOf, portionsOf } from "./history-pages.ts";
 import type { OutcomeEvent } from "./recall.ts";
 
-/** An outcome as it is stored, and the texts of what it holds by reference. */
-export type StoredOutcome = { stored: StoredEvent; texts: ReadonlyMap<Digest, string> };
+/** An outcome, and the texts of what it holds by reference. Nobody else holds the event. */
 export type RecordedOutcome = { event: OutcomeEvent; texts: ReadonlyMap<Digest, string> };
 
 type Source = {
@@ -25,7 +24,7 @@ type Source = {
   /** Seqs of all of them, ascending. */
   seqs: Int32Array;
   /** The first of them, which need not be read again. */
-  kept: StoredOutcome[];
+  kept: RecordedOutcome[];
   /** Checksums of the others, by their place behind `from`. */
   sums: Uint32Array;
   from: Seq;
@@ -34,11 +33,11 @@ type Source = {
 export class RecordedOutcomes {
   /** Fewer at hand than these, and more are read. */
   readonly #few: number;
-  #atHand: (StoredOutcome | undefined)[];
+  #atHand: (RecordedOutcome | undefined)[];
   #taken = 0;
   /** How many are not at hand yet, and where they come from: let go of with the last. */
   #missing: number;
-  #more: AsyncGenerator<StoredOutcome[]> | undefined;
+  #more: AsyncGenerator<RecordedOutcome[]> | undefined;
   #reading: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
 
@@ -63,7 +62,7 @@ export class RecordedOutcomes {
     }
     this.#atHand[this.#taken] = undefined;
     this.#taken += 1;
-    return { event: unseal(next.stored) as OutcomeEvent, texts: next.texts };
+    return next;
   }
 
   /** Resolves when what was being read is there, or cannot be read. */
@@ -93,9 +92,17 @@ export class RecordedOutcomes {
   }
 }
 
-async function* readAgain({ store, run, pageEvents, seqs, kept, sums, from }: Source): AsyncGenerator<StoredOutcome[]> {
+async function* readAgain({
+  store,
+  run,
+  pageEvents,
+  seqs,
+  kept,
+  sums,
+  from,
+}: Source): AsyncGenerator<RecordedOutcome[]> {
   let read = kept.length;
-  const after = kept.at(-1)?.stored.seq ?? from - 1;
+  const after = kept.at(-1)?.event.seq ?? from - 1;
   for await (const page of pagesOf(store, run, after, pageEvents)) {
     const wanted: StoredEvent[] = [];
     for (const stored of page.events) {
@@ -107,7 +114,7 @@ async function* readAgain({ store, run, pageEvents, seqs, kept, sums, from }: So
       read += 1;
     }
     for await (const { events, texts } of portionsOf(store, run, wanted)) {
-      yield events.map((stored) => ({ stored, texts }));
+      yield events.map((stored) => ({ event: unseal(stored) as OutcomeEvent, texts }));
     }
     if (read === seqs.length) return;
   }

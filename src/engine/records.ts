@@ -92,7 +92,7 @@ export abstract class Records {
    * Marks a run that has ended as golden: what others of its workflow are held against, by `compare` and in CI. Of each name
    * a workflow has one; the one before is un-marked. The run stays as it is, and is kept by `prune` as long as it is golden.
    *
-   * @throws run.not_found, run.not_terminal, name.invalid, limit.exceeded (tags)
+   * @throws run.not_found, run.not_terminal, name.invalid, limit.exceeded (tags), run.conflict (the key is of another mark)
    * @example
    * await stemma.golden(run.id, { by: "ada", reason: "checked by hand" });
    * const { same } = await stemma.compare(later.id); // against the golden run

@@ -122,7 +122,7 @@ async function replayCut(
   const past = new Past(store, run, cut);
   const missed: Ask[] = [];
   let ended: Ended | undefined;
-  const loaded = await load(past.store, past.row, () => past.lastAt, systemClock.turn);
+  const loaded = await load(past.store, past.row, () => past.lastAt, systemClock.turn, { dataflow: workflow.dataflow });
   past.lastAt = loaded.lastAt;
   const watched = watchedBody(workflow, (end) => (ended = end));
   const activation = new Activation(past.row, watched, loaded, {

@@ -16,6 +16,7 @@ import type { Message, RunRow, Sent, Store } from "../store/store.ts";
 import type { Log } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import type { Decision } from "./decision.ts";
+import { decidedBefore, expectSame } from "./decided.ts";
 import { decisionOf } from "./decision.ts";
 import { newRunId } from "./id.ts";
 import { checkAnswer } from "./json-schema.ts";
@@ -167,39 +168,45 @@ export class Requests {
     checkName(name, "name of a signal");
     const { text } = toValue(payload, `signal ${name}`);
     const key = checkId(idempotencyKey ?? `signal ${newRunId(this.#clock.now())}`, "idempotencyKey");
-    const body: SignalMessage = { name, ...(text === undefined ? {} : { text }), ...(by === undefined ? {} : { by }) };
+    const said = by === undefined ? {} : { by };
+    const body: SignalMessage = withBy({ name, ...(text === undefined ? {} : { text }) }, said);
     const sent = await this.#send(row.id, key, "signal", body);
     expectOpen(row, sent);
     return { accepted: sent.accepted };
   }
 
-  /** Says what is to become of a step in doubt. Throws step.not_in_doubt. */
+  /** Says what is to become of a step in doubt; the same again changes nothing. Throws step.not_in_doubt. */
   async decide(row: RunRow, key: string, decision: Decision, by: By): Promise<void> {
     const { events } = await readHistory(this.#store, row.id);
     const about = events.findLast((event) => "key" in event.data && event.data.key === key);
     const unwanted = about?.type === "step.in_doubt" ? about.data.unwanted : undefined;
-    if (about?.type !== "step.in_doubt" || unwanted !== undefined || isTerminal(row.state.status)) {
-      const last = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
-      const why = unwanted === undefined ? last : `nobody waits for it any more (${unwanted})`;
-      const doubtful = isTerminal(row.state.status) ? [] : inDoubt(events);
-      throw new StemmaError(
-        "step.not_in_doubt",
-        `Step ${key} of ${row.id} needs no decision: ${why}. In doubt are: ${named(doubtful)}.`,
-        { data: { run: row.id, step: key, inDoubt: doubtful } },
-      );
+    if (about?.type === "step.in_doubt" && unwanted === undefined && !isTerminal(row.state.status)) {
+      const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
+      const sent = await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
+      // Somebody else was faster. That they said the same is fine.
+      if (sent.reason === "repeated") await this.#sameDecision(row.id, body, about.seq);
+      return;
     }
-    const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
-    const sent = await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
-    // Somebody else was faster. That they said the same is fine.
-    if (sent.reason === "repeated") await this.#sameDecision(row.id, body, about.seq);
+    // It was said before, and is asked again because the answer was lost.
+    const wanted = { key, ...decisionOf(decision, key) };
+    if (about?.type !== "step.in_doubt" && (await decidedBefore(this.#store, row.id, events, wanted))?.same === true)
+      return;
+    const last = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
+    const why = unwanted === undefined ? last : `nobody waits for it any more (${unwanted})`;
+    const doubtful = isTerminal(row.state.status) ? [] : inDoubt(events);
+    throw new StemmaError(
+      "step.not_in_doubt",
+      `Step ${key} of ${row.id} needs no decision: ${why}. In doubt are: ${named(doubtful)}.`,
+      { data: { run: row.id, step: key, inDoubt: doubtful } },
+    );
   }
 
   /** Waits for a decision to become an event. Throws step.not_in_doubt where it is another one. */
-  async #sameDecision(run: RunId, { key, decision }: DecideMessage, after: Seq): Promise<void> {
+  async #sameDecision(run: RunId, wanted: DecideMessage, after: Seq): Promise<void> {
     for (let looks = 0; ; looks += 1) {
       const { events } = await readHistory(this.#store, run, after);
-      const made = events.find((event) => event.type === "step.decided" && event.data.key === key);
-      if (made?.type === "step.decided") return expectSame(run, made.data, decision);
+      const before = await decidedBefore(this.#store, run, events, wanted);
+      if (before !== undefined) return expectSame(run, before.made, wanted.decision, before.same);
       if (looks >= looksMax) return;
       await this.#lookAgain();
     }
@@ -277,22 +284,6 @@ function inDoubt(events: readonly Event[]): string[] {
     else if ("key" in data) doubtful.delete(data.key);
   }
   return [...doubtful];
-}
-
-/** Throws step.not_in_doubt where it was decided in another way. */
-export function expectSame(
-  run: RunId,
-  made: EventOf<"step.decided">["data"],
-  decision: DecideMessage["decision"],
-): void {
-  if (made.decision === decision) return;
-  const { key, by } = made;
-  const who = by === undefined ? "" : ` by ${by}`;
-  throw new StemmaError(
-    "step.not_in_doubt",
-    `Step ${key} of ${run} needs no decision: it was decided before${who}, as ${made.decision}.`,
-    { data: { run, step: key, decision: made.decision, ...(by === undefined ? {} : { by }) } },
-  );
 }
 
 function withBy<T extends object>(body: T, { by, reason }: By): T & By {

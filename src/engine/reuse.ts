@@ -56,6 +56,8 @@ const quietTurns = 3;
 /** How many asks are looked up in the index at a time. */
 const lookUpMax = 64;
 
+const none: ReadonlySet<ReuseKey> = new Set();
+
 /** How many stretches of the source are read only to say why a step is not reused. */
 const whyReadsMax = 8;
 
@@ -92,7 +94,7 @@ export class Reuse {
   }
 
   /** Whether anything may be reused or overridden at all. */
-  get #isIdle(): boolean {
+  get isIdle(): boolean {
     if (this.#generations.ready() !== undefined) return false;
     return this.#overrides.size === 0 && this.#onOffer.isEmpty;
   }
@@ -157,7 +159,7 @@ export class Reuse {
 
   /** An ask that is on record was made again. */
   recalled(ask: Ask): void {
-    if (this.#isIdle) return;
+    if (this.isIdle) return;
     this.#unasked.delete(ask.ref.key);
     this.#onOffer.hadItsTurn(ask.ref.key, this.#with.keys.of(ask));
   }
@@ -169,7 +171,7 @@ export class Reuse {
 
   /** Takes an ask that is about to be begun, if it has to be looked up first; it is begun later where nothing is found. */
   takes(ask: Ask): boolean {
-    if (this.#isIdle || ask.looked === true || ask.recorded !== undefined) return false;
+    if (this.isIdle || ask.looked === true || ask.recorded !== undefined) return false;
     ask.looked = true;
     this.#waiting.push(ask);
     this.#with.changed();
@@ -261,8 +263,8 @@ export class Reuse {
 
   /** Keys that several asks have. */
   #sharedBy(asks: readonly Ask[]): ReadonlySet<ReuseKey> {
+    if (asks.length < 2) return none;
     const [seen, shared] = [new Set<ReuseKey>(), new Set<ReuseKey>()];
-    if (asks.length < 2) return shared;
     for (const ask of asks) {
       const key = this.#with.keys.of(ask);
       if (key === undefined) continue;

@@ -14,6 +14,7 @@ import type { Stemma } from "./stemma.ts";
 import { follow, placeIn } from "./streams.ts";
 import type { StreamItem } from "./streams.ts";
 import { fromValue } from "./value.ts";
+import { checkWhole } from "./whole-number.ts";
 
 const endCodes: Partial<Record<Status, ErrorCode>> = {
   failed: "run.failed",
@@ -75,7 +76,7 @@ export class RunHandle<O = unknown> {
 
   /** Events as they are recorded, from behind `after` (a seq; from the start if left out) to the end of the run. */
   async *events(options: { after?: number } = {}): AsyncGenerator<Event> {
-    let after = options.after ?? -1;
+    let after = checkWhole(options.after ?? -1, "after", -1);
     for (;;) {
       const page = await this.#stemma.store.history(this.id, { after, limit: limits.pageEventsMax });
       if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${this.id} in this store.`);

@@ -9,7 +9,7 @@ import { storedHash } from "../core/chain-text.ts";
 import type { Digest, Event, EventOf, ReuseKey, RunId, Seq } from "../core/event.ts";
 import { outcomeOf } from "../core/event.ts";
 import type { RunRow, Store } from "../store/store.ts";
-import { sha256 } from "./hash.ts";
+import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, portionsOf } from "./history-pages.ts";
 import type { OutcomeEvent } from "./recall.ts";
 
@@ -111,7 +111,7 @@ export class SourceReader {
     const wanted: StoredEvent[] = [];
     for (const stored of events) {
       if (stored.seq > this.#head) break;
-      if (before !== undefined && storedHash(sha256, before, stored) !== stored.hash) {
+      if (before !== undefined && storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
         throw corrupt(this.run, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
       }
       before = stored.hash;

@@ -48,6 +48,7 @@ import { listWaits } from "./waits-query.ts";
 import { validate } from "./schema.ts";
 import { toValue } from "./value.ts";
 import { Worker } from "./worker.ts";
+import { checkWhole } from "./whole-number.ts";
 
 export type StemmaOptions = {
   /** Where runs are kept: `sqlite("stemma.db")`. The caller closes a store that several objects share. */
@@ -372,10 +373,13 @@ export class Stemma extends Records {
 
   /**
    * Runs, newest first. Those that are records and no work (golden marks, checkpoints of graphs in the store) are left out
-   * unless they are asked for: by `records: true`, or by `ids`, `idPart`, `workflow` or `tag`.
+   * unless they are asked for: by `records: true`, or by `ids`, `idPart`, `workflow` or `tag`. Throws usage.invalid for what
+   * is no cursor, limit or time.
    */
-  list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
-    const { ids, idPart, workflow, tag } = query;
+  async list(query: ListQuery = {}): Promise<{ runs: readonly RunRow[]; cursor?: string }> {
+    const { ids, idPart, workflow, tag, limit, since } = query;
+    if (limit !== undefined) checkWhole(limit, "limit", 1);
+    if (since !== undefined) checkWhole(since, "since", 0);
     const records = [ids, idPart, workflow, tag].some((named) => named !== undefined);
     return this.store.list({ records, ...query });
   }
@@ -389,8 +393,9 @@ export class Stemma extends Records {
     return row;
   }
 
-  /** All events of a run behind `after` (all, if left out). */
+  /** All events of a run behind `after` (all, if left out). Throws run.not_found, usage.invalid. */
   async history(id: RunId, options: { after?: number } = {}): Promise<Event[]> {
+    if (options.after !== undefined) checkWhole(options.after, "after", -1);
     return (await readHistory(this.store, checkRunId(id), options.after)).events;
   }
 

@@ -9,7 +9,7 @@ import type { Digest, Value } from "../core/event.ts";
 import { decode, encode, utf8Length } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Payload } from "../store/store.ts";
-import { sha256 } from "./hash.ts";
+import { rememberedDigest, sha256 } from "./hash.ts";
 
 /** A value in canonical text (`undefined` where it was undefined), and what an event holds of it. */
 export type Encoded = { text: string | undefined; value: Value; payload?: Payload };
@@ -68,7 +68,7 @@ function keptApart(text: string): Encoded | undefined {
 
 /** Digest of an encoded value; `undefined` has the digest of the empty text, which no JSON text is. */
 export function digestOf(encoded: Encoded): Digest {
-  return "digest" in encoded.value ? encoded.value.digest : sha256(encoded.text ?? "");
+  return "digest" in encoded.value ? encoded.value.digest : rememberedDigest(encoded.text ?? "");
 }
 
 /** The text of a value that an event holds, or `undefined`; `texts` has the payloads that were loaded. */

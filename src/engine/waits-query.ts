@@ -1,5 +1,4 @@
 /** What is open across all runs: the questions that people and services are asked. */
-import { StemmaError } from "../core/error.ts";
 import type { EventOf, RunId, Timestamp, WaitKind } from "../core/event.ts";
 import type { Json } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
@@ -7,6 +6,7 @@ import { identityOf } from "../core/identity.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import { openWaits } from "./open-waits.ts";
 import { fromValue } from "./value.ts";
+import { checkWhole } from "./whole-number.ts";
 
 export type WaitsQuery = {
   run?: RunId;
@@ -44,12 +44,7 @@ export type OpenWait = {
 /** A page of open waits, of the newest runs first; a page may be empty although others follow. */
 export async function listWaits(store: Store, query: WaitsQuery): Promise<{ waits: OpenWait[]; cursor?: string }> {
   const { run, workflow, tag, kind, name, cursor, limit = 100 } = query;
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.pageRunsMax) {
-    throw new StemmaError(
-      "usage.invalid",
-      `Expected limit to be a whole number from 1 to ${limits.pageRunsMax}, got ${limit}.`,
-    );
-  }
+  checkWhole(limit, "limit", 1, limits.pageRunsMax);
   const page = await store.list({
     ...(run === undefined ? {} : { ids: [run] }),
     ...(workflow === undefined ? {} : { workflow }),

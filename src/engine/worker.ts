@@ -275,7 +275,7 @@ export class Worker {
     const known = workflows.exactly(row.state.workflow, row.state.version);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
-    const loaded = await load(store, row, this.#now, clock.turn, pageEvents);
+    const loaded = await load(store, row, this.#now, clock.turn, { pageEvents, dataflow: known.workflow.dataflow });
     if (isLost()) return;
     const activation = new Activation(row, known.workflow, loaded, this.#surroundings(known.fingerprint));
     this.#take(activation);

@@ -12,6 +12,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { components } from "../../src/index.ts";
 import { until } from "../stage.ts";
+import type { Said } from "./agent.ts";
 import { say } from "./agent.ts";
 import { plane } from "./place.ts";
 
@@ -51,7 +52,7 @@ describe("nodes", () => {
       capabilities: [{ agent_id: "alpha", reasoners: [{ id: "think", tags: ["slow"] }] }],
     });
     const compact = await at.ask("GET", "/api/v1/discovery/capabilities?format=compact&skill=to*");
-    expect(compact.body).toMatchObject({ skills: [{ agent_id: "alpha", target: "alpha.tool" }] });
+    expect(compact.body).toMatchObject({ skills: [{ agent_id: "alpha", target: "alpha:skill:tool" }] });
     expect((await at.ask("POST", "/api/v1/nodes/alpha/shutdown", { version: "1.0.0" })).body).toMatchObject({
       success: true,
     });
@@ -368,6 +369,33 @@ describe("what an agent does by itself", () => {
       "key" in data && data.key.startsWith("alpha.helper") ? [type] : [],
     );
     expect(events).toEqual(["step.succeeded"]);
+  });
+
+  test("what a function told is taken before its end although it came behind it, also the first time; what is told later is refused", async () => {
+    await using at = await plane();
+    const gate = Promise.withResolvers<void>();
+    const alpha = await at.agent({ id: "alpha", reasoners: { root: () => gate.promise } });
+    const id = await at.begin("alpha.root");
+    await until(() => alpha.entered("root") === 1);
+    const common = { run_id: id, reasoner_id: "helper", agent_node_id: "alpha", parent_execution_id: id };
+    const tell = (execution_id: string, more: object): Promise<Said> =>
+      at.ask("POST", "/api/v1/workflow/executions/events", { ...common, execution_id, ...more });
+    const [ended] = await Promise.all([
+      at.ask("POST", `/api/v1/executions/${id}/status`, { status: "succeeded", result: {} }),
+      tell("inner", { status: "running", input_data: { a: 1 } }),
+      tell("inner", { status: "succeeded", result: { b: 2 } }),
+    ]);
+    expect(ended).toMatchObject({ status: 200 });
+    await at.ended(id);
+    expect((await at.graph(id)).map(({ reasoner_id: name, status }) => [name, status])).toEqual([
+      ["root", "succeeded"],
+      ["helper", "succeeded"],
+    ]);
+    expect(await tell("later", { status: "running", input_data: {} })).toMatchObject({
+      status: 409,
+      body: { error: "execution_ended" },
+    });
+    gate.resolve();
   });
 
   test("D3: a call whose parent nobody knows is attached to the run that it names; D4: everything is there once", async () => {

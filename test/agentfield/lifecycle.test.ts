@@ -10,7 +10,7 @@
  */
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { until } from "../stage.ts";
+import { fresh, until } from "../stage.ts";
 import type { Work } from "./agent.ts";
 import type { Plane } from "./place.ts";
 import { plane } from "./place.ts";
@@ -252,9 +252,12 @@ describe("approvals", () => {
       approval_request_url: "https://people.example/req-1",
     });
     const path = `/api/v1/agents/one/executions/${id}`;
-    expect((await at.ask("GET", `${path}/approval-status`)).body).toMatchObject({ status: "pending" });
+    const pending = (await at.ask("GET", `${path}/approval-status`)).body;
+    expect(pending).toMatchObject({ status: "pending", requested_at: expect.stringMatching(/^20.*Z$/) as string });
+    expect(Object.keys(pending)).not.toContain("responded_at");
     expect((await at.ask("POST", `${path}/request-approval`, { approval_request_id: "req-2" })).body).toMatchObject({
       error: "approval_already_requested",
+      approval_request_id: "req-1",
     });
     const other = await at.ask("POST", `/api/v1/agents/two/executions/${id}/request-approval`, {});
     expect(other).toMatchObject({ status: 403, body: { error: "execution_ownership_mismatch" } });
@@ -270,10 +273,15 @@ describe("approvals", () => {
         execution_id: id,
       },
     });
-    expect((await decide(said)).body).toMatchObject({ status: "already_processed", decision: "approved" });
+    expect((await decide(said)).body).toMatchObject({
+      status: "already_processed",
+      decision: "approved",
+      current_status: "succeeded",
+    });
     expect((await at.ask("GET", `${path}/approval-status`)).body).toMatchObject({
       status: "approved",
       response: { amount: 3 },
+      responded_at: expect.stringMatching(/^20.*Z$/) as string,
     });
     expect((await at.ask("POST", `${path}/request-approval`, {})).body).toMatchObject({ error: "invalid_state" });
   });
@@ -296,6 +304,62 @@ describe("approvals", () => {
     await statusIs(at, id, "cancelled");
     await until(() => told.length === 2);
     expect(told).toEqual(["request_changes", "rejected"]);
+  });
+
+  test("E8: a decision comes in the envelope of the place where people decide, whatever its forms call it", async () => {
+    const rounds = ["a", "b", "c", "d"];
+    await using on = await asking(async ({ approve }) => {
+      const said: unknown[] = [];
+      for (const round of rounds) {
+        const { decision, feedback, response } = await approve(round);
+        said.push([decision, feedback, response]);
+      }
+      return { said };
+    });
+    const { at, decide } = on;
+    const id = await at.begin("one.ask");
+    const forms: [type: string, data: object][] = [
+      ["completed", { response: { decision: "approve", feedback: "LGTM" } }],
+      ["completed", { response: { action: "continue" } }],
+      ["completed", { response: { signature: "J" } }],
+      ["expired", {}],
+    ];
+    for (const [n, [type, data]] of forms.entries()) {
+      const requestId = rounds[n];
+      await until(async () => (await at.execution(id))["approval_request_id"] === requestId);
+      const envelope = { id: `evt_${n}`, type, createdAt: "2026-01-01T00:00:00Z", data: { requestId, ...data } };
+      expect((await decide(envelope)).body).toMatchObject({ status: "processed" });
+    }
+    await statusIs(at, id, "cancelled");
+    const told = on.made.seen.filter(({ path }) => path === "/webhooks/approval").map(({ body }) => body);
+    await until(() => on.made.seen.filter(({ path }) => path === "/webhooks/approval").length === 4);
+    expect(told[0]).toMatchObject({ decision: "approved", feedback: "LGTM", approval_request_id: "a" });
+    expect(told[1]).toMatchObject({ decision: "approved", response: '{"action":"continue"}' });
+    expect(told[2]).toMatchObject({ decision: "approved", response: '{"signature":"J"}' });
+    expect(
+      (await decide({ id: "evt", type: "completed", data: { requestId: "a", response: { action: "?" } } })).status,
+    ).toBe(400);
+  });
+
+  test("E8: a decision that comes again after the server was started anew is one that was taken already", async () => {
+    const store = fresh();
+    await using _closed = { [Symbol.asyncDispose]: () => store.close() };
+    const body = { requestId: "req-1", decision: "approved" };
+    const decideAt = (at: Plane) =>
+      at.ask("POST", "/api/v1/webhooks/approval-response", JSON.stringify(body), signed(body));
+    {
+      await using first = await plane({ engine: { store }, agentfield: { approvalSecret: secret } });
+      await first.agent({ id: "one", reasoners: { ask: ({ approve }) => approve("req-1") } });
+      const id = await first.begin("one.ask");
+      await statusIs(first, id, "waiting");
+      expect((await decideAt(first)).body).toMatchObject({ status: "processed" });
+      await first.ended(id);
+    }
+    await using second = await plane({ engine: { store }, agentfield: { approvalSecret: secret } });
+    expect(await decideAt(second)).toMatchObject({
+      status: 200,
+      body: { status: "already_processed", decision: "approved", current_status: "succeeded" },
+    });
   });
 
   test("E8: unsigned, wrongly signed or signed long ago is 401; without a secret nothing is taken", async () => {

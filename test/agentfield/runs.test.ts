@@ -9,6 +9,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { workflow } from "../../src/index.ts";
+import { fresh, until } from "../stage.ts";
 import { plane } from "./place.ts";
 
 const nobody = `run_${"0".repeat(26)}`;
@@ -118,6 +119,42 @@ describe("runs and graphs", () => {
     expect((await list("search=nothing")).runs).toEqual([]);
     expect((await at.ask("GET", "/api/ui/v2/workflow-runs?page=x")).status).toBe(400);
   });
+});
+
+test("a list looks at the trees of what it shows, and of what has ended once", async () => {
+  const plain = fresh();
+  let reads = 0;
+  const store = new Proxy(plain, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name === "history") reads += 1;
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+  await using _closed = { [Symbol.asyncDispose]: () => plain.close() };
+  await using at = await plane({ engine: { store }, webhooks: false });
+  await at.agent({ id: "alpha", reasoners: { f: () => ({}) } });
+  const ids: string[] = [];
+  for (let i = 0; i < 6; i += 1) {
+    ids.push(await at.begin("alpha.f"));
+    await at.ended(ids.at(-1) ?? "");
+  }
+  const list = async (query: string): Promise<{ runs: unknown[]; reads: number }> => {
+    reads = 0;
+    const { body } = await at.ask("GET", `/api/ui/v2/workflow-runs?${query}`);
+    return { runs: (body["runs"] as { run_id: string }[]).map(({ run_id: id }) => id), reads };
+  };
+  const first = await list("page_size=2&sort_by=updated_at&status=succeeded");
+  expect(first.runs).toEqual([ids[5], ids[4]]);
+  const second = await list("page_size=2&page=3&sort_by=updated_at&sort_order=desc");
+  expect(second.runs).toEqual([ids[1], ids[0]]);
+  const every = await list("sort_by=total_steps");
+  expect(every.runs).toHaveLength(6);
+  // The first looked at two of six trees, and that of the two that are left at these.
+  expect(every.reads).toBeGreaterThan(0);
+  expect(first.reads).toBeLessThan(every.reads * 3);
+  // Now all are known. What else goes on here may read for a moment.
+  await until(async () => (await list("sort_by=total_steps&sort_order=asc")).reads === 0);
 });
 
 describe("C: golden runs", () => {

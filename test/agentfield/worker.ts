@@ -22,6 +22,8 @@ const { positionals, values } = parseArgs({
     plane: { type: "string", default: "" },
     paid: { type: "string", default: "" },
     secret: { type: "string", default: "" },
+    // Answers with its results, instead of reporting them.
+    line: { type: "boolean", default: false },
   },
 });
 process.once("disconnect", () => process.exit(1));
@@ -70,7 +72,8 @@ if (positionals[0] === "server") {
   const listening = await server(stemma, { port: Number(values.port), agentfield }).listen();
   console.log(JSON.stringify({ url: listening.url }));
 } else {
-  const { name, plane } = values;
-  const made = await agent({ plane, id: name, port: Number(values.port), reasoners: functions[name] ?? {} });
+  const { name, plane, line } = values;
+  const reasoners = functions[name] ?? {};
+  const made = await agent({ plane, id: name, port: Number(values.port), reasoners, detached: !line });
   console.log(JSON.stringify({ url: made.url }));
 }

@@ -69,12 +69,16 @@ test("what a function throws reaches its caller with name, code and data, and a 
       try {
         return await ctx.call("alpha.bad", { n: 1 });
       } catch (error) {
-        const { name, code, message, data } = error as StepError;
-        return { isStepError: error instanceof StepError, name, code, message, data };
+        const { name, code, message, data, cause } = error as StepError;
+        const why = cause instanceof StepError ? cause.message : "";
+        return { isStepError: error instanceof StepError, name, code, message, data, why };
       }
     });
     agent.skill("bad", () => {
-      throw Object.assign(new RangeError("too far"), { code: "FAR", data: { by: 3 } });
+      throw Object.assign(new RangeError("too far", { cause: new Error("the wind") }), {
+        code: "FAR",
+        data: { by: 3 },
+      });
     });
   });
   const { body } = await at.post("/v1/calls", { target: "alpha.root" });
@@ -85,6 +89,7 @@ test("what a function throws reaches its caller with name, code and data, and a 
     code: "FAR",
     message: "too far",
     data: { by: 3 },
+    why: "the wind",
   });
 });
 
@@ -94,7 +99,7 @@ test("a function is tried again as often as its node says, and not where it says
   await at.node("alpha", (agent) => {
     agent.reasoner("flaky", { retry: { attempts: 3, delay: 1 } }, async (ctx) => {
       entered.push(`flaky ${await ctx.call<number>("alpha.count")}`);
-      if (entered.length < 3) throw new Error("once more");
+      if (entered.length < 3) throw new Error("once more", { cause: new Error("the line broke") });
       return "done";
     });
     agent.skill("count", () => entered.length);

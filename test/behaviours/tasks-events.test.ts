@@ -69,6 +69,23 @@ describe("events", () => {
     expect(statuses(await runner.execute([step("A")]))).toEqual({ A: "success" });
   });
 
+  test("41: what a console throws once is told on the same console", async () => {
+    const report = vi.spyOn(console, "error").mockImplementation(() => {});
+    report.mockImplementationOnce(() => {
+      throw new Error("closed");
+    });
+    const bus = new EventBus();
+    bus.on("taskStart", () => {
+      throw new Error("mine");
+    });
+    bus.emit("taskStart", { step: step("A") });
+    await turns();
+    expect(report.mock.calls).toEqual([
+      ["Error in event listener for taskStart:", new Error("mine")],
+      ["Unexpected error in event bus execution for taskStart:", new Error("closed")],
+    ]);
+  });
+
   test("42: listeners come and go; one is called once, however often it was added", async () => {
     const [gone, one, two] = [spy(), spy(), spy()];
     const runner = new TaskRunner({});
@@ -131,6 +148,20 @@ describe("plugins", () => {
     expect(installed).toBe(100_000);
   });
 
+  test("43: a run waits for a plugin that is being installed for another", async () => {
+    const told: string[] = [];
+    const runner = new TaskRunner({}).use({
+      name: "slow",
+      version: "1.0.0",
+      install: async ({ events: given }) => {
+        await turns(2);
+        given.on("taskStart", ({ step: { name } }) => void told.push(name));
+      },
+    });
+    await Promise.all([runner.execute([step("A")]), runner.execute([step("B")])]);
+    expect(told.toSorted()).toEqual(["A", "B"]);
+  });
+
   test("43: one that cannot be installed refuses the run, and is tried again for the next", async () => {
     let calls = 0;
     const install = (): void => {
@@ -164,6 +195,19 @@ describe("logger", () => {
       "[TaskSkipped] Task 'task4' skipped.",
       "[WorkflowEnd] Workflow completed. Success: 1, Failed: 1.",
     ]);
+  });
+
+  test("44: what never began took no time", async () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    const plugin = new LoggerPlugin({ format: "json" });
+    expect([plugin.name, plugin.version]).toEqual(["logger", "1.0.0"]);
+    for (const runner of [new TaskRunnerBuilder({}).withLogger("text").build(), new TaskRunner({}).use(plugin)]) {
+      await runner.execute([step("task1")], { signal: AbortSignal.abort() });
+    }
+    const lines = log.mock.calls.map(([line]) => String(line));
+    expect(lines[1]).toBe("[TaskEnd] Task 'task1' ended with status 'cancelled'.");
+    const record = { event: "taskEnd", task: "task1", status: "cancelled", timestamp: expect.any(String) as unknown };
+    expect(JSON.parse(String(lines[4]))).toEqual(record);
   });
 
   test("44: JSON has these fields", async () => {

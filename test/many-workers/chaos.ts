@@ -22,6 +22,8 @@ export type ChaosOptions = {
   seed: number;
   /** How long everything goes wrong. */
   chaosMs: number;
+  /** It goes on for up to four times as long until so many were killed, stopped, and taken from: a slow machine needs more time. */
+  atLeast?: number;
   /** How long nothing may move at the end before what is left counts as stuck. */
   patienceMs: number;
   /** How likely a process is stopped in the place of being killed. */
@@ -105,9 +107,9 @@ async function inWorld(server: Running, options: ChaosOptions): Promise<Chaos> {
     await reader.list({});
     if (options.forgetfulServer === true) await forget(url);
     const tail = tailOf(reader);
-    const until = performance.now() + options.chaosMs;
-    const places = Array.from({ length: workers }, () => place(world, options, chance, until, found));
-    await Promise.all([...places, bring(world, tail, until), restart(server, options, chance, found)]);
+    const over = endOf(options, found);
+    const places = Array.from({ length: workers }, () => place(world, options, chance, over, found));
+    await Promise.all([...places, bring(world, tail, over), restart(server, options, chance, found)]);
     const settling = performance.now();
     await settle(world, options, found);
     found.settleMs = performance.now() - settling;
@@ -122,12 +124,21 @@ async function inWorld(server: Running, options: ChaosOptions): Promise<Chaos> {
   }
 }
 
+function endOf({ chaosMs, atLeast = 0 }: ChaosOptions, found: Chaos): () => boolean {
+  const began = performance.now();
+  return () => {
+    const past = performance.now() - began;
+    const enough = Math.min(found.kills, found.stops, found.taken) >= atLeast;
+    return past > (enough ? chaosMs : 4 * chaosMs);
+  };
+}
+
 /** One place for a worker: what is in it is killed or stopped again and again. The last one is left alive. */
 async function place(
   world: World,
   { bug = "none", freezes, gapMs, farMs }: ChaosOptions,
   chance: Chance,
-  until: number,
+  over: () => boolean,
   found: Chaos,
 ): Promise<void> {
   // Far from the store or near to it; what a lost answer does is seen as well.
@@ -138,8 +149,8 @@ async function place(
   let life = start();
   for (;;) {
     const next = performance.now() + 200 + chance.below(gapMs);
-    await world.until(() => life.gone || performance.now() > Math.min(next, until), Infinity);
-    if (performance.now() > until) return;
+    await world.until(() => life.gone || performance.now() > next || over(), Infinity);
+    if (over()) return;
     // One that is only just starting is no victim.
     if (life.entered === 0 && !life.gone) continue;
     if (chance.happens(freezes)) await freeze(world, life, chance, found);
@@ -171,11 +182,11 @@ async function freeze(world: World, life: Life, chance: Chance, found: Chaos): P
 }
 
 /** Brings work for as long as it lasts: as much as they can do, and no mountain of it. */
-async function bring(world: World, tail: Tail, until: number): Promise<void> {
+async function bring(world: World, tail: Tail, over: () => boolean): Promise<void> {
   const started = new Set<RunId>();
   let ended = 0;
   let seen = 0;
-  while (performance.now() < until) {
+  while (!over()) {
     for (const { run, type } of tail.items.slice(seen)) if (type === "run.succeeded" && started.has(run)) ended += 1;
     seen = tail.items.length;
     if (world.runs.length - ended < openMax) {

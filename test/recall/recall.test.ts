@@ -75,7 +75,7 @@ async function check(runs: number, wrong?: Delivery, change = false): Promise<Se
   return seen;
 }
 
-const runs = Number(process.env["STEMMA_RECALL_RUNS"] ?? (onPostgres ? 200 : 6_000));
+const runs = Number(process.env["STEMMA_RECALL_RUNS"] ?? (onPostgres ? 200 : 4_000));
 
 describe("recall", () => {
   it("takes the same path again, whatever the program and wherever it crashed", { timeout: 600_000 }, async () => {

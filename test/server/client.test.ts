@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { StepError, isStemmaError, workflow } from "../../src/index.ts";
-import type { Event } from "../../src/index.ts";
+import type { Event, Stemma } from "../../src/index.ts";
 import { errorOf, until } from "../stage.ts";
 import { serve } from "./place.ts";
 
@@ -137,6 +137,24 @@ describe("a client", () => {
     await until(async () => (await at.client.waits({ run: run.id })).waits.length === 1);
     await at.client.fail(run.id, "approval", new TypeError("never"));
     expect(await errorOf(run.result())).toMatchObject({ code: "run.failed", cause: { name: "TypeError" } });
+  });
+
+  it("puts on record what is said to have failed as the engine does, with its causes", async () => {
+    await using at = await serve(workflows);
+    const error = Object.assign(new TypeError("the bank says no", { cause: new Error("too late") }), { code: "NO" });
+    const failures = async (by: Pick<Stemma, "decide" | "fail">): Promise<unknown[]> => {
+      const [doubt, open] = [await at.client.run("doubtful", undefined), await at.client.run("asking", undefined)];
+      await until(async () => (await at.client.row(doubt.id)).state.reason === "in_doubt");
+      await until(async () => (await at.client.waits({ run: open.id })).waits.length === 1);
+      await by.decide(doubt.id, "pay", { fail: error });
+      await by.fail(open.id, "approval", error);
+      await Promise.all([errorOf(doubt.result()), errorOf(open.result())]);
+      const all = [...(await doubt.history()), ...(await open.history())];
+      return all.flatMap(({ type, data }) => (type === "run.failed" ? [data.error] : []));
+    };
+    const here = await failures(at.stemma);
+    expect(here).toMatchObject([{ code: "NO", cause: { message: "too late" } }, { cause: { message: "too late" } }]);
+    expect(await failures(at.client)).toEqual(here);
   });
 
   it("follows the values that a run emits", async () => {

@@ -125,7 +125,8 @@ describe("stemma serve", () => {
       export const greet = workflow({ name: "greet" }, (ctx, who: string) => ctx.step("hi", () => "Hello, " + who));`;
     writeFileSync(join(folder, "greet.ts"), code);
     const words = [main, "serve", "greet.ts", "--port", "0", "--json"];
-    const child = spawn(process.execPath, words, { cwd: folder, env: { ...process.env, STEMMA_STORE: "" } });
+    const env = { ...process.env, STEMMA_STORE: "", STEMMA_APPROVAL_SECRET: "of both sides" };
+    const child = spawn(process.execPath, words, { cwd: folder, env });
     try {
       let [out, err] = ["", ""];
       child.stdout.on("data", (chunk) => (out += String(chunk)));
@@ -135,6 +136,10 @@ describe("stemma serve", () => {
       const url = /listens on (\S+)/.exec(err)?.[1] ?? "";
       const stemma = client({ url });
       expect(await (await stemma.run("greet", "Ada")).result()).toBe("Hello, Ada");
+      // A decision on an approval of an agent has to be signed with the secret that was given.
+      const headers = { "content-type": "application/json" };
+      const unsigned = await fetch(`${url}/api/v1/webhooks/approval-response`, { method: "POST", headers, body: "{}" });
+      expect(unsigned.status).toBe(401);
       const tail = stemma.feed();
       expect((await tail.next()).value).toMatchObject({ position: 1 });
       child.kill("SIGTERM");

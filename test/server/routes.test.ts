@@ -8,6 +8,7 @@ import { errorCodes } from "../../src/core/error.ts";
 import { limits } from "../../src/core/limits.ts";
 import { workflow } from "../../src/index.ts";
 import { Webhooks } from "../../src/api/webhooks/webhooks.ts";
+import { client } from "../../src/client.ts";
 import { server } from "../../src/server.ts";
 import { listening, silent, until } from "../stage.ts";
 import type { Served } from "./place.ts";
@@ -158,7 +159,7 @@ describe("every route", () => {
     }
   });
 
-  const tokens = (["read", "run", "admin"] as const).map((scope) => ({
+  const tokens = (["read", "run", "admin", "node"] as const).map((scope) => ({
     name: `${scope}er`,
     scope,
     token: `${scope}-0123456789abcdef`,
@@ -171,7 +172,7 @@ describe("every route", () => {
     const found: Record<string, number[]> = {};
     const expected: Record<string, number[]> = {};
     for (const [route, wish] of Object.entries(await examples(at))) {
-      const { scope, status = 200 }: RouteSpec = contract[route as keyof typeof contract];
+      const { scope, nodes, status = 200 }: RouteSpec = contract[route as keyof typeof contract];
       found[route] = [];
       for (const principal of principals) {
         const response = await ask(at.url, route, wish, principal);
@@ -181,10 +182,52 @@ describe("every route", () => {
         const { status: found_ } = response;
         found[route].push(found_ === 409 ? status : found_ === 429 ? 401 : found_);
       }
-      const allowed = tokens.map((token) => (order.indexOf(token.scope) >= order.indexOf(scope) ? status : 403));
-      expected[route] = scope === "none" ? [200, 200, 200, 200, 200] : [401, 401, ...allowed];
+      const may = (one: string): boolean =>
+        one === "node" ? nodes === true : order.indexOf(one) >= order.indexOf(scope);
+      const allowed = tokens.map((token) => (may(token.scope) ? status : 403));
+      expected[route] = scope === "none" ? [200, 200, 200, 200, 200, 200] : [401, 401, ...allowed];
     }
     expect(found).toEqual(expected);
+  });
+
+  it("says which methods it takes, to those alone who may look", async () => {
+    await using at = await serve([greet], { tokens });
+    const paths = new Map<string, string[]>();
+    for (const [name] of routes) {
+      const [method = "", path = ""] = name.split(" ");
+      paths.set(path, [...(paths.get(path) ?? []), method]);
+    }
+    for (const [path, methods] of paths) {
+      for (const method of ["HEAD", "PUT", "OPTIONS"]) {
+        const answer = async (authorization: string): Promise<unknown[]> => {
+          const response = await fetch(at.url + path, { method, headers: { authorization } });
+          return [path, method, response.status, response.headers.get("allow")?.split(", ").toSorted() ?? []];
+        };
+        expect(await answer("Bearer read-0123456789abcdef")).toEqual([path, method, 405, methods.toSorted()]);
+      }
+    }
+    const head = await fetch(`${at.url}/v1/runs`, { method: "HEAD" });
+    expect([head.status, head.headers.get("allow")]).toEqual([401, null]);
+  });
+
+  it("of executions are about no run that is none: neither is a webhook removed so, nor a run of work looked at", async () => {
+    await using at = await serve([greet], { tokens, webhooks: nowhere });
+    const hooks = client({ url: at.url, token: "admin-0123456789abcdef" }).webhooks;
+    const { id } = await hooks.create({ url: hookUrl });
+    const work = await at.stemma.run(greet, undefined);
+    await work.result();
+    const status = async (method: string, path: string, scope: string): Promise<number> =>
+      (await ask(at.url, method, { path }, `${scope}-0123456789abcdef`)).status;
+    const found = [
+      await status("POST", `/v1/calls/${id}/cancel`, "run"),
+      await status("POST", `/v1/runs/${id}/cancel`, "run"),
+      await status("POST", `/api/ui/v1/executions/${id}/cancel`, "run"),
+      await status("POST", `/api/v1/executions/${id}/cancel`, "run"),
+      await status("POST", `/api/v1/workflows/${id}/cancel-tree`, "run"),
+      await status("GET", `/v1/calls/${work.id}`, "node"),
+    ];
+    expect(found).toEqual([400, 400, 404, 404, 404, 404]);
+    expect(await hooks.list()).toHaveLength(1);
   });
 
   it("puts on record who asked", async () => {
@@ -214,9 +257,38 @@ describe("every route", () => {
   });
 });
 
+/** They write nothing. */
+const harmless = ["POST /v1/runs/{run}/plan", "POST /v1/nodes/{node}/heartbeat"];
+/** What they do is no event: who did it is in the log. */
+const logged = ["POST /v1/import", "POST /v1/prune"];
+
+it("who did what is on record, for every route that changes something", async () => {
+  const log = listening();
+  const token = "admin-0123456789abcdef";
+  await using at = await serve([greet, asking, doubtful], {
+    tokens: [{ name: "adminer", scope: "admin", token }],
+    webhooks: nowhere,
+    log,
+  });
+  const { store } = at.stemma;
+  const said = async (after: number): Promise<boolean> =>
+    (await store.feed({ after, limit: 1000 })).events.some(({ event }) => event.data.includes('"adminer"'));
+  for (const [route, wish] of Object.entries(await examples(at))) {
+    if (route.startsWith("GET ") || harmless.includes(route)) continue;
+    const isLogged = logged.includes(route);
+    const body = route === "POST /v1/prune" ? { ...wish, body: { olderThan: "1d" } } : wish;
+    const { position } = await store.feed({ after: 0, run: `run_${"0".repeat(26)}`, limit: 1 });
+    log.lines.splice(0);
+    const response = await ask(at.url, route, body, token);
+    expect([route, response.ok, await response.text()]).toEqual([route, true, expect.any(String)]);
+    if (isLogged) expect([route, log.lines.some((line) => line.includes('"by":"adminer"'))]).toEqual([route, true]);
+    else await until(async () => said(position));
+  }
+});
+
 describe("limits", () => {
   it("hold for bodies, headers, depth, numbers and how often one asks", async () => {
-    await using at = await serve([greet], { rate: { perSecond: 0.001, burst: 11 } });
+    await using at = await serve([greet], { rate: { perSecond: 0.001, burst: 13 } });
     const post = async (body: string, headers = {}): Promise<[number, string]> => {
       const init = { method: "POST", headers: { "content-type": "application/json", ...headers }, body };
       const response = await fetch(`${at.url}/v1/runs`, init);
@@ -238,7 +310,10 @@ describe("limits", () => {
     ]);
     expect(await post('{"workflow":"greet"}', { "idempotency-key": "UTF-8''%ff" })).toEqual([400, "name.invalid"]);
     const host = `Host: 127.0.0.1:${at.port}`;
-    expect((await raw(at.port, request("GET /v1/runs", [host, `X: ${"x".repeat(20_000)}`]))).status).toBe(431);
+    expect(await raw(at.port, request("GET /v1/runs", [host, `X: ${"x".repeat(20_000)}`]))).toMatchObject({
+      status: 431,
+      body: expect.stringContaining("request.headers_too_large"),
+    });
     const chunked = ["Transfer-Encoding: chunked", "Content-Type: application/json"];
     const chunk = `100000\r\n${" ".repeat(0x100000)}\r\n`;
     const huge = await raw(at.port, request("POST /v1/runs", [host, ...chunked], chunk.repeat(6)));
@@ -248,7 +323,22 @@ describe("limits", () => {
       Buffer.from([0x22, 0xff, 0x22]),
     ]);
     expect(await raw(at.port, bytes)).toMatchObject({ status: 400, body: expect.stringContaining("json.invalid") });
+    const keyed = (keys: string[]): string => request("POST /v1/runs", [host, "Content-Length: 0", ...keys]);
+    expect(await raw(at.port, keyed(["Idempotency-Key: a", "Idempotency-Key: b"]))).toMatchObject({
+      status: 400,
+      body: expect.stringContaining("usage.invalid"),
+    });
+    expect(await raw(at.port, keyed([`Idempotency-Key: ${"k".repeat(1001)}`]))).toMatchObject({
+      status: 400,
+      body: expect.stringContaining("name.invalid"),
+    });
+    for (const text of ["nonsense\r\n\r\n", request("GET / HTTP/9.9", [host]), keyed(["Content-Length: 1"])]) {
+      const { status, headers, body } = await raw(at.port, text);
+      expect([status, JSON.parse(body)]).toEqual([400, expect.objectContaining({ code: "usage.invalid" })]);
+      expect(headers).toContain("application/problem+json");
+    }
     expect(await post("{}")).toEqual([429, "request.too_many"]);
+    expect((await raw(at.port, request("GET /v1/runs", [host]))).headers).toMatch(/^retry-after: 1$/im);
     expect((await at.stemma.list()).runs).toEqual([]);
   });
 

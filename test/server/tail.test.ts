@@ -207,11 +207,19 @@ describe("a tail over HTTP", () => {
 
   it("ends when the server closes, and the answers under way are given", async () => {
     await using at = await serve(workflows);
-    const listening = await server(at.stemma, { port: 0, log: silent }).listen();
+    let looks = 0;
+    const row = async (id: string): Promise<unknown> => {
+      looks += 1;
+      return at.stemma.row(id);
+    };
+    const watched = Object.create(at.stemma, { row: { value: row } }) as typeof at.stemma;
+    const listening = await server(watched, { port: 0, log: silent, agents: false }).listen();
     const run = await at.stemma.run(asking, undefined);
     const stream = await fetch(`${listening.url}/v1/runs/${run.id}/events`);
     const result = fetch(`${listening.url}/v1/runs/${run.id}/result?wait=60000`);
     await until(async () => (await run.status()) === "suspended");
+    // The stream looked at the run before it began. What has not come yet is no answer that is under way.
+    await until(() => looks >= 2);
     await listening.close();
     const text = await stream.text();
     expect(text).toContain("run.created");

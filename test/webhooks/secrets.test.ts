@@ -143,3 +143,42 @@ test("the webhook of a run that was pruned goes too", async () => {
   await served.client.health();
   await until(async () => (await served.stemma.row(hook ?? "")).state.status === "cancelled");
 });
+
+test("one that is made again with its key is the same one, with its secret, and is not looked at anew; another wish is refused", async () => {
+  const store = fresh();
+  let addresses = ["203.0.112.1"];
+  const hooks = new Webhooks(store, silent, {}, { resolve: () => Promise.resolve(addresses) });
+  const wish = { url: "http://hook.example/a?b", events: ["run.failed"], headers: { "x-a": "1", "x-b": "2" } };
+  const once = { idempotencyKey: "k".repeat(1000) };
+  const other = await hooks.create(wish);
+  const all = await Promise.all([
+    hooks.create({ ...wish, by: "ada" }, once),
+    hooks.create({ ...wish, by: "bob" }, once),
+  ]);
+  addresses = ["10.0.0.1"];
+  expect((await errorOf(hooks.create(wish))).code).toBe("webhook.refused");
+  all.push(await hooks.create({ ...wish, headers: { "x-b": "2", "x-a": "1" } }, once));
+  expect(new Set(all.map(({ id, secret }) => `${id} ${secret}`)).size).toBe(1);
+  const [{ id, secret }] = all;
+  expect(secret).not.toBe(other.secret);
+  all.push(await hooks.create({ ...wish, secret }, once));
+  expect((await hooks.list()).map((hook) => hook.id).toSorted()).toEqual([other.id, id].toSorted());
+  const others = [
+    { url: "http://hook.example/a?c" },
+    { tag: "t" },
+    { headers: { "x-a": "2" } },
+    { secret: other.secret },
+  ];
+  for (const change of others) {
+    const error = await errorOf(hooks.create({ ...wish, ...change }, once));
+    expect([change, error.code]).toEqual([change, "run.conflict"]);
+    expect(error.message + JSON.stringify(error.data)).not.toContain(secret);
+  }
+  await hooks.remove(id);
+  expect((await errorOf(hooks.create(wish, once))).code).toBe("webhook.not_found");
+  expect((await errorOf(hooks.create(wish, { idempotencyKey: "" }))).code).toBe("name.invalid");
+  const [first, second] = await Promise.all([hooks.ping(other.id, once), hooks.ping(other.id, once)]);
+  expect(second.id).toBe(first.id);
+  await hooks.stop();
+  await store.close();
+});

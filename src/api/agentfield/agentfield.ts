@@ -8,9 +8,11 @@ import type { Stemma } from "../../engine/stemma.ts";
 import type { Agents } from "../agents/agents.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import { answeredHook } from "./approval.ts";
+import { untilTold } from "./local-calls.ts";
 import type { Routes } from "./mount.ts";
 import { wireLease } from "./nodes.ts";
 import { contextHeaders } from "./replay.ts";
+import { withoutUsage } from "./reports.ts";
 import { routesOf } from "./routes.ts";
 import type { AgentfieldOptions, Wire } from "./wire.ts";
 import { newMemory } from "./wire.ts";
@@ -34,6 +36,8 @@ export function agentfieldOf(parts: With, options: AgentfieldOptions): Routes {
       wire.awaiting.delete(row.id);
       return contextHeaders(wire, row, root);
     },
+    told: ({ token, target }) => untilTold(wire, token, target),
+    result: withoutUsage,
     answered: answeredHook(wire),
   });
   return routesOf(wire);

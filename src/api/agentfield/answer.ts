@@ -3,7 +3,13 @@ import type { StemmaError } from "../../core/error.ts";
 import { errorCodes, isStemmaError } from "../../core/error.ts";
 import { problemOf } from "../server/problem.ts";
 
-export type Answer = { status: number; body: object; headers?: Readonly<Record<string, string>> };
+export type Answer = {
+  status: number;
+  body: object;
+  /** In the place of the body, where it is no JSON. */
+  text?: string;
+  headers?: Readonly<Record<string, string>>;
+};
 
 export function ok(body: object, headers?: Readonly<Record<string, string>>): Answer {
   return { status: 200, body, ...(headers === undefined ? {} : { headers }) };

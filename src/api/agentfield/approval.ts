@@ -12,7 +12,7 @@ import type { CourseQuestion } from "../agents/course.ts";
 import type { Asked as Question, Execution } from "../agents/execution.ts";
 import { readId } from "../agents/execution.ts";
 import type { Answer } from "./answer.ts";
-import { ok, refusal } from "./answer.ts";
+import { ok, optionalTime, refusal } from "./answer.ts";
 import { readExecution } from "./standing.ts";
 import { found, ownId, targetOf } from "./executions.ts";
 import type { Asked } from "./mount.ts";
@@ -56,7 +56,11 @@ export async function requestApproval(wire: Wire, { params, body }: Asked): Prom
     ({ messages, answer }) => answer === undefined && messages.some((one) => one.token === token),
   );
   if (pending !== undefined) {
-    return refusal(409, "approval_already_requested", { message: `Execution ${id} waits for an approval already.` });
+    const { approval_request_id } = (pending.messages.at(-1)?.note ?? {}) as Partial<Note>;
+    return refusal(409, "approval_already_requested", {
+      message: `Execution ${id} waits for an approval already.`,
+      ...(approval_request_id === undefined ? {} : { approval_request_id }),
+    });
   }
   const { status } = await readExecution(wire, execution);
   // An execution that was given out anew asks again what it asked before.
@@ -188,14 +192,16 @@ export async function approvalStatus(wire: Wire, { params }: Asked): Promise<Ans
   }
   const last = await lastAsked(wire, execution);
   if (last === undefined) return refusal(404, "approval_not_found", { message: `Execution ${id} has asked nobody.` });
-  const { note, asked } = last;
+  const { note, asked, question } = last;
   const decided = decisionOf(asked);
+  const said = decided && (decided.response ?? { ...decided });
   return ok({
     execution_id: id,
     status: decided?.decision ?? "pending",
     request_id: note.approval_request_id,
     request_url: note.approval_request_url ?? "",
-    ...(decided?.response === undefined ? {} : { response: decided.response }),
+    requested_at: optionalTime(question.askedAt),
+    ...(said === undefined ? {} : { response: said, responded_at: optionalTime(question.answer?.at) }),
     ...(decided?.feedback === undefined ? {} : { feedback: decided.feedback }),
   });
 }

@@ -7,6 +7,7 @@ import { StemmaError } from "../../core/error.ts";
 import type { Event, Produced, RunId } from "../../core/event.ts";
 import { unseal } from "../../core/chain.ts";
 import { limits } from "../../core/limits.ts";
+import { isRecord } from "../../core/record-names.ts";
 import { callerOf } from "../../engine/children.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import type { Execution } from "../agents/execution.ts";
@@ -45,7 +46,8 @@ export async function namedBy({ stemma }: Pick<Wire, "stemma">, id: string): Pro
   if (!runIdForm.test(own.split(/[.~]/)[0] ?? "")) throw notFound(id);
   const { run, call } = readId(own);
   const row = await rowOf(stemma.store, run);
-  if (row === undefined) throw notFound(id);
+  // What the server keeps in the form of a run, such as a webhook, is nobody's execution.
+  if (row === undefined || isRecord(row.state.workflow)) throw notFound(id);
   return { row, ...(call === undefined ? {} : { call }) };
 }
 

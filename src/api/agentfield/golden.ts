@@ -3,7 +3,7 @@ import type { Answer } from "./answer.ts";
 import { ok, refusal } from "./answer.ts";
 import { rootOf, rowOf } from "./executions.ts";
 import type { Asked } from "./mount.ts";
-import { summaryOf } from "./runs.ts";
+import { summaryOf } from "./run-summary.ts";
 import type { Wire } from "./wire.ts";
 
 const nameCharsMax = 180;

@@ -70,14 +70,23 @@ async function openAt(wire: Wire, run: string, node: string | undefined): Promis
   return open.length === 1 ? open[0]?.id : undefined;
 }
 
-/** How long the end of an execution waits for what its node may have told on other lines, and for calls that have begun. */
-const graceMs = 25;
+/**
+ * How long the end of an execution waits for what its node may have told on other lines, and for calls that have begun. Of a
+ * function that was not heard of nobody knows whether it tells anything, and it connects for the first time perhaps.
+ */
+const graceMs = { known: 25, unknown: 100 };
 const openMsMax = 1000;
+const looksBehind = 5;
 
 /** Until what a node told of calls inside an execution is here, as far as anybody can know. */
-export async function untilTold(wire: Wire, execution: string, node: string): Promise<void> {
-  if (wire.telling.get(node) === undefined) return;
-  await new Promise((resolve) => setTimeout(resolve, graceMs));
+export async function untilTold(wire: Wire, execution: string, target: string): Promise<void> {
+  const isTelling = wire.telling.get(target);
+  if (isTelling === false) return;
+  const ms = isTelling === undefined ? graceMs.unknown : graceMs.known;
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  // However busy this process was meanwhile, what has come by now is looked at first.
+  for (let i = 0; i < looksBehind; i += 1) await new Promise((resolve) => setImmediate(resolve));
+  if (wire.telling.get(target) === undefined) wire.telling.set(target, false);
   await Promise.allSettled(wire.events);
   for (
     const until = Date.now() + openMsMax;
@@ -109,11 +118,12 @@ async function takeEvent(wire: Wire, { body }: Asked): Promise<Answer> {
   if (node === "" || name === "" || parent === "") {
     return refusal(400, "Expected agent_node_id, reasoner_id and parent_execution_id with an event of a call.");
   }
-  wire.telling.set(node, true);
   // Nobody waits for the first event before the second is sent; the input is in the first.
   if (status !== "running" && wire.locals.get(id) === undefined) await toldSoon(wire, id);
   const caller = await callerOf(wire, { parent, node, ...(run === undefined ? {} : { run }) });
   if (caller === undefined) return refusal(404, `There is no execution ${parent.slice(0, 100)} here.`);
+  const row = await rowOf(wire.stemma.store, runOf(caller.id));
+  if (row !== undefined) wire.telling.set(row.state.workflow, true);
   const common = {
     id,
     target: `${node}.${name}`,
@@ -121,10 +131,12 @@ async function takeEvent(wire: Wire, { body }: Asked): Promise<Answer> {
     ...(typeof given["duration_ms"] === "number" ? { ms: given["duration_ms"] } : {}),
   };
   const call = callOf(common, status, given);
-  const sent = call === undefined ? undefined : wire.agents.local(caller.id, call).catch(unlessEnded);
-  if (call?.status !== "running") await sent;
-  else await sent?.finally(() => wire.locals.set(id, caller.id));
-  return ok({ success: true });
+  if (call === undefined) return ok({ success: true });
+  const sent = wire.agents.local(caller.id, call).then(() => true, unlessEnded);
+  const isTaken = await (call.status === "running" ? sent.finally(() => wire.locals.set(id, caller.id)) : sent);
+  if (isTaken) return ok({ success: true });
+  // What has ended stays as it is.
+  return refusal(409, "execution_ended", { message: `Execution ${parent} has ended: what it did is not added to.` });
 }
 
 type Common = Pick<LocalCall, "id" | "target" | "parent" | "ms">;
@@ -158,7 +170,8 @@ function ifSaid(input: Json | undefined): { input?: Json } {
   return input === undefined || input === null || isEmpty ? {} : { input };
 }
 
-/** What is told of an execution that has ended comes too late to be of it; nobody would do anything about it. */
-function unlessEnded(error: unknown): void {
+/** What is told of an execution that has ended comes too late to be of it. */
+function unlessEnded(error: unknown): false {
   if (!isStemmaError(error, "run.ended")) throw error;
+  return false;
 }

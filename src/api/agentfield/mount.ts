@@ -107,9 +107,9 @@ async function notHere(): Promise<Answer> {
   });
 }
 
-function responseOf({ status, body, headers = {} }: Answer): Response {
+function responseOf({ status, body, text, headers = {} }: Answer): Response {
   const unauthorized: Record<string, string> = status === 401 ? { "www-authenticate": "Bearer" } : {};
-  return new Response(JSON.stringify(body), {
+  return new Response(text ?? JSON.stringify(body), {
     status,
     headers: { "content-type": "application/json", ...unauthorized, ...headers },
   });

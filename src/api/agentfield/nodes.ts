@@ -64,7 +64,9 @@ function functionsOf(given: Json | undefined, kind: "reasoner" | "skill"): NodeF
       name: typeof id === "string" ? id : typeof name === "string" ? name : "",
       kind,
       ...(typeof description === "string" ? { description } : {}),
-      ...(Array.isArray(tags) ? { tags: tags.filter((tag) => typeof tag === "string") } : {}),
+      ...(Array.isArray(tags)
+        ? { tags: tags.flatMap((tag) => (typeof tag === "string" && tag !== "" ? [tag] : [])) }
+        : {}),
       ...(input === undefined || input === null ? {} : { input }),
       ...(output === undefined || output === null ? {} : { output }),
     };
@@ -77,7 +79,7 @@ function metadataOf(given: { readonly [name: string]: Json }, deployment: string
   return { deployment_type: deployment, tags: given["tags"] ?? [], metadata: given["metadata"] ?? {} };
 }
 
-function keptOf({ metadata }: NodeState): Kept {
+export function keptOf({ metadata }: NodeState): Kept {
   const kept = typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : {};
   const { deployment_type: deployment, tags, metadata: own } = kept;
   return {
@@ -123,7 +125,7 @@ function leaseText(node: NodeState): object {
   return { ...lifecycleOf(node), lease_seconds: leaseSeconds, next_lease_renewal: renewal };
 }
 
-function lifecycleOf({ state }: NodeState): object {
+export function lifecycleOf({ state }: NodeState): { lifecycle_status: string; health_status: string } {
   const lifecycle = { up: "ready", silent: "degraded", down: "offline" } as const;
   return { lifecycle_status: lifecycle[state], health_status: state === "down" ? "inactive" : "active" };
 }
@@ -207,47 +209,4 @@ function functionText(node: string, { name, description, tags, input, output, ki
     ...(kind === "reasoner" ? { output_schema: output ?? {} } : {}),
     invocation_target: `${node}.${name}`,
   };
-}
-
-/** What there is to call, in one of two forms. */
-export async function discover(agents: Agents, { query }: Asked): Promise<Answer> {
-  const format = query.get("format") ?? "json";
-  if (format !== "json" && format !== "compact") {
-    return refusal(501, "not_implemented", { message: "Capabilities are given as json or compact." });
-  }
-  const wanted = [query.get("agent"), ...(query.get("agent_ids")?.split(",") ?? [])].filter(
-    (id) => id !== null && id !== "",
-  );
-  const fits = (name: string, pattern: string | null): boolean =>
-    pattern === null ||
-    pattern === "" ||
-    (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
-  const capabilities = agents
-    .nodes()
-    .filter(({ node }) => wanted.length === 0 || wanted.includes(node))
-    .map((node) => ({
-      ...node,
-      functions: node.functions.filter(({ name, kind }) => fits(name, query.get(kind))),
-    }));
-  const all = (kind: "reasoner" | "skill") =>
-    capabilities.flatMap(({ node, functions }) =>
-      functions
-        .filter((one) => one.kind === kind)
-        .map(({ name, tags }) => ({ id: name, agent_id: node, target: `${node}.${name}`, tags })),
-    );
-  const discovered = new Date().toISOString();
-  if (format === "compact") return ok({ discovered_at: discovered, reasoners: all("reasoner"), skills: all("skill") });
-  const limit = Math.min(Number(query.get("limit") ?? 100) || 100, 500);
-  const offset = Number(query.get("offset") ?? 0) || 0;
-  return ok({
-    discovered_at: discovered,
-    total_agents: capabilities.length,
-    total_reasoners: all("reasoner").length,
-    total_skills: all("skill").length,
-    pagination: { limit, offset, has_more: offset + limit < capabilities.length },
-    capabilities: capabilities.slice(offset, offset + limit).map((node) => {
-      const { id, base_url, ...text } = nodeText(node) as { id: string; base_url: string };
-      return { agent_id: id, base_url, ...text };
-    }),
-  });
 }

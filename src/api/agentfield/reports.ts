@@ -31,7 +31,7 @@ export async function reportStatus(wire: Wire, { params, body }: Asked): Promise
   if (!isTerminalStatus(status))
     return ok({ success: true, execution_id: id, status: (await readExecution(wire, execution)).status });
   // What was sent before the end is taken before it, although it came on another line.
-  await untilTold(wire, ownId(id), targetOf(execution.target).node);
+  await untilTold(wire, ownId(id), execution.target);
   const now = await readExecution(wire, execution);
   if (now.status === "waiting" && execution.waits.length > 0 && status === "succeeded") {
     return refusal(409, "invalid_transition", {
@@ -88,6 +88,14 @@ function isShutdown(given: Given): boolean {
 function textOf(given: Given, name: string): string | undefined {
   const value = given[name];
   return typeof value === "string" && value !== "" ? value.slice(0, 1000) : undefined;
+}
+
+/** Where agents that answer at the line put what they used, in the middle of their result. */
+const usageKey = "__agentfield_usage__";
+
+export function withoutUsage(output: unknown): unknown {
+  if (typeof output !== "object" || output === null || !Object.hasOwn(output, usageKey)) return output;
+  return Object.fromEntries(Object.entries(output).filter(([name]) => name !== usageKey));
 }
 
 /** What agents wrap, because it is no object, is unwrapped: whoever else calls them is to get what they gave. */

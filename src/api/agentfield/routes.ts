@@ -3,11 +3,12 @@ import type { Answer } from "./answer.ts";
 import { ok, refusal } from "./answer.ts";
 import { approvalStatus, requestApproval } from "./approval.ts";
 import { approvalResponse } from "./decisions.ts";
+import { discover } from "./discovery.ts";
 import { executeAsync, executeSync } from "./execute.ts";
 import { markGolden } from "./golden.ts";
 import { localEvent } from "./local-calls.ts";
 import type { Asked, Route, Routes } from "./mount.ts";
-import { discover, heartbeat, listNodes, readNode, registerNode, renewLease, shutdownNode } from "./nodes.ts";
+import { heartbeat, listNodes, readNode, registerNode, renewLease, shutdownNode } from "./nodes.ts";
 import { restart } from "./replay.ts";
 import {
   awaiterStatus,
@@ -20,7 +21,8 @@ import {
   takeLogs,
   takeNote,
 } from "./reports.ts";
-import { listRuns, runDetail, runGraph, runLineage } from "./runs.ts";
+import { listRuns } from "./run-list.ts";
+import { runDetail, runGraph, runLineage } from "./runs.ts";
 import { cancel, cancelTree, pause, resume } from "./steering.ts";
 import type { Wire } from "./wire.ts";
 

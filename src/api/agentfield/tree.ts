@@ -1,5 +1,6 @@
 /** A run with all that it called, each behind its caller and in the order of the calls: what graphs and details are made of. */
 import type { ErrorRecord, Event, RunId, Seq, Timestamp } from "../../core/event.ts";
+import type { RunState } from "../../core/reduce.ts";
 import { parseKey } from "../../core/identity.ts";
 import { isTerminal } from "../../core/run.ts";
 import { readHistory } from "../../engine/history-pages.ts";
@@ -61,6 +62,12 @@ function parentsOf(course: Course | undefined): ReadonlyMap<string, string> {
   return parents;
 }
 
+/** How a run's status reads, its end by a limit of time being one of its own. */
+export function statusOfRun(state: RunState, isAsked: boolean): WireStatus {
+  const plain = wireStatusOf(state, isAsked);
+  return plain === "failed" && state.error?.code === "step.timed_out" ? "timeout" : plain;
+}
+
 function ofRun(wire: Wire, { id, state }: RunRow, events: readonly Event[], parent: string | undefined): TreeNode {
   const { startedAt, createdAt, endedAt, error } = state;
   const isAsked = (state.waits?.open ?? []).some((seq) => {
@@ -68,8 +75,7 @@ function ofRun(wire: Wire, { id, state }: RunRow, events: readonly Event[], pare
     return event?.type === "wait.opened" && event.data.kind === "approval";
   });
   const awaiting = wire.awaiting.get(id);
-  const plain = wireStatusOf(state, isAsked || awaiting !== undefined);
-  const status = plain === "failed" && error?.code === "step.timed_out" ? "timeout" : plain;
+  const status = statusOfRun(state, isAsked || awaiting !== undefined);
   const reason =
     status === "waiting"
       ? isAsked

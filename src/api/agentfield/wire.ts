@@ -10,6 +10,7 @@ import type { Agents } from "../agents/agents.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import { Bounded } from "./bounded.ts";
 import { Remarks } from "./remarks.ts";
+import type { TreeFacts } from "./run-summary.ts";
 
 export type AgentfieldOptions = {
   /** How long a node may be silent before it is looked after. Default "45s": its SDKs beat every 30. */
@@ -35,10 +36,12 @@ export type Wire = {
   locals: Bounded<string>;
   /** Events of calls inside nodes that are being taken. */
   events: Set<Promise<unknown>>;
-  /** Nodes that tell of calls inside them by events. */
-  telling: Bounded<true>;
+  /** Whether a function's executions tell of calls inside them by events; not here before its first one ended. */
+  telling: Bounded<boolean>;
   /** Executions that said that what they wait for waits itself, and why. */
   awaiting: Bounded<string>;
+  /** What trees in which everything has ended add up to. */
+  trees: Bounded<TreeFacts>;
   logs: Remarks;
   notes: Remarks;
   /** Runs and waits of approvals that were decided, by the id that the agent gave them. */
@@ -47,12 +50,16 @@ export type Wire = {
 
 const rememberedMax = 10_000;
 
-export function newMemory(): Pick<Wire, "locals" | "events" | "telling" | "awaiting" | "logs" | "notes" | "decided"> {
+export function newMemory(): Pick<
+  Wire,
+  "locals" | "events" | "telling" | "awaiting" | "trees" | "logs" | "notes" | "decided"
+> {
   return {
     locals: new Bounded(rememberedMax),
     events: new Set(),
-    telling: new Bounded(1000),
+    telling: new Bounded(rememberedMax),
     awaiting: new Bounded(rememberedMax),
+    trees: new Bounded(rememberedMax),
     logs: new Remarks(),
     notes: new Remarks(),
     decided: new Bounded(rememberedMax),

@@ -15,6 +15,10 @@ import type { NodeGiven, NodeState } from "./node.ts";
 export type AgentsHooks = {
   /** Further headers of the request that gives an execution to a node. */
   headers?: (execution: { row: RunRow; root: RunId; caller?: string }) => Promise<Record<string, string>>;
+  /** A node has answered at the line how its execution ended: until all that it told before on other lines is here. */
+  told?: (execution: { token: string; target: string }) => Promise<void>;
+  /** What it answered, without what the wire put in beside the result. */
+  result?: (output: unknown) => unknown;
   /** An answer to a question with a `note` is on record. It is tried again where it throws, and once more after a crash. */
   answered?: (question: { run: RunId; token: string; note: unknown; asked: Asked }) => Promise<void>;
 };
@@ -39,11 +43,11 @@ export type Agents = {
    * @throws usage.invalid, name.invalid, duration.invalid, limit.exceeded; workflow.duplicate where a workflow of this
    * program has the name of one of its functions
    */
-  register(given: NodeGiven): Promise<NodeState>;
+  register(given: NodeGiven, by?: By): Promise<NodeState>;
   /** A node is there. Throws node.not_found where it is not registered (any more): it has to register again. */
   heartbeat(node: string, which?: { instance?: string; version?: string }): Promise<NodeState>;
   /** A node leaves: its registration is given up, and what it has in hand is given out anew. False where there is none. */
-  leave(node: string, which?: { instance?: string; version?: string }): Promise<boolean>;
+  leave(node: string, which?: { instance?: string; version?: string }, by?: By): Promise<boolean>;
   /** All registrations, by node, version and address. */
   nodes(): readonly NodeState[];
 
@@ -61,11 +65,11 @@ export type Agents = {
    *
    * @throws run.ended where it has ended in another way
    */
-  report(id: string, report: Report): Promise<{ accepted: boolean }>;
+  report(id: string, report: Report, by?: By): Promise<{ accepted: boolean }>;
   /** Takes what a node tells of a call inside it. Once for its beginning and once for its end, however often it is told. */
   local(id: string, call: LocalCall): Promise<void>;
   /** Asks a question; it is answered with `Stemma.resume(run, wait, …)`. */
-  ask(id: string, question: Question): Promise<Asked>;
+  ask(id: string, question: Question, by?: By): Promise<Asked>;
   /** A question as it is, or when it is settled or `waitMs` have passed. */
   readAsked(id: string, wait: string, options?: { waitMs?: number; signal?: AbortSignal }): Promise<Asked>;
   /** As `Stemma.cancel`; its node is told. */

@@ -12,6 +12,7 @@ import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub, HubEntry } from "../server/hub.ts";
 import type { Courses } from "./courses.ts";
 import { tellToStop } from "./dispatch.ts";
+import type { Lines } from "./lines.ts";
 import type { LostMessage, TurnMessage } from "./messages.ts";
 import { dispatchStep, queue } from "./messages.ts";
 import type { Node, Registry } from "./registry.ts";
@@ -27,6 +28,7 @@ export type CareParts = {
   courses: Courses;
   slots: Slots;
   wakes: Wakes;
+  lines: Lines;
 };
 
 const entriesMax = 512;
@@ -38,6 +40,7 @@ export class Care {
   readonly #with: CareParts;
   readonly #stopped = new AbortController();
   readonly #known = Promise.withResolvers<void>();
+  #isKnown = false;
   #leave: (() => void) | undefined;
   #position = 0;
   #following: Promise<void> | undefined;
@@ -194,7 +197,10 @@ export class Care {
   /** The nodes of the store are known: looks through what is open of them. */
   begin(): void {
     this.sweep(this.#names());
-    void (this.#sweeping ?? Promise.resolve()).then(() => this.#known.resolve());
+    void (this.#sweeping ?? Promise.resolve()).then(() => {
+      this.#isKnown = true;
+      this.#known.resolve();
+    });
   }
 
   async #sweepAll(): Promise<void> {
@@ -241,19 +247,22 @@ export class Care {
   }
 
   async #look(node: string, run: RunId): Promise<void> {
-    const { registry, courses, slots } = this.#with;
+    const { registry, courses, slots, lines } = this.#with;
     const { course } = await courses.read(run);
     const { working, dispatches } = course;
     const dispatch = dispatches.length;
     const there = registry.of(node).filter(({ state }) => state !== "down");
     if (working !== undefined) {
       const { instance, url } = working.place;
-      if (there.some(({ registration }) => registration.instance === instance)) {
+      // Of a line that was held by a server that is no more nobody hears any more.
+      const isCut = working.heldMs !== undefined && !this.#isKnown && !lines.has(working.token);
+      if (!isCut && there.some(({ registration }) => registration.instance === instance)) {
         if (slots.holder(run) !== instance) slots.take(run, instance, course.openCalls + openQuestions(course));
         return;
       }
       slots.free(run);
-      await this.#say(run, { kind: "lost", dispatch, why: `${url} (${instance}) is gone` });
+      const why = isCut ? `the line to ${url} is cut` : `${url} (${instance}) is gone`;
+      await this.#say(run, { kind: "lost", dispatch, why });
     } else if (course.isWaiting && there.some((one) => freePlaces(one, slots) > 0)) {
       slots.unqueue(node, run);
       await this.#say(run, { kind: "turn", dispatch });

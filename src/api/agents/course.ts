@@ -8,7 +8,7 @@
  *        ▼ │ turn, late
  *       waiting
  */
-import type { ErrorRecord, Produced, RunId, Seq, Value } from "../../core/event.ts";
+import type { ErrorRecord, Produced, RunId, Seq, Timestamp, Value } from "../../core/event.ts";
 import { labelOf } from "../../core/identity.ts";
 import type { Json } from "../../core/json.ts";
 import { canonical } from "../../core/json.ts";
@@ -22,11 +22,11 @@ export type Place = { node: string; version: string; instance: string; url: stri
 type Tried = { place: Place; token: string; retry?: RetryPolicy };
 
 /**
- * What became of one dispatch. `working`: a node has it, and reports by itself. `waiting`: no node can take it now; `sent`
- * where one may have it all the same.
+ * What became of one dispatch. `working`: a node has it, and reports by itself; with `heldMs` it has not answered yet, and
+ * does so within that time or never. `waiting`: no node can take it now; `sent` where one may have it all the same.
  */
 export type Dispatch =
-  | ({ state: "working"; at: number; timeoutMs?: number } & Tried)
+  | ({ state: "working"; at: number; timeoutMs?: number; heldMs?: number } & Tried)
   | ({ state: "done"; output?: unknown } & Tried)
   | ({ state: "failed"; error: ErrorRecord; final?: boolean } & Tried)
   | { state: "waiting"; why: "busy" | "away" | "unknown"; retryMs: number; sent?: true };
@@ -46,11 +46,12 @@ export type CourseCall = {
 
 export type CourseLocal = { readonly id: string; readonly began: LocalMessage; ended?: LocalMessage; key?: string };
 
-/** `answer`: only known to who reads the history. */
+/** `answer`, and when it was asked: only known to who reads the history. */
 export type CourseQuestion = {
   readonly key: string;
   readonly messages: AskMessage[];
-  answer?: { state: Exclude<Asked["state"], "open">; value?: Value; error?: ErrorRecord };
+  askedAt?: Timestamp;
+  answer?: { state: Exclude<Asked["state"], "open">; at: Timestamp; value?: Value; error?: ErrorRecord };
 };
 
 /** What the body is to do next. */
@@ -134,6 +135,8 @@ export class Course {
         const { kind: _kind, token: _token, ...report } = message;
         return this.#ended(report);
       }
+      case "took":
+        return this.#took(message.dispatch);
       case "lost":
         return message.dispatch === this.dispatches.length ? this.#lost(message.why) : { do: "listen" };
       case "turn":
@@ -155,6 +158,16 @@ export class Course {
     return { do: "dispatch" };
   }
 
+  /** The node that held the line has said that it reports by itself. */
+  #took(dispatch: number): Action {
+    const last = this.dispatches[dispatch - 1];
+    if (last?.state === "working") {
+      const { heldMs: _heldMs, ...taken } = last;
+      this.dispatches[dispatch - 1] = taken;
+    }
+    return { do: "listen" };
+  }
+
   #lost(why: string): Action {
     if (this.working === undefined) return { do: "listen" };
     this.losses += 1;
@@ -166,6 +179,8 @@ export class Course {
   #late(): Action {
     if (this.isWaiting) return this.#again();
     const { working } = this;
+    // Whoever held its line would have said by now what came of it.
+    if (working?.heldMs !== undefined) return this.#lost("nobody knows what it answered");
     if (working?.timeoutMs === undefined) return { do: "listen" };
     const message = `It took longer than ${working.timeoutMs} ms on ${working.place.node} ${working.place.version}.`;
     const error = { name: "StemmaError", message, code: "step.timed_out" };

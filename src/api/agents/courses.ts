@@ -95,6 +95,11 @@ function take(course: Course, event: Event, read: (value: Value) => unknown): vo
       if (nameOf(event.data.key) !== queue) return answer(course, event);
       course.take(event.type === "wait.expired" ? { kind: "late" } : (read(event.data.value) as Message));
       return;
+    case "wait.opened": {
+      const asked = course.questions.find(({ key }) => key === event.data.key);
+      if (asked !== undefined) asked.askedAt = event.at;
+      return;
+    }
     case "wait.failed":
     case "wait.withdrawn":
       return answer(course, event);
@@ -130,9 +135,11 @@ function answer(course: Course, event: Event, reused?: Value): void {
   const question = course.questions.find((one) => one.key === key);
   if (question === undefined) return;
   const value = event.type === "wait.answered" ? event.data.value : reused;
-  if (value !== undefined) question.answer = { state: "answered", value };
-  else if (event.type === "wait.failed") question.answer = { state: "failed", error: event.data.error };
-  else question.answer = { state: event.type === "wait.expired" ? "expired" : "withdrawn" };
+  const { at } = event;
+  if (reused !== undefined) question.askedAt ??= at;
+  if (value !== undefined) question.answer = { state: "answered", at, value };
+  else if (event.type === "wait.failed") question.answer = { state: "failed", at, error: event.data.error };
+  else question.answer = { state: event.type === "wait.expired" ? "expired" : "withdrawn", at };
 }
 
 function dispatchOf(output: unknown): Dispatch {

@@ -7,11 +7,17 @@ import type { ErrorRecord } from "../../core/event.ts";
 import { parse } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
 import type { Dispatch, Place } from "./course.ts";
+import type { RetryPolicy } from "../../core/retry.ts";
 import type { KeptFunction, Registration } from "./node.ts";
+import type { NodeAnswer } from "./post-to-node.ts";
+import { postToNode } from "./post-to-node.ts";
 import { isRefused, readText } from "./probe.ts";
 
-/** How long a node may take to say that it has taken an execution, or to answer with the result where it has no limit. */
-const answerMs = 90_000;
+/**
+ * How long a node may hold the line, where its function has no limit. Whether it is there is looked after all the while, so
+ * this is no sign of life: it is when nobody waits for an answer any more.
+ */
+export const heldMsMax: number = 30 * 60_000;
 const stopMs = 5000;
 
 export type Parcel = {
@@ -28,27 +34,29 @@ export type Given = Exclude<Dispatch, { state: "waiting" }> | { state: "away"; s
 
 export async function give(parcel: Parcel): Promise<Given> {
   const { registration, called, token, headers, abort } = parcel;
-  const { node, version, url } = registration;
   const { timeoutMs, retry } = called;
-  const limit = AbortSignal.any([abort, AbortSignal.timeout(timeoutMs ?? answerMs)]);
-  let answer: { status: number; text: string; instance: string | null };
+  const late = AbortSignal.timeout(timeoutMs ?? heldMsMax);
+  let answer: NodeAnswer;
   try {
     const { path, body } = requestOf(parcel);
-    const response = await fetch(`${url}/${path}`, {
-      method: "POST",
+    answer = await postToNode(`${registration.url}/${path}`, {
       headers: { "content-type": "application/json", accept: "application/json", ...headers },
       body: JSON.stringify(body),
-      redirect: "manual",
-      signal: limit,
+      signal: AbortSignal.any([abort, late]),
     });
-    const text = await readText(response, limits.nodeAnswerBytesMax);
-    answer = { status: response.status, text, instance: response.headers.get("x-stemma-instance") };
   } catch (error) {
-    return { state: "away", sent: !isRefused(error) };
+    const place = placeOf(registration);
+    if (late.aborted && !abort.aborted) {
+      await tellToStop(token, place, "its time is up");
+      return { state: "failed", error: tooLate(registration, timeoutMs), ...triedAt(place, token, retry) };
+    }
+    const sent = !isRefused(error);
+    // Nobody waits for it any more: it was cancelled, or is given out anew.
+    if (abort.aborted && sent) void tellToStop(token, place, "nobody waits for it");
+    return { state: "away", sent };
   }
   const { status, text, instance } = answer;
-  const place: Place = { node, version, url, instance: instance ?? registration.instance };
-  const tried = { place, token, ...(retry === undefined ? {} : { retry }) };
+  const tried = triedAt(placeOf(registration, instance), token, retry);
   if (status === 202)
     return { state: "working", at: Date.now(), ...tried, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   if (status === 429 || status === 503) return { state: "busy" };
@@ -62,6 +70,27 @@ export async function give(parcel: Parcel): Promise<Given> {
     const data = { status, category: "bad_response" };
     return { state: "failed", error: { name: "NodeError", message, code: "node.bad_answer", data }, ...tried };
   }
+}
+
+/** A node that holds the line speaks of what it was given: it works on it, and answers later. */
+export function held({ registration, called: { timeoutMs, retry }, token }: Parcel): Given {
+  const tried = triedAt(placeOf(registration), token, retry);
+  return { state: "working", at: Date.now(), ...tried, heldMs: timeoutMs ?? heldMsMax };
+}
+
+function placeOf({ node, version, url, instance }: Registration, said?: string): Place {
+  return { node, version, url, instance: said ?? instance };
+}
+
+type Tried = { place: Place; token: string; retry?: RetryPolicy };
+
+function triedAt(place: Place, token: string, retry: RetryPolicy | undefined): Tried {
+  return { place, token, ...(retry === undefined ? {} : { retry }) };
+}
+
+function tooLate({ node, version }: Registration, timeoutMs = heldMsMax): ErrorRecord {
+  const message = `It took longer than ${timeoutMs} ms on ${node} ${version}.`;
+  return { name: "StemmaError", message, code: "step.timed_out" };
 }
 
 function requestOf({ registration, called, token, input, headers }: Parcel): { path: string; body: unknown } {

@@ -1,7 +1,7 @@
 /** Finds a node for each execution that is due, and gives it to it. */
 import { randomBytes } from "node:crypto";
 import type { RunId } from "../../core/event.ts";
-import type { Outcome } from "../../engine/body.ts";
+import type { Log, Outcome } from "../../engine/body.ts";
 import { callerOf } from "../../engine/children.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { partsOfFunction } from "../../engine/node-function.ts";
@@ -12,10 +12,12 @@ import { freePlaces } from "./care.ts";
 import type { Circuits } from "./circuit.ts";
 import type { CourseQuestion, Dispatch, Place } from "./course.ts";
 import type { Courses } from "./courses.ts";
+import { AtTheLine } from "./at-the-line.ts";
 import type { Given } from "./dispatch.ts";
-import { give, tellToStop } from "./dispatch.ts";
+import { tellToStop } from "./dispatch.ts";
 import type { Dispatcher, ToDispatch } from "./execution-body.ts";
 import type { Asked } from "./execution.ts";
+import type { Lines } from "./lines.ts";
 import type { AskMessage } from "./messages.ts";
 import type { KeptFunction } from "./node.ts";
 import type { Node, Registry } from "./registry.ts";
@@ -30,6 +32,8 @@ export type DispatchingParts = {
   slots: Slots;
   circuits: Circuits;
   turns: Turns;
+  lines: Lines;
+  log: Log;
   /** Until it is known who works on what. */
   ready: () => Promise<void>;
 };
@@ -42,9 +46,11 @@ const callersMax = 1000;
 
 export class Dispatching implements Dispatcher {
   readonly #with: DispatchingParts;
+  readonly #atTheLine: AtTheLine;
 
   constructor(parts: DispatchingParts) {
     this.#with = parts;
+    this.#atTheLine = new AtTheLine(parts);
   }
 
   async dispatch(execution: ToDispatch, abort: AbortSignal): Promise<Dispatch> {
@@ -90,7 +96,7 @@ export class Dispatching implements Dispatcher {
     called: KeptFunction,
     abort: AbortSignal,
   ): Promise<Given> {
-    const { stemma, circuits, slots, registry } = this.#with;
+    const { stemma, circuits, slots } = this.#with;
     const { registration } = node;
     const { url, instance } = registration;
     const row = await stemma.row(run);
@@ -100,14 +106,20 @@ export class Dispatching implements Dispatcher {
     slots.take(run, instance, isOnly ? 0 : await this.#waitsFor(run));
     circuits.tried(url);
     const headers = await this.#headers(row, token, n, idempotencyKey);
-    const given = await give({ registration, called, token, input, headers, abort });
+    const given = await this.#atTheLine.give(
+      { registration, called, token, input, headers, abort },
+      { run, n, worked: (came) => this.#worked(came, node) },
+    );
     if (given.state !== "working") slots.free(run);
-    if (given.state !== "away") circuits.worked(url);
-    else {
-      circuits.failed(url, Date.now());
-      registry.look(node);
-    }
     return given;
+  }
+
+  #worked(given: Given, node: Node): void {
+    const { circuits, registry } = this.#with;
+    const { url } = node.registration;
+    if (given.state !== "away") return circuits.worked(url);
+    circuits.failed(url, Date.now());
+    registry.look(node);
   }
 
   async #waitsFor(run: RunId): Promise<number> {

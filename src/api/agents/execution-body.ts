@@ -62,6 +62,9 @@ const waitsFor = {
   unknown: "no node with this function is registered",
 };
 
+/** How long behind the end of a held line what came of it may be said. */
+const answerMs = 10_000;
+
 /** While no server is at hand that knows the nodes. */
 const nobody: Dispatch = { state: "waiting", why: "away", retryMs: 1000 };
 
@@ -167,9 +170,10 @@ class ExecutionBody {
     if (isWaiting && last?.state === "waiting") {
       ask.reason = waitsFor[last.why];
       ask.until = (now) => now + last.retryMs;
-    } else if (working?.timeoutMs !== undefined) {
-      const end = working.at + working.timeoutMs;
-      ask.until = () => end;
+    } else if (working !== undefined) {
+      const most = working.heldMs === undefined ? working.timeoutMs : working.heldMs + answerMs;
+      const end = most === undefined ? undefined : working.at + most;
+      if (end !== undefined) ask.until = () => end;
     }
     if (ask.until !== undefined) ask.default = { value: { kind: "late" } };
     return this.#scope.take(await this.#operations.wait(ask), causes) as Message;

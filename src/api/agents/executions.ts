@@ -10,6 +10,7 @@ import { callerOf } from "../../engine/children.ts";
 import { readTexts } from "../../engine/history-pages.ts";
 import { isFunctionName, partsOfFunction } from "../../engine/node-function.ts";
 import type { By } from "../../engine/requests.ts";
+import { expectWork } from "../../engine/options.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import { fromValue } from "../../engine/value.ts";
 import type { RunRow } from "../../store/store.ts";
@@ -27,6 +28,8 @@ export type ExecutionsParts = {
   wakes: Wakes;
   /** Throws node.not_found, function.not_found. */
   checkTarget(target: string): void;
+  /** A node said something of what it was given under this id. */
+  heard(token: string): void;
 };
 
 export type WaitOptions = { waitMs?: number; signal?: AbortSignal };
@@ -93,7 +96,7 @@ export class Executions {
   }
 
   /** Throws run.not_found, run.ended, usage.invalid where the run is no execution. */
-  async #send(run: RunId, message: Message, key: string): Promise<{ accepted: boolean }> {
+  async #send(run: RunId, message: Message, key: string, by: By = {}): Promise<{ accepted: boolean }> {
     const { workflow } = (await this.#with.stemma.row(run)).state;
     if (!isFunctionName(workflow)) {
       throw new StemmaError(
@@ -101,7 +104,9 @@ export class Executions {
         `Expected an execution of a function of a node, got a run of ${workflow}.`,
       );
     }
-    return this.#with.stemma.signal(run, queue, message, { idempotencyKey: key });
+    const sent = await this.#with.stemma.signal(run, queue, message, { ...by, idempotencyKey: key });
+    if ("token" in message) this.#with.heard(message.token);
+    return sent;
   }
 
   #until(run: RunId, ms: number, isDone: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
@@ -216,7 +221,7 @@ export class Executions {
 
   // ---- what nodes say ----------------------------------------------------------------------------------------------
 
-  async report(id: string, report: Report): Promise<{ accepted: boolean }> {
+  async report(id: string, report: Report, by?: By): Promise<{ accepted: boolean }> {
     const { run, token } = this.#inHand(id);
     const copy = report.ok
       ? { ok: true as const, ...copied(report, "output") }
@@ -228,7 +233,7 @@ export class Executions {
       ...(report.open === undefined ? {} : { open: report.open }),
     };
     try {
-      const { accepted } = await this.#send(run, message, `result ${token}`);
+      const { accepted } = await this.#send(run, message, `result ${token}`, by);
       if (accepted) return { accepted };
     } catch (error) {
       if (!isStemmaError(error, "run.ended")) throw error;
@@ -278,7 +283,7 @@ export class Executions {
     await this.#send(run, message, `local ${call.status === "running" ? "begins" : "ends"} ${own}`);
   }
 
-  async ask(id: string, question: Question): Promise<Asked> {
+  async ask(id: string, question: Question, by?: By): Promise<Asked> {
     const { run, token } = this.#inHand(id);
     const { name, prompt, reason, schema, expires, tags, note } = question;
     checkName(name, "name of a question");
@@ -299,7 +304,7 @@ export class Executions {
       ...(note === undefined ? {} : { note }),
       ...(expires === undefined ? {} : { expiresMs: milliseconds(expires, `expiry of ${name}`) }),
     };
-    await this.#send(run, message, `ask ${key}`);
+    await this.#send(run, message, `ask ${key}`, by);
     const { course, row } = await this.#until(run, takenMs, (known) => {
       return known.course.byMessage.has(key) || isTerminal(known.row.state.status);
     });
@@ -339,6 +344,8 @@ export class Executions {
     const { call } = readId(id);
     const { run, status } = call === undefined ? { run: readId(id).run, status: undefined } : await this.read(id);
     if (run === undefined) return { accepted: false, status: status ?? "queued" };
+    // Who may end an execution does not end what the server keeps in the form of a run, such as a webhook.
+    expectWork(await this.#with.stemma.row(run));
     return this.#with.stemma.cancel(run, by);
   }
 }

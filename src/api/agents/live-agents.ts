@@ -19,6 +19,7 @@ import type { Course } from "./course.ts";
 import type { NodeGiven, NodeState, Registration } from "./node.ts";
 import type { By } from "../../engine/requests.ts";
 import type { RunRow } from "../../store/store.ts";
+import { Lines } from "./lines.ts";
 import { probe } from "./probe.ts";
 import type { Node } from "./registry.ts";
 import { Registry } from "./registry.ts";
@@ -54,6 +55,7 @@ class LiveAgents implements Agents {
   readonly #slots = new Slots();
   readonly #circuits = new Circuits();
   readonly #turns = new Turns();
+  readonly #lines = new Lines();
   readonly #registry: Registry;
   readonly #care: Care;
   readonly #dispatching: Dispatching;
@@ -81,12 +83,15 @@ class LiveAgents implements Agents {
       went: (node) => this.#went(node),
     });
     this.#registry = registry;
-    const care = new Care({ stemma, hub, log, registry, courses, slots, wakes });
+    const care = new Care({ stemma, hub, log, registry, courses, slots, wakes, lines: this.#lines });
     this.#care = care;
     const ready = (): Promise<void> => care.known;
-    this.#dispatching = new Dispatching({ stemma, hooks, registry, courses, slots, circuits, turns, ready });
+    const lines = this.#lines;
+    const own = { stemma, hooks, registry, courses, slots, circuits, turns, lines, log };
+    this.#dispatching = new Dispatching({ ...own, ready });
     const checkTarget = (target: string): void => expectTarget(registry, target);
-    this.#executions = new Executions({ stemma, courses, wakes, checkTarget });
+    const heard = (token: string): void => lines.heard(token);
+    this.#executions = new Executions({ stemma, courses, wakes, checkTarget, heard });
   }
 
   /** Throws workflow.duplicate, engine.stopped. */
@@ -113,7 +118,8 @@ class LiveAgents implements Agents {
     this.#care.sweep([registration.node]);
   }
 
-  #went({ registration: { node } }: Node): void {
+  #went({ registration: { node, instance } }: Node): void {
+    this.#lines.cut(instance);
     this.#turns.keep(node, new Set(this.#registry.of(node).map(({ registration }) => registration.version)));
     this.#circuits.keep(new Set(this.#registry.all.map(({ registration }) => registration.url)));
     this.#care.sweep([node]);
@@ -146,14 +152,15 @@ class LiveAgents implements Agents {
     this.#carried.dispatchers.delete(this.#dispatching);
     this.#registry.stop();
     await this.#care.stop();
+    this.#lines.cut();
   }
 
-  async register(given: NodeGiven): Promise<NodeState> {
+  async register(given: NodeGiven, by?: By): Promise<NodeState> {
     await this.start();
     if (!this.stemma.isWorking) {
       this.#log.warn("A node registers with a Stemma that was not started: its work waits for one that is", {});
     }
-    return this.#stateOf(await this.#registry.register(given, this.#offer));
+    return this.#stateOf(await this.#registry.register(given, this.#offer, by));
   }
 
   async heartbeat(node: string, which: Which = {}): Promise<NodeState> {
@@ -165,10 +172,10 @@ class LiveAgents implements Agents {
     return this.#stateOf(first);
   }
 
-  async leave(node: string, which: Which = {}): Promise<boolean> {
+  async leave(node: string, which: Which = {}, by?: By): Promise<boolean> {
     await this.start();
     const leaving = this.#registry.which(node, which);
-    await this.#registry.leave(leaving);
+    await this.#registry.leave(leaving, by);
     return leaving.length > 0;
   }
 
@@ -186,9 +193,9 @@ class LiveAgents implements Agents {
     return this.#executions.read(id, options);
   }
 
-  async report(id: string, report: Report): Promise<{ accepted: boolean }> {
+  async report(id: string, report: Report, by?: By): Promise<{ accepted: boolean }> {
     await this.start();
-    return this.#executions.report(id, report);
+    return this.#executions.report(id, report, by);
   }
 
   async local(id: string, call: LocalCall): Promise<void> {
@@ -196,9 +203,9 @@ class LiveAgents implements Agents {
     return this.#executions.local(id, call);
   }
 
-  async ask(id: string, question: Question): Promise<Asked> {
+  async ask(id: string, question: Question, by?: By): Promise<Asked> {
     await this.start();
-    return this.#executions.ask(id, question);
+    return this.#executions.ask(id, question, by);
   }
 
   async readAsked(id: string, wait: string, options?: WaitOptions): Promise<Asked> {

@@ -39,6 +39,9 @@ export type AskMessage = { kind: "ask"; id: string; token: string; expiresMs?: n
 
 export type ResultMessage = { kind: "result"; token: string } & Report;
 
+/** The node that held the line of the n-th dispatch has answered that it works on it, and reports by itself. */
+export type TookMessage = { kind: "took"; dispatch: number };
+
 /** The node that had the n-th dispatch in hand is gone. */
 export type LostMessage = { kind: "lost"; dispatch: number; why: string };
 
@@ -48,4 +51,12 @@ export type TurnMessage = { kind: "turn"; dispatch: number };
 /** Nothing came in time. It is no signal: it is what the wait settles with when it expires. */
 export type LateMessage = { kind: "late" };
 
-export type Message = CallMessage | LocalMessage | AskMessage | ResultMessage | LostMessage | TurnMessage | LateMessage;
+export type Message =
+  | CallMessage
+  | LocalMessage
+  | AskMessage
+  | ResultMessage
+  | TookMessage
+  | LostMessage
+  | TurnMessage
+  | LateMessage;

@@ -6,7 +6,7 @@ import type { RunId, Timestamp } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { decode, encode } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
-import { checkId, checkName, checkTags } from "../../core/name.ts";
+import { checkId, checkName } from "../../core/name.ts";
 import type { RetryOptions, RetryPolicy } from "../../core/retry.ts";
 import { retryPolicy } from "../../core/retry.ts";
 import { partsOfFunction } from "../../engine/node-function.ts";
@@ -145,13 +145,21 @@ function checkFunction(node: string, given: NodeFunction): KeptFunction {
   return {
     name,
     kind,
-    tags: checkTags(tags),
+    tags: labels(tags, what),
     ...(description === undefined ? {} : { description: description.slice(0, limits.idCharsMax) }),
     ...(input === undefined ? {} : { input: small(input, `input schema of ${what}`) }),
     ...(output === undefined ? {} : { output: small(output, `output schema of ${what}`) }),
     ...(timeout === undefined ? {} : { timeoutMs: timeLimit(timeout, `timeout of ${what}`) }),
     ...(retry === undefined ? {} : { retry: retryPolicy(retry, what) }),
   };
+}
+
+/** Words by which people and models find a function: they name nothing here, so any text will do. */
+function labels(tags: readonly string[], what: string): string[] {
+  if (!Array.isArray(tags) || tags.length > limits.tagsMax) {
+    throw invalid(`Expected the tags of ${what} to be a list of at most ${limits.tagsMax}`, null);
+  }
+  return [...new Set(tags.map((tag: unknown) => checkId(tag, `tag of ${what}`)))];
 }
 
 /** The address of a node without a slash at its end. Throws usage.invalid. */

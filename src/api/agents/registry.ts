@@ -11,6 +11,7 @@
 import { randomUUID } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
+import type { By } from "../../engine/requests.ts";
 import { limits } from "../../core/limits.ts";
 import { recordOf } from "../../core/record-names.ts";
 import type { Log } from "../../engine/body.ts";
@@ -104,7 +105,7 @@ export class Registry {
   }
 
   /** Registers a node in the place of what was at its address. Throws usage.invalid and others; limit.exceeded. */
-  register(given: NodeGiven, check: (registration: Registration) => void): Promise<Node> {
+  register(given: NodeGiven, check: (registration: Registration) => void, by: By = {}): Promise<Node> {
     return this.#change(async () => {
       const registration = checkNode(given, given.instance ?? randomUUID(), Date.now());
       check(registration);
@@ -131,9 +132,10 @@ export class Registry {
         value: registration,
         note: { node, version, url },
         at: Date.now(),
+        ...(by.by === undefined ? {} : { by: by.by }),
       });
       const added = this.#nodes.get(id) ?? this.#add(id, registration);
-      for (const one of replaced) await this.#giveUp(one, "another process took its place");
+      for (const one of replaced) await this.#giveUp(one, "another process took its place", by);
       return added;
     });
   }
@@ -151,14 +153,14 @@ export class Registry {
     this.#heard(node);
   }
 
-  leave(nodes: readonly Node[]): Promise<void> {
+  leave(nodes: readonly Node[], by: By = {}): Promise<void> {
     return this.#change(async () => {
-      for (const node of nodes) await this.#giveUp(node, "it left");
+      for (const node of nodes) await this.#giveUp(node, "it left", by);
     });
   }
 
-  async #giveUp(node: Node, why: string): Promise<void> {
-    await this.#kept.giveUp(node.id);
+  async #giveUp(node: Node, why: string, by: By): Promise<void> {
+    await this.#kept.giveUp(node.id, by);
     if (!this.#nodes.delete(node.id)) return;
     this.#with.went(node, why);
   }

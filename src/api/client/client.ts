@@ -20,7 +20,7 @@ import type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "../..
 import type { FeedEntry, FeedOptions } from "../../engine/tail.ts";
 import type { OpenWait, WaitsQuery } from "../../engine/waits-query.ts";
 import type { LeasedWorker, ListQuery, RunRow } from "../../store/store.ts";
-import type { KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
+import type { GivenDecision, KnownWorkflow, RemakeBody, ResultOf } from "../contract/routes.ts";
 import type { NodeState } from "../agents/node.ts";
 import type { ClientOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
@@ -155,10 +155,8 @@ export class StemmaClient extends RemoteRecords {
 
   /** Says what is to become of a `once` step in doubt. As `Stemma.decide`. */
   async decide(id: RunId, key: string, decision: Decision, by: By = {}): Promise<void> {
-    const sent =
-      typeof decision === "object" && decision !== null && "fail" in decision
-        ? { fail: toRecord(decision.fail) }
-        : decision;
+    const isFailure = typeof decision === "object" && decision !== null && "fail" in decision;
+    const sent: GivenDecision = isFailure ? { ...decision, fail: toRecord(decision.fail) } : decision;
     checkJson(sent, `decision about ${key}`);
     const body = { ...by, step: key, decision: sent };
     await this.#connection.ask("POST /v1/runs/{run}/decide", { params: { run: id }, body });

@@ -46,9 +46,9 @@ export abstract class RemoteRecords {
   }
 
   /** Marks a run as golden. As `Stemma.golden`. */
-  golden(id: RunId, { tags, ...options }: GoldenOptions = {}): Promise<GoldenMark> {
+  golden(id: RunId, { tags, idempotencyKey, ...options }: GoldenOptions = {}): Promise<GoldenMark> {
     const body = { ...options, ...(tags === undefined ? {} : { tags: [...tags] }) };
-    return this.#connection.ask("POST /v1/runs/{run}/golden", { params: { run: id }, body });
+    return this.#connection.ask("POST /v1/runs/{run}/golden", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that were there. */

@@ -1,10 +1,10 @@
 /** Routes of nodes, and of the executions of their functions. */
 import { z } from "zod";
-import type { ErrorRecord } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
 import type { RetryOptions } from "../../core/retry.ts";
 import type { NodeFunction } from "../agents/node.ts";
+import { givenError } from "./given-error.ts";
 import type { ContractPart } from "./route.ts";
 import { duration, optional, text, whole } from "./route.ts";
 import type { ReportBody } from "./routes.ts";
@@ -45,16 +45,10 @@ const nodeFunction: z.ZodType<NodeFunction> = z.strictObject({
 });
 const which = z.strictObject({ instance: optional(text), version: optional(text) });
 const by = z.strictObject({ by: optional(text), reason: optional(text) });
-const error: z.ZodType<ErrorRecord> = z.strictObject({
-  name: text,
-  message: text,
-  code: optional(text),
-  data: optional(json),
-});
 const open = { open: optional(z.enum(["cancel", "await"])) };
 const report: z.ZodType<ReportBody> = z.union([
   z.strictObject({ ok: z.literal(true), output: optional(z.unknown()), ...open }),
-  z.strictObject({ ok: z.literal(false), error, final: optional(z.boolean()), ...open }),
+  z.strictObject({ ok: z.literal(false), error: givenError, final: optional(z.boolean()), ...open }),
 ]);
 const wait = { wait: optional(whole(0, limits.resultWaitMsMax)) };
 
@@ -67,6 +61,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
   },
   "POST /v1/nodes": {
     summary: "Registers a node with its functions, in the place of what was registered for it at the same address.",
+    repeats: "The same registration takes its own place.",
     scope: "admin",
     nodes: true,
     status: 201,
@@ -87,6 +82,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
   },
   "POST /v1/nodes/{node}/heartbeat": {
     summary: "Says that a node is there.",
+    repeats: "That a node is there is true however often it is said.",
     scope: "admin",
     nodes: true,
     errors: ["node.not_found"],
@@ -95,6 +91,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
   },
   "POST /v1/nodes/{node}/leave": {
     summary: "Says that a node leaves: what it has in hand is given out anew.",
+    repeats: "A node that has left cannot leave again.",
     scope: "admin",
     nodes: true,
     errors: [],
@@ -130,6 +127,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
   },
   "POST /v1/calls/{call}/result": {
     summary: "Says how an execution ended, as the node that works on it. The same again changes nothing.",
+    repeats: "An execution ends once; the same report again is answered and changes nothing.",
     scope: "admin",
     nodes: true,
     errors: ["run.not_found", "run.invalid_id", "run.ended"],
@@ -138,6 +136,7 @@ export const agentRoutes: ContractPart<AgentRoutes> = {
   },
   "POST /v1/calls/{call}/cancel": {
     summary: "Ends an execution and what it called; the nodes that work on them are told.",
+    repeats: "An execution ends once; one that has ended is left as it is.",
     scope: "run",
     errors: ["run.not_found", "run.invalid_id"],
     body: by,

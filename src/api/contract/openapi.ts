@@ -96,7 +96,7 @@ function operation(name: string, spec: RouteSpec, components: Components, proble
     summary,
     "x-scope": scope,
     ...(nodes === true ? { "x-nodes": true } : {}),
-    parameters: parametersOf(name, query && components.schemaOf(query)),
+    parameters: parametersOf(name, query && components.schemaOf(query), spec.repeats),
     responses: {
       [status]: { description, content: { [types[kind]]: { schema: shape } } },
       ...failures(name, spec, problems),
@@ -131,7 +131,7 @@ const inPathOf: Readonly<Record<string, Schema>> = {
   wait: { description: "Key of a wait", schema: { type: "string" } },
 };
 
-function parametersOf(name: string, query: Schema | undefined): Schema[] {
+function parametersOf(name: string, query: Schema | undefined, repeats: string | undefined): Schema[] {
   const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, param = ""]) => ({
     name: param,
     in: "path",
@@ -152,7 +152,10 @@ function parametersOf(name: string, query: Schema | undefined): Schema[] {
     name: "Idempotency-Key",
     in: "header",
     required: false,
-    description: "However often it is sent with this key, it is one request.",
+    description:
+      repeats === undefined
+        ? "However often it is sent with this key, it is one request."
+        : `It is one request however often it is sent, with or without a key: ${repeats}`,
     schema: { type: "string", minLength: 1, maxLength: 1000 },
   };
   return [...inPath, ...inQuery, ...(name.startsWith("POST ") ? [key] : [])];
@@ -160,6 +163,8 @@ function parametersOf(name: string, query: Schema | undefined): Schema[] {
 
 function failures(name: string, { errors, body, scope }: RouteSpec, problems: Schema): Schema {
   const all = new Set([...errors, ...everywhere, ...(body === undefined ? [] : withBody)]);
+  // Of the key that a POST may have.
+  if (name.startsWith("POST ")) all.add("name.invalid");
   if (name.includes("{run}")) for (const code of withRun) all.add(code);
   if (scope === "none") all.delete("request.unauthorized");
   const byStatus = new Map<number, ErrorCode[]>();

@@ -63,7 +63,7 @@ export const recordRoutes: ContractPart<RecordRoutes> = {
     summary: "Marks a run that has ended as golden. Of each name a workflow has one; the one before is un-marked.",
     scope: "run",
     status: 201,
-    errors: ["run.not_terminal", "name.invalid", "limit.exceeded"],
+    errors: ["run.not_terminal", "name.invalid", "limit.exceeded", "run.conflict"],
     body: z.strictObject({
       name: optional(text),
       tags: optional(z.array(z.string())),
@@ -74,6 +74,7 @@ export const recordRoutes: ContractPart<RecordRoutes> = {
   },
   "POST /v1/ungolden": {
     summary: "Un-marks golden runs: of a workflow, by a name, or of one run. Gives the marks that there were.",
+    repeats: "What is not marked any more cannot be un-marked.",
     scope: "run",
     errors: [],
     body: z.strictObject({ ...goldenQuery, by: optional(text), reason: optional(text) }),
@@ -88,6 +89,7 @@ export const recordRoutes: ContractPart<RecordRoutes> = {
   },
   "POST /v1/import": {
     summary: "Takes in a family that was exported. All of it is checked before anything is written.",
+    repeats: "Runs that are there already are left as they are, and named.",
     scope: "admin",
     takes: "lines",
     errors: ["import.refused", "store.newer", "run.conflict", "run.invalid_id", "commit.conflict"],
@@ -96,6 +98,7 @@ export const recordRoutes: ContractPart<RecordRoutes> = {
   },
   "POST /v1/prune": {
     summary: "Removes runs that ended long ago and that nothing that stays leads to; with `dryRun` it only counts.",
+    repeats: "What was removed is gone.",
     scope: "admin",
     errors: ["duration.invalid"],
     body: z.strictObject({

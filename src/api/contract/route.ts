@@ -23,6 +23,8 @@ export type RouteSpec<R extends RouteName = RouteName> = {
   kind?: "json" | "stream" | "text" | "lines";
   /** The body is a file of lines of JSON, of any size, which the handler reads itself. */
   takes?: "lines";
+  /** Of a POST that is one request without an idempotency key: why asking again changes nothing. All others take the key. */
+  repeats?: string;
   /** Errors of its own, besides those that every route can give. */
   errors: readonly ErrorCode[];
   query?: z.ZodType<QueryOf<R>>;
@@ -39,7 +41,8 @@ export type ContractPart<R extends RouteName> = { readonly [N in R]: RouteSpec<N
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER): z.ZodType<number> {
   const read = (given: unknown): unknown =>
     typeof given === "string" && /^\d{1,16}$/.test(given) ? Number(given) : given;
-  return z.preprocess(read, z.number().int().min(min).max(max));
+  const error = `Expected a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? " on" : ` to ${max}`}`;
+  return z.preprocess(read, z.number({ error }).int({ error }).min(min, { error }).max(max, { error }));
 }
 
 export function flag(): z.ZodType<boolean> {

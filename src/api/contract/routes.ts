@@ -13,7 +13,6 @@ import type { Status, TerminalStatus } from "../../core/run.ts";
 import type { Trace } from "../../core/trace.ts";
 import type { Change } from "../../engine/change.ts";
 import type { CompareOptions, Comparison } from "../../engine/compare.ts";
-import type { Decision } from "../../engine/decision.ts";
 import type { GoldenMark, GoldenOptions, GoldenQuery } from "../../engine/golden.ts";
 import type { Imported } from "../../engine/import.ts";
 import type { Lineage } from "../../engine/lineage.ts";
@@ -46,9 +45,11 @@ export type PlanBody = PlanOptions & { change?: ChangeBody };
 
 /** An answer is a value (nothing said is `undefined`), an error, or that the wait has to wait on. */
 export type ResumeBody = { wait: string; value?: unknown; error?: ErrorRecord; again?: AgainBody; by?: string };
+/** As `Decision`, with an error as it is put on record. */
+export type GivenDecision = "run" | { record: unknown } | { fail: ErrorRecord };
 export type AgainBody = Omit<AgainOptions, "value">;
 
-export type GoldenBody = Omit<GoldenOptions, "tags"> & { tags?: string[] };
+export type GoldenBody = Omit<GoldenOptions, "tags" | "idempotencyKey"> & { tags?: string[] };
 /** What is pruned. Its time is in JSON: a duration in milliseconds or in words. */
 export type PruneBody = Omit<PruneOptions, "olderThan" | "status" | "compact"> & {
   olderThan: Duration;
@@ -98,7 +99,7 @@ export type Routes = {
     body: { name: string; payload?: unknown; by?: string };
     result: { accepted: boolean };
   };
-  "POST /v1/runs/{run}/decide": { body: { step: string; decision: Decision } & By; result: object };
+  "POST /v1/runs/{run}/decide": { body: { step: string; decision: GivenDecision } & By; result: object };
   "POST /v1/runs/{run}/cancel": { body: By; result: { accepted: boolean; status: Status } };
   "POST /v1/runs/{run}/pause": { body: By; result: Paused };
   "POST /v1/runs/{run}/unpause": { body: By; result: Paused };

@@ -1,9 +1,7 @@
 /** Routes that change what becomes of a run: restart and fork, answers and signals, pause and cancel. */
 import { z } from "zod";
-import type { ErrorRecord } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
-import type { Decision } from "../../engine/decision.ts";
-import type { ChangeBody, RemakeBody } from "./routes.ts";
+import { givenError } from "./given-error.ts";
+import type { ChangeBody, GivenDecision, RemakeBody } from "./routes.ts";
 import type { ContractPart } from "./route.ts";
 import { anyKeys, duration, optional, text } from "./route.ts";
 import * as shapes from "./shapes.ts";
@@ -31,17 +29,10 @@ const remake: z.ZodType<RemakeBody> = z
   .strictObject({ ...changes, webhook: optional(runWebhook) })
   .meta({ id: "Remake" });
 
-const error: z.ZodType<ErrorRecord> = z.strictObject({
-  name: text,
-  message: text,
-  code: optional(text),
-  data: optional(z.unknown() as unknown as z.ZodType<Json>),
-});
-
-const decision: z.ZodType<Decision> = z.union([
+const decision: z.ZodType<GivenDecision> = z.union([
   z.literal("run"),
   z.strictObject({ record: z.unknown() }),
-  z.strictObject({ fail: z.unknown() }),
+  z.strictObject({ fail: givenError }),
 ]);
 
 const remade = [
@@ -68,6 +59,7 @@ type SteeringRoutes =
 export const steeringRoutes: ContractPart<SteeringRoutes> = {
   "POST /v1/runs/{run}/plan": {
     summary: "Says what a restart or fork would reuse and what it would run, and why. Writes nothing.",
+    repeats: "It writes nothing.",
     scope: "read",
     errors: remade,
     body: z.strictObject({
@@ -100,7 +92,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     body: z.strictObject({
       wait: text,
       value: optional(z.unknown()),
-      error: optional(error),
+      error: optional(givenError),
       again: optional(z.strictObject({ prompt: optional(text), reason: optional(text), expires: optional(duration) })),
       by: optional(text),
     }),
@@ -117,6 +109,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
   },
   "POST /v1/runs/{run}/decide": {
     summary: "Says what is to become of a step in doubt.",
+    repeats: "A step in doubt is decided once; the same decision again is accepted, and another one refused.",
     scope: "run",
     status: 202,
     errors: ["step.not_in_doubt"],
@@ -125,6 +118,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
   },
   "POST /v1/runs/{run}/cancel": {
     summary: "Ends a run and the runs that it called, the called ones first. One that has ended is left as it is.",
+    repeats: "A run ends once; one that has ended is left as it is.",
     scope: "run",
     errors: [],
     body: z.strictObject(by),

@@ -7,14 +7,15 @@ import { Hono } from "hono";
 import type { Context } from "hono";
 import type { ZodError } from "zod";
 import { StemmaError } from "../../core/error.ts";
+import { checkId } from "../../core/name.ts";
 import { decodeHeader } from "../contract/header.ts";
 import { contract } from "../contract/contract.ts";
 import type { RouteSpec } from "../contract/route.ts";
 import type { RouteName } from "../contract/routes.ts";
-import type { Log } from "../../engine/body.ts";
 import type { Routes as AgentfieldRoutes } from "../agentfield/mount.ts";
 import { mountAgentfield } from "../agentfield/mount.ts";
 import { expectWork } from "../../engine/options.ts";
+import type { Once } from "../../engine/requests.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Call, Followers, Handlers, PlainRoute, Served, StreamRoute } from "./handlers.ts";
 import { followersOf, handlersOf } from "./handlers.ts";
@@ -23,13 +24,13 @@ import type { Names, Place } from "./origin.ts";
 import { checkHost, checkOrigin } from "./origin.ts";
 import type { Principal, Recognize } from "./principal.ts";
 import { byOf, mayUse } from "./principal.ts";
+import type { Problem } from "./problem.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import type { Buckets } from "./rate.ts";
 import { readBody } from "./request-body.ts";
 import { linesType } from "./upload.ts";
 
 export type Parts = Served & {
-  log: Log;
   counts: Metrics;
   names: Names;
   place: Place;
@@ -45,7 +46,9 @@ export type Parts = Served & {
   arrivalMs: number;
 };
 
-type Bindings = { incoming?: { socket?: { remoteAddress?: string }; headersDistinct?: NodeJS.Dict<string[]> } };
+type Bindings = {
+  incoming?: { url?: string; socket?: { remoteAddress?: string }; headersDistinct?: NodeJS.Dict<string[]> };
+};
 type Env = { Bindings: Bindings; Variables: { route: string } };
 type Asked = Context<Env>;
 
@@ -67,9 +70,7 @@ export function appOf(parts: Parts): Hono<Env> {
   app.use(async (c, next) => {
     const start = performance.now();
     c.set("route", "none");
-    const host = hostOf(c);
-    checkHost(host, names, place);
-    const origin = checkOrigin(c.req.raw.headers, host ?? "", names);
+    const origin = originOf(c, names, place, metrics);
     await (c.req.method === "OPTIONS" && origin !== undefined ? preflight(c) : next());
     for (const [name, value] of Object.entries(safe)) c.header(name, value);
     if (origin !== undefined) allow(c, origin);
@@ -78,12 +79,17 @@ export function appOf(parts: Parts): Hono<Env> {
   app.onError((error, c) => {
     const problem = problemOf(error);
     if (problem.status >= 500) log.error(`${c.get("route")} failed`, { error: stackOf(error) });
-    const answer = problemResponse(problem, problem.status === 401 ? { "www-authenticate": "Bearer" } : {});
+    const answer = problemResponse(problem, adviceOn(problem));
     for (const [name, value] of Object.entries(safe)) answer.headers.set(name, value);
     return answer;
   });
 
   const methods = new Map<string, string[]>();
+  const refused = (c: Asked, pattern: string): Response => {
+    // Who may not ask learns nothing about what there is.
+    authorize(parts, c, anybody);
+    return problemResponse(problemOf(wrongMethod(pattern)), { allow: (methods.get(pattern) ?? []).join(", ") });
+  };
   for (const [name, spec] of Object.entries(contract) as [RouteName, RouteSpec][]) {
     const [method = "", path = ""] = name.split(" ");
     const pattern = path.replaceAll(/\{(\w+)\}/g, ":$1");
@@ -91,7 +97,7 @@ export function appOf(parts: Parts): Hono<Env> {
     app.on(method, pattern, async (c) => {
       c.set("route", name);
       // A reader of headers alone would leave a stream open that nobody reads.
-      if (c.req.raw.method === "HEAD") throw wrongMethod(name);
+      if (c.req.raw.method === "HEAD") return refused(c, pattern);
       const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
       // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
@@ -102,13 +108,7 @@ export function appOf(parts: Parts): Hono<Env> {
       return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
     });
   }
-  for (const [pattern, allowed] of methods) {
-    app.all(pattern, (c) => {
-      // Who may not ask learns nothing about what there is.
-      authorize(parts, c, anybody);
-      return problemResponse(problemOf(wrongMethod(pattern)), { allow: allowed.join(", ") });
-    });
-  }
+  for (const pattern of methods.keys()) app.all(pattern, (c) => refused(c, pattern));
   if (parts.agentfield !== undefined) {
     mountAgentfield(app, parts.agentfield, {
       authorize: (c, needed, authorization) => authorize(parts, c, needed, authorization),
@@ -147,11 +147,38 @@ async function* encoded(texts: AsyncIterable<string>, failed: (error: unknown) =
   }
 }
 
-/** The name in `Host`. Two of them are none: who stands between may have looked at the other. */
+/** What somebody who was refused does best, as headers. */
+function adviceOn({ status, retryable }: Problem): Record<string, string> {
+  if (status === 401) return { "www-authenticate": "Bearer" };
+  return retryable && (status === 429 || status === 503) ? { "retry-after": "1" } : {};
+}
+
+/** As `checkOrigin`, once the name in `Host` is one of ours. What is refused is counted too. Throws request.forbidden, usage.invalid. */
+function originOf(c: Asked, names: Names, place: Place, metrics: Metrics): string | undefined {
+  try {
+    const host = hostOf(c);
+    checkHost(host, names, place);
+    return checkOrigin(c.req.raw.headers, host ?? "", names);
+  } catch (error) {
+    metrics.answered("none", problemOf(error).status, 0);
+    throw error;
+  }
+}
+
+/**
+ * The name under which this is asked: that in `Host`, or where the line of the request has one too, both. Two of them are
+ * none: who stands between may have looked at the other.
+ */
 function hostOf(c: Asked): string | undefined {
-  const all = c.env.incoming?.headersDistinct?.["host"];
+  const { headersDistinct, url = "/" } = c.env.incoming ?? {};
+  const all = headersDistinct?.["host"];
   if (all !== undefined && all.length !== 1) return undefined;
-  return c.req.header("host") ?? new URL(c.req.url).host;
+  const said = c.req.header("host");
+  if (said === undefined && headersDistinct !== undefined && headersDistinct[":authority"] === undefined)
+    throw new StemmaError("usage.invalid", "Expected a request with a Host.");
+  const host = said ?? new URL(c.req.url).host;
+  if (url.startsWith("/")) return host;
+  return URL.canParse(url) && new URL(url).host === host.toLowerCase() ? host : undefined;
 }
 
 function allow(c: Asked, origin: string): void {
@@ -225,18 +252,27 @@ async function callOf<R extends RouteName>(
   spec: RouteSpec,
   principal: Principal | undefined,
 ): Promise<Call<R>> {
+  const once = onceOf(c);
   const body = spec.body === undefined ? undefined : ((await readBody(c.req.raw, name, arrivalMs)) ?? {});
-  const key = c.req.header("idempotency-key");
   return {
     params: c.req.param(),
     query: checked(spec.query, queryOf(c.req.url), "query", name),
     body: checked(spec.body, body, "body", name),
-    once: key === undefined ? {} : { idempotencyKey: decodeHeader(key) },
+    once,
     by: (given) => byOf(recognize === undefined ? undefined : principal, given),
     lastEventId: lastEventId(c.req.header("last-event-id")),
     signal: c.req.raw.signal,
     request: c.req.raw,
   } as Call<R>;
+}
+
+/** Two keys are none: nobody could say which of them makes it one request. Throws usage.invalid, name.invalid. */
+function onceOf(c: Asked): Once {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return {};
+  if ((c.env.incoming?.headersDistinct?.["idempotency-key"]?.length ?? 1) !== 1)
+    throw new StemmaError("usage.invalid", "Expected one Idempotency-Key, got several.");
+  return { idempotencyKey: checkId(decodeHeader(key), "Idempotency-Key") };
 }
 
 /** What is given several times is a list; whether there may be one is said by the schema. */

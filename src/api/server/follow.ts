@@ -7,6 +7,7 @@ import { StemmaError } from "../../core/error.ts";
 import type { Event, RunId, Seq } from "../../core/event.ts";
 import { decode } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
+import { checkName } from "../../core/name.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub, HubEntry } from "./hub.ts";
@@ -143,6 +144,7 @@ export async function followRun(stemma: Stemma, hub: Hub, run: RunId, after: Seq
 /** Follows the values that a run emits under a name, to its end. Throws run.not_found, name.invalid. */
 export async function followStream(stemma: Stemma, run: RunId, stream: string, from: number): Promise<Follower> {
   const { store } = stemma;
+  checkName(stream, "name of a stream");
   await stemma.row(run);
   let after = from;
   return async (ms, signal) => {

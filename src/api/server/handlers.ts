@@ -8,7 +8,7 @@ import type { RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import { isTerminal } from "../../core/run.ts";
 import { jsonSchemaOf } from "../../authoring/graph/schema.ts";
-import type { Workflow } from "../../engine/body.ts";
+import type { Log, Workflow } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import type { Once } from "../../engine/requests.ts";
 import type { Stemma } from "../../engine/stemma.ts";
@@ -46,6 +46,7 @@ export type Served = {
   /** Left out where this server has none. */
   webhooks: Webhooks | undefined;
   agents: Agents | undefined;
+  log: Log;
   openapi: () => object;
   metrics: () => string;
 };
@@ -60,7 +61,7 @@ export function handlersOf(served: Served): Handlers {
   const { stemma } = served;
   return {
     ...agentHandlersOf(served.agents),
-    ...recordHandlersOf(stemma),
+    ...recordHandlersOf(stemma, served.log),
     "GET /health": async () => {
       await stemma.list({ limit: 1 });
       return { status: "ok" };
@@ -115,7 +116,9 @@ export function handlersOf(served: Served): Handlers {
     "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
       stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
     "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
-      await stemma.decide(runOf(params), step, decision, { ...said, ...by(said.by) });
+      const isFailure = decision !== "run" && "fail" in decision;
+      const made = isFailure ? { fail: new StepError(decision.fail) } : decision;
+      await stemma.decide(runOf(params), step, made, { ...said, ...by(said.by) });
       return {};
     },
     "POST /v1/runs/{run}/cancel": ({ params, body, by }) => stemma.cancel(runOf(params), { ...body, ...by(body.by) }),

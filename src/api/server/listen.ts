@@ -1,7 +1,8 @@
 /** The app on a port, with the bounds that only the server of Node can set, and an end that loses no answer. */
-import { createServer } from "node:http";
-import type { Server } from "node:http";
+import { STATUS_CODES, createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { RequestError, getRequestListener } from "@hono/node-server";
 import { StemmaError } from "../../core/error.ts";
 import { limits } from "../../core/limits.ts";
@@ -38,9 +39,11 @@ export async function listen({ fetch, host, port, stopping }: ListenOptions): Pr
     headersTimeout: limits.requestArrivalMsMax,
     requestTimeout: limits.requestArrivalMsMax * 2,
     connectionsCheckingInterval: 1000,
-    requireHostHeader: true,
+    // One that has none is refused by the app, which says why.
+    requireHostHeader: false,
   };
   const server = createServer(bounds, (incoming, outgoing) => void listener(incoming, outgoing));
+  answerUnparsed(server);
   const unused = unusedOf(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -68,6 +71,44 @@ function unreadable(error: unknown): Response {
   return problemResponse(
     problemOf(isTheirs ? new StemmaError("usage.invalid", "Expected a request with a Host and a path.") : error),
   );
+}
+
+/** What cannot even be read as HTTP is answered like everything else, unless something else is being answered there. */
+function answerUnparsed(server: Server): void {
+  const answering = new WeakMap<Duplex, ServerResponse>();
+  server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    answering.set(incoming.socket, outgoing);
+    outgoing.once("close", () => answering.delete(incoming.socket));
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (!socket.writable || error.code === "ECONNRESET" || answering.get(socket)?.headersSent === true) {
+      socket.destroy();
+      return;
+    }
+    const problem = problemOf(unparsed(error.code));
+    const body = JSON.stringify(problem);
+    const head = [
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ""}`,
+      "Content-Type: application/problem+json",
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      "Cache-Control: no-store",
+      "X-Content-Type-Options: nosniff",
+      "Connection: close",
+    ];
+    socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+  });
+}
+
+function unparsed(code: string | undefined): StemmaError {
+  if (code === "HPE_HEADER_OVERFLOW") {
+    const limit = limits.requestHeaderBytesMax;
+    return new StemmaError("request.headers_too_large", `Expected headers of at most ${limit} bytes.`, {
+      data: { limit },
+    });
+  }
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return new StemmaError("request.too_slow", `Expected the headers within ${limits.requestArrivalMsMax} ms.`);
+  return new StemmaError("usage.invalid", "Expected a request of HTTP/1.1.");
 }
 
 /** Connections on which nothing was asked yet: Node holds them for busy, and would wait for them. */

@@ -10,13 +10,15 @@ export function webhookHandlersOf({ stemma, webhooks }: Served): Pick<Handlers, 
   return {
     "GET /v1/webhooks": async () => ({ webhooks: await hooks().list() }),
     "POST /v1/webhooks": ({ body, by, once }) => hooks().create({ ...body, ...by(body.by) }, once),
-    "DELETE /v1/webhooks/{webhook}": async ({ params }) => {
-      await hooks().remove(idOf(params, "webhook"));
+    "DELETE /v1/webhooks/{webhook}": async ({ params, by }) => {
+      await hooks().remove(idOf(params, "webhook"), by(undefined));
       return {};
     },
-    "POST /v1/webhooks/{webhook}/ping": ({ params, once }) => hooks().ping(idOf(params, "webhook"), once),
+    "POST /v1/webhooks/{webhook}/ping": ({ params, by, once }) =>
+      hooks().ping(idOf(params, "webhook"), { ...by(undefined), ...once }),
     "GET /v1/webhooks/{webhook}/deliveries": ({ params, query }) => hooks().deliveries(idOf(params, "webhook"), query),
-    "POST /v1/deliveries/{delivery}/redeliver": ({ params, once }) => hooks().redeliver(idOf(params, "delivery"), once),
+    "POST /v1/deliveries/{delivery}/redeliver": ({ params, by, once }) =>
+      hooks().redeliver(idOf(params, "delivery"), { ...by(undefined), ...once }),
     "GET /v1/runs/{run}/deliveries": async ({ params, query }) => {
       const { id } = await stemma.row(idOf(params, "run"));
       return hooks().deliveriesAbout(id, query);

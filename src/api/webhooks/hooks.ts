@@ -2,10 +2,13 @@
 import { createHash } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import type { RunId } from "../../core/event.ts";
+import { canonical } from "../../core/json.ts";
 import { webhookRecords } from "./records.ts";
 import { limits } from "../../core/limits.ts";
 import { newRunId } from "../../engine/id.ts";
 import { keptStates } from "../../engine/kept-states.ts";
+import type { ToKeep } from "../../engine/kept-states.ts";
+import type { By } from "../../engine/requests.ts";
 import type { Store } from "../../store/store.ts";
 import type { Vault } from "./vault.ts";
 import type { Sealed, Webhook } from "./wish.ts";
@@ -13,8 +16,13 @@ import type { Sealed, Webhook } from "./wish.ts";
 type Filter = Omit<Webhook, "id" | "at">;
 
 export type Hooks = {
-  /** @param key however often it is made with it, it is one */
+  /**
+   * @param key however often it is made with it, it is one: the first that was
+   * @throws webhook.not_found where that one was removed
+   */
   create(filter: Filter, sealed: Sealed, key?: string): Promise<Webhook>;
+  /** Whether one was made with this key, be it there still or not. */
+  wasMade(key: string): Promise<boolean>;
   /** The webhook of one run: again is the same as once. */
   attach(run: RunId, filter: Filter, sealed: Sealed): Promise<Webhook>;
   /** One of either kind; nothing where there is none, or it was removed. */
@@ -22,7 +30,7 @@ export type Hooks = {
   /** Those for many runs, in the order in which they were made. */
   list(): Promise<Webhook[]>;
   /** False where there is none. Its secrets are gone with it. */
-  remove(id: RunId): Promise<boolean>;
+  remove(id: RunId, by?: By): Promise<boolean>;
   /** Removes webhooks of runs that are not there any more. */
   sweep(): Promise<void>;
 };
@@ -34,16 +42,16 @@ const kinds: ReadonlySet<string> = new Set([webhookRecords.subscription, webhook
 
 export function hooksIn(store: Store, vault: Vault): Hooks {
   const kept = keptStates(store);
-  const put = async (id: RunId, kind: string, filter: Filter, sealed: Sealed, tags: string[]): Promise<Webhook> => {
+  const put = async (kind: string, filter: Filter, sealed: Sealed, more: Partial<ToKeep>): Promise<Webhook> => {
     const at = Date.now();
-    await kept.keep({ id, kind, value: { ...filter, at }, note: { to: filter.origin }, tags, at });
+    const value = { ...filter, at };
+    const by = filter.by === undefined ? {} : { by: filter.by };
+    const id = await kept.keep({ id: newRunId(at), kind, value, note: { to: filter.origin }, at, ...by, ...more });
     const made = await read(id);
-    // A run may be there by that id which is none: it is not given a secret.
-    if (made !== undefined) {
-      await vault.put(id, sealed);
-      return made;
-    }
-    throw new StemmaError("webhook.not_found", `There is no webhook ${id} any more.`, { data: { webhook: id } });
+    // A run may be there by that id which is none: it is not given a secret. Neither is one that was meant otherwise.
+    if (made === undefined) throw goneSince(id, more.idempotencyKey);
+    if (more.idempotencyKey === undefined || isSame(made, filter)) await vault.put(id, sealed);
+    return made;
   };
   const read = async (id: RunId): Promise<Webhook | undefined> => {
     const found = await kept.read(id);
@@ -53,8 +61,12 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
   return {
     read,
     create: (filter, sealed, key) =>
-      put(key === undefined ? newRunId(Date.now()) : hookFor(key), webhookRecords.subscription, filter, sealed, []),
-    attach: (run, filter, sealed) => put(hookOf(run), webhookRecords.ofRun, filter, sealed, [`${ofRunTag}${run}`]),
+      put(webhookRecords.subscription, filter, sealed, key === undefined ? {} : { idempotencyKey: key }),
+    async wasMade(idempotencyKey) {
+      return (await store.list({ workflow: webhookRecords.subscription, idempotencyKey, limit: 1 })).runs.length > 0;
+    },
+    attach: (run, filter, sealed) =>
+      put(webhookRecords.ofRun, filter, sealed, { id: hookOf(run), tags: [`${ofRunTag}${run}`] }),
     async list() {
       const found: Webhook[] = [];
       for (const id of await kept.ids(webhookRecords.subscription)) {
@@ -63,7 +75,7 @@ export function hooksIn(store: Store, vault: Vault): Hooks {
       }
       return found;
     },
-    remove: (id) => kept.giveUp(id),
+    remove: (id, by) => kept.giveUp(id, by),
     async sweep() {
       let cursor: string | undefined;
       do {
@@ -92,16 +104,24 @@ const idChars = "run_".length + 26;
 
 /** The id of a run's own webhook, made of the run's: so there is one, and it is found without being looked for. */
 export function hookOf(run: RunId): RunId {
-  return idFrom(run.slice(0, timeChars), `webhook of ${run}`);
-}
-
-/** The id of the webhook that is made with a key. When it was made is not in it: with the same key it is the same. */
-function hookFor(key: string): RunId {
-  return idFrom(`run_${"0".repeat(timeChars - 4)}`, `webhook for ${key}`);
-}
-
-function idFrom(beginning: string, text: string): RunId {
-  const digest = createHash("sha256").update(text).digest();
+  const digest = createHash("sha256").update(`webhook of ${run}`).digest();
   const rest = [...digest].map((byte) => alphabet[byte % alphabet.length]).join("");
-  return (beginning + rest).slice(0, idChars);
+  return (run.slice(0, timeChars) + rest).slice(0, idChars);
+}
+
+function goneSince(id: RunId, key: string | undefined): StemmaError {
+  const message =
+    key === undefined
+      ? `There is no webhook ${id} any more.`
+      : `The webhook that was made with this idempotency key, ${id}, was removed. Make another one with another key.`;
+  return new StemmaError("webhook.not_found", message, { data: { webhook: id } });
+}
+
+/** Whether a webhook is one that was wished for, but for who did: that may be anybody. */
+export function isSame(hook: Webhook, wished: Filter): boolean {
+  const [there, meant] = [hook, wished].map(({ origin, events, workflow, tag, run, headers, signed }) => {
+    const only = [workflow ?? null, tag ?? null, run ?? null];
+    return canonical([origin, events, ...only, headers?.toSorted() ?? null, signed]);
+  });
+  return there === meant;
 }

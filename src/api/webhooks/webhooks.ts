@@ -7,13 +7,14 @@ import type { Duration } from "../../core/duration.ts";
 import { milliseconds } from "../../core/duration.ts";
 import { StemmaError, isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
 import { canonical } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
+import { checkId } from "../../core/name.ts";
 import { webhookRecords } from "./records.ts";
 import type { Log } from "../../engine/body.ts";
+import { sha256 } from "../../engine/hash.ts";
 import { checkRunId } from "../../engine/id.ts";
-import type { Once } from "../../engine/requests.ts";
+import type { By, Once } from "../../engine/requests.ts";
 import { Stemma } from "../../engine/stemma.ts";
 import type { RunRow, Store } from "../../store/store.ts";
 import type { DeliveryInput, DeliveryWorkflow } from "./delivery.ts";
@@ -24,7 +25,7 @@ import { Follower } from "./follower.ts";
 import type { Guard, Resolve } from "./guard.ts";
 import { guardOf } from "./guard.ts";
 import type { Hooks } from "./hooks.ts";
-import { hookOf, hooksIn } from "./hooks.ts";
+import { hookOf, hooksIn, isSame } from "./hooks.ts";
 import { messageId, messageOf } from "./message.ts";
 import { newSecret } from "./signature.ts";
 import type { Vault } from "./vault.ts";
@@ -117,28 +118,25 @@ export class Webhooks {
 
   /**
    * Makes a webhook. It hears of what happens from now on. With the key of one that was made so already it is that one, and
-   * its secret.
+   * its secret, whoever asks.
    *
-   * @throws run.conflict for the key of another one; webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid;
-   * limit.exceeded
+   * @throws run.conflict for the key of one that was meant otherwise, webhook.not_found for that of one that was removed;
+   * webhook.invalid; webhook.refused for an address that is not of the public internet; name.invalid; limit.exceeded
    */
   async create(wish: WebhookWish, { idempotencyKey }: Once = {}): Promise<NewWebhook> {
+    const key = idempotencyKey === undefined ? undefined : checkId(idempotencyKey, "idempotencyKey");
     const secret = wish.secret ?? newSecret();
     const { filter, sealed } = checkWish(this.#guard, { ...wish, secret });
-    await this.#checkName(new URL(sealed.url));
-    if ((await this.#hooks.list()).length >= limits.webhooksMax) {
-      throw new StemmaError("limit.exceeded", `There are ${limits.webhooksMax} webhooks already. Remove one.`);
-    }
-    const hook = await this.#hooks.create(filter, sealed, idempotencyKey);
+    if (key === undefined || !(await this.#hooks.wasMade(key))) await this.#checkNew(new URL(sealed.url));
+    const hook = await this.#hooks.create(filter, sealed, key);
     this.#follower.poke();
-    if (idempotencyKey === undefined) return { ...hook, secret };
-    const first = { secret, ...((await this.#vault.take(hook.id)) ?? sealed) };
-    const meant = { ...sealed, secret: wish.secret ?? first.secret };
-    const { id, at: _at, ...kept } = hook;
-    if (canonical({ ...kept, ...first } as Json) === canonical({ ...filter, ...meant } as Json))
-      return { ...hook, secret: first.secret };
-    const message = `Expected the webhook that was made with this idempotency key, ${id}, to be the same; it is another one. Use another key.`;
-    throw new StemmaError("run.conflict", message, { data: { webhook: id } });
+    if (key === undefined) return { ...hook, secret };
+    const kept = isSame(hook, filter) ? await this.#vault.take(hook.id) : undefined;
+    const first = kept?.secret ?? secret;
+    if (kept !== undefined && canonical(kept) === canonical({ ...sealed, secret: wish.secret ?? first }))
+      return { ...hook, secret: first };
+    const message = `Expected the webhook that was made with this idempotency key, ${hook.id}, to be the same; it is another one. Use another key.`;
+    throw new StemmaError("run.conflict", message, { data: { webhook: hook.id } });
   }
 
   /** What can be refused of a run's webhook before there is the run. Throws webhook.invalid, webhook.refused. */
@@ -174,9 +172,9 @@ export class Webhooks {
   }
 
   /** Removes one with its secret, and takes back what is not delivered. Throws webhook.not_found. */
-  async remove(id: RunId): Promise<void> {
+  async remove(id: RunId, by: By = {}): Promise<void> {
     await this.#expect(id);
-    await this.#hooks.remove(id);
+    await this.#hooks.remove(id, by);
     this.#follower.poke();
     const open = { workflow: webhookRecords.delivery, tag: toTag(id), limit: limits.pageRunsMax };
     let cursor: string | undefined;
@@ -186,7 +184,7 @@ export class Webhooks {
         status: ["queued", "running", "suspended"],
         ...(cursor === undefined ? {} : { cursor }),
       });
-      for (const row of page.runs) await this.#engine.cancel(row.id, { reason: "the webhook was removed" });
+      for (const row of page.runs) await this.#engine.cancel(row.id, { reason: "the webhook was removed", ...by });
       ({ cursor } = page);
     } while (cursor !== undefined);
   }
@@ -224,7 +222,7 @@ export class Webhooks {
    * Sends the message of a delivery once more, as a delivery of its own, with the same `webhook-id` and body. Throws
    * webhook.not_found where there is no such delivery, or its webhook was removed.
    */
-  async redeliver(id: RunId, once: Once = {}): Promise<Delivery> {
+  async redeliver(id: RunId, once: By & Once = {}): Promise<Delivery> {
     const { runs } = await this.#store.list({ ids: [checkRunId(id)] });
     const [row] = runs;
     if (row === undefined || row.state.workflow !== webhookRecords.delivery) throw notFound("delivery", id);
@@ -234,7 +232,7 @@ export class Webhooks {
   }
 
   /** Sends a message of type `webhook.ping`, to try a webhook out. Throws webhook.not_found. */
-  async ping(id: RunId, once: Once = {}): Promise<Delivery> {
+  async ping(id: RunId, once: By & Once = {}): Promise<Delivery> {
     const { at } = await this.#expect(id);
     const now = Date.now();
     const message = {
@@ -246,18 +244,26 @@ export class Webhooks {
   }
 
   /** @param what is asked for: one key of somebody's stands for one of each */
-  async #send(input: DeliveryInput, what: string, { idempotencyKey: given }: Once): Promise<Delivery> {
-    const key = given === undefined ? undefined : `${what} ${given}`;
+  async #send(input: DeliveryInput, what: string, { idempotencyKey: given, by }: By & Once): Promise<Delivery> {
+    // A key may be as long as keys can be, so what is kept of it is its digest.
+    const key = given === undefined ? undefined : `${what} ${sha256(checkId(given, "idempotencyKey"))}`;
     const made = key === undefined ? undefined : await this.#madeWith(key);
-    const row = made ?? (await this.#make(input, key));
+    const row =
+      made ??
+      (await this.#make(input, {
+        ...(by === undefined ? {} : { by }),
+        ...(key === undefined ? {} : { idempotencyKey: key }),
+      }));
     await this.#awake();
     return (await readDelivery(this.#store, row)).delivery;
   }
 
-  async #make(input: DeliveryInput, key: string | undefined): Promise<RunRow> {
-    const options = { tags: tagsOf(input), ...(key === undefined ? {} : { idempotencyKey: key }) };
+  async #make(input: DeliveryInput, options: By & Once): Promise<RunRow> {
+    const { idempotencyKey: key } = options;
     try {
-      return await this.#engine.row((await this.#engine.run(this.#delivery, input, options)).id);
+      return await this.#engine.row(
+        (await this.#engine.run(this.#delivery, input, { tags: tagsOf(input), ...options })).id,
+      );
     } catch (error) {
       // Somebody made it a moment ago, and what it says is of that moment.
       const made = key === undefined || !isStemmaError(error, "run.conflict") ? undefined : await this.#madeWith(key);
@@ -293,6 +299,13 @@ export class Webhooks {
       this.#working = undefined;
       throw error;
     }
+  }
+
+  /** Throws limit.exceeded, webhook.refused. */
+  async #checkNew(url: URL): Promise<void> {
+    await this.#checkName(url);
+    if ((await this.#hooks.list()).length < limits.webhooksMax) return;
+    throw new StemmaError("limit.exceeded", `There are ${limits.webhooksMax} webhooks already. Remove one.`);
   }
 
   /** A name that cannot be resolved now may be resolved later. */

@@ -17,13 +17,13 @@ export async function retried<C>(
   onRetry?: OnRetry,
 ): Promise<TaskResult> {
   for (let attempt = 1; ; attempt++) {
-    if (isAborted(signal)) return { status: "cancelled", message: message("cancelledBeforeAttempt") };
+    if (isAborted(signal)) return { status: "cancelled", message: message("CANCELLED_BEFORE_ATTEMPT") };
     const result = await enter();
     if (retry === undefined || result?.status !== "failure" || attempt > retry.attempts) return result;
     if (retry.shouldRetry !== undefined && !retry.shouldRetry(result, attempt, thrownOf(result)?.thrown)) return result;
     const delayMs = retryDelay(retry, attempt, Math.random());
     if (!isAborted(signal)) onRetry?.(attempt, result, delayMs);
-    if (await delay(delayMs, signal)) return { status: "cancelled", message: message("cancelledInRetryDelay") };
+    if (await delay(delayMs, signal)) return { status: "cancelled", message: message("CANCELLED_DURING_RETRY_DELAY") };
   }
 }
 
@@ -50,11 +50,11 @@ export async function looped<C>(
   if (loop === undefined) return enter();
   const { maxIterations = 1, interval = 0 } = loop;
   for (let round = 1; round <= maxIterations; round++) {
-    if (isAborted(signal)) return { status: "cancelled", message: message("cancelledBeforeIteration") };
+    if (isAborted(signal)) return { status: "cancelled", message: message("CANCELLED_BEFORE_ITERATION") };
     const result = await enter();
     if (await loop.until(context, result)) return result;
     if (round === maxIterations) break;
-    if (await delay(interval, signal)) return { status: "cancelled", message: message("cancelledInLoopDelay") };
+    if (await delay(interval, signal)) return { status: "cancelled", message: message("CANCELLED_DURING_LOOP_DELAY") };
   }
-  return { status: "failure", error: message("loopExhausted", name, maxIterations) };
+  return { status: "failure", error: message("LOOP_EXHAUSTED", name, maxIterations) };
 }

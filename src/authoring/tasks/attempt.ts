@@ -15,7 +15,7 @@ export function thrownOf(result: TaskResult): { thrown: unknown } | undefined {
 /** The result of a task that threw. Under a signal that is aborted, an abort is no failure. */
 export function resultOfThrown(thrown: unknown, signal: AbortSignal | undefined): TaskResult {
   if (signal?.aborted === true && (isAbort(thrown) || thrown === signal.reason)) {
-    return { status: "cancelled", message: message("taskCancelled") };
+    return { status: "cancelled", message: message("TASK_CANCELLED") };
   }
   const result: TaskResult = { status: "failure", error: textOfThrown(thrown) };
   thrownBy.set(result, { thrown });
@@ -143,7 +143,7 @@ export class Limited implements Timed {
     this.#fence.raise();
     this.#own.abort(new Error("Timeout"));
     // Told in the same turn, so what the task makes of the abort comes too late; told last, because others go on then.
-    this.#onExpired({ status: "failure", error: message("taskTimedOut", this.limitMs) });
+    this.#onExpired({ status: "failure", error: message("TASK_TIMED_OUT", this.limitMs) });
   }
 
   abort(reason: unknown): void {

@@ -1,6 +1,7 @@
 /** How a task is entered that has more to it than a function: a condition, retries, a loop, a limit of time, further tasks. */
 import { looped, retried } from "./again.ts";
 import { attempt, resultOfThrown, thrownOf } from "./attempt.ts";
+import type { Clock } from "./clock.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import type { Graph } from "./graph.ts";
@@ -24,7 +25,8 @@ export type Careful<C> = Surroundings & {
   readonly strategy: IExecutionStrategy<C> | undefined;
   readonly deadlines: Deadlines;
   readonly asking: Set<number>;
-  begin(task: number, now: number): number;
+  readonly clock: Clock;
+  begin(task: number): void;
   tell<E extends RunnerEvent>(event: E, payload: RunnerEventPayloads<C>[E]): void;
   /** Takes the further tasks of a task that returned. Throws for those that cannot be carried out. */
   prepare(task: number, further: Graph<C>): void;
@@ -47,8 +49,10 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
   const { signal } = run;
   const refused = step.condition === undefined ? undefined : await ask(run, task, step);
   if (refused !== undefined) return refused;
-  run.begin(task, performance.now());
-  if (run.dryRun) return { status: "success", message: message("dryRun", step.name) };
+  // The condition may have taken its time.
+  run.clock.look();
+  run.begin(task);
+  if (run.dryRun) return { status: "success", message: message("DRY_RUN", step.name) };
   const tools = new Tools(run, task);
   let value: unknown;
   try {
@@ -57,7 +61,7 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
         ? await again(run, step, signal, tools)
         : await executeBy(run.strategy, step, run.context, signal, tools);
   } catch (thrown) {
-    return failedBy(thrown, message("strategyFailed"));
+    return failedBy(thrown, message("EXECUTION_STRATEGY_FAILED"));
   }
   return step.expand === undefined ? value : expand(run, task, step, checkedResult(step.name, value));
 }
@@ -103,12 +107,12 @@ async function ask<C>(run: Careful<C>, task: number, step: TaskStep<C>): Promise
   try {
     const may = await step.condition?.(run.context);
     if (run.stopped && step.trigger !== "finally") {
-      return { status: "cancelled", message: message("cancelledInCondition") };
+      return { status: "cancelled", message: message("CANCELLED_DURING_CONDITION") };
     }
-    return may ? undefined : { status: "skipped", message: message("conditionFalse") };
+    return may ? undefined : { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
   } catch (thrown) {
     const isError = thrown instanceof Error || Error.isError(thrown);
-    return failedBy(thrown, isError ? textOfThrown(thrown) : message("conditionFailed"));
+    return failedBy(thrown, isError ? textOfThrown(thrown) : message("CONDITION_EVALUATION_FAILED"));
   } finally {
     run.asking.delete(task);
   }

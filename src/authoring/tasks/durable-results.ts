@@ -17,9 +17,12 @@ const { setImmediate } = globalThis;
 /** Payloads that are asked for at a time. */
 const portion = 100;
 
+/** Outcomes that are taken in in one turn of the event loop. */
+const sliceMax = 50;
+
 export type Recorded = { results: Map<string, TaskResult>; context: Json | undefined };
 
-type Asked = { ask: StepAsk; resolve: (outcome: Outcome) => void };
+type Asked = { ask: StepAsk; take: (outcome: Outcome) => void };
 
 /**
  * Results in the order in which the tasks ended; a task that has no end on record was cancelled.
@@ -37,11 +40,8 @@ export async function recordedResults<C>(
   const events = await stemma.history(id);
   const outcomes = await outcomesOf(stemma, events);
   const asked = new Map<string, Asked>();
-  const operations: Pick<Operations, "step" | "open" | "turn"> = {
-    step: (ask: StepAsk) =>
-      new Promise((resolve) => {
-        asked.set(pathOf(ask.scope, ask.name), { ask, resolve });
-      }),
+  const operations: Pick<Operations, "stepTo" | "open" | "turn"> = {
+    stepTo: (ask, take) => void asked.set(pathOf(ask.scope, ask.name), { ask, take }),
     open: pathOf,
     turn,
   };
@@ -51,17 +51,17 @@ export async function recordedResults<C>(
   });
   // How it ends is on record; here only what it knows of its tasks is of interest.
   walk.go().catch(() => {});
-  for (const { key, outcome } of outcomes) {
+  for (const [i, { key, outcome }] of outcomes.entries()) {
     // It may be among many that are asked for a slice at a time.
     while (walk.isGoingOn && !asked.has(key)) await turn();
-    asked.get(key)?.resolve(outcome);
-    await turn();
+    asked.get(key)?.take(outcome);
+    if (i % sliceMax === sliceMax - 1) await turn();
   }
   while (walk.isGoingOn) await turn();
   if (fit === "is to be checked") await expectFit(stemma, id, options, events, asked);
   const results = new Map<string, TaskResult>();
   for (const [name, result] of walk.results()) results.set(name, result);
-  for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("workflowCancelled") });
+  for (const name of walk.unended()) results.set(name, { status: "cancelled", message: message("WORKFLOW_CANCELLED") });
   return { results, context: walk.context };
 }
 

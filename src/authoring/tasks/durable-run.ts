@@ -12,6 +12,7 @@ import type { Operations, Outcome, RunInfo } from "../../engine/body.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patched } from "./context-patch.ts";
 import { tellOf } from "./durable-listeners.ts";
+import type { TaskInput } from "./durable-task.ts";
 import { carryOut, engineOptions, outputOf, resultOfError } from "./durable-task.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { under } from "./expand.ts";
@@ -60,6 +61,8 @@ export class DurableRun<C> {
   readonly #over = Promise.withResolvers<void>();
   readonly #order: number[] = [];
   #context: Json | undefined;
+  /** The last input of a task without dependencies. */
+  #bare: { value: TaskInput } | undefined;
   /** Outcomes to be taken in, in their order, when all is asked for that may start. */
   #heard: Heard[] = [];
   #taken = 0;
@@ -208,42 +211,51 @@ export class DurableRun<C> {
 
   #hear(task: number, outcome: Outcome): void {
     this.#heard.push({ task, outcome, live: this.#runId !== undefined && this.#operations.live() });
-    this.#goOn();
+    try {
+      this.#goOn();
+    } catch (error) {
+      this.#over.reject(error);
+    }
   }
 
   #ask(task: number): void {
     const step = this.#step(task);
     const { index } = this.#plan.graph;
     const dependencies = step.dependencies ?? [];
-    const results = Object.fromEntries(
-      dependencies.flatMap((name) => {
-        const result = this.#resultOf(name);
-        return result === undefined ? [] : [[name, result] as const];
-      }),
-    );
     const place = this.#places.get(task);
     const owner = place === undefined ? [] : [index.get(ownerOf(this.#nameOf(task))) as number];
-    const input = {
-      ...(this.#context === undefined ? {} : { context: this.#context }),
-      ...(dependencies.length === 0 ? {} : { results }),
-    };
-    this.#operations
-      .step({
+    this.#operations.stepTo(
+      {
         scope: place?.scope ?? this.#root,
         name: place?.name ?? step.name,
         causes: this.#seqs([...dependencies.map((name) => index.get(name) as number), ...owner]),
-        input: { value: input },
+        input: this.#inputOf(dependencies),
         intent: true,
         ...engineOptions(step),
         run: (given, tools) => {
           this.#tellStart(task);
-          return carryOut(step, given as typeof input, tools, (attempt, delay, result) =>
+          return carryOut(step, given as TaskInput, tools, (attempt, delay, result) =>
             this.#tell("taskRetry", { step, attempt, delay, result }),
           );
         },
-      })
-      .then((outcome) => this.#hear(task, outcome))
-      .catch(this.#over.reject);
+      },
+      (outcome) => this.#hear(task, outcome),
+    );
+  }
+
+  /** Tasks without dependencies are given the context and nothing else. */
+  #inputOf(dependencies: readonly string[]): { value: TaskInput } {
+    const context = this.#context;
+    if (dependencies.length > 0) {
+      const known = dependencies.flatMap((name) => {
+        const result = this.#resultOf(name);
+        return result === undefined ? [] : [[name, result] as const];
+      });
+      return { value: { ...(context === undefined ? {} : { context }), results: Object.fromEntries(known) } };
+    }
+    if (this.#bare === undefined || this.#bare.value.context !== context)
+      this.#bare = { value: context === undefined ? {} : { context } };
+    return this.#bare;
   }
 
   #came(task: number, outcome: Outcome): void {

@@ -74,7 +74,7 @@ async function enter<C>(
   { abort, idempotencyKey }: StepTools,
 ): Promise<TaskResult> {
   if (step.condition !== undefined && !(await step.condition(context))) {
-    return { status: "skipped", message: message("conditionFalse") };
+    return { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
   }
   const results = inputs(step.name, step.dependencies ?? [], (name) => known[name]);
   const tools: TaskTools = { results, idempotencyKey };
@@ -141,7 +141,7 @@ export function resultOfError<C>(step: TaskStep<C>, error: Error): TaskResult {
   const { name, data } = error as Partial<StepError>;
   if (name === "TaskFailure" && typeof data === "object" && data !== null) return data as unknown as TaskResult;
   const timedOut = error instanceof StepError && error.code === "step.timed_out" && step.timeout !== undefined;
-  if (timedOut) return { status: "failure", error: message("taskTimedOut", step.timeout ?? 0) };
+  if (timedOut) return { status: "failure", error: message("TASK_TIMED_OUT", step.timeout ?? 0) };
   return { status: "failure", error: error.message };
 }
 

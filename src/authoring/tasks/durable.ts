@@ -165,6 +165,7 @@ function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout 
     version,
     source: sourceOf(plan.graph),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    dataflow: true,
     misfit: (unasked, held) => graphMisfit(plan, unasked, held),
     body(operations, info) {
       const run = new DurableRun(plan, operations, info);

@@ -76,12 +76,20 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 function report(event: string, error: unknown): void {
   try {
-    // What a listener of another program threw has nowhere else to go, and where it goes is part of the API.
-    // oxlint-disable-next-line no-console
-    console.error(`Error in event listener for ${event}:`, error);
-  } catch {
-    // Whoever replaced the console by one that throws wants no news.
+    write(`Error in event listener for ${event}:`, error);
+  } catch (unwritten) {
+    try {
+      write(`Unexpected error in event bus execution for ${event}:`, unwritten);
+    } catch {
+      // Whoever replaced the console by one that throws each time wants no news.
+    }
   }
+}
+
+/** What a listener of another program threw has nowhere else to go, and where it goes is part of the API. */
+function write(text: string, error: unknown): void {
+  // oxlint-disable-next-line no-console
+  console.error(text, error);
 }
 
 /** Makes the events of one run: numbered, and with its id, which are read off them but no part of what is compared. */

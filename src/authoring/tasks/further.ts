@@ -115,7 +115,7 @@ export class Further<C> {
 }
 
 function duplicateName(taskId: string): TaskGraphValidationError {
-  const text = message("duplicateTask", taskId);
+  const text = message("DUPLICATE_TASK", taskId);
   const errors = [{ type: "duplicate_task", message: text, details: { taskId } } as const];
   return new TaskGraphValidationError({ isValid: false, errors });
 }

@@ -41,14 +41,15 @@ export class TaskGraphValidationError extends StemmaError {
   override readonly name: string = "TaskGraphValidationError";
   readonly result: TaskGraphValidation;
 
-  constructor(result: TaskGraphValidation, text: string = textOf(result)) {
+  constructor(result: TaskGraphValidation, text: string = textOfProblems(result)) {
     super("workflow.invalid", text, { data: { errors: result.errors } });
     this.result = result;
   }
 }
 
-function textOf({ errors }: TaskGraphValidation): string {
-  return message("invalidGraph", errors.map((problem) => problem.message).join("; "));
+/** All that is wrong, in one line. */
+export function textOfProblems({ errors }: TaskGraphValidation): string {
+  return message("INVALID_GRAPH", errors.map((problem) => problem.message).join("; "));
 }
 
 /** Steps between two pauses. */
@@ -86,7 +87,7 @@ export function* readGraph<C>(
   if (!reading.forward && missing.length === 0) {
     const cyclePath = yield* firstCycle(graph);
     if (cyclePath !== undefined) {
-      errors.push({ type: "cycle", message: message("cycle", cyclePath.join(" -> ")), details: { cyclePath } });
+      errors.push({ type: "cycle", message: message("CYCLE", cyclePath.join(" -> ")), details: { cyclePath } });
     }
   }
   const { prioritised, triggered } = reading;
@@ -144,6 +145,9 @@ class Reading<C> {
   }
 
   makeRoom(): void {
+    // Of tasks with one name the first has it. Only a graph that is refused has any.
+    if (this.errors.length > 0)
+      for (const [i, name] of [...this.graph.names.entries()].reverse()) this.graph.index.set(name, i);
     const edges = this.graph.dependencies.length;
     this.#sources = new Int32Array(edges);
     this.graph.target = new Int32Array(edges);
@@ -202,10 +206,10 @@ function notAStep(name: string, expected: string): StemmaError {
 }
 
 function duplicate(taskId: string): GraphProblem {
-  return { type: "duplicate_task", message: message("duplicateTask", taskId), details: { taskId } };
+  return { type: "duplicate_task", message: message("DUPLICATE_TASK", taskId), details: { taskId } };
 }
 
 function missingDependency(taskId: string, missingDependencyId: string): GraphProblem {
-  const text = message("missingDependency", taskId, missingDependencyId);
+  const text = message("MISSING_DEPENDENCY", taskId, missingDependencyId);
   return { type: "missing_dependency", message: text, details: { taskId, missingDependencyId } };
 }

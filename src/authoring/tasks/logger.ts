@@ -19,9 +19,10 @@ function logTo<C>(events: EventBus<C>, format: LogFormat, write: (line: string) 
   });
   events.on("taskEnd", ({ step: { name }, result }) => {
     const { status } = result;
-    const duration = result.metrics?.duration ?? 0;
-    const shown = Math.round(duration * 100) / 100;
-    say(`[TaskEnd] Task '${name}' ended with status '${status}' in ${shown}ms.`, {
+    // What never began took no time: it has no metrics.
+    const duration = result.metrics?.duration;
+    const took = duration === undefined ? "" : ` in ${Math.round(duration * 100) / 100}ms`;
+    say(`[TaskEnd] Task '${name}' ended with status '${status}'${took}.`, {
       event: "taskEnd",
       task: name,
       status,
@@ -52,5 +53,5 @@ function toConsole(line: string): void {
 
 /** The lines as a plugin. */
 export function loggerPlugin<C>(format: LogFormat): Plugin<C> {
-  return { name: "LoggerPlugin", version: "1.0.0", install: ({ events }) => logTo(events, format, toConsole) };
+  return { name: "logger", version: "1.0.0", install: ({ events }) => logTo(events, format, toConsole) };
 }

@@ -41,7 +41,7 @@ export class Opened {
 /** What is wrong with a task of which a further one ended so; undefined if that is allowed. */
 export function blameOf(name: string, result: TaskResult, allowed: boolean): TaskResult | undefined {
   if (result.status === "cancelled")
-    return { status: "cancelled", message: result.message ?? message("taskCancelled") };
+    return { status: "cancelled", message: result.message ?? message("TASK_CANCELLED") };
   if (result.status !== "failure" || allowed) return undefined;
   const error = `Task '${name}' failed${result.error === undefined ? "" : `: ${result.error}`}`;
   return { status: "failure", error, cause: result.cause ?? { task: name, status: "failure" } };

@@ -8,7 +8,7 @@ import { attempt } from "./attempt.ts";
 import { checkedResult } from "./careful.ts";
 import type { EventBus } from "./events.ts";
 import type { TaskGraphValidation } from "./graph.ts";
-import { readGraph } from "./graph.ts";
+import { readGraph, textOfProblems } from "./graph.ts";
 import type { LogFormat } from "./logger.ts";
 import { loggerPlugin } from "./logger.ts";
 import { message, skippedBecause, textOfThrown } from "./messages.ts";
@@ -22,12 +22,25 @@ import { executeBy } from "./strategy.ts";
 import type { TaskResult, TaskSnapshot, TaskStep, TaskTools } from "./step.ts";
 import { atOnce } from "./turn.ts";
 
+/** A graph of which nothing is known but its edges. */
+export type TaskGraph = { tasks: readonly { id: string; dependencies?: readonly string[] }[] };
+
 /** Says what is wrong with a graph. */
 export class TaskGraphValidator {
-  validate<C>(steps: readonly TaskStep<C>[]): TaskGraphValidation {
-    const { errors } = atOnce(readGraph(steps));
+  validate<C>(graph: TaskGraph | readonly TaskStep<C>[]): TaskGraphValidation {
+    const { errors } = atOnce(readGraph("tasks" in graph ? stepsOf(graph) : graph));
     return { isValid: errors.length === 0, errors };
   }
+
+  /** All that is wrong in one line, as `TaskGraphValidationError` says it. */
+  createErrorMessage(result: TaskGraphValidation): string {
+    return textOfProblems(result);
+  }
+}
+
+function stepsOf({ tasks }: TaskGraph): TaskStep[] {
+  const run = (): Promise<TaskResult> => Promise.reject(new Error("Of a graph of edges nothing can be run."));
+  return tasks.map(({ id, dependencies = [] }) => ({ name: id, dependencies, run }));
 }
 
 /** Enters a task once, within its limit of time. */
@@ -66,7 +79,7 @@ export class LoopingExecutionStrategy<C = unknown> implements IExecutionStrategy
 /** Enters nothing; everything succeeds. */
 export class DryRunExecutionStrategy<C = unknown> implements IExecutionStrategy<C> {
   async execute(step: TaskStep<C>): Promise<TaskResult> {
-    return { status: "success", message: message("dryRun", step.name) };
+    return { status: "success", message: message("DRY_RUN", step.name) };
   }
 }
 
@@ -223,7 +236,7 @@ export class WorkflowExecutor<C = unknown> {
   readonly #strategy: IExecutionStrategy<C>;
   readonly #lanesMax: number;
 
-  /** Throws usage.invalid for a concurrency of less than one. */
+  /** Throws usage.invalid for a concurrency of less than one; what is no number is no limit. */
   constructor(
     context: C,
     events: EventBus<C>,
@@ -242,7 +255,7 @@ export class WorkflowExecutor<C = unknown> {
     const states = this.#states;
     this.#events.emit("workflowStart", { context: this.#context, steps });
     states.initialize(steps);
-    if (signal?.aborted === true) states.cancelAllPending(message("cancelledBeforeExecution"));
+    if (signal?.aborted === true) states.cancelAllPending(message("CANCELLED_BEFORE_START"));
     else await this.#drive(signal);
     const results = states.getResults();
     this.#events.emit("workflowEnd", { context: this.#context, results });
@@ -256,7 +269,7 @@ export class WorkflowExecutor<C = unknown> {
     let lanes = 0;
     let wake = (): void => {};
     const abort = (): void => {
-      states.cancelAllPending(message("workflowCancelled"));
+      states.cancelAllPending(message("WORKFLOW_CANCELLED"));
       wake();
     };
     signal?.addEventListener("abort", abort, { once: true });
@@ -265,7 +278,7 @@ export class WorkflowExecutor<C = unknown> {
         for (const step of states.processDependencies()) queue.push(found.push(step) - 1);
         for (let at = 0; lanes < this.#lanesMax && (at = queue.take()) >= 0;) {
           const step = found[at] as TaskStep<C>;
-          if (signal?.aborted === true) states.markCompleted(step, cancelled("cancelledBeforeStart"));
+          if (signal?.aborted === true) states.markCompleted(step, cancelled("TASK_CANCELLED_BEFORE_START"));
           else {
             lanes++;
             void this.#carryOut(step, signal).finally(() => {
@@ -280,7 +293,7 @@ export class WorkflowExecutor<C = unknown> {
         });
       }
       // A cycle, or a dependency that is not there: nothing will ever start them.
-      states.cancelAllPending(message("workflowCancelled"));
+      states.cancelAllPending(message("WORKFLOW_CANCELLED"));
     } finally {
       signal?.removeEventListener("abort", abort);
     }
@@ -291,11 +304,11 @@ export class WorkflowExecutor<C = unknown> {
     if (step.condition !== undefined) {
       try {
         const may = await step.condition(this.#context);
-        if (signal?.aborted === true) return states.markCompleted(step, cancelled("cancelledInCondition"));
-        if (!may) return states.markSkipped(step, { status: "skipped", message: message("conditionFalse") });
+        if (signal?.aborted === true) return states.markCompleted(step, cancelled("CANCELLED_DURING_CONDITION"));
+        if (!may) return states.markSkipped(step, { status: "skipped", message: message("SKIPPED_BY_CONDITION") });
       } catch (thrown) {
         const error = textOfThrown(thrown);
-        const text = thrown instanceof Error ? error : message("conditionFailed");
+        const text = thrown instanceof Error ? error : message("CONDITION_EVALUATION_FAILED");
         return states.markCompleted(step, { status: "failure", message: text, error });
       }
     }
@@ -305,7 +318,7 @@ export class WorkflowExecutor<C = unknown> {
     try {
       result = checkedResult(step.name, await this.#strategy.execute(step, this.#context, signal));
     } catch (thrown) {
-      result = { status: "failure", message: message("strategyFailed"), error: textOfThrown(thrown) };
+      result = { status: "failure", message: message("EXECUTION_STRATEGY_FAILED"), error: textOfThrown(thrown) };
     }
     const endTime = performance.now();
     states.markCompleted(step, { ...result, metrics: { startTime, endTime, duration: endTime - startTime } });
@@ -317,7 +330,7 @@ function cancelled(text: Parameters<typeof message>[0]): TaskResult {
 }
 
 function lanesOf(concurrency: number | undefined): number {
-  if (concurrency === undefined || Number.isNaN(concurrency)) return Number.POSITIVE_INFINITY;
+  if (typeof concurrency !== "number" || Number.isNaN(concurrency)) return Number.POSITIVE_INFINITY;
   if (concurrency >= 1) return concurrency;
   throw new StemmaError("usage.invalid", `Expected concurrency to be a whole number from 1, got ${concurrency}.`);
 }

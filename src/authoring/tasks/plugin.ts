@@ -15,31 +15,50 @@ export type Plugin<C = unknown> = {
 };
 
 export class Plugins<C> {
-  readonly #waiting = new Map<string, Plugin<C>>();
-  readonly #names = new Set<string>();
+  readonly #all = new Map<string, Plugin<C>>();
+  /** Those that are not installed. */
+  readonly #waiting: Plugin<C>[] = [];
+  #before: Promise<void> = Promise.resolve();
 
   /** Throws usage.invalid for a second one of the same name. */
   add(plugin: Plugin<C>): void {
-    if (this.#names.has(plugin.name)) {
-      throw new StemmaError("usage.invalid", message("pluginDuplicate", plugin.name), {
+    if (this.#all.has(plugin.name)) {
+      throw new StemmaError("usage.invalid", message("PLUGIN_DUPLICATE", plugin.name), {
         data: { plugin: plugin.name },
       });
     }
-    this.#names.add(plugin.name);
-    this.#waiting.set(plugin.name, plugin);
+    this.#all.set(plugin.name, plugin);
+    this.#waiting.push(plugin);
+  }
+
+  list(): Plugin<C>[] {
+    return [...this.#all.values()];
   }
 
   /** Installs those that are not installed, in order, and waits for all together. One that failed is tried next time. */
-  async install(context: PluginContext<C>): Promise<void> {
-    if (this.#waiting.size === 0) return;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    const installed = await Promise.allSettled(waiting.map(async (plugin) => plugin.install(context)));
-    for (const [i, { status }] of installed.entries()) {
-      const plugin = waiting[i] as Plugin<C>;
-      if (status === "rejected") this.#waiting.set(plugin.name, plugin);
+  install(context: PluginContext<C>): Promise<void> {
+    // A run that starts while those are installed that another one asked for waits for them, too.
+    const installed = this.#before.then(() => this.#installWaiting(context));
+    this.#before = installed.catch(() => {});
+    return installed;
+  }
+
+  async #installWaiting(context: PluginContext<C>): Promise<void> {
+    const failures: unknown[] = [];
+    const installing: Promise<void>[] = [];
+    for (const plugin of this.#waiting.splice(0)) {
+      const failed = (error: unknown): void => {
+        this.#waiting.push(plugin);
+        failures.push(error);
+      };
+      try {
+        const installed = plugin.install(context);
+        if (installed !== undefined) installing.push(Promise.resolve(installed).catch(failed));
+      } catch (error) {
+        failed(error);
+      }
     }
-    const failed = installed.find((one) => one.status === "rejected");
-    if (failed !== undefined) throw failed.reason as Error;
+    if (installing.length > 0) await Promise.all(installing);
+    if (failures.length > 0) throw failures[0] as Error;
   }
 }

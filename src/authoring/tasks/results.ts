@@ -3,6 +3,7 @@
  * them when somebody looks. A run of a hundred thousand tasks of which three are looked at makes three.
  */
 import { inspect } from "node:util";
+import { filled } from "./filled.ts";
 import type { Plan } from "./plan.ts";
 import { statusOf } from "./plan.ts";
 import { roomFor } from "./room.ts";
@@ -10,13 +11,11 @@ import type { TaskResult } from "./step.ts";
 
 export class Results<C> {
   readonly #plan: Plan<C>;
-  /** What a task returned, if that says more than that it succeeded; or its result as it is given out. */
-  readonly #values: (TaskResult | undefined)[] = [];
+  /** What a task returned, or its result as it is given out. */
+  readonly #values: (TaskResult | undefined)[];
   /** Milliseconds of `performance.now()`; 0 for tasks that were not entered, or of which the result was made. */
   started: Float64Array;
   ended: Float64Array;
-  /** Whether a task has ended, and has said no more than that it succeeded. */
-  #bare: Uint8Array;
   /** How many tasks have ended. */
   count = 0;
   /** These, in the order in which they did. */
@@ -25,9 +24,9 @@ export class Results<C> {
   constructor(plan: Plan<C>) {
     const { size } = plan;
     this.#plan = plan;
+    this.#values = filled<TaskResult | undefined>(size, undefined);
     this.started = new Float64Array(size);
     this.ended = new Float64Array(size);
-    this.#bare = new Uint8Array(size);
     this.#order = new Int32Array(size);
   }
 
@@ -36,26 +35,18 @@ export class Results<C> {
     const { size } = this.#plan;
     this.started = roomFor(this.started, size);
     this.ended = roomFor(this.ended, size);
-    this.#bare = roomFor(this.#bare, size);
     this.#order = roomFor(this.#order, size);
+    while (this.#values.length < size) this.#values.push(undefined);
   }
 
   add(task: number, value: TaskResult): void {
-    this.#keep(task, value);
-    this.#order[this.count++] = task;
-  }
-
-  /** The same for a task that was entered and has succeeded. Where there is nothing else to keep, nothing is kept. */
-  addSuccess(task: number, value: TaskResult, now: number): void {
-    this.ended[task] = now;
-    if (saysMore(value)) return this.add(task, value);
-    this.#bare[task] = 1;
+    this.#values[task] = value;
     this.#order[this.count++] = task;
   }
 
   /** The result of a task that has ended; undefined for others. */
   of(task: number): TaskResult | undefined {
-    const value = this.#bare[task] === 1 ? bare : this.#values[task];
+    const value = this.#values[task];
     if (value === undefined) return undefined;
     const startTime = this.started[task] as number;
     if (startTime === 0) return value;
@@ -64,16 +55,8 @@ export class Results<C> {
     const status = statusOf(this.#plan.state[task] as number);
     const result = { ...value, status, metrics: { startTime, endTime, duration: endTime - startTime } };
     this.started[task] = 0;
-    this.#bare[task] = 0;
-    this.#keep(task, result);
+    this.#values[task] = result;
     return result;
-  }
-
-  #keep(task: number, value: TaskResult): void {
-    const values = this.#values;
-    // An array with gaps would be slow for ever.
-    while (values.length < task) values.push(undefined);
-    values[task] = value;
   }
 
   byName(name: string): TaskResult | undefined {
@@ -83,7 +66,7 @@ export class Results<C> {
 
   has(name: string): boolean {
     const task = this.#plan.graph.index.get(name);
-    return task !== undefined && (this.#bare[task] === 1 || this.#values[task] !== undefined);
+    return task !== undefined && this.#values[task] !== undefined;
   }
 
   *entries(): Generator<[string, TaskResult]> {
@@ -97,14 +80,6 @@ export class Results<C> {
   asMap(): Map<string, TaskResult> {
     return new Unread(this);
   }
-}
-
-/** Stands for the results of all tasks that returned this; a copy is given out. */
-const bare: TaskResult = Object.freeze({ status: "success" });
-
-function saysMore(value: TaskResult): boolean {
-  for (const key in value) if (key !== "status") return true;
-  return false;
 }
 
 /** A value that cannot be cloned: in the place of results that nobody has looked at yet. */

@@ -4,6 +4,7 @@ import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
 import { hasLimit, Limited, resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
+import { Clock } from "./clock.ts";
 import type { EventBus, RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { Origin } from "./events.ts";
 import type { Growing } from "./further.ts";
@@ -51,6 +52,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   readonly strategy: IExecutionStrategy<C> | undefined;
   readonly dryRun: boolean;
   readonly deadlines: Deadlines = new Deadlines();
+  readonly clock: Clock = new Clock();
   /** Tasks of which the condition is being asked. */
   readonly asking: Set<number> = new Set();
   readonly known: TaskSnapshot;
@@ -67,8 +69,6 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   readonly #limited: (Limited | undefined)[] = [];
   readonly #over = Promise.withResolvers<void>();
   readonly #tally = new Tally();
-  /** Taken once: each look at the global costs as much as the clock itself. */
-  readonly #clock = performance;
   /** Whether successes have no further consequences. */
   #quick: boolean;
   #startedAt = 0;
@@ -99,7 +99,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     this.plan = new Plan(graph, this.#ready);
     this.results = new Results(this.plan);
     this.#further = new Further(this, resourceLimits);
-    this.#lanes = new Lanes(this, this.#ready, lanesMax(config.concurrency));
+    this.#lanes = new Lanes(this, this.clock, this.#ready, lanesMax(config.concurrency));
     this.#quick = this.#scarce === undefined && !graph.triggered;
   }
 
@@ -110,7 +110,7 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     this.tell("workflowStart", { context, steps: graph.steps });
     await inTurns(this.#recall());
     if (this.#stop.begin(() => this.#onStop())) {
-      this.#cancel(message("cancelledBeforeExecution"), message("cancelledBeforeExecution"), () => false);
+      this.#cancel(message("CANCELLED_BEFORE_START"), message("CANCELLED_BEFORE_START"), () => false);
     } else {
       this.plan.start();
       this.#lanes.open();
@@ -154,15 +154,14 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     if (this.#events.hears(event)) this.#events.tell(event, this.#origin.mark(payload));
   }
 
-  /** The task is entered now. Gives the time, which listeners may have taken. */
-  begin(task: number, now: number): number {
-    let then = now;
+  /** The task is entered now; the clock was looked at. */
+  begin(task: number): void {
     if (this.#events.hears("taskStart")) {
       this.tell("taskStart", { step: this.#step(task) });
-      then = this.#clock.now();
+      // What listeners take is not the task's.
+      this.clock.look();
     }
-    this.results.started[task] = then;
-    return then;
+    this.results.started[task] = this.clock.last;
   }
 
   #step(task: number): TaskStep<C> {
@@ -212,16 +211,18 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     return this.plan.begin(task);
   }
 
-  enter(task: number, now: number): Promise<unknown> {
+  enter(task: number): Promise<unknown> {
     const step = this.#step(task);
     if (!isPlain(step, this)) return carefully(this, task, step);
     if (step.timeout === undefined && this.#events.silent) {
-      this.results.started[task] = now;
+      this.results.started[task] = this.clock.last;
       return step.run(this.context, this.signal, new Tools(this, task));
     }
-    const started = this.begin(task, now);
+    this.begin(task);
     if (!hasLimit(step)) return step.run(this.context, this.signal, new Tools(this, task));
-    const limited = new Limited(step, this.signal, this.deadlines, started, (result) => this.#expired(task, result));
+    const limited = new Limited(step, this.signal, this.deadlines, this.clock.last, (result) =>
+      this.#expired(task, result),
+    );
     while (this.#limited.length < task) this.#limited.push(undefined);
     this.#limited[task] = limited;
     return step.run(limited.around(this.context), limited.signal, new Tools(this, task));
@@ -231,16 +232,17 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     return resultOfThrown(error, this.#stop.signal);
   }
 
-  left(task: number, value: unknown, now: number): boolean {
+  left(task: number, value: unknown): boolean {
     const { plan } = this;
     if (this.#limited.length > 0) this.#limited[task]?.done();
     // It was given up, and others have gone on in its place.
     if (plan.state[task] !== running) return false;
     if (this.#quick && this.#events.silent && isSuccess(value)) {
-      this.results.addSuccess(task, value, now);
+      this.results.ended[task] = this.clock.last;
+      this.results.add(task, value);
       plan.succeed(task);
       if (--this.#left === 0) this.#over.resolve();
-    } else this.#returned(task, value, now);
+    } else this.#returned(task, value);
     return true;
   }
 
@@ -252,14 +254,15 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   #expired(task: number, result: TaskResult): void {
     if (this.plan.state[task] !== running) return;
     this.#lanes.giveUp();
-    this.#returned(task, result, this.#clock.now());
+    this.clock.look();
+    this.#returned(task, result);
     this.#lanes.open();
   }
 
   /** A task has returned: it has ended, unless it has become several. */
-  #returned(task: number, value: unknown, now: number): void {
+  #returned(task: number, value: unknown): void {
     const result = isResult(value) ? value : checkedResult(this.nameOf(task), value);
-    this.results.ended[task] = now;
+    this.results.ended[task] = this.clock.last;
     this.#scarce?.release(task);
     if (!this.#further.becomesSeveral(task, result)) this.close(task, result);
   }
@@ -317,7 +320,11 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
   }
 
   #onStop(): void {
-    this.#cancel(message("workflowCancelled"), message("cancelledBeforeStart"), (step) => step.trigger === "finally");
+    this.#cancel(
+      message("WORKFLOW_CANCELLED"),
+      message("TASK_CANCELLED_BEFORE_START"),
+      (step) => step.trigger === "finally",
+    );
     this.deadlines.abort(this.#stop.stopped?.error);
     const graceMs = this.#options.config.abortGrace ?? abortGraceMs;
     if (this.#left > 0) this.#grace = setTimeout(() => this.#giveUp(), Math.min(graceMs, timerMsMax));
@@ -351,13 +358,13 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
-    const now = this.#clock.now();
+    this.clock.look();
     for (let task = 0; task < this.plan.size; task++) {
       if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
         continue;
       this.#lanes.giveUp();
-      this.results.ended[task] = now;
-      const text = message(this.asking.has(task) ? "cancelledInCondition" : "taskCancelled");
+      this.results.ended[task] = this.clock.last;
+      const text = message(this.asking.has(task) ? "CANCELLED_DURING_CONDITION" : "TASK_CANCELLED");
       this.close(task, { status: "cancelled", message: text });
     }
     this.#lanes.open();

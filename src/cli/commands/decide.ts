@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { StemmaError } from "../../core/error.ts";
 import type { Decision } from "../../engine/decision.ts";
-import { expectSame } from "../../engine/requests.ts";
+import { expectSame } from "../../engine/decided.ts";
 import { findRun, runArgument } from "../find-run.ts";
 import { readInput } from "../input-option.ts";
 import type { ByOptions } from "../request.ts";

@@ -10,7 +10,14 @@ import { openPlace, withPlaceOptions } from "../place.ts";
 import { table } from "../table.ts";
 import { note, paint, paintNote, print, printJson, terminalWidth, visible } from "../terminal.ts";
 
-type GoldenOptions = CommonOptions & { name?: string; tag?: string[]; reason?: string; by?: string; remove?: boolean };
+type GoldenOptions = CommonOptions & {
+  name?: string;
+  tag?: string[];
+  reason?: string;
+  by?: string;
+  key?: string;
+  remove?: boolean;
+};
 
 export function addGolden(program: Command): void {
   const command = program
@@ -21,6 +28,7 @@ export function addGolden(program: Command): void {
     .option("--tag <tag...>", "tags of the mark")
     .option("--reason <text>", "why, for the record")
     .option("--by <name>", "who marks it, for the record")
+    .option("--key <key>", "idempotency key: a second mark with it is the same mark")
     .option("--remove", "un-mark it");
   withPlaceOptions(command).action(golden);
 }
@@ -42,12 +50,13 @@ async function golden(given: string | undefined, options: GoldenOptions): Promis
     if (marks.length > 0) return show(marks, options, "not golden any more");
     throw new StemmaError("run.not_found", `Run ${id} is not golden.`, { data: { run: id } });
   }
-  const { tag, reason, by } = options;
+  const { tag, reason, by, key } = options;
   const mark = await stemma.golden(id, {
     ...name,
     ...(tag === undefined ? {} : { tags: tag }),
     ...(reason === undefined ? {} : { reason }),
     ...(by === undefined ? {} : { by }),
+    ...(key === undefined ? {} : { idempotencyKey: key }),
   });
   show([mark], options, "golden");
 }

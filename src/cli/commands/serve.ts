@@ -58,9 +58,12 @@ async function serve(files: readonly string[], options: ServeOptions): Promise<v
   const stemma = new Stemma({ store, workflows, log });
   const token = process.env["STEMMA_TOKEN"] || undefined;
   const key = process.env["STEMMA_WEBHOOK_KEY"] || undefined;
+  // What decisions on approvals of AgentField's agents are signed with; without it none are taken by that way.
+  const approvalSecret = process.env["STEMMA_APPROVAL_SECRET"] || undefined;
+  const agentfield = approvalSecret === undefined ? {} : { agentfield: { approvalSecret } };
   const webhooks = { allow: options.webhookRange ?? [], ...(key === undefined ? {} : { key }) };
   const secret = token === undefined ? {} : { token };
-  const app = server(stemma, { port, host, hosts, origins, agents, webhooks, log, ...secret });
+  const app = server(stemma, { port, host, hosts, origins, agents, webhooks, log, ...agentfield, ...secret });
   // Listened for before anything is claimed, so a signal that comes early still drains.
   const stopped = stopSignal();
   const listening = await app.listen();

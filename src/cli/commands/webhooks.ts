@@ -20,6 +20,7 @@ type WebhooksOptions = CommonOptions & {
   ping?: string;
   deliveries?: string;
   redeliver?: string;
+  key?: string;
 };
 
 const actions = ["add", "remove", "ping", "deliveries", "redeliver"] as const;
@@ -37,7 +38,8 @@ export function addWebhooks(program: Command): void {
     .option("--remove <webhook>", "remove one, with its secret")
     .option("--ping <webhook>", "send it a message, to try it out")
     .option("--deliveries <webhook>", "what was sent to it, and what became of each attempt")
-    .option("--redeliver <delivery>", "send a message once more");
+    .option("--redeliver <delivery>", "send a message once more")
+    .option("--key <key>", "idempotency key: a webhook that is made, tried or sent again with it is so once");
   withPlaceOptions(command).action(webhooks);
 }
 
@@ -57,14 +59,15 @@ async function webhooks(options: WebhooksOptions): Promise<void> {
     );
   }
   const { webhooks: hooks } = clientOf(url);
-  const { add, remove, ping, deliveries, redeliver } = options;
-  if (add !== undefined) return showNew(await hooks.create(wishOf(add, options)), options);
+  const { add, remove, ping, deliveries, redeliver, key } = options;
+  const once = key === undefined ? {} : { idempotencyKey: key };
+  if (add !== undefined) return showNew(await hooks.create(wishOf(add, options), once), options);
   if (remove !== undefined) {
     await hooks.remove(remove);
     return options.json === true ? printJson({}) : print(`removed ${remove}`);
   }
-  if (ping !== undefined) return showDeliveries([await hooks.ping(ping)], options);
-  if (redeliver !== undefined) return showDeliveries([await hooks.redeliver(redeliver)], options);
+  if (ping !== undefined) return showDeliveries([await hooks.ping(ping, once)], options);
+  if (redeliver !== undefined) return showDeliveries([await hooks.redeliver(redeliver, once)], options);
   if (deliveries === undefined) return showAll(await hooks.list(), options);
   const page = await hooks.deliveries(deliveries);
   if (options.json === true) return printJson(page);
