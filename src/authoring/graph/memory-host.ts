@@ -123,6 +123,8 @@ export class MemoryHost implements Host {
     if (heard.type === "custom") tell({ type: "data", ...about, data: { name: heard.name, data: heard.data } });
     else if (heard.type === "reserved") {
       tell({ type: "warning", ...about, data: { what: "reserved name of an event", name: heard.name } });
+    } else if (heard.type === "late") {
+      tell({ type: "warning", ...about, data: { what: "said when its handler had ended", said: heard.what } });
     } else if (heard.type === "request") tell({ type: "request_info", ...about, data: heard.request });
     else {
       const designation = this.#parts.graph.designation(executor);
