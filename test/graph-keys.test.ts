@@ -1,7 +1,8 @@
 /** In memory too, what is sent to services so that they do not act twice is the same for the same work, and for no other. */
 import { expect, test } from "vitest";
+import { z } from "zod";
 import type { Workflow, WorkflowContext } from "../src/graph.ts";
-import { executor, memoryCheckpoints, WorkflowBuilder, WorkflowExecutor } from "../src/graph.ts";
+import { executor, memoryCheckpoints, responseHandler, WorkflowBuilder, WorkflowExecutor } from "../src/graph.ts";
 import { errorOf } from "./stage.ts";
 
 type Ctx = WorkflowContext<string, string>;
@@ -31,6 +32,43 @@ test("an invocation that is made again behind a failure has its key, in a resume
   await graph().run({ checkpointId, fork: { state: { other: 1 } } }, { checkpointStorage });
   await graph().run("x", { checkpointStorage });
   expect(new Set(keys).size, "another message, another state, another run").toBe(4);
+});
+
+test("answers in another order lead to the same work with the same keys, inside a graph too; along two edges each has its own", async () => {
+  for (const isInside of [false, true]) {
+    const keys = new Map<string, string[]>();
+    const ask = executor<string, string>(
+      "ask",
+      { onResponse: responseHandler<string, string, string>({}, (about, said, ctx) => ctx.sendMessage(about + said)) },
+      (letter, ctx) => void ctx.requestInfo(letter, { id: letter }),
+    );
+    const pay = executor<string, never, string>("pay", (text, ctx) => {
+      keys.set(text, [...(keys.get(text) ?? []), ctx.idempotencyKey]);
+      ctx.yieldOutput(text);
+    });
+    const nobody = executor<string, never, string>("nobody", { input: z.string().startsWith("no") }, () => 0);
+    const paying = new WorkflowBuilder<string, string>({ name: "paying", start: pay }).build();
+    const build = (): Workflow<string, string> => {
+      const to = isInside ? new WorkflowExecutor(paying, "inside", { allowDirectOutput: true }) : pay;
+      const start = executor("start", (text: string, ctx: Ctx) => {
+        for (const letter of text) ctx.sendMessage(letter);
+      });
+      const graph = new WorkflowBuilder<string, string>({ name: "pays", start }).addEdge(start, ask).addEdge(ask, to);
+      return graph.addFanOutEdges(ask, [to, nobody]).build();
+    };
+    const checkpointStorage = memoryCheckpoints();
+    const checkpointId = (await build().run("ab", { checkpointStorage })).checkpointId!;
+    for (const order of ["ab", "ba"]) {
+      const graph = build();
+      const [first = "", then = ""] = order;
+      await graph.run({ checkpointId, responses: { [first]: "!" } }, { checkpointStorage });
+      await graph.run({ responses: { [then]: "!" } });
+    }
+    expect([...keys.values()].map((all) => [all.length, new Set(all).size])).toEqual([
+      [4, 2],
+      [4, 2],
+    ]);
+  }
 });
 
 test("graphs inside that were given two messages, equal or not, have keys of their own", async () => {

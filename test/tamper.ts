@@ -25,6 +25,43 @@ export type Tables = AsyncDisposable & {
   exec(sql: string): Promise<void>;
 };
 
+type Raw = Omit<StoredEvent, "data"> & { data: string | Uint8Array };
+
+/** What was last read or written of each run: so what does not change need not be written again. */
+class Known {
+  readonly #runs = new Map<string, readonly Raw[]>();
+
+  is<E extends readonly Raw[]>(run: string, events: E): E {
+    this.#runs.set(run, events);
+    return events;
+  }
+
+  /** Places of events that go, and events that come: all, where nothing is known. Until it is said, nothing is. */
+  change(run: string, after: readonly Raw[]): { gone: readonly number[] | "all"; come: readonly Raw[] } {
+    const before = this.#runs.get(run);
+    this.#runs.delete(run);
+    if (before === undefined) return { gone: "all", come: after };
+    const left = new Map(before.map((event) => [event.seq, event]));
+    const come = after.filter((event) => {
+      const was = left.get(event.seq);
+      if (was === undefined || !isSame(was, event)) return true;
+      left.delete(event.seq);
+      return false;
+    });
+    return { gone: [...left.keys()], come };
+  }
+
+  forget(): void {
+    this.#runs.clear();
+  }
+}
+
+function isSame(a: Raw, b: Raw): boolean {
+  return (
+    a === b || (a.at === b.at && a.type === b.type && a.causes === b.causes && a.data === b.data && a.hash === b.hash)
+  );
+}
+
 /** @param place as `newPlace` gives it */
 export async function tablesAt(place: string): Promise<Tables> {
   const [url = "", schema] = place.split("#");
@@ -39,21 +76,28 @@ function inFile(path: string): Tables {
     "select seq, at, type, causes, data, lower(hex(hash)) as hash from events where run = ? order by seq",
   );
   const drop = db.prepare("delete from events where run = ?");
+  const dropOne = db.prepare("delete from events where run = ? and seq = ?");
+  const known = new Known();
   const insert = db.prepare(
     "insert into events (run, seq, at, type, causes, data, hash) values (?, ?, ?, ?, ?, cast(? as text), unhex(?))",
   );
   const n = (run: string): number => Number(one.get(run)?.["n"]);
   return {
     async events(run) {
-      return all.all(n(run)).map((row) => ({ ...row, type: typeFromFile(row["type"] as number) })) as never;
+      const rows = all.all(n(run)).map((row) => ({ ...row, type: typeFromFile(row["type"] as number) }));
+      return known.is(run, rows as unknown as StoredEvent[]);
     },
     async put(run, events) {
+      const { gone, come } = known.change(run, events);
+      const of = n(run);
       db.exec("begin immediate");
-      drop.run(n(run));
-      for (const { seq, at, type, causes, data, hash } of events) {
-        insert.run(n(run), seq, at, typeToFile(type), causes, Buffer.from(data as string), hash);
+      if (gone === "all") drop.run(of);
+      else for (const seq of gone) dropOne.run(of, seq);
+      for (const { seq, at, type, causes, data, hash } of come) {
+        insert.run(of, seq, at, typeToFile(type), causes, Buffer.from(data as string), hash);
       }
       db.exec("commit");
+      known.is(run, events);
     },
     async payload(digest) {
       return db.prepare("select text from payloads where digest = unhex(?)").get(digest)?.["text"] as string;
@@ -66,6 +110,7 @@ function inFile(path: string): Tables {
         ).run(digest, text);
     },
     async exec(sql) {
+      known.forget();
       db.exec(sql);
     },
     async [Symbol.asyncDispose]() {
@@ -78,24 +123,29 @@ async function inDatabase(url: string, schema: string): Promise<Tables> {
   const client = new pg.Client(url);
   await client.connect();
   await client.query(`set search_path to ${schema}; set synchronous_commit to off`);
+  const known = new Known();
   return {
     async events(run) {
       const found = await client.query(
         "select seq::int, at::float8, type, causes, data, encode(hash, 'hex') as hash from events where run = $1 order by seq",
         [run],
       );
-      return found.rows as StoredEvent[];
+      return known.is(run, found.rows as StoredEvent[]);
     },
     async put(run, events) {
+      const { gone, come } = known.change(run, events);
       await client.query("begin");
-      await client.query("delete from events where run = $1", [run]);
-      for (const { seq, at, type, causes, data, hash } of events) {
+      if (gone === "all") await client.query("delete from events where run = $1", [run]);
+      else if (gone.length > 0)
+        await client.query("delete from events where run = $1 and seq = any($2::bigint[])", [run, gone]);
+      for (const { seq, at, type, causes, data, hash } of come) {
         await client.query(
           "insert into events (run, seq, at, type, causes, data, hash) values ($1, $2, $3, $4, $5, $6, decode($7, 'hex'))",
           [run, seq, at, type, causes, String(data), hash],
         );
       }
       await client.query("commit");
+      known.is(run, events);
     },
     async payload(digest) {
       const found = await client.query("select text from payloads where digest = decode($1, 'hex')", [digest]);
@@ -111,6 +161,7 @@ async function inDatabase(url: string, schema: string): Promise<Tables> {
         );
     },
     async exec(sql) {
+      known.forget();
       await client.query(sql);
     },
     async [Symbol.asyncDispose]() {

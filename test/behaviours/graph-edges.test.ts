@@ -437,11 +437,11 @@ test("72: pictures tell conditional edges, fan-ins and the start", () => {
     '  n_a_20_b(["a b (start)"])',
     '  n_b["b"]',
     '  n_c_22__3c_["c#34;#60;"]',
-    '  n_edge_20_1(("fan-in"))',
+    '  n_fan_2d_in_7c_1(("fan-in"))',
     "  n_a_20_b -. conditional .-> n_b",
-    "  n_a_20_b --> n_edge_20_1",
-    "  n_b --> n_edge_20_1",
-    "  n_edge_20_1 --> n_c_22__3c_",
+    "  n_a_20_b --> n_fan_2d_in_7c_1",
+    "  n_b --> n_fan_2d_in_7c_1",
+    "  n_fan_2d_in_7c_1 --> n_c_22__3c_",
   ]);
   expect(toDot(graph)).toContain('"a b" -> "b" [label="conditional", style=dashed];');
   expect(toDot(graph)).not.toContain('"b" -> "c');

@@ -15,7 +15,7 @@
 import { expect, test, vi } from "vitest";
 import { Executor, factory, handler, memoryCheckpoints, responseHandler, WorkflowBuilder } from "../../src/graph.ts";
 import type { WorkflowEvent } from "../../src/graph.ts";
-import { errorOf, stage, until } from "../stage.ts";
+import { errorOf, listening, stage, until } from "../stage.ts";
 import { all, asks, chain, ends, linear, pass, step, types, type Ctx } from "./graph.ts";
 
 test("19: cancelled while the second is at work: the first is done once, the second never", async () => {
@@ -289,3 +289,42 @@ test.each(["__proto__", "constructor", "toString"])(
     expect(await run.result()).toEqual(outputs);
   },
 );
+
+test("what an executor says when its handler has ended is not taken, in memory as under the engine, and that is told", async () => {
+  type Gate = PromiseWithResolvers<void>;
+  let [entered, ended, said]: Gate[] = [];
+  const start = step("start", (_, ctx) => {
+    [entered, ended, said] = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+    ctx.sendMessage("go");
+  });
+  const late = step("late", (_, ctx) => {
+    void ended?.promise.then(() => {
+      ctx.sendMessage("late");
+      ctx.yieldOutput("late");
+      ctx.setState("late", true);
+      said?.resolve();
+    });
+    ctx.sendMessage("in time");
+    entered?.resolve();
+  });
+  const slow = step("slow", async () => {
+    await entered?.promise;
+    // Its handler has ended when all that follows at once has.
+    setImmediate(() => ended?.resolve());
+    await said?.promise;
+  });
+  const end = step("end", (message, ctx) => ctx.yieldOutput([message, ctx.getState("late") ?? null]));
+  const graph = new WorkflowBuilder({ name: "late", start })
+    .addFanOutEdges(start, [late, slow])
+    .addEdge(late, end)
+    .build();
+  const { outputs, events } = await graph.run("x");
+  expect(outputs).toEqual([["in time", null]]);
+  const warned = events.filter(({ type }) => type === "warning").map(({ data }) => (data as { said: string }).said);
+  expect(warned).toEqual(["message", "output", "state late"]);
+  const log = listening();
+  const durable = graph.durable();
+  await using on = await stage([durable], { log });
+  expect(await (await on.stemma.run(durable, "x")).result()).toEqual(outputs);
+  expect(log.lines.filter((line) => line.includes("handler had ended"))).toHaveLength(3);
+});

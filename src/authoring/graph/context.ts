@@ -42,7 +42,7 @@ export type WorkflowContext<O = never, Y = never> = {
   readonly sourceExecutorIds: readonly string[];
   /** Id of the request that this answer is for. */
   readonly requestId?: string;
-  /** To be delivered in the next superstep. @throws json.not_serializable */
+  /** To be delivered in the next superstep. What is said when the handler has ended is not taken. @throws json.not_serializable */
   sendMessage(message: O, options?: SendOptions): void;
   yieldOutput(output: Y): void;
   /**
@@ -79,7 +79,9 @@ export type Heard =
   | { type: "request"; request: Omit<GraphRequest, "executor" | "causes"> }
   | { type: "custom"; name: string; data: Json }
   /** It was given a name that only the graph gives events; what it was to say is left out. */
-  | { type: "reserved"; name: string };
+  | { type: "reserved"; name: string }
+  /** It was said when the handler had ended, so it counts for nothing. */
+  | { type: "late"; what: string };
 
 /** Names of events that are the graph's own to say. */
 const reserved: ReadonlySet<string> = new Set(["started", "status", "failed", "output", "intermediate"]);
@@ -91,9 +93,10 @@ type Said = {
   writes: Write[];
 };
 
-/** The methods of a context, and what was said through them. */
+/** The methods of a context, and what was said through them until it was closed. */
 export function collector(around: Surroundings): {
   said: Said;
+  close: () => void;
   methods: Pick<
     WorkflowContext<unknown, unknown>,
     "sendMessage" | "yieldOutput" | "requestInfo" | "getState" | "setState" | "deleteState" | "addEvent"
@@ -101,15 +104,23 @@ export function collector(around: Surroundings): {
 } {
   const { executor, classes, hear } = around;
   const said: Said = { sent: [], yielded: [], requests: [], writes: [] };
+  let isOver = false;
+  /** Of code that nobody awaited nothing is taken: it would count here, and not where what was done is on record. */
+  const isLate = (what: string): boolean => {
+    if (isOver) hear({ type: "late", what });
+    return isOver;
+  };
   const plain = (value: unknown, what: string): Json => toPlain(value, `${what} of executor ${executor}`, classes);
   const write = (added: Write): void => {
     checkKey(added.key);
+    if (isLate(`state ${added.key}`)) return;
     // Found out here and not at the end of the superstep, so that it is the writer who fails.
     checkWrite(around.shared, said.writes, added, around.reducers);
     said.writes.push(added);
   };
   const methods = {
     sendMessage(message: unknown, options: SendOptions = {}) {
+      if (isLate("message")) return;
       const { target, route } = options;
       const routes = route === undefined ? undefined : typeof route === "string" ? [route] : route;
       said.sent.push({
@@ -119,6 +130,7 @@ export function collector(around: Surroundings): {
       });
     },
     yieldOutput(output: unknown) {
+      if (isLate("output")) return;
       const data = plain(output, "output");
       said.yielded.push(data);
       hear({ type: "yield", data });
@@ -127,6 +139,7 @@ export function collector(around: Surroundings): {
       const id = options.id ?? around.requestId(said.requests.length);
       checkName(id, "id of a request");
       const kept = plain(data, "request");
+      if (isLate(`request ${id}`)) return id;
       around.checkRequest(id, data);
       if (said.requests.some((request) => request.id === id)) throw duplicateRequest(id);
       const { prompt, expires } = options;
@@ -152,7 +165,7 @@ export function collector(around: Surroundings): {
         reserved.has(name) ? { type: "reserved", name } : { type: "custom", name, data: plain(data, `event ${name}`) },
       ),
   };
-  return { said, methods };
+  return { said, close: () => (isOver = true), methods };
 }
 
 /** Requests are known by their ids, so an id is given once in a run. */

@@ -27,6 +27,8 @@ export type Delivery = {
   readonly causes: readonly string[];
   /** What led to it, whatever the messages say. */
   readonly way: string;
+  /** How many before it in the superstep have the same way: along two edges, say. */
+  readonly nth: number;
   readonly request?: GraphRequest;
 };
 
@@ -65,6 +67,8 @@ class Planning {
   readonly #state: GraphState;
   readonly #deliveries: Delivery[] = [];
   readonly #drops: Drop[] = [];
+  /** How many deliveries there are of each way. */
+  readonly #ways = new Map<string, number>();
   readonly #fanIn: Map<string, Map<string, Message[]>>;
   readonly #joins: Map<string, Message[]>;
   #problem: StemmaError | undefined;
@@ -221,7 +225,9 @@ class Planning {
     const causes = [...new Set(messages.flatMap((message) => message.causes))];
     // Those of a join come in the order of the supersteps.
     const way = wayOf(executor, ...messages.map((message) => message.way ?? "").toSorted());
-    const delivery = { index: this.#deliveries.length, executor, data, sources, causes, way };
+    const nth = this.#ways.get(way) ?? 0;
+    this.#ways.set(way, nth + 1);
+    const delivery = { index: this.#deliveries.length, executor, data, sources, causes, way, nth };
     this.#deliveries.push(request === undefined ? delivery : { ...delivery, request });
   }
 

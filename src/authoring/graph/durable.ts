@@ -13,6 +13,7 @@ import { sha256 } from "../../engine/hash.ts";
 import { checkFit } from "../../engine/schema.ts";
 import { StemmaError } from "../../core/error.ts";
 import { misplacedIn } from "./answers.ts";
+import type { Heard } from "./context.ts";
 import { inputOf } from "./declared-input.ts";
 import type { GraphDefinition } from "./definition.ts";
 import { prototypeOf, signatureOf } from "./definition.ts";
@@ -236,7 +237,13 @@ class DurableRun implements Host {
       ...(version === undefined ? {} : { version }),
       run: (_, tools) => {
         const { idempotencyKey, attempt, abort, emit } = tools;
-        const hear = (heard: { type: string }): void => emit("events", { executor: id, ...heard });
+        const hear = (heard: Heard): void => {
+          if (heard.type !== "late") return emit("events", { executor: id, ...heard });
+          this.#info.log.warn("What an executor said when its handler had ended was not taken", {
+            id,
+            what: heard.what,
+          });
+        };
         const about = { runId: this.#info.runId, idempotencyKey, attempt, abort, hear };
         const requestId = (n: number): string => `${id}-${mark}${n === 0 ? "" : `-${n + 1}`}`;
         const entered = enterAlone(this.#parts.graph, executor, { call: { ...call, requestId }, snapshot }, about);

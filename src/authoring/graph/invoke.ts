@@ -31,7 +31,7 @@ export type Tools = Pick<WorkflowContext, "runId" | "idempotencyKey" | "attempt"
 export async function invoke(executor: Executor, call: Call, tools: Tools): Promise<Effects> {
   const { delivery, classes, state } = call;
   const { hear, runId, attempt, abort } = tools;
-  const { said, methods } = collector({
+  const { said, close, methods } = collector({
     executor: executor.id,
     shared: call.shared,
     reducers: call.reducers,
@@ -57,6 +57,7 @@ export async function invoke(executor: Executor, call: Call, tools: Tools): Prom
     ...methods,
   };
   await (delivery.request === undefined ? handle(executor, call, context) : answer(executor, call, context));
+  close();
   await checkRequests(executor, said.requests, classes);
   const own: unknown = await executor.onCheckpointSave();
   if (own === undefined) return said;

@@ -34,10 +34,13 @@ export class MemoryHost implements Host {
   readonly prefix: string;
   readonly #parts: Running;
   readonly #place: Place;
+  /** What led to the graph, where it is inside another. */
+  readonly #way: string;
   /** Executors of graphs inside, by the executor that holds them. */
   readonly #inside = new Map<string, Running>();
 
-  constructor(parts: Running, place: Place, prefix: string) {
+  constructor(parts: Running, place: Place, prefix: string, way = "") {
+    this.#way = way;
     this.#parts = parts;
     this.#place = place;
     this.prefix = prefix;
@@ -106,13 +109,12 @@ export class MemoryHost implements Host {
   }
 
   /**
-   * The same where a run goes on from a checkpoint and does the same in the same place; another one where something that
-   * the executor can read was changed. `prefix`: of which graph inside.
+   * The same where a run goes on from a checkpoint and does the same, led to by the same, in whatever superstep: answers
+   * may come in another order. Another one where something that the executor can read was changed.
    */
   #keyOf(executor: string, call: Call, snapshot: Json | undefined): string {
-    const { runId, line } = this.#place;
-    const place = [call.state.iteration + 1, call.delivery.index];
-    return digest([line, this.prefix.slice(runId.length), executor, ...place, inputOf(call, snapshot, digest)]);
+    const { way, nth } = call.delivery;
+    return digest([this.#place.line, this.#way, executor, way, nth, inputOf(call, snapshot, digest)]);
   }
 
   #hear(executor: string, heard: Heard, invoked: string): void {
@@ -121,6 +123,8 @@ export class MemoryHost implements Host {
     if (heard.type === "custom") tell({ type: "data", ...about, data: { name: heard.name, data: heard.data } });
     else if (heard.type === "reserved") {
       tell({ type: "warning", ...about, data: { what: "reserved name of an event", name: heard.name } });
+    } else if (heard.type === "late") {
+      tell({ type: "warning", ...about, data: { what: "said when its handler had ended", said: heard.what } });
     } else if (heard.type === "request") tell({ type: "request_info", ...about, data: heard.request });
     else {
       const designation = this.#parts.graph.designation(executor);
@@ -140,16 +144,18 @@ export class MemoryHost implements Host {
     const key =
       request === undefined ? own : (Object.keys(children).find((name) => asked(children[name], request)) ?? own);
     const before = children[key];
+    const way = before?.way ?? [this.#way, executor.id, delivery.way, delivery.nth].join("/");
     const inside = new Inside(executor, this.#place, invoked);
     const parts = this.#inside.get(executor.id) ?? running(executor.graph);
     this.#inside.set(executor.id, parts);
-    const host = new MemoryHost(parts, inside.place, `${call.prefix}${executor.id}.${key}.`);
+    const host = new MemoryHost(parts, inside.place, `${call.prefix}${executor.id}.${key}.`, way);
     const ids = new Set(Object.keys(before?.requests ?? {}));
     const done = await inside.run(parts, host, startOf(executor, delivery, before, invoked), before?.yielded ?? []);
-    if ("error" in done) throw new Unfinished(done.error, { ...children, [key]: done.child } as unknown as Json);
+    if ("error" in done)
+      throw new Unfinished(done.error, { ...children, [key]: { ...done.child, way } } as unknown as Json);
     const { state, yielded } = done;
     const requests = Object.values(state.requests).filter(({ id }) => !ids.has(id));
-    if (Object.keys(state.requests).length > 0) children[key] = state;
+    if (Object.keys(state.requests).length > 0) children[key] = { ...state, way };
     else delete children[key];
     const direct = executor.options.allowDirectOutput === true;
     if (direct) for (const data of yielded) this.#hear(executor.id, { type: "yield", data }, invoked);
@@ -167,8 +173,11 @@ export class MemoryHost implements Host {
 
 type Entering = { call: Call; snapshot: Json | undefined; invoked: string };
 
-/** A graph inside. `yielded`: what its supersteps have yielded, where the invocation that they are of was not done. */
-type Child = GraphState & { readonly yielded?: readonly Json[] };
+/**
+ * A graph inside. `yielded`: what its supersteps have yielded, where the invocation that they are of was not done. `way`:
+ * what led to it.
+ */
+type Child = GraphState & { readonly yielded?: readonly Json[]; readonly way?: string };
 
 type Nested = { effects: Effects; ends: readonly string[] };
 
@@ -198,7 +207,7 @@ function startOf(
 ): GraphState {
   const { request, data } = delivery;
   if (before === undefined) return entryState(executor.graph.start, data, [invoked]);
-  const { yielded: _, ...state } = before;
+  const { yielded: _, way: __, ...state } = before;
   if (request === undefined || !Object.hasOwn(state.requests, request.id)) return state;
   return withAnswers(state, [{ id: request.id, data, causes: [invoked] }]);
 }

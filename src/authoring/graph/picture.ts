@@ -43,7 +43,9 @@ export function toDot({ graph }: { graph: GraphDefinition }, run?: DrawnRun): st
 function pictureOf(graph: GraphDefinition, path: string, standings: Standings | undefined): Picture {
   const id = (name: string): string => `${path}${name}`;
   const executors = [...graph.nodes.keys()];
-  const fanIns = graph.groups.filter((group) => group.kind === "fanIn");
+  // Short ids, which none of the names has: in those is no `|`.
+  const groups = graph.groups.map((group, n) => (group.kind === "fanIn" ? { ...group, id: `fan-in|${n}` } : group));
+  const fanIns = groups.filter((group) => group.kind === "fanIn");
   return {
     nodes: [
       ...executors.map((name) => ({
@@ -58,7 +60,7 @@ function pictureOf(graph: GraphDefinition, path: string, standings: Standings | 
       })),
       ...fanIns.map((group) => ({ id: id(group.id), texts: ["fan-in"], shape: "fanIn" as const })),
     ],
-    lines: graph.groups.flatMap(linesOf).map((line) => ({ ...line, from: id(line.from), to: id(line.to) })),
+    lines: groups.flatMap(linesOf).map((line) => ({ ...line, from: id(line.from), to: id(line.to) })),
     inner: executors.flatMap((name) => {
       const executor = prototypeOf(graph, name);
       if (!("graph" in executor)) return [];
