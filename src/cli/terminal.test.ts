@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { jsonText, shellWord, shorten, visible } from "./terminal.ts";
+import { anyCharacter, anyText } from "../../test/any-text.ts";
 
 describe("terminal", () => {
   test("no text can steer a terminal: escapes, controls and direction marks are spelled out", () => {
@@ -18,7 +19,7 @@ describe("terminal", () => {
 
   test("whatever is made visible is one line without controls, and making it visible again changes nothing", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (text) => {
+      fc.property(anyText, (text) => {
         const shown = visible(text);
         expect(shown).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]/u);
         expect(visible(shown)).toBe(shown);
@@ -28,7 +29,7 @@ describe("terminal", () => {
 
   test("JSON that is made safe for a terminal is still the same value", () => {
     fc.assert(
-      fc.property(fc.jsonValue({ stringUnit: "binary" }), (value) => {
+      fc.property(fc.jsonValue({ stringUnit: anyCharacter }), (value) => {
         const text = jsonText(value, 2);
         expect(text).not.toMatch(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e]/u);
         expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));

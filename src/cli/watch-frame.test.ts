@@ -7,6 +7,7 @@ import type { ShownRun } from "./shown-run.ts";
 import { runOf } from "./shown-run.ts";
 import { frameLines } from "./watch-frame.ts";
 import { widthOf } from "./width.ts";
+import { anyCharacter } from "../../test/any-text.ts";
 
 const created = {
   workflow: "w",
@@ -78,7 +79,7 @@ describe("frameLines", () => {
 
   test("whatever a run holds, a frame fits the terminal and steers nothing in it", () => {
     const name = fc.oneof(
-      fc.string({ unit: "binary", maxLength: 30 }),
+      fc.string({ unit: anyCharacter, maxLength: 30 }),
       fc.constantFrom("\u001b[2J", "日本語の名前", "a\nb", "x".repeat(90)),
     );
     const key = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));

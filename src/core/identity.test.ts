@@ -19,6 +19,7 @@ import {
 } from "./identity.ts";
 import type { Json } from "./json.ts";
 import { checkName } from "./name.ts";
+import { anyCharacter } from "../../test/any-text.ts";
 
 const isName = (text: string): boolean => {
   try {
@@ -31,7 +32,7 @@ const isName = (text: string): boolean => {
 /** Legal names, of all scripts, and those that are most like what keys are made with. */
 const name = fc.oneof(
   fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter(isName),
-  fc.string({ unit: "binary", minLength: 1, maxLength: 6 }).filter(isName),
+  fc.string({ unit: anyCharacter, minLength: 1, maxLength: 6 }).filter(isName),
   fc.constantFrom(
     "a",
     "b",

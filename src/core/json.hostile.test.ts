@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { isStemmaError, type StemmaError } from "./error.ts";
 import { canonical, decode, encode, equal, firstDifference, type Json, parse } from "./json.ts";
 import { limits } from "./limits.ts";
+import { anyText } from "../../test/any-text.ts";
 
 function refusalOf(call: () => unknown): StemmaError {
   try {
@@ -185,7 +186,7 @@ describe("parse takes only what can be kept exactly", () => {
       '"',
     );
     const text = fc.oneof(
-      fc.string({ unit: "binary" }),
+      anyText,
       fc.array(piece, { maxLength: 12 }).map((all) => all.join("")),
     );
     fc.assert(

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import { isStemmaError, type StemmaError } from "./error.ts";
 import { canonical, decode, encode, equal, firstDifference, type Json, parse, utf8Length } from "./json.ts";
+import { anyText } from "../../test/any-text.ts";
 
 function refusalOf(call: () => unknown): StemmaError {
   try {
@@ -34,7 +35,7 @@ function sparse(length: number): unknown[] {
   return Object.assign([], { length });
 }
 
-const wellFormed = fc.string({ unit: "binary" });
+const wellFormed = anyText;
 const anyDouble = fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => (x === 0 ? 0 : x));
 const { json } = fc.letrec<{ json: Json }>((tie) => ({
   json: fc.oneof(

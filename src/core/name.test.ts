@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { isStemmaError } from "./error.ts";
 import { limits } from "./limits.ts";
 import { checkId, checkName, checkTags } from "./name.ts";
+import { anyText } from "../../test/any-text.ts";
 
 function refusalOf(call: () => unknown): { message: string; found: unknown } {
   try {
@@ -98,7 +99,7 @@ test.each([
 
 test("property: what is accepted can be joined and split again, and fits into one line of well-formed text", () => {
   const text = fc.oneof(
-    fc.string({ unit: "binary" }),
+    anyText,
     fc.string(),
     fc
       .array(fc.constantFrom("a", ":", "|", "/", "#", "\u0000", "\ud800", "é"), { maxLength: 5 })

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Trace } from "./trace.ts";
 import { toDot } from "./trace-dot.ts";
+import { anyText } from "../../test/any-text.ts";
 
 const step = (n: number, key: string, status = "succeeded", run = "run_a"): Trace["nodes"][number] => {
   return { id: `wf_step|${run}|${n}`, kind: "step", run, n, key, status };
@@ -68,7 +69,7 @@ describe("toDot", () => {
 
   test("no key, status or run can break out of its label, and the label shows it as it is", () => {
     const hostile = fc.oneof(
-      fc.string({ unit: "binary" }),
+      anyText,
       fc.constantFrom(
         '"]; n9 [label="',
         "\\",

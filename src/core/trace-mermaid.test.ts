@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Trace } from "./trace.ts";
 import { toMermaid } from "./trace-mermaid.ts";
+import { anyText } from "../../test/any-text.ts";
 
 const step = (n: number, key: string, status = "succeeded", run = "run_a"): Trace["nodes"][number] => {
   return { id: `wf_step|${run}|${n}`, kind: "step", run, n, key, status };
@@ -44,7 +45,7 @@ describe("toMermaid", () => {
 
   test("no key and no status can break out of its node, or be taken for a style", () => {
     const hostile = fc.oneof(
-      fc.string({ unit: "binary" }),
+      anyText,
       fc.constantFrom(
         '"]:::x --> n9["',
         "style a:#35;",
