@@ -115,7 +115,8 @@ describe("a step whose time is up", () => {
     const error = await errorOf((await theatre.stemma.run(definition, undefined)).result());
     // The last attempt failed, or came too late to be made.
     expect(error.message).toMatch(/busy|Expected step call to end within 60 ms/);
-    expect(entered).toBeGreaterThan(1);
+    // On a slow machine the first may be the last; were the limit one of each attempt, there would be a thousand.
+    expect(entered).toBeGreaterThan(0);
     expect(entered).toBeLessThan(20);
   });
 
