@@ -208,7 +208,9 @@ function elsewhereLines(
 ): string[] {
   const goesOn = `this one goes on by itself when that is`;
   if (held.why === "in flight")
-    return [`${held.run} of its line is about to do ${which}, or may still make up for it; it is to be done once, and ${goesOn} over.`];
+    return [
+      `${held.run} of its line is about to do ${which}, or may still make up for it; it is to be done once, and ${goesOn} over.`,
+    ];
   return [
     `${held.run} of its line waits for a decision about ${which}, which is to be done once; ${goesOn} decided, or that run cancelled.`,
     `${commandText(["decide", held.run, key], place)} …`,
