@@ -182,7 +182,7 @@ test("an address that fails again and again is left alone for a while, and tried
 test("an execution that takes longer than its function may is ended on its node and fails, or is tried again", async () => {
   await using at = await plane();
   await using node = await rawNode();
-  const functions = [{ name: "slow", timeout: 50, retry: { attempts: 2, delay: 1 } }];
+  const functions = [{ name: "slow", timeout: 400, retry: { attempts: 2, delay: 1 } }];
   await at.post("/v1/nodes", { node: "alpha", url: node.url, functions });
   const id = await called(at, "alpha.slow");
   expect(await ended(at, id)).toMatchObject({ status: "failed", attempt: 2, error: { code: "step.timed_out" } });

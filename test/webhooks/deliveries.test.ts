@@ -167,9 +167,9 @@ test("nobody listening, an answer that never comes and one without end are attem
   const gone = await receiver();
   await gone[Symbol.asyncDispose]();
   await using at = await receiver();
-  // On a slow machine any attempt may take too long, so there are more than are needed.
-  const webhooks = { allow: ["127.0.0.1"], retries: [5, 5, 5, 5, 5], timeout: 250 };
-  await using served = await serve(all, { webhooks });
+  // A machine that is slow may need several attempts within so short a time.
+  const retries = Array.from({ length: 30 }, () => 5);
+  await using served = await serve(all, { webhooks: { allow: ["127.0.0.1"], retries, timeout: 150 } });
   const { client } = served;
   const closed = await client.webhooks.create({ url: gone.url });
   const slow = await client.webhooks.create({ url: at.url });
@@ -179,13 +179,15 @@ test("nobody listening, an answer that never comes and one without end are attem
   await settled(served, slow.id);
   await settled(served, closed.id);
   const [refused] = (await client.webhooks.deliveries(closed.id)).deliveries;
-  expect(refused).toMatchObject({ status: "failed" });
-  expect(refused?.attempts).toHaveLength(6);
+  expect([refused?.status, refused?.attempts.length]).toEqual(["failed", retries.length + 1]);
   expect(refused?.attempts.map(({ error }) => error?.code)).toContain("ECONNREFUSED");
-  const [late] = (await client.webhooks.deliveries(slow.id)).deliveries;
-  expect(late).toMatchObject({ status: "delivered" });
-  expect(late?.attempts[0]).toMatchObject({ error: { code: "timeout" } });
-  expect(late?.attempts.at(-1)).toMatchObject({ status: 200 });
+  expect(refused?.attempts.filter(({ error }) => error === undefined)).toEqual([]);
+  const [delivered] = (await client.webhooks.deliveries(slow.id)).deliveries;
+  expect(delivered?.status).toBe("delivered");
+  expect([delivered?.attempts[0], delivered?.attempts.at(-1)]).toMatchObject([
+    { error: { code: "timeout" } },
+    { status: 200 },
+  ]);
 });
 
 test("what was not delivered is sent again when it is asked for: with the same webhook-id and body", async () => {

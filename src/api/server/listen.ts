@@ -107,7 +107,7 @@ function unparsed(code: string | undefined): StemmaError {
     });
   }
   if (code === "ERR_HTTP_REQUEST_TIMEOUT")
-    return new StemmaError("request.too_slow", `Expected the headers within ${limits.requestArrivalMsMax} ms.`);
+    return new StemmaError("request.too_slow", "Expected the whole request sooner. Send it again, without pauses.");
   return new StemmaError("usage.invalid", "Expected a request of HTTP/1.1.");
 }
 
