@@ -142,8 +142,16 @@ export class TaskStateManager<C = unknown> {
 
   /** Tasks that may start now; each is given once. */
   processDependencies(): TaskStep<C>[] {
-    const tasks = this.#freed.splice(0).filter((task) => this.#pending.delete(task));
-    return tasks.toSorted((a, b) => a - b).map((task) => this.#plan.graph.steps[task] as TaskStep<C>);
+    const tasks: number[] = [];
+    let sorted = true;
+    for (const task of this.#freed) {
+      if (!this.#pending.delete(task)) continue;
+      if (task < (tasks.at(-1) ?? 0)) sorted = false;
+      tasks.push(task);
+    }
+    this.#freed.length = 0;
+    if (!sorted) tasks.sort((a, b) => a - b);
+    return tasks.map((task) => this.#plan.graph.steps[task] as TaskStep<C>);
   }
 
   markRunning(step: TaskStep<C>): void {
