@@ -172,7 +172,7 @@ test("whoever goes on in bulk goes on as one who asks for everything again", { t
 test("a body that is dataflow asks for steps with declared inputs and for nothing else", async () => {
   const store = sqlite(":memory:");
   const base = { version: 1, source: "", dataflow: true } as const;
-  const undeclared: Workflow<undefined, unknown> = {
+  const undeclared: Workflow<undefined> = {
     ...base,
     name: "undeclared",
     body: (operations) => ({
@@ -180,7 +180,7 @@ test("a body that is dataflow asks for steps with declared inputs and for nothin
       causes: () => [],
     }),
   };
-  const pausing: Workflow<undefined, unknown> = {
+  const pausing: Workflow<undefined> = {
     ...base,
     name: "pausing",
     body: (operations) => ({ done: operations.checkpoint([0], null), causes: () => [] }),
