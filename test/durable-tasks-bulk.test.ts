@@ -156,8 +156,8 @@ async function compare(graph: Graph, crash: { applied: boolean; at: number }, is
 }
 
 /** Each behind the one before: when its process dies at its ninth commit, some have ended and some have not. */
-const one = { trigger: "all", ends: "success", allowed: false, turns: 1, marks: true, further: 0 } as const;
-const chain: Graph = { tasks: [0, 0, 1, 2, 3, 4, 5, 6].map((need) => ({ ...one, needs: [need] })), concurrency: 1 };
+const plain = { trigger: "all", ends: "success", allowed: false, turns: 1, marks: true, further: 0 } as const;
+const chain: Graph = { tasks: [0, 0, 1, 2, 3, 4, 5, 6].map((need) => ({ ...plain, needs: [need] })), concurrency: 1 };
 
 test("whoever goes on in bulk goes on as one who asks for everything again", { timeout: 300_000 }, async () => {
   let recalled = 0;
