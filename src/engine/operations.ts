@@ -56,17 +56,10 @@ export function operationsOf(primitives: Primitives): Operations {
       return Promise.reject(error);
     }
   };
-  let last: { input: StepAsk["input"]; encoded: Encoded | undefined } = { input: undefined, encoded: undefined };
-  const stepTo = (asked: StepAsk, take: (outcome: Outcome) => void): void => {
-    const { input } = asked;
-    if (last.input !== input) last = { input, encoded: input && toValue(input.value, `input of step ${asked.name}`) };
-    checkNoCheckpoint(asked.name);
-    primitives.ask(asked, last.encoded, { kind: "step", ask: asked }, take);
-  };
   const many = new ManySteps(step, primitives.turn);
   return {
     step,
-    stepTo,
+    stepTo: stepping(primitives, checkNoCheckpoint),
     steps: (count, askOf) => many.ask(count, askOf),
     turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {
@@ -119,6 +112,17 @@ export function operationsOf(primitives: Primitives): Operations {
     live,
     random: (scope) => Number.parseInt(draw("random", scope).slice(0, 13), 16) / 2 ** 52,
     uuid: (scope) => uuidOf(draw("uuid", scope)),
+  };
+}
+
+/** Steps without promises; what is asked with the input object of the ask before is not encoded again. */
+function stepping({ ask }: Primitives, check: (name: string) => void): Operations["stepTo"] {
+  let last: { input: StepAsk["input"]; encoded: Encoded | undefined } = { input: undefined, encoded: undefined };
+  return (asked, take) => {
+    const { input, name } = asked;
+    if (last.input !== input) last = { input, encoded: input && toValue(input.value, `input of step ${name}`) };
+    check(name);
+    ask(asked, last.encoded, { kind: "step", ask: asked }, take);
   };
 }
 

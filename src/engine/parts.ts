@@ -79,19 +79,13 @@ export type Parts = {
   emit(value: Emitted): void;
 };
 
-export function assemble(
-  row: RunRow,
-  { name: workflow, dataflow }: Workflow,
-  loaded: Loaded,
-  surroundings: Surroundings,
-  life: Life,
-): Parts {
-  const log = labelled(surroundings.log, { run: row.id, workflow });
+export function assemble(row: RunRow, code: Workflow, loaded: Loaded, surroundings: Surroundings, life: Life): Parts {
+  const log = labelled(surroundings.log, { run: row.id, workflow: code.name });
   const clock = guarded(surroundings.clock, life.fault);
   const { recall } = loaded;
   const asks = new Asks(recall, new CarriedWaits(recall, loaded.start, loaded.answers));
   const cursor = new RecallCursor(recall, loaded.outcomes, surroundings.delivery.afterAsks);
-  const prefix = new Prefix(loaded, dataflow !== true);
+  const prefix = new Prefix(loaded, code.dataflow !== true);
   const keys = new ReuseKeys(loaded, surroundings.fingerprint);
   const journal = journalOf(row, loaded, { ...surroundings, log, keys }, life, () => ({ compensation, children }));
   const emit = (value: Emitted): void => {
