@@ -148,8 +148,6 @@ function take(step: RecordedStep, event: KeyedEvent): void {
   switch (event.type) {
     case "step.succeeded":
     case "wait.answered":
-    // The end of a call that was heard of while there was no body to ask, in a run that was being cancelled.
-    case "child.ended":
       if (event.data.reuse === undefined) step.alone = true;
       break;
     case "step.started":
@@ -169,6 +167,8 @@ function take(step: RecordedStep, event: KeyedEvent): void {
       if (event.data.value === undefined) step.ending = "error";
       break;
     case "child.ended":
+      // One that was heard of while there was no body to ask, in a run that was being cancelled.
+      if (event.data.reuse === undefined) step.alone = true;
       step.status = event.data.status;
       if (event.data.error !== undefined) step.ending = "error";
       break;
