@@ -75,7 +75,11 @@ describe("a plan by history", () => {
     const call = draft("child.started", { key: "shop", input: "x", run: "run_shop", reuse: "begun" }, [0]);
     const ended = { key: "shop", run: "run_shop", status: "succeeded" as const, output: { inline: 1 } };
     const known = draft("child.ended", { ...ended, reuse: "its key" }, [1]);
-    expect(outlineOf(plan([call, known]))).toEqual(["shop reuse: ended"]);
+    expect(outlineOf(plan([call, known]))).toEqual(["shop reuse: succeeded"]);
+    const failed = { ...ended, status: "failed" as const, error: { name: "Error", message: "no" } };
+    expect(outlineOf(plan([call, draft("child.ended", { ...failed, reuse: "its key" }, [1])]))).toEqual([
+      "shop run: failed",
+    ]);
     const heard = draft("child.ended", ended, [1]);
     expect(outlineOf(plan([call, heard]))).toEqual(["shop run: called anew, to reuse its own"]);
   });
