@@ -76,8 +76,8 @@ describe("a plan by history", () => {
     const ended = { key: "shop", run: "run_shop", status: "succeeded" as const, output: { inline: 1 } };
     const known = draft("child.ended", { ...ended, reuse: "its key" }, [1]);
     expect(outlineOf(plan([call, known]))).toEqual(["shop reuse: succeeded"]);
-    const failed = { ...ended, status: "failed" as const, error: { name: "Error", message: "no" } };
-    expect(outlineOf(plan([call, draft("child.ended", { ...failed, reuse: "its key" }, [1])]))).toEqual([
+    const broken = { ...ended, status: "failed" as const, error: { name: "Error", message: "no" } };
+    expect(outlineOf(plan([call, draft("child.ended", { ...broken, reuse: "its key" }, [1])]))).toEqual([
       "shop run: failed",
     ]);
     const heard = draft("child.ended", ended, [1]);
