@@ -2,7 +2,8 @@
  * Sees to it that a `once` step is entered once in a whole line of restarts and forks. Before its intent is recorded,
  * the run puts the step into the line's ledger; where another run is there before it, what became of the step there
  * decides: a success is reused, whatever the change says of it; one that is under way is waited for, and so is one that
- * an earlier run may still make up for; one of which nobody knows, or that was done with another input, waits for a decision. Only what certainly did not happen is taken over.
+ * an earlier run may still make up for; one of which nobody knows, or that was done with another input, waits for a
+ * decision. Only what certainly did not happen is taken over.
  *
  * A run in which somebody has to decide keeps its place in the ledger: to take it from a run that may be told to go on at
  * this very moment would let both enter. Those behind it say that it is `undecided` there, and go on when it was
