@@ -226,7 +226,7 @@ describe("a wait", () => {
     }
     expect((await run.history()).filter(({ type }) => type === "wait.opened")).toHaveLength(2);
     await second.stemma.resume(run.id, "gate", "no", { idempotencyKey: "other" });
-    expect(await run.result()).toBe("no");
+    expect(await (await second.stemma.get(run.id)).result()).toBe("no");
     expect(await client.resume(run.id, "gate", "no", { idempotencyKey: "other" })).toMatchObject({ value: "no" });
   });
 
