@@ -17,8 +17,8 @@ const onEveryStore = [
 const config: ViteUserConfig = defineConfig({
   test: {
     pool: "forks",
-    // Both cores of a small machine: by default one of them is left to who waits.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // More than the cores of a small machine: many files wait for processes, leases and a database.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     allowOnly: false,
     // A slow machine is not a bug: a test that hangs fails, one that merely waits for its turn does not.
     testTimeout: 120_000,
