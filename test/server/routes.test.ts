@@ -46,6 +46,8 @@ async function examples({ stemma, agents }: Served): Promise<Record<string, Wish
   const digest = /"digest":"([0-9a-f]{64})"/.exec(JSON.stringify(await done.history()))?.[1] ?? "";
   const open = await stemma.run(asking, undefined);
   await until(async () => (await open.status()) === "suspended");
+  const unwanted = await stemma.run(asking, undefined);
+  await until(async () => (await unwanted.status()) === "suspended");
   const doubt = await stemma.run(doubtful, undefined);
   await until(async () => (await stemma.row(doubt.id)).state.reason === "in_doubt");
   const hooks = new Webhooks(stemma.store, silent, nowhere);
@@ -117,7 +119,7 @@ async function examples({ stemma, agents }: Served): Promise<Record<string, Wish
     "POST /v1/runs/{run}/pause": { path: `/v1/runs/${c}/pause`, body: {} },
     "POST /v1/runs/{run}/unpause": { path: `/v1/runs/${c}/unpause`, body: {} },
     "POST /v1/runs/{run}/resume": { path: `/v1/runs/${c}/resume`, body: { wait: "approval", value: 1 } },
-    "POST /v1/runs/{run}/cancel": { path: `/v1/runs/${c}/cancel`, body: {} },
+    "POST /v1/runs/{run}/cancel": { path: `/v1/runs/${unwanted.id}/cancel`, body: {} },
   };
 }
 
