@@ -70,6 +70,8 @@ const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
+/** A history of more events than these is long. */
+const longEvents = 10_000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
@@ -90,7 +92,7 @@ export async function load(
   const inbox = await reading.all();
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
-  const found = reading.found();
+  const found = await reading.found();
   return {
     row,
     created,
@@ -227,8 +229,12 @@ class Reading {
     throw corrupt(id, `expected its history to end with seq ${state.seq} as its row says, found ${found}`);
   }
 
-  found(): { recall: Recall; outcomes: RecordedOutcomes } {
+  async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes }> {
+    const isLong = this.#row.state.seq - this.#from > longEvents;
+    // To put a long index into order takes a turn of its own, as what comes behind does.
+    if (isLong) await this.#rest();
     const recall = this.#recall.complete();
+    if (isLong) await this.#rest();
     const outcomes = new RecordedOutcomes({
       store: this.#store,
       run: this.#row.id,
