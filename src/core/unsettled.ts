@@ -14,17 +14,30 @@ export type Unsettled = {
   readonly opened: ReadonlyMap<string, Seq>;
 };
 
-/** @param changed the steps that are not as they were */
+/**
+ * A step that may be given something else is not as it was either, so what is asked behind it may be given that sooner, too.
+ * Only what is asked earlier counts, so one pass in the order of asking finds them all.
+ *
+ * @param changed the steps that are not as they were
+ */
 export function unsettledBy(all: readonly RecordedStep[], changed: Iterable<RecordedStep>): Unsettled {
-  return { asked: earliest(changed), opened: earliest(all) };
+  const known = new Set(changed);
+  const asked = new Map<string, Seq>();
+  const unsettled = { asked, opened: earliest(all) };
+  for (const step of all.toSorted((one, other) => one.after - other.after)) {
+    if (known.has(step) || isUnsettled(step, unsettled)) note(asked, step);
+  }
+  return unsettled;
 }
 
 function earliest(steps: Iterable<RecordedStep>): ReadonlyMap<string, Seq> {
   const found = new Map<string, Seq>();
-  for (const { scope, after } of steps) {
-    for (const path of pathsAbove(scope)) found.set(path, Math.min(found.get(path) ?? after, after));
-  }
+  for (const step of steps) note(found, step);
   return found;
+}
+
+function note(found: Map<string, Seq>, { scope, after }: RecordedStep): void {
+  for (const path of pathsAbove(scope)) found.set(path, Math.min(found.get(path) ?? after, after));
 }
 
 /**
