@@ -133,7 +133,7 @@ function changed(store: Store, change: (parts: readonly Commit[]) => Promise<rea
   );
 }
 
-const programsMade = Number(process.env["STEMMA_LIVES_RUNS"] ?? 1500);
+const programsMade = Number(process.env["STEMMA_LIVES_RUNS"] ?? 1200);
 
 describe("the whole life of a run", () => {
   it(

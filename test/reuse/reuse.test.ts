@@ -72,7 +72,7 @@ async function check(
   return seen;
 }
 
-const runs = Number(process.env["STEMMA_REUSE_RUNS"] ?? 450);
+const runs = Number(process.env["STEMMA_REUSE_RUNS"] ?? 350);
 
 describe("reuse", () => {
   it("gives a body what it would have come to itself, and pays for nothing twice", { timeout: 600_000 }, async () => {
