@@ -9,7 +9,7 @@ import { rounds } from "./rounds.ts";
 import type { Bug } from "./store.ts";
 
 const seed = Number(process.env["STEMMA_SEED"] ?? Date.now() % 1_000_000);
-const kills = Number(process.env["STEMMA_KILLS"] ?? 208);
+const kills = Number(process.env["STEMMA_KILLS"] ?? 152);
 /** On PostgreSQL fewer, for there a worker's death leaves no file behind that could be half written. */
 const killsOfClients = Number(process.env["STEMMA_KILLS"] ?? 60);
 
