@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { TaskResult, TaskStep, TaskTools, TaskTrigger } from "../../src/tasks.ts";
-import { mapTask, StandardExecutionStrategy, subTasks, TaskRunner } from "../../src/tasks.ts";
+import { mapTask, StandardExecutionStrategy, subTasks, TaskRunner, TaskRunnerBuilder } from "../../src/tasks.ts";
 import { fails, sleep, statuses, step, turns, untilAborted } from "./tasks.ts";
 
 const data = (value: unknown): TaskResult => ({ status: "success", data: value });
@@ -351,6 +351,27 @@ describe("results", () => {
     const cleared = await run();
     cleared.clear();
     expect(cleared.size).toBe(0);
+  });
+
+  test("of very many are each its own, with what the task returned and what it was resumed with", async () => {
+    const returned: readonly TaskResult[] = [{ status: "success" }, data(1), { status: "success", message: "done" }];
+    const count = 30_000;
+    const steps = Array.from({ length: count }, (_, i) => ({
+      name: `T${i}`,
+      run: async () => ({ ...(returned[i % 3] as TaskResult) }),
+    }));
+    const known: TaskResult = { status: "success" };
+    const runner = new TaskRunnerBuilder({}).loadState({ T0: known, T3: known }).build();
+    const results = await runner.execute(steps);
+    for (const i of [1, 2, count - 3, count - 2, count - 1]) {
+      expect(results.get(`T${i}`)).toEqual({ ...returned[i % 3], metrics: expect.anything() });
+    }
+    expect(results.get("T0")).toEqual(known);
+    (results.get("T6") as TaskResult).message = "changed";
+    expect(results.get("T9")?.message).toBeUndefined();
+    (results.get("T0") as TaskResult).message = "changed";
+    expect(results.get("T6")?.metrics?.duration).toBeGreaterThanOrEqual(0);
+    expect(results.size).toBe(count);
   });
 
   test("that nobody looked at are not cloned into nothing", async () => {

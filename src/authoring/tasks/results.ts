@@ -9,8 +9,13 @@ import { statusOf } from "./plan.ts";
 import { roomFor } from "./room.ts";
 import type { TaskResult } from "./step.ts";
 
+/** A run of more tasks than these does not hold on to objects that say nothing but success: see `add`. */
+const manyTasks = 20_000;
+const saysNothing: TaskResult = Object.freeze({ status: "success" });
+
 export class Results<C> {
   readonly #plan: Plan<C>;
+  readonly #many: boolean;
   /** What a task returned, or its result as it is given out. */
   readonly #values: (TaskResult | undefined)[];
   /** Milliseconds of `performance.now()`; 0 for tasks that were not entered, or of which the result was made. */
@@ -24,6 +29,7 @@ export class Results<C> {
   constructor(plan: Plan<C>) {
     const { size } = plan;
     this.#plan = plan;
+    this.#many = size > manyTasks;
     this.#values = filled<TaskResult | undefined>(size, undefined);
     this.started = new Float64Array(size);
     this.ended = new Float64Array(size);
@@ -39,8 +45,12 @@ export class Results<C> {
     while (this.#values.length < size) this.#values.push(undefined);
   }
 
+  /**
+   * A hundred thousand objects that live until the end of the run cost the garbage collector as much as all else costs;
+   * a few thousand cost less than to look at each of them.
+   */
   add(task: number, value: TaskResult): void {
-    this.#values[task] = value;
+    this.#values[task] = this.#many && this.started[task] !== 0 && isBare(value) ? saysNothing : value;
     this.#order[this.count++] = task;
   }
 
@@ -80,6 +90,13 @@ export class Results<C> {
   asMap(): Map<string, TaskResult> {
     return new Unread(this);
   }
+}
+
+/** Whether it says that the task succeeded, and nothing else. */
+function isBare(value: TaskResult): boolean {
+  if (value.status !== "success") return false;
+  for (const name in value) if (name !== "status") return false;
+  return true;
 }
 
 /** A value that cannot be cloned: in the place of results that nobody has looked at yet. */
