@@ -142,6 +142,8 @@ export type WaitKind = "timer" | "approval" | "signal" | "external";
 export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
 
 type By = { by?: string; reason?: string };
+/** Who decided about a step where nobody had to: its own `reconcile`. */
+export const byReconcile = "reconcile";
 type Saved = { ms?: number; cost?: number };
 
 /** The data of each event, by its type. */
