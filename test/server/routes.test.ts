@@ -229,7 +229,10 @@ describe("every route", () => {
     const read = { authorization: "Bearer read-0123456789abcdef" };
     for (const headers of [{}, read]) {
       for (const path of ["/health", "/openapi.json", "/metrics", "/v1/runs", "/v1/runs/run_x", "/nothing"])
-        expect([path, ...(await answer(path, "HEAD", headers))]).toEqual([path, ...(await answer(path, "GET", headers))]);
+        expect([path, ...(await answer(path, "HEAD", headers))]).toEqual([
+          path,
+          ...(await answer(path, "GET", headers)),
+        ]);
     }
     expect(await answer("/health", "HEAD", {})).toEqual([200, "application/json", ""]);
     const other = await fetch(`${at.url}/health`, { method: "DELETE" });
