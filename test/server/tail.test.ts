@@ -216,7 +216,7 @@ describe("a tail over HTTP", () => {
     const last = (await local(at.stemma.feed({ once: true }))).at(-1);
     const { seq } = (await at.stemma.row(run.id)).state;
     const far = await at.client.get(run.id);
-    const ends: [string, number, (after: number) => AsyncGenerator<unknown>[]][] = [
+    const ends: [string, number, (after: number) => AsyncGenerator[]][] = [
       [
         "/v1/feed?once=true",
         last?.position ?? 0,
