@@ -254,7 +254,8 @@ export type EventData = {
     unwanted?: Unwanted;
     held?: { run: RunId; why: "in flight" | "undecided" | "in doubt" | "done with another input" | "cut" };
   };
-  "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
+  "step.decided": StepRef &
+    By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord; message?: string };
 
   /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
   "wait.opened": StepRef & {
