@@ -8,7 +8,8 @@ import { StemmaError } from "../src/core/error.ts";
 import type { StoredEvent } from "../src/core/chain.ts";
 import { load } from "../src/engine/load.ts";
 import type { Loaded } from "../src/engine/load.ts";
-import type { RecordedOutcome } from "../src/engine/recorded-outcomes.ts";
+import { eventIn } from "../src/engine/recorded-outcomes.ts";
+import type { StoredOutcome } from "../src/engine/recorded-outcomes.ts";
 import { Stemma, workflow } from "../src/index.ts";
 import type { RunHandle, RunState, Store, Workflow } from "../src/index.ts";
 import { errorOf, fresh, outline, silent, until } from "./stage.ts";
@@ -119,8 +120,8 @@ async function loadFrom(store: Store, id: string, pageEvents: number): Promise<L
   return load(store, runs[0], Date.now, (call) => void setImmediate(call), { pageEvents });
 }
 
-async function outcomesOf({ outcomes, recall }: Loaded): Promise<RecordedOutcome[]> {
-  const all: RecordedOutcome[] = [];
+async function outcomesOf({ outcomes, recall }: Loaded): Promise<StoredOutcome[]> {
+  const all: StoredOutcome[] = [];
   while (all.length < recall.outcomes) {
     const next = outcomes.take();
     if (next === undefined) await outcomes.arrived();
@@ -156,11 +157,12 @@ describe("a history of several pages", () => {
         const outcomes = await outcomesOf(loaded);
         const { created, start, lastAt, inbox, recall } = loaded;
         // Which texts come along with an outcome depends on its page; those that it names are among them.
-        const named = outcomes.map(({ event, texts }) => {
+        const named = outcomes.map((outcome) => {
+          const [event, { texts }] = [eventIn(outcome), outcome];
           const output = "output" in event.data ? event.data.output : undefined;
           return output !== undefined && "digest" in output ? texts.get(output.digest)?.length : output;
         });
-        const events = outcomes.map(({ event }) => event);
+        const events = outcomes.map(eventIn);
         return {
           created,
           start,

@@ -17,6 +17,7 @@ import { toValue } from "./value.ts";
 type Primitives = {
   seed: string;
   ask(place: Place, input: Encoded | undefined, work: Ask["work"], resolve: (outcome: Outcome) => void): void;
+  again: Operations["again"];
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
@@ -60,6 +61,7 @@ export function operationsOf(primitives: Primitives): Operations {
   return {
     step,
     stepTo: stepping(primitives, checkNoCheckpoint),
+    again: primitives.again,
     steps: (count, askOf) => many.ask(count, askOf),
     turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {
