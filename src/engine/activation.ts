@@ -94,7 +94,7 @@ export class Activation {
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
       ask: (place, input, work, resolve) => this.#ask(place, input, work, resolve),
-      again: (...asked) => this.#again(...asked),
+      again: (...asked) => this.#inBulk.take(...asked),
       open: (scope, name) => parts.asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => parts.undertakings.withdrawScope(scope),
@@ -111,7 +111,7 @@ export class Activation {
     const now = (): number => loaded.now();
     const causes = (): readonly Seq[] => this.#body?.causes() ?? [];
     this.#departure = new Departure(parts, this.#course, { ...this.#with, run: row.id, now, causes, wake });
-    this.#inBulk = new InBulk(workflow, loaded, parts, this.#course, surroundings.delivery);
+    this.#inBulk = new InBulk(workflow, loaded, parts, this.#course, { ...surroundings, wake });
     this.#recalling = new Recalling(loaded, parts, this.#course, {
       ...this.#with,
       wake,
@@ -314,12 +314,6 @@ export class Activation {
       this.#early.push({ ask, ...ask.outcome });
     } else this.#parts.undertakings.begin(ask);
     this.#wake();
-  }
-
-  #again(...asked: Parameters<InBulk["take"]>): boolean {
-    const taken = this.#inBulk.take(...asked);
-    if (taken) this.#wake();
-    return taken;
   }
 
   /** Code that goes on after its run has left this process asks in vain; that is said once. */

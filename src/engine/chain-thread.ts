@@ -72,7 +72,7 @@ export class ChainThread {
       causes: events.map(({ causes }) => causes).join(between),
       data: events.map(({ data }) => data).join(between),
     };
-    this.#worker.postMessage(page);
+    this.#send(page);
     this.#waiting += 1;
     if (this.#waiting < waitingMax) return;
     await new Promise<void>((resolve) => {
@@ -82,12 +82,17 @@ export class ChainThread {
 
   /** All are given: the hash of the last one, or undefined where the thread could not tell. */
   async end(): Promise<Digest | undefined> {
-    if (!this.#failed) this.#worker.postMessage("end");
+    if (!this.#failed) this.#send("end");
     return this.#over.promise;
   }
 
   async stop(): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  #send(message: PageMessage | "end"): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have none
+    this.#worker.postMessage(message);
   }
 
   #arrived(): void {

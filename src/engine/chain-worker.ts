@@ -10,12 +10,9 @@ import { rememberedDigest, sha256 } from "./hash.ts";
 let hash: Digest | undefined;
 
 parentPort?.on("message", (page: PageMessage | "end") => {
-  // A page of no event is never sent, so what is answered is the hash of the last one.
-  if (page === "end") parentPort?.postMessage(hash ?? "");
-  else {
-    hash = hashOf(page, hash ?? page.before);
-    parentPort?.postMessage(undefined);
-  }
+  if (page !== "end") hash = hashOf(page, hash ?? page.before);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have none
+  parentPort?.postMessage(page === "end" ? (hash ?? "") : undefined);
 });
 
 /** Hash of the last event of a page; of texts that are not those of events it is no event's. */

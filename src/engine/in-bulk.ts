@@ -28,6 +28,7 @@ export class InBulk {
   readonly #reuse: { readonly isIdle: boolean };
   readonly #isDataflow: boolean;
   readonly #isOn: boolean;
+  readonly #wake: () => void;
   #taker: Taker | undefined;
   /** What the taker calls an ask, plus one, by the number that it has on record. */
   #own: Int32Array;
@@ -40,8 +41,9 @@ export class InBulk {
     { recall }: Loaded,
     { asks, reuse }: Pick<Parts, "asks" | "reuse">,
     course: Course,
-    delivery: Delivery,
+    { delivery, wake }: { delivery: Delivery; wake: () => void },
   ) {
+    this.#wake = wake;
     this.#asks = asks;
     this.#reuse = reuse;
     this.#course = course;
@@ -68,6 +70,7 @@ export class InBulk {
     if (ask === undefined) return false;
     this.#taker = taker;
     this.#own[ask] = own + 1;
+    this.#wake();
     return true;
   }
 

@@ -61,6 +61,8 @@ export type LoadOptions = {
   pageEvents?: number | undefined;
   /** For a body that holds on to all its outcomes: how much of their text is kept, where it is not the usual little. */
   heldCharsMax?: number | undefined;
+  /** A history of more events than these is hashed in a thread. */
+  threadEvents?: number | undefined;
 };
 
 /** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
@@ -71,9 +73,9 @@ const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
-/** A history of more events than these is long; and with more than these it is worth a thread. */
+/** A history of more events than these is long; and with more than these it is usually worth a thread. */
 const longEvents = 10_000;
-const threadEvents = 20_000;
+const threadEventsUsual = 20_000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
@@ -88,11 +90,12 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  { pageEvents = pageEventsUsual, heldCharsMax }: LoadOptions = {},
+  { pageEvents = pageEventsUsual, heldCharsMax, threadEvents = threadEventsUsual }: LoadOptions = {},
 ): Promise<Loaded> {
   const { reading, inbox } = await read(
     (thread) => new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax, thread),
     row,
+    threadEvents,
   );
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
@@ -122,6 +125,7 @@ export async function load(
 async function read(
   newReading: (thread: ChainThread | undefined) => Reading,
   { state, hash }: RunRow,
+  threadEvents: number,
 ): Promise<{ reading: Reading; inbox: readonly Received[] }> {
   const isLong = state.seq - (state.checkpoint?.seq ?? 0) > threadEvents;
   const thread = isLong ? ChainThread.start() : undefined;
