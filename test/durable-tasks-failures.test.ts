@@ -38,19 +38,21 @@ async function both(make: () => TaskStep<object>[]): Promise<{ results: object; 
 }
 
 describe("a durable graph", () => {
-  test.each([["text"], [null], [{ code: 1 }], [Symbol("s")]])(
-    "says of %o that was thrown what it is",
-    async (thrown) => {
-      const [memory, durable] = await both(() => [
-        step("A", [], () => {
-          throw thrown;
-        }),
-        step("B", ["A"]),
-      ]);
-      expect(durable).toEqual(memory);
-      expect(memory?.results).toMatchObject({ A: { status: "failure", error: String(thrown) } });
-    },
-  );
+  test.each([
+    ["text", "text"],
+    [null, "null"],
+    [{ code: 1 }, "[object Object]"],
+    [Symbol("s"), "Symbol(s)"],
+  ])("says of %o that was thrown what it is", async (thrown, error) => {
+    const [memory, durable] = await both(() => [
+      step("A", [], () => {
+        throw thrown;
+      }),
+      step("B", ["A"]),
+    ]);
+    expect(durable).toEqual(memory);
+    expect(memory?.results).toMatchObject({ A: { status: "failure", error } });
+  });
 
   test.each([
     ["an error", new Error("Oops"), "Oops", "Oops"],

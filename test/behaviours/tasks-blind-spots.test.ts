@@ -48,6 +48,27 @@ describe("59: a task that returns", () => {
     expect(results.get("A")?.metrics).not.toBe(results.get("B")?.metrics);
   });
 
+  test("an object that cannot be looked at fails, and nothing else does", async () => {
+    const value = {
+      get status(): never {
+        throw new Error("no");
+      },
+    };
+    for (const rest of [{}, { retry: { attempts: 1, delay: 0 } }, { timeout: 1000 }]) {
+      const steps = [returning("wrong", value, rest), step("beside"), step("behind", ["wrong"])];
+      const results = await new TaskRunner({}).execute(steps);
+      expect(statuses(results)).toEqual({ wrong: "failure", beside: "success", behind: "skipped" });
+      expect(results.get("wrong")?.error).toContain("Expected task 'wrong' to return an object with a status");
+    }
+  });
+
+  test.each([[5], [{}], ["ab"]])("%o as its further tasks fails", async (further) => {
+    const wrong = { ...step("wrong"), expand: () => further } as unknown as TaskStep;
+    const results = await new TaskRunner({}).execute([wrong, step("beside")]);
+    expect(statuses(results)).toEqual({ wrong: "failure", beside: "success" });
+    expect(results.get("wrong")?.error).toContain("Expected expand of task 'wrong' to give an array of steps");
+  });
+
   test("skipped has begun and ends, and is skipped; what depends on it says so", async () => {
     const told: string[] = [];
     const runner = new TaskRunner({});
