@@ -228,15 +228,15 @@ describe("logger", () => {
 
 test("44: what is written is letter by letter what a task runner writes, times and the order of fields included", async () => {
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
-  const events = new EventBus();
-  for (const format of ["text", "json"] as const) new LoggerPlugin({ format }).install({ events });
+  const bus = new EventBus();
+  for (const format of ["text", "json"] as const) void new LoggerPlugin({ format }).install({ events: bus });
   const ended = { startTime: 1, endTime: 13.345678, duration: 12.345678 };
   const success = { status: "success", metrics: ended } as const;
-  events.tell("workflowStart", { context: {}, steps: [] });
-  events.tell("taskStart", { step: step("A") });
-  events.tell("taskEnd", { step: step("A"), result: success });
-  events.tell("taskSkipped", { step: step("B"), result: { status: "skipped" } });
-  events.tell("workflowEnd", { context: {}, results: new Map([["A", success]]) });
+  bus.tell("workflowStart", { context: {}, steps: [] });
+  bus.tell("taskStart", { step: step("A") });
+  bus.tell("taskEnd", { step: step("A"), result: success });
+  bus.tell("taskSkipped", { step: step("B"), result: { status: "skipped" } });
+  bus.tell("workflowEnd", { context: {}, results: new Map([["A", success]]) });
   const lines = log.mock.calls.map(([line]) => String(line).replace(/"\d+-[^"]+Z"/u, '"now"'));
   expect(lines.filter((_, i) => i % 2 === 0)[2]).toBe("[TaskEnd] Task 'A' ended with status 'success' in 12.345678ms.");
   expect(lines.filter((_, i) => i % 2 === 1)).toEqual([

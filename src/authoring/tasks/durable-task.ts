@@ -90,7 +90,9 @@ async function enter<C>(
   onRetry: OnRetry,
 ): Promise<TaskResult> {
   if (!(await mayRun(step, context))) return { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
-  const results = inputs(step.name, step.dependencies ?? [], (name) => known[name]);
+  const results = inputs(step.name, step.dependencies ?? [], (name) =>
+    Object.hasOwn(known, name) ? known[name] : undefined,
+  );
   const tools: TaskTools = { results, idempotencyKey };
   if (step.loop === undefined) return checkedResult(step.name, await step.run(context, abort, tools));
   const once = async (): Promise<TaskResult> => checkedResult(step.name, await attempt(step, context, abort, tools));

@@ -149,7 +149,7 @@ function planOf<C>(
     checkName(step.name, "name of a task");
     checkDemand(step, resourceLimits);
   }
-  return { graph, concurrency, resourceLimits, leftOut: leftOut(graph, filter) };
+  return { graph, concurrency, resourceLimits, leftOut: atOnce(leftOut(graph, filter)) };
 }
 
 function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout }: DurableOptions): Workflow<C, C> {

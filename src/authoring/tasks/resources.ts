@@ -109,6 +109,17 @@ export class Scarce implements Ready {
   }
 }
 
+/** Steps between two pauses. */
+const stretch = 512;
+
+/** Throws step.invalid for steps that would wait for ever. */
+export function* checkDemands<C>({ steps }: { steps: readonly TaskStep<C>[] }, limits: Amounts): Generator<void> {
+  for (const [n, step] of steps.entries()) {
+    checkDemand(step, limits);
+    if (n % stretch === stretch - 1) yield;
+  }
+}
+
 /** Throws step.invalid for a step that would wait for ever. */
 export function checkDemand<C>({ name, resources }: TaskStep<C>, limits: Amounts): void {
   if (resources === undefined) return;

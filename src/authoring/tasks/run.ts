@@ -360,8 +360,13 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
+    this.#inTurns(this.#giveUpAll());
+  }
+
+  *#giveUpAll(): Generator<void> {
     const now = this.#clock.now();
     for (let task = 0; task < this.plan.size; task++) {
+      if (task % stretch === stretch - 1) yield;
       if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
         continue;
       this.#lanes.giveUp();

@@ -11,7 +11,7 @@ import { graphOf } from "./known-graphs.ts";
 import { mermaidGraph } from "./mermaid.ts";
 import type { Plugin } from "./plugin.ts";
 import { Plugins } from "./plugin.ts";
-import { checkDemand } from "./resources.ts";
+import { checkDemands } from "./resources.ts";
 import { Run } from "./run.ts";
 import type { LoadOptions } from "./snapshot.ts";
 import { checkedSnapshot, fitting, snapshotOf } from "./snapshot.ts";
@@ -130,9 +130,9 @@ export class TaskRunner<C = unknown> {
     checkConfig(config);
     const graph = await inTurns(graphOf<C>(steps));
     const { resourceLimits, filter } = config;
-    if (resourceLimits !== undefined) for (const step of graph.steps) checkDemand(step, resourceLimits);
-    const without = leftOut(graph, filter);
-    const known = fitting(this.#known, graph, without, this.#onMismatch);
+    if (resourceLimits !== undefined) await inTurns(checkDemands(graph, resourceLimits));
+    const without = await inTurns(leftOut(graph, filter));
+    const known = await inTurns(fitting(this.#known, graph, without, this.#onMismatch));
     await this.#plugins.install({ events: this.#events });
     const run = new Run<C>({
       runId: randomUUID(),
