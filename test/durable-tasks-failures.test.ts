@@ -131,6 +131,34 @@ describe("a durable graph", () => {
     expect(asked).toEqual([...once, ...once]);
   });
 
+  test.each([[undefined], [Number.NaN], [-1]])("enters a task with retries of %s once", async (attempts) => {
+    const retry = { attempts: attempts as number, delay: 0 };
+    const [memory, durable] = await both(() => [step("A", [], () => Promise.reject(new Error("no")), { retry })]);
+    expect(durable).toEqual(memory);
+    expect(durable?.results).toMatchObject({ A: { status: "failure", error: "no" } });
+  });
+
+  test("enters a task with endless retries until it succeeds", async () => {
+    const [memory, durable] = await both(() => {
+      let entered = 0;
+      const run = (): void => {
+        if (++entered < 3) throw new Error("not yet");
+      };
+      return [step("A", [], run, { retry: { attempts: Number.POSITIVE_INFINITY, delay: 0 } })];
+    });
+    expect(durable).toEqual(memory);
+    expect(durable?.results).toMatchObject({ A: { status: "success" } });
+  });
+
+  test("does not drop a snapshot that was loaded in silence", () => {
+    const runner = new TaskRunner<object>({}).loadState({ A: { status: "success" } });
+    const durable = (): unknown => runner.durable(new Stemma({ store }), { name: "graph" });
+    expect(durable).toThrow("Expected a runner without a snapshot");
+    expect(durable).toThrow(expect.objectContaining({ code: "usage.invalid" }));
+    runner.loadState({});
+    expect(durable).not.toThrow();
+  });
+
   test("tells of the retries within a loop", async () => {
     const [memory, durable] = await both(() => {
       let entered = 0;

@@ -9,7 +9,7 @@ import type { RetryPolicy } from "../../core/retry.ts";
 import type { StepAsk, StepTools } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
 import { fatal, verdictOf } from "../../engine/verdict.ts";
-import { looped, retried, retryDelay } from "./again.ts";
+import { furtherAttempts, looped, retried, retryDelay } from "./again.ts";
 import { attempt } from "./attempt.ts";
 import { checkedResult, isResult } from "./careful.ts";
 import type { ContextPatch } from "./context-patch.ts";
@@ -116,7 +116,8 @@ async function mayRun<C>(step: TaskStep<C>, context: C): Promise<boolean> {
 function tellRetry<C>(step: TaskStep<C>, tools: StepTools, error: Error, onRetry: OnRetry): void {
   const { retry, loop } = step;
   const failed = tools.attempt;
-  if (retry === undefined || loop !== undefined || failed > retry.attempts || verdictOf(error).fatal === true) return;
+  if (retry === undefined || loop !== undefined || failed > furtherAttempts(retry) || verdictOf(error).fatal === true)
+    return;
   try {
     if (!mayHelp(step, retry, error, failed)) return;
   } catch {
@@ -183,10 +184,13 @@ export function engineOptions<C>(step: TaskStep<C>): Pick<StepAsk, "retry" | "ti
   };
 }
 
+/** A number that a record can hold, for those who want to go on for ever. */
+const attemptsMax = 1_000_000;
+
 function retryOf<C>(step: TaskStep<C>, retry: TaskRetryConfig): NonNullable<StepAsk["retry"]> {
-  const { attempts, delay, backoff, maxDelay, jitter = 0, shouldRetry } = retry;
+  const { delay, backoff, maxDelay, jitter = 0, shouldRetry } = retry;
   const policy: RetryPolicy = {
-    attempts: attempts + 1,
+    attempts: Math.min(Math.floor(furtherAttempts(retry)) + 1, attemptsMax),
     delayMs: delay,
     factor: backoff === "exponential" ? 2 : 1,
     maxDelayMs: maxDelay ?? Number.MAX_SAFE_INTEGER,

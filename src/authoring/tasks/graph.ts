@@ -6,7 +6,7 @@
 import { StemmaError } from "../../core/error.ts";
 import { firstCycle } from "./cycle.ts";
 import { filled } from "./filled.ts";
-import { message } from "./messages.ts";
+import { message, textOfThrown } from "./messages.ts";
 import type { Names } from "./names.ts";
 import { NameIndex } from "./names.ts";
 import type { TaskStep } from "./step.ts";
@@ -95,6 +95,9 @@ export function* readGraph<C>(
   return { graph: { ...graph, prioritised, triggered }, errors };
 }
 
+const triggers: ReadonlySet<unknown> = new Set(["all", "any", "none-failed", "always", "finally"]);
+const triggerNames = '"all", "any", "none-failed", "always" or "finally"';
+
 class Reading<C> {
   readonly graph: {
     steps: readonly TaskStep<C>[];
@@ -139,7 +142,10 @@ class Reading<C> {
       index.set(name, i);
       if (index.size <= i - this.errors.length) this.errors.push(duplicate(name));
       if (priority !== undefined && priority !== 0) this.prioritised = true;
-      if (trigger !== undefined && trigger !== "all") this.triggered = true;
+      if (trigger !== undefined && trigger !== "all") {
+        if (!triggers.has(trigger)) throw notAStep(name, `a trigger of ${triggerNames}, got ${textOfThrown(trigger)}`);
+        this.triggered = true;
+      }
       if (dependencies === undefined) continue;
       if (!Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
       waiting[i] = dependencies.length;
