@@ -17,6 +17,7 @@ import type { LostMessage, TurnMessage } from "./messages.ts";
 import { dispatchStep, queue } from "./messages.ts";
 import type { Node, Registry } from "./registry.ts";
 import { nodeRecord } from "./registry.ts";
+import { Rounds } from "./rounds.ts";
 import type { Slots } from "./slots.ts";
 import type { Wakes } from "./wakes.ts";
 
@@ -44,9 +45,9 @@ export class Care {
   #leave: (() => void) | undefined;
   #position = 0;
   #following: Promise<void> | undefined;
-  /** Nodes whose executions are to be looked through, and the one look that is under way. */
+  /** Nodes whose executions are to be looked through. */
   readonly #toSweep = new Set<string>();
-  #sweeping: Promise<void> | undefined;
+  readonly #sweeps = new Rounds(() => this.#sweepAll());
   /** Executions whose nodes were told to stop. */
   readonly #told = new Set<string>();
 
@@ -66,7 +67,7 @@ export class Care {
     this.#known.resolve();
     this.#leave?.();
     await this.#following;
-    await this.#sweeping;
+    await this.#sweeps.done;
   }
 
   // ---- the feed ------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ export class Care {
   sweep(nodes: Iterable<string>): void {
     for (const node of nodes) this.#toSweep.add(node);
     if (this.#toSweep.size === 0 || this.#stopped.signal.aborted) return;
-    this.#sweeping ??= this.#sweepAll();
+    void this.#sweeps.again();
   }
 
   /** Until it is known who works on what: an execution that is due before that would be given to whoever is busy. */
@@ -198,7 +199,7 @@ export class Care {
   /** The nodes of the store are known: looks through what is open of them. */
   begin(): void {
     this.sweep(this.#names());
-    void (this.#sweeping ?? Promise.resolve()).then(() => {
+    void this.#sweeps.done.then(() => {
       this.#isKnown = true;
       this.#known.resolve();
     });
@@ -218,8 +219,6 @@ export class Care {
         await new Promise((resolve) => setTimeout(resolve, againMs));
       }
     }
-    // In the same turn in which there was nothing left: what comes behind that begins anew, and is not left to this one.
-    this.#sweeping = undefined;
   }
 
   async #sweepNode(node: string): Promise<void> {
