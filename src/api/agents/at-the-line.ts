@@ -68,7 +68,7 @@ export class AtTheLine {
         this.#with.log.warn("What a node answered is lost", { run: which.run, error: String(error) }),
       )
       .finally(() => lines.close(token));
-    return held(parcel);
+    return held(parcel, this.#with.stemma.worker);
   }
 
   /** Until the node has spoken of it: to this server, or to another one, which is seen by what waits for the run. */
