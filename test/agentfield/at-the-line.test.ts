@@ -191,6 +191,19 @@ test("an agent speaks to one server of a store while another one holds its line"
   expect(alpha.entered("root")).toBe(1);
 });
 
+test("what it says there is heard, also where who holds its line has taken it in before it looked for it", async () => {
+  const store = fresh();
+  await using _closed = { [Symbol.asyncDispose]: () => store.close() };
+  await using near = await plane({ engine: { store }, working: false });
+  // So often it sees what there is for its runs; it looks whether their nodes have spoken less often.
+  await using holder = await serve([], { log: silent, engine: { store, lease: 300 } });
+  const { alpha } = await holding((given) => near.agent(given), Promise.resolve());
+  await until(() => holder.agents?.nodes().length === 2);
+  const id = await near.begin("alpha.root");
+  expect(await near.ended(id)).toMatchObject({ status: "succeeded", result: { value: 2 } });
+  expect(alpha.entered("root")).toBeGreaterThan(0);
+});
+
 test("a function that holds the line for longer than it may fails, once for each attempt", async () => {
   await using at = await plane();
   let given = 0;

@@ -108,7 +108,7 @@ export class Dispatching implements Dispatcher {
     const headers = await this.#headers(row, token, n, idempotencyKey);
     const given = await this.#atTheLine.give(
       { registration, called, token, input, headers, abort },
-      { run, n, worked: (came) => this.#worked(came, node) },
+      { run, n, inbox: row.inbox, worked: (came) => this.#worked(came, node) },
     );
     if (given.state !== "working") slots.free(run);
     return given;
