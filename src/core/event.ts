@@ -47,9 +47,17 @@ export type Produced = { run: RunId; key: string; seq: Seq };
 /**
  * A run whose successes a restart or fork may reuse: those up to `head` that are in no range of `cut` (first and last
  * seq). Failures that its body survived are replayed as failures; `ended` names the steps whose failure ended it, which
- * are not, and where it is left out no failure is. `start` is the checkpoint that it went on from itself.
+ * are not, and where it is left out no failure is. `start` is the checkpoint that it went on from itself. `open`: it had not
+ * ended, so it may have made up for some of them since.
  */
-export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[]; start?: CheckpointAt };
+export type OfferedRun = {
+  run: RunId;
+  head: Seq;
+  cut?: SeqRange[];
+  ended?: string[];
+  start?: CheckpointAt;
+  open?: true;
+};
 
 /** A checkpoint, by its place. */
 export type CheckpointAt = { run: RunId; seq: Seq };

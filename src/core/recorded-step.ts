@@ -47,6 +47,8 @@ export type RecordedStep = {
   decided?: Seq;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
+  /** It can be made up for by who carried it out: the success with this seq, of this run where none is named. */
+  made?: { run?: RunId; seq: Seq };
 };
 
 export type RecordedSteps = {
@@ -151,6 +153,7 @@ function take(step: RecordedStep, event: KeyedEvent): void {
     case "step.succeeded":
     case "wait.answered":
       if (event.data.reuse === undefined) step.alone = true;
+      if ("compensate" in event.data) step.made = { seq };
       break;
     case "step.started":
       if (event.data.effect !== undefined) step.effect = event.data.effect;
@@ -160,6 +163,7 @@ function take(step: RecordedStep, event: KeyedEvent): void {
       break;
     case "step.reused":
       step.from = event.data.from;
+      if (event.data.compensate === true) step.made = event.data.origin;
       if (event.data.saved?.ms !== undefined) step.ms = event.data.saved.ms;
       if (event.data.saved?.cost !== undefined) step.cost = event.data.saved.cost;
       break;

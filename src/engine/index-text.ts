@@ -67,8 +67,8 @@ function headOf(text: string, known: Digest): Head | undefined {
   }
   if (text.startsWith(inputName, at)) {
     const from = at + inputName.length;
-    const isKnown = known !== "" && text.startsWith(known, from);
-    data.input = isKnown ? known : text.slice(from, from + digestChars);
+    const input = text.slice(from, from + digestChars);
+    data.input = input === known ? known : input;
     at = from + digestChars + 2;
   }
   if (!text.startsWith(keyName, at)) return undefined;

@@ -268,6 +268,9 @@ function reuseOf(
     begin,
     effects,
     patiently,
+    clock,
+    now: loaded.now,
+    isDry: surroundings.missed !== undefined,
     next: clock.turn,
     async goOnWithChild(ask, child, isCut) {
       const source = await readSource(store, child);

@@ -155,6 +155,11 @@ export class Stemma extends Records {
     return this;
   }
 
+  /** The name of its lease in the store while it works on runs, as `GET /v1/workers` shows it. No two have the same. */
+  get worker(): string {
+    return this.#worker.name;
+  }
+
   /** Whether it works on runs: it was started, and not stopped. */
   get isWorking(): boolean {
     return this.#worker.isWorking;

@@ -60,7 +60,8 @@ export interface Store {
 
   /**
    * Puts messages into the inboxes of runs: answers, signals, requests to cancel. Each is accepted once per (run, key).
-   * A run that is not at its end becomes due at once.
+   * A run that is not at its end becomes due at once, but for one that nobody had and that is due only in fifty years or later
+   * (`limits.takingInMs`): that is not whole yet, and the message waits with it.
    */
   send(messages: readonly Message[]): Promise<readonly Sent[]>;
 

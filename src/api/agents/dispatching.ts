@@ -38,7 +38,7 @@ export type DispatchingParts = {
   ready: () => Promise<void>;
 };
 
-type Label = { token: string; headers: Record<string, string>; waitsFor: number };
+type Label = { token: string; inbox: number; headers: Record<string, string>; waitsFor: number };
 
 /** How long an execution waits for a node by itself; it is told earlier where something is known to have changed. */
 const waitMs = { away: 200, awayMax: 30_000, unknown: 1000, unknownMax: 60_000, busy: 15_000 };
@@ -101,12 +101,12 @@ export class Dispatching implements Dispatcher {
     slots.take(run, instance);
     let isWorking = false;
     try {
-      const { token, headers, waitsFor } = await this.#label(execution);
+      const { token, inbox, headers, waitsFor } = await this.#label(execution);
       if (waitsFor > 0) slots.take(run, instance, waitsFor);
       circuits.tried(url);
       const given = await this.#atTheLine.give(
         { registration, called, token, input, headers, abort },
-        { run, n, worked: (came) => this.#worked(came, node) },
+        { run, n, inbox, worked: (came) => this.#worked(came, node) },
       );
       isWorking = given.state === "working";
       return given;
@@ -122,7 +122,7 @@ export class Dispatching implements Dispatcher {
     const isOnly = isFirst && row.claims <= 1;
     const token = isOnly ? run : `${run}.${n}${randomBytes(4).toString("hex")}`;
     const waitsFor = isOnly ? 0 : await this.#waitsFor(run);
-    return { token, waitsFor, headers: await this.#headers(row, token, n, idempotencyKey) };
+    return { token, inbox: row.inbox, waitsFor, headers: await this.#headers(row, token, n, idempotencyKey) };
   }
 
   #worked(given: Given, node: Node): void {

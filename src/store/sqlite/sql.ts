@@ -126,7 +126,8 @@ export const deleteEffects: string = /* sql */ `delete from effects where line =
 
 // Inbox
 
-export const inboxTarget: string = /* sql */ `select n, status, worker, inbox_seq, inbox_done from runs where id = ?`;
+export const inboxTarget: string = /* sql */ `
+  select n, status, worker, inbox_seq, inbox_done, epoch, due_at from runs where id = ?`;
 export const messageThere: string = /* sql */ `select 1 from inbox where run = ? and key = ?`;
 
 export const insertMessage: string = /* sql */ `
