@@ -78,6 +78,7 @@ export type Seams = {
   recallGraceMs: number;
   pollMs: number;
   pageEvents: number;
+  longEvents: number;
 };
 
 export type { AgainOptions, AnswerOptions, PlanOptions, RunOptions } from "./run-options.ts";
@@ -130,6 +131,7 @@ export class Stemma extends Records {
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
       pageEvents: seams.pageEvents,
+      longEvents: seams.longEvents ?? 10_000,
     });
     this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages), log);
   }

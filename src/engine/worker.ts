@@ -46,6 +46,8 @@ export type WorkerOptions = {
   pollMs: number;
   /** Events of a history read at a time; as `load` likes it if left out. */
   pageEvents?: number | undefined;
+  /** A run with more events than these takes long to read, and others do not wait for it. */
+  longEvents: number;
 };
 
 /** Runs claimed in one statement. */
@@ -107,13 +109,15 @@ export class Worker {
     if (this.#phase !== "idle") return;
     this.#phase = "working";
     this.#renewedAt = this.#options.clock.monotonic();
+    // Before the first claim: what it brings may take longer to read than a lease lasts.
+    this.#beatLater();
     try {
       await this.#claim();
     } catch (error) {
+      this.#stopBeat?.();
       this.#phase = "idle";
       throw error;
     }
-    this.#beatLater();
     this.#stopWake = this.#options.store.onWake?.(() => this.poke());
     this.#watch.start();
     this.poke();
@@ -152,7 +156,7 @@ export class Worker {
     this.#warm.dropAll();
     for (const activation of this.#held.values()) activation.drain();
     // A claim that is under way may still bring runs; they are given back like the others.
-    while (this.#claiming) await new Promise<void>((resolve) => clock.turn(resolve));
+    while (this.#claiming || this.#reading.size > 0) await new Promise<void>((resolve) => clock.turn(resolve));
     const held = [...this.#held.values()];
     const cutAll = (): void => {
       for (const activation of held) activation.cut();
@@ -233,7 +237,7 @@ export class Worker {
     try {
       for (;;) {
         this.#again = false;
-        const limit = Math.min(claimMax, runsMax - this.#held.size);
+        const limit = Math.min(claimMax, runsMax - this.#held.size - this.#reading.size);
         // With no place left there is nothing to claim; a run that ends pokes.
         if (limit <= 0) return Infinity;
         const added = this.#added.length;
@@ -242,7 +246,7 @@ export class Worker {
         // The store knows of them since this claim; before it, nobody offered them.
         this.#watch.know(this.#added.splice(0, added));
         this.#time = { now: claimed.now, at: this.#options.clock.monotonic() };
-        await Promise.all(claimed.runs.map((row) => this.#activate(row, lapses)));
+        await Promise.all(claimed.runs.map((row) => this.#activateSoon(row, lapses)));
         if (claimed.runs.length === limit || this.#again) continue;
         return claimed.nextDueAt === undefined ? Infinity : claimed.nextDueAt - claimed.now;
       }
@@ -253,6 +257,14 @@ export class Worker {
 
   /** The store's clock, as learned at the last claim and carried on by the monotonic one. */
   readonly #now = (): number => this.#time.now + Math.floor(this.#options.clock.monotonic() - this.#time.at);
+
+  /** Resolves when the run is in hand; at once where that takes long, so that others need not wait for it. */
+  async #activateSoon(row: RunRow, lapses: number): Promise<void> {
+    const active = this.#activate(row, lapses);
+    if (row.state.seq - (row.state.checkpoint?.seq ?? 0) <= this.#options.longEvents) return active;
+    // It may not have come to a place of its own, and then there is one more for others.
+    void active.then(() => this.poke());
+  }
 
   async #activate(row: RunRow, lapses: number): Promise<void> {
     // The store gave the run out anew, so what this worker still had of it under an older epoch was lost.
