@@ -20,7 +20,7 @@ import { checkedSnapshot, fitting, snapshotOf } from "./snapshot.ts";
 import type { IExecutionStrategy } from "./strategy.ts";
 import { executeBy } from "./strategy.ts";
 import type { TaskResult, TaskSnapshot, TaskStep, TaskTools } from "./step.ts";
-import { atOnce } from "./turn.ts";
+import { atOnce, nextTurn, turnIsOver } from "./turn.ts";
 
 /** A graph of which nothing is known but its edges. */
 export type TaskGraph = { tasks: readonly { id: string; dependencies?: readonly string[] }[] };
@@ -275,6 +275,7 @@ export class WorkflowExecutor<C = unknown> {
     const found: TaskStep<C>[] = [];
     const queue = new Ranking((at) => found[at]?.priority ?? 0);
     let lanes = 0;
+    let ended = 0;
     let wake = (): void => {};
     const abort = (): void => {
       states.cancelAllPending(message("WORKFLOW_CANCELLED"));
@@ -283,6 +284,7 @@ export class WorkflowExecutor<C = unknown> {
     signal?.addEventListener("abort", abort, { once: true });
     try {
       for (;;) {
+        const before = ended;
         for (const step of states.processDependencies()) queue.push(found.push(step) - 1);
         for (let at = 0; lanes < this.#lanesMax && (at = queue.take()) >= 0;) {
           const step = found[at] as TaskStep<C>;
@@ -291,10 +293,14 @@ export class WorkflowExecutor<C = unknown> {
             lanes++;
             void this.#carryOut(step, signal).finally(() => {
               lanes--;
+              ended++;
               wake();
             });
           }
+          if (turnIsOver(performance.now())) await nextTurn();
         }
+        // What ended while the event loop went round may have freed others.
+        if (ended !== before) continue;
         if (lanes === 0) break;
         await new Promise<void>((resolve) => {
           wake = resolve;
