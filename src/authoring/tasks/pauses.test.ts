@@ -175,8 +175,8 @@ test.each([
 ])(
   "an executor put together by hand lets the event loop go round between tasks %s",
   async (_, concurrency, chained) => {
-    const events = new EventBus<unknown>();
-    const states = new TaskStateManager<unknown>(events);
+    const events = new EventBus();
+    const states = new TaskStateManager(events);
     const all = names.slice(0, 30).map((name, i) => step(name, chained && i > 0 ? [names[i - 1] as string] : [], busy));
     const executor = new WorkflowExecutor({}, events, states, new StandardExecutionStrategy(), concurrency);
     let results: ReadonlyMap<string, { status: string }> = new Map();
