@@ -29,7 +29,7 @@ export async function retried<C>(
 
 /** How many attempts follow the first at most; what is no number is none, for nobody means to try for ever by mistake. */
 export function furtherAttempts(retry: TaskRetryConfig): number {
-  const attempts = Number(retry.attempts);
+  const { attempts } = retry;
   return attempts >= 0 ? attempts : 0;
 }
 
