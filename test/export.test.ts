@@ -6,10 +6,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
 import type { Context, OpenFile, RunHandle, Store } from "../src/index.ts";
 import { sqlite } from "../src/sqlite.ts";
+import { around } from "../src/testing/around.ts";
 import { folder } from "./behaviours/graph.ts";
 import { errorOf, fresh, onPostgres, silent, until } from "./stage.ts";
 
@@ -26,10 +27,11 @@ const tree = workflow({ name: "tree" }, async (ctx: Context<{ big: string[] }>, 
   return called.length;
 });
 const asking = workflow({ name: "asking" }, (ctx) => ctx.wait("question"));
+const signalled = workflow({ name: "signalled" }, (ctx) => ctx.signal("go"));
 let broken = true;
 
 const store = fresh();
-const workflows = [leaf, tree, asking];
+const workflows = [leaf, tree, asking, signalled];
 const stemma = new Stemma({ store, workflows, log: silent }, { lingerMs: 10 });
 let source: RunHandle;
 let open: RunHandle;
@@ -294,6 +296,36 @@ it.skipIf(onPostgres)(
     expect(await (await there.get(run.id)).result()).toBe("ééé");
   },
 );
+
+test("a run that an import left half rests until it is whole, whatever is sent to it, and then goes on with that", async () => {
+  await using target = sqlite(":memory:");
+  const one = new Stemma({ store: sqlite(":memory:") });
+  const queued = await one.run(signalled, undefined);
+  const content = await textOf(one, queued.id);
+  const killed = around(
+    target,
+    ({ method, make }) => (method === "commit" ? Promise.reject(new Error("killed")) : make()),
+    {},
+  );
+  await errorOf(new Stemma({ store: killed }).import(fileOf(content)));
+  await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
+  await using idle = new Stemma({ store: target, log: silent });
+  expect(await there.signal(queued.id, "go", 5)).toMatchObject({ accepted: true });
+  // Where nobody offers its code, whoever asks for its end would see to it; not before all of it is there.
+  const other = await one.run(signalled, undefined);
+  const content2 = await textOf(one, other.id);
+  await errorOf(new Stemma({ store: killed }).import(fileOf(content2)));
+  expect(await idle.cancel(other.id, { by: "ada" })).toEqual({ accepted: true, status: "queued" });
+  for (const { id } of [queued, other]) {
+    const { epoch, dueAt, inbox, state } = await there.row(id);
+    expect([epoch, inbox, state.seq]).toEqual([0, 1, 0]);
+    expect(dueAt).toBeGreaterThan(Date.now() + 86_400_000);
+  }
+  expect(await there.import(fileOf(content))).toMatchObject({ completed: [queued.id] });
+  expect(await (await there.get(queued.id)).result()).toBe(5);
+  expect(await there.import(fileOf(content2))).toMatchObject({ completed: [other.id] });
+  await until(async () => (await there.row(other.id)).state.status === "cancelled");
+});
 
 describe("a file that is refused writes nothing", () => {
   const expectRefused = async (content: string, code: string): Promise<void> => {

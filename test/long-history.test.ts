@@ -272,7 +272,7 @@ describe("damage in a history of several pages", () => {
     let late = false;
     const when = (damage: (stored: StoredEvent) => Partial<StoredEvent>) => (stored: StoredEvent) =>
       late && stored.data.includes('"left"') ? { ...stored, ...damage(stored) } : stored;
-    const damages = [
+    const broken = [
       altered(
         store,
         when(({ data }) => ({ data: data.replace('"left"', '"best"') })),
@@ -292,9 +292,9 @@ describe("damage in a history of several pages", () => {
         (text) => (late ? text.replace("i19", "i91") : text),
       ),
     ];
-    for (const broken of damages) {
+    for (const one of broken) {
       late = false;
-      const loaded = await loadFrom(broken, id, 2);
+      const loaded = await loadFrom(one, id, 2);
       late = true;
       expect(await errorOf(outcomesOf(loaded))).toMatchObject({ code: "store.corrupt" });
     }

@@ -273,7 +273,7 @@ function waitingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], no
   const until = run.suspension?.until;
   const timers = entries.filter(({ status, waitsFor }) => status === "waiting" && waitsFor === "timer");
   const retried = entries.filter(({ status }) => status === "retrying").map(({ key }) => key);
-  const lines = answerLines(run, entries);
+  const lines = [...answerLines(run, entries), ...goingBackLines(run)];
   if (until !== undefined) {
     const goals = [
       ...(timers.length === 0 ? [] : [named(timers.map(({ key }) => key))]),
@@ -287,6 +287,17 @@ function waitingLines(run: Omit<ShownRun, "tree">, entries: readonly Entry[], no
     lines.push(`${due}; a worker must be running then.`);
   }
   return lines;
+}
+
+/** Which runs it waits for, because they may still make up for what it is to be given, and what else there is to do. */
+function goingBackLines({ suspension, place }: Omit<ShownRun, "tree">): string[] {
+  const { mayGoBack } = (suspension?.detail ?? {}) as { mayGoBack?: { step: string; run: string }[] };
+  if (!Array.isArray(mayGoBack) || mayGoBack.length === 0) return [];
+  const runs = [...new Set(mayGoBack.map(({ run }) => run))];
+  return [
+    `${named(runs)} may still make up for ${named(mayGoBack.map(({ step }) => step))}: it is given when that has succeeded, and done anew when it was made up for. Another fork can do it anew at once (--from), or be given an output.`,
+    ...runs.slice(0, hintsMax).map((run) => commandText(["show", run], place)),
+  ];
 }
 
 /** `scoring (run_…, suspended)` */

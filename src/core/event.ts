@@ -47,9 +47,17 @@ export type Produced = { run: RunId; key: string; seq: Seq };
 /**
  * A run whose successes a restart or fork may reuse: those up to `head` that are in no range of `cut` (first and last
  * seq). Failures that its body survived are replayed as failures; `ended` names the steps whose failure ended it, which
- * are not, and where it is left out no failure is. `start` is the checkpoint that it went on from itself.
+ * are not, and where it is left out no failure is. `start` is the checkpoint that it went on from itself. `open`: it had not
+ * ended, so it may have made up for some of them since.
  */
-export type OfferedRun = { run: RunId; head: Seq; cut?: SeqRange[]; ended?: string[]; start?: CheckpointAt };
+export type OfferedRun = {
+  run: RunId;
+  head: Seq;
+  cut?: SeqRange[];
+  ended?: string[];
+  start?: CheckpointAt;
+  open?: true;
+};
 
 /** A checkpoint, by its place. */
 export type CheckpointAt = { run: RunId; seq: Seq };
@@ -142,6 +150,8 @@ export type WaitKind = "timer" | "approval" | "signal" | "external";
 export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
 
 type By = { by?: string; reason?: string };
+/** Who decided about a step where nobody had to: its own `reconcile`. */
+export const byReconcile = "reconcile";
 type Saved = { ms?: number; cost?: number };
 
 /** The data of each event, by its type. */
@@ -252,7 +262,8 @@ export type EventData = {
     unwanted?: Unwanted;
     held?: { run: RunId; why: "in flight" | "undecided" | "in doubt" | "done with another input" | "cut" };
   };
-  "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
+  "step.decided": StepRef &
+    By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord; message?: string };
 
   /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
   "wait.opened": StepRef & {

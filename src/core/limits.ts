@@ -25,6 +25,11 @@ export const limits = {
   historyEventsMax: 1_000_000,
   /** Events that one page of `history` or `feed` holds. */
   pageEventsMax: 1000,
+  /**
+   * A run that nobody had yet and that is due only after longer than this, in milliseconds (fifty years), is being taken in
+   * from elsewhere: nothing makes it due before it is whole.
+   */
+  takingInMs: 1_576_800_000_000,
   /** Runs in one page of `list`. */
   pageRunsMax: 200,
   /** Items of one `ctx.map`. */

@@ -55,7 +55,12 @@ export type PlanSource = {
   start?: Seq;
   /** Keys of the waits that it carries: they are asked again. */
   carried?: ReadonlySet<string>;
+  /** What is known by now, by key, of its successes that can be made up for: that they were, or may still be. */
+  fates?: ReadonlyMap<string, "undone" | "open">;
 };
+
+/** Why it is open whether a success is reused that the run which has it may yet give back: it is waited for. */
+export const mayGoBackText = "its run may still make up for it";
 
 /** What the change is to the new run's code, as far as it can be known beforehand. */
 export type PlannedChange = {
@@ -178,9 +183,22 @@ function judge(
   }
   const output = change.outputs?.get(step.key);
   if (output !== undefined) return { verdict: "reuse", reason: "output given" };
+  const judged = judgeRecord(judging, step, behind, unsettled);
+  if (judged.verdict !== "reuse" || source.fates?.get(step.key) !== "open") return judged;
+  return { verdict: "depends", reason: mayGoBackText };
+}
+
+/** What the record of a step says, as far as it stays what it is. */
+function judgeRecord(
+  judging: Judging,
+  step: RecordedStep,
+  behind: string | undefined,
+  unsettled: Unsettled | undefined,
+): Judged {
+  const { change, source } = judging;
   const cut = change.reuse === "none" || (step.outcome !== undefined && isIn(source.cut, step.outcome));
   const isOnce = step.effect === "once" || judging.line.once.has(step.identity);
-  if (step.compensated !== undefined && !isOnce) return { verdict: "run", reason: "compensated" };
+  if (isUndone(source, step) && !isOnce) return { verdict: "run", reason: "compensated" };
   if (isOnce) return judgeOnce(judging, step, cut, judgeOffered(change, step, behind, unsettled));
   if (change.reuse !== "none" && judging.shared.has(groupText(step))) {
     return { verdict: "depends", reason: "equal asks share what is recorded of them" };
@@ -219,7 +237,7 @@ function judgeOffered(
 /** A `once` step is not entered again without a decision, wherever the cut is. `offered`: what it would be otherwise. */
 function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean, offered: Judged): Judged {
   if (step.status === "in_doubt") return { verdict: "decide", reason: "in doubt" };
-  const undone = step.compensated !== undefined;
+  const undone = isUndone(source, step);
   const missing = undone ? undefined : notOffered(source, step);
   // Of a failure it is certain that nothing happened, or somebody has said so.
   if (missing !== undefined && step.ending === "error") return missing;
@@ -228,6 +246,11 @@ function judgeOnce({ change, source }: Judging, step: RecordedStep, cut: boolean
   if (namesOf(step.key, step).some((named) => change.allowEffects?.includes(named)))
     return { verdict: "depends", reason: "effect once, allowed" };
   return { verdict: "decide", reason: `effect once, ${undone ? "made up for" : cut ? "cut" : offered.reason}` };
+}
+
+/** Whether it was made up for, or that was begun: as far as the record goes that is on offer, or behind it. */
+function isUndone({ fates }: PlanSource, step: RecordedStep): boolean {
+  return step.compensated !== undefined || fates?.get(step.key) === "undone";
 }
 
 /** Why the record of a step is not on offer; undefined where it is. */

@@ -52,6 +52,10 @@ export type Ask = {
   admitted?: boolean;
   judged?: boolean;
   held?: NonNullable<EventOf<"step.in_doubt">["data"]["held"]>;
+  /** The run that has what it is to be given, and may still make up for that: it is looked at again at `until`. */
+  goesBack?: RunId;
+  /** Of a step that makes up for another one: that one. */
+  makesUpFor?: Ask;
   /** What led there, where that is not said by its key. */
   way?: string;
   /** Seq of the event that says it has begun, if there is one: the cause of its outcome. */

@@ -85,6 +85,7 @@ export class Compensation {
       ...(timeout === undefined ? {} : { timeout }),
     };
     const ask = this.#asks.makeFor(identity, work, output, head, recorded);
+    ask.makesUpFor = success.ask;
     this.#running = ask;
     ask.stage = "begun";
     this.#steps.begin(ask);

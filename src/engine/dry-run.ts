@@ -8,6 +8,7 @@ import { StemmaError } from "../core/error.ts";
 import type { Event, RunId, Seq, StepRef } from "../core/event.ts";
 import { namesOf } from "../core/identity.ts";
 import type { PlannedStep } from "../core/plan.ts";
+import { mayGoBackText } from "../core/plan.ts";
 import type { NewRun, Store } from "../store/store.ts";
 import { Activation } from "./activation.ts";
 import { heldFor } from "./in-bulk.ts";
@@ -144,6 +145,8 @@ async function missedStep(
   allowed: readonly string[],
 ): Promise<PlannedStep> {
   const { key } = ask.ref;
+  if (ask.goesBack !== undefined)
+    return { key, verdict: "depends", reason: mayGoBackText, saves: nothing, run: ask.goesBack };
   const row = { key, verdict: "run" as const, reason: ask.why ?? "not recorded", saves: nothing };
   if (ask.work.kind !== "step" || ask.work.ask.effect !== "once") return row;
   if (namesOf(key, ask.identity).some((named) => allowed.includes(named))) return row;

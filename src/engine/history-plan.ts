@@ -20,7 +20,7 @@ import { readTexts } from "./history-pages.ts";
 import type { Making } from "./restart.ts";
 import { makeRun } from "./restart.ts";
 import { besideText, siblingsOf } from "./siblings.ts";
-import { endedBy, eventsOf, readSource } from "./source.ts";
+import { endedBy, eventsOf, readSource, undoneIn } from "./source.ts";
 import { readList } from "./stored-list.ts";
 
 /**
@@ -199,6 +199,7 @@ async function planSource(
     if (event.type === "run.created") first = event.data;
   }
   const from: Seq | undefined = start?.run === run ? start.seq : undefined;
+  const fates = await fatesOf(store, run, steps);
   // Where equal asks get the earliest success, no failure is replayed.
   return {
     run,
@@ -206,8 +207,31 @@ async function planSource(
     cut,
     ended: matching === "earliest" ? undefined : ended,
     ...(first === undefined ? {} : { differs: await differs(first) }),
+    ...(fates.size === 0 ? {} : { fates }),
     ...(from === undefined ? {} : { start: from, carried: new Set(start?.waits?.map(({ key }) => key)) }),
   };
+}
+
+/**
+ * What became of the successes of a run that can be made up for, also behind the place up to which it is offered: where
+ * they were carried out in another run, that run is the one to make up for them.
+ */
+async function fatesOf(store: Store, own: RunId, { list }: RecordedSteps): Promise<Map<string, "undone" | "open">> {
+  const fates = new Map<string, "undone" | "open">();
+  const made = Map.groupBy(
+    list.filter((step) => step.made !== undefined),
+    (step) => step.made?.run ?? own,
+  );
+  for (const [run, steps] of made) {
+    const [row] = (await store.list({ ids: [run] })).runs;
+    if (row === undefined) continue;
+    const undone = new Set((await undoneIn(store, row)).map(([seq]) => seq));
+    for (const { key, made: success } of steps) {
+      if (success !== undefined && undone.has(success.seq)) fates.set(key, "undone");
+      else if (!isTerminal(row.state.status)) fates.set(key, "open");
+    }
+  }
+  return fates;
 }
 
 /** The outputs that are given, and where each differs from what the nearest run has on record. */

@@ -20,6 +20,7 @@ import type { ExportedMessage, ExportedRun, OpenFile } from "./export-file.ts";
 import { linesOf, refused } from "./export-file.ts";
 import { sha256 } from "./hash.ts";
 import { LedgerRecord } from "./ledger-record.ts";
+import { dueWhileTakenIn, isBeingTakenIn } from "./taking-in.ts";
 
 export type ImportOptions = {
   /**
@@ -205,8 +206,8 @@ async function whatIsThere(store: Store, heads: ReadonlyMap<RunId, Head>, claims
         throw another(id);
       }
       // One event is written before what makes a run whole; it may be all that there is.
-      const isDueSometime = epoch > 0 || dueAt === null || dueAt < Date.now() + laterMs / 2;
-      there.set(id, { seq: state.seq, hash, whole: isSame && isDueSometime });
+      const isWhole = isSame && !isBeingTakenIn({ epoch, dueAt }, Date.now());
+      there.set(id, { seq: state.seq, hash, whole: isWhole });
       claim(claims, id, state.seq, hash);
     }
   }
@@ -244,8 +245,6 @@ async function checkClaims(
 /** What is written at a time. */
 const pieceEvents = 500;
 const pieceCharsMax = 1_048_576;
-/** A run that is not whole is due to nobody for so long. */
-const laterMs = 1000 * 86_400 * 365 * 100;
 
 class Writing {
   readonly #store: Store;
@@ -312,7 +311,8 @@ class Writing {
     if (this.#there.get(run.id)?.whole === true) return;
     this.#run = run;
     const dueAt = this.#takeOver && !isTerminal(state.status) ? (run.dueAt ?? Date.now()) : null;
-    // They go with what makes the run whole, and are taken in by whoever goes on with it.
+    // They go with what makes the run whole, and are taken in by whoever goes on with it. What was sent to it before it was
+    // whole makes it due at once, as it would have then.
     const messages = isTerminal(state.status) ? [] : this.#messages;
     const send = messages.map((message) => ({ ...message, run: run.id, wakes: false as const }));
     await this.#commit({ release: { dueAt, force: true, rests: !this.#takeOver }, effects, send });
@@ -321,7 +321,7 @@ class Writing {
 
   async #create(first: StoredEvent, state: RunState): Promise<void> {
     const run = this.#run as ExportedRun;
-    const dueAt = Date.now() + laterMs;
+    const dueAt = dueWhileTakenIn(Date.now());
     const payloads = this.#payloads;
     [this.#payloads, this.#chars] = [[], 0];
     const [created] = await this.#store.create([{ ...run, events: [first], payloads, state, dueAt }]);

@@ -75,7 +75,7 @@ const sliceWorkMax = 200_000;
 const eventWork = 1000;
 /** A history of more events than these is long; and with more than these it is usually worth a thread. */
 const longEvents = 10_000;
-const threadEventsUsual = 20_000;
+const threadEventsUsual = 50_000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must

@@ -32,6 +32,9 @@ function onlyWaits(open: Iterable<Ask>): Ask[] | undefined {
   return waits.length === 0 ? undefined : waits;
 }
 
+/** So many steps are named that wait to be given what another run may still make up for. */
+const shownMax = 20;
+
 /**
  * The event that suspends a run with these waits; undefined when a timer fires so soon that it is not worth it.
  *
@@ -49,6 +52,9 @@ export function suspension(
   const until = untils.length === 0 ? undefined : Math.min(...untils);
   if (until !== undefined && until - now <= lingerMs) return undefined;
   const doubtful = waits.filter((ask) => ask.doubtful === true).map((ask) => ask.ref.key);
+  const goingBack = waits.flatMap(({ ref, goesBack }) =>
+    goesBack === undefined ? [] : [{ step: ref.key, run: goesBack }],
+  );
   const causes = waits.flatMap((ask) => ask.begunAt ?? []);
   return {
     type: "run.suspended",
@@ -56,6 +62,8 @@ export function suspension(
       reason: doubtful.length > 0 ? "in_doubt" : "waiting",
       ...(until === undefined ? {} : { until }),
       ...(doubtful.length > 0 ? { detail: doubtful } : {}),
+      // Somebody has to see to what is in doubt; what another run may make up for, time will tell.
+      ...(doubtful.length === 0 && goingBack.length > 0 ? { detail: { mayGoBack: goingBack.slice(0, shownMax) } } : {}),
     },
     causes: causes.length > 0 ? causes : [last],
   };

@@ -322,6 +322,7 @@ async function listsOf(
   const gone = union(cut.own, undone);
   if (gone.length > 0) own.cut = gone;
   if (ended !== undefined) own.ended = ended;
+  if (!isTerminal(row.state.status)) own.open = true;
   const { start } = created.data;
   if (start !== undefined) own.start = { run: start.run, seq: start.seq };
   const older = source.offers.map((offered): OfferedRun => {

@@ -12,6 +12,7 @@ import type { Digest, NotReused, ReuseKey, RunId, Value } from "../core/event.ts
 import type { Store } from "../store/store.ts";
 import { segmentOf } from "../core/identity.ts";
 import type { Ask } from "./ask.ts";
+import type { Clock } from "./clock.ts";
 import type { Journal } from "./journal.ts";
 import type { CalledFrom } from "./line.ts";
 import type { Loaded } from "./load.ts";
@@ -28,6 +29,7 @@ import type { OutcomeEvent } from "./recall.ts";
 import { isReplayable, reusedOutcome } from "./reused-outcome.ts";
 import { corrupt, readTexts } from "./history-pages.ts";
 import type { SourceReader } from "./source-reader.ts";
+import { atTime } from "./timer.ts";
 import { Undone } from "./undone.ts";
 
 export type ReuseParts = {
@@ -47,6 +49,11 @@ export type ReuseParts = {
   goOnWithChild(ask: Ask, child: RunId, isCut: boolean): Promise<void>;
   lineOf(ask: Ask): CalledFrom;
   patiently: Patiently;
+  clock: Clock;
+  /** The store's clock. */
+  now(): number;
+  /** Nothing is waited for: it is a plan. */
+  isDry: boolean;
   changed(): void;
 };
 
@@ -57,6 +64,9 @@ const quietTurns = 3;
 const lookUpMax = 64;
 
 const none: ReadonlySet<ReuseKey> = new Set();
+
+/** When it is looked again whether a success stays: the longer it was waited for, the later. Milliseconds. */
+const againMs = { least: 100, most: 300_000, share: 8 };
 
 /** How many stretches of the source are read only to say why a step is not reused. */
 const whyReadsMax = 8;
@@ -87,8 +97,8 @@ export class Reuse {
   constructor(parts: ReuseParts) {
     this.#with = parts;
     this.#onOffer = new OnOffer(parts);
-    this.#undone = new Undone(parts.store);
-    this.#generations = new Generations(parts.store, parts.loaded.created, parts.patiently);
+    this.#undone = new Undone(parts.store, parts.clock);
+    this.#generations = new Generations(parts);
     this.#overrides = new Map(Object.entries(parts.loaded.created.data.overrides ?? {}));
     this.#unasked = new Set(this.#overrides.keys());
   }
@@ -349,6 +359,7 @@ export class Reuse {
       const done = hit.position === undefined ? this.#override(hit) : this.#reuse(hit, hit.position);
       if (done === "reading") return false;
       this.#ready.take();
+      if (done === "waiting") continue;
       if (done === "given") return true;
       this.#missed.push(hit.ask);
       this.#with.changed();
@@ -377,7 +388,8 @@ export class Reuse {
     return "given";
   }
 
-  #reuse({ ask }: Hit, position: Position): "given" | "reading" | "missed" {
+  #reuse(hit: Hit, position: Position): "given" | "reading" | "missed" | "waiting" {
+    const { ask } = hit;
     const at = this.#onOffer.at(position);
     if (at === undefined) return "missed";
     const { reader, offered } = at;
@@ -394,12 +406,34 @@ export class Reuse {
       this.#read(() => this.#undone.read(found.event, reader.run));
       return "reading";
     }
+    // Only an earlier run is waited for, so no two wait for each other.
+    if (typeof undone === "object" && undone.open < this.#with.run) return this.#wait(hit, undone.open);
+    delete ask.goesBack;
     if (undone === "undone") ask.why = "compensated";
     const recording = undone === "undone" ? undefined : reusedOutcome(ask, found, reader.run);
     if (recording === undefined) return "missed";
     this.#onOffer.given(position);
     this.#with.journal.reuse(ask, recording.draft, recording.extra);
     return "given";
+  }
+
+  /**
+   * A run may still make up for what is to be given: whoever went on with it could be left without it. So it is given when
+   * that run has ended, and did not; else it is done anew. Meanwhile this run may rest.
+   */
+  #wait(hit: Hit, open: RunId): "waiting" | "missed" {
+    const { clock, now, loaded, isDry, changed } = this.#with;
+    const { ask } = hit;
+    ask.goesBack = open;
+    if (isDry) return "missed";
+    const waited = Math.max(now() - loaded.created.at, 0);
+    ask.until = now() + Math.min(Math.max(waited / againMs.share, againMs.least), againMs.most);
+    ask.stop = atTime(clock, now, ask.until, () => {
+      delete ask.until;
+      this.#ready.add(hit);
+      changed();
+    });
+    return "waiting";
   }
 }
 

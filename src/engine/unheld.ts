@@ -17,6 +17,7 @@ import { readHistory } from "./history-pages.ts";
 import type { CancelMessage, ChildMessage } from "./messages.ts";
 import { Recall } from "./recall.ts";
 import { lookAgainAt, suspensionBeforeEnd } from "./rest.ts";
+import { isBeingTakenIn } from "./taking-in.ts";
 import { closings } from "./unasked.ts";
 
 export type UnheldParts = {
@@ -63,7 +64,8 @@ async function cancelWithBelow(id: RunId, request: CancelMessage | undefined, pa
 
 async function tryOnce(id: RunId, request: CancelMessage | undefined, parts: UnheldParts): Promise<Unheld | "again"> {
   const [row] = (await parts.store.list({ ids: [id] })).runs;
-  if (row === undefined || !isAlone(row) || (request === undefined && row.state.cancel === undefined)) return undefined;
+  if (row === undefined || !isAlone(row) || isBeingTakenIn(row, parts.now())) return undefined;
+  if (request === undefined && row.state.cancel === undefined) return undefined;
   if (isUnbegun(row) || !row.offered) {
     try {
       return await endAlone(row, request ?? {}, parts);

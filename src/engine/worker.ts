@@ -89,6 +89,10 @@ export class Worker {
     this.#watch = new OfferWatch(options, options.workflows.names);
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
   get isWorking(): boolean {
     return this.#phase === "working";
   }

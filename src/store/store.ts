@@ -60,7 +60,8 @@ export interface Store {
 
   /**
    * Puts messages into the inboxes of runs: answers, signals, requests to cancel. Each is accepted once per (run, key).
-   * A run that is not at its end becomes due at once.
+   * A run that is not at its end becomes due at once, but for one that nobody had and that is due only in fifty years or later
+   * (`limits.takingInMs`): that is not whole yet, and the message waits with it.
    */
   send(messages: readonly Message[]): Promise<readonly Sent[]>;
 
@@ -325,7 +326,10 @@ export type FeedPage = {
   /** Only of a stream. */
   values?: readonly (Emitted & { position: number })[];
   events: readonly { position: number; run: RunId; event: StoredEvent }[];
-  /** Where to go on: behind everything that this page has seen, matching or not. */
+  /**
+   * Where to go on: behind everything that this page has seen, matching or not. Of a run that is not there, the last
+   * position that was given to any event, also where that is removed, or `after` where it is behind that.
+   */
   position: number;
   /**
    * Events that are on record have no position yet, and will have one soon: of the run that was asked for, or of any run.

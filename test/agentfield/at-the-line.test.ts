@@ -126,6 +126,55 @@ test("a line that a server held is cut with it: the next gives the execution out
   expect(beta.entered("double")).toBe(1);
 });
 
+/** Two servers on one store; the agent that both know holds a line of the first, and nothing else is under way. */
+async function lineOfTheFirst(open: AsyncDisposableStack, gate: Promise<void>) {
+  let later = 0;
+  const store = fresh({ now: () => Date.now() + later });
+  open.defer(() => store.close());
+  const first = open.use(await plane({ engine: { store } }));
+  const { alpha, beta } = await holding((given) => first.agent(given), gate);
+  const id = await first.begin("alpha.root");
+  await until(async () => (await first.agents?.course(id))?.calls[0]?.state === "succeeded");
+  const second = async (working: boolean): Promise<Plane> => {
+    const at = open.use(await plane({ engine: { store }, working }));
+    // It has looked through what the agents have in hand.
+    await until(() => at.agents?.nodes().find(({ node }) => node === "alpha")?.working === 1);
+    return at;
+  };
+  /** Longer than its lease is. */
+  const die = (): void => {
+    // As a crash does: it says nothing any more, and who holds its line is heard by nobody.
+    first.stemma.abandon();
+    later = 60_000;
+  };
+  return { die, second, alpha, beta, id };
+}
+
+test("who holds the line of another server keeps it while that server lives, and loses it when its lease has ended", async () => {
+  await using open = new AsyncDisposableStack();
+  const gate = Promise.withResolvers<void>();
+  const { die, second, alpha, beta, id } = await lineOfTheFirst(open, gate.promise);
+  const at = await second(true);
+  expect((await at.agents?.course(id))?.losses).toBe(0);
+  die();
+  await until(() => alpha.entered("root") === 2);
+  gate.resolve();
+  expect(await at.ended(id)).toMatchObject({ status: "succeeded", result: { value: 2 } });
+  expect((await at.agents?.course(id))?.losses).toBe(1);
+  expect(beta.entered("double")).toBe(1);
+});
+
+test("a server that comes while another one holds a line leaves it to that one", async () => {
+  await using open = new AsyncDisposableStack();
+  const gate = Promise.withResolvers<void>();
+  const { second, alpha, id } = await lineOfTheFirst(open, gate.promise);
+  const at = await second(false);
+  gate.resolve();
+  expect(await at.ended(id)).toMatchObject({ status: "succeeded", result: { value: 2 } });
+  expect(alpha.entered("root")).toBe(1);
+  expect((await at.agents?.course(id))?.losses).toBe(0);
+});
+
 test("an agent speaks to one server of a store while another one holds its line", async () => {
   const store = fresh();
   await using _closed = { [Symbol.asyncDispose]: () => store.close() };
@@ -140,6 +189,19 @@ test("an agent speaks to one server of a store while another one holds its line"
   gate.resolve();
   expect(await near.ended(id)).toMatchObject({ status: "succeeded", result: { value: 2 } });
   expect(alpha.entered("root")).toBe(1);
+});
+
+test("what it says there is heard, also where who holds its line has taken it in before it looked for it", async () => {
+  const store = fresh();
+  await using _closed = { [Symbol.asyncDispose]: () => store.close() };
+  await using near = await plane({ engine: { store }, working: false });
+  // So often it sees what there is for its runs; it looks whether their nodes have spoken less often.
+  await using holder = await serve([], { log: silent, engine: { store, lease: 300 } });
+  const { alpha } = await holding((given) => near.agent(given), Promise.resolve());
+  await until(() => holder.agents?.nodes().length === 2);
+  const id = await near.begin("alpha.root");
+  expect(await near.ended(id)).toMatchObject({ status: "succeeded", result: { value: 2 } });
+  expect(alpha.entered("root")).toBeGreaterThan(0);
 });
 
 test("a function that holds the line for longer than it may fails, once for each attempt", async () => {

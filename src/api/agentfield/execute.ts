@@ -4,6 +4,7 @@ import type { RunId } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
 import { isTerminal } from "../../core/run.ts";
 import type { Execution } from "../agents/execution.ts";
+import { readId } from "../agents/execution.ts";
 import type { Answer } from "./answer.ts";
 import { refusal, timeText } from "./answer.ts";
 import { executionAt, rootOf, wireId } from "./executions.ts";
@@ -107,7 +108,8 @@ async function start(wire: Wire, asked: Asked): Promise<Started> {
           caller: caller.id,
           ...(caller.local === undefined ? {} : { note: { parent: caller.local } }),
         });
-  const root = execution.run ?? execution.caller?.run ?? "";
+  // A call that its caller has not taken in yet, such as one that is paused, is known by that alone.
+  const root = execution.run ?? execution.caller?.run ?? readId(execution.id).run;
   return { execution, root: (await rootOf(wire.stemma.store, root)).id, kind, headers };
 }
 

@@ -15,8 +15,8 @@ import { queue } from "./messages.ts";
 
 type Parts = { stemma: Stemma; hooks: readonly AgentsHooks[]; lines: Lines; log: Log };
 
-/** Which dispatch of which run, and who is told whether the node was there. */
-type Which = { run: RunId; n: number; worked: (given: Given) => void };
+/** Which dispatch of which run, what had been said to that before (`inbox`), and who is told whether the node was there. */
+type Which = { run: RunId; n: number; inbox: number; worked: (given: Given) => void };
 
 /** How often it is looked whether a node that holds the line has spoken to another server. */
 const lookMs = { first: 500, most: 5000 };
@@ -50,7 +50,7 @@ export class AtTheLine {
     });
     const done = new AbortController();
     try {
-      const first = await Promise.race([answered, this.#spoken(which.run, spoke, done.signal)]);
+      const first = await Promise.race([answered, this.#spoken(which, spoke, done.signal)]);
       // What it said before it answered is on its way to the run: its answer goes the same way, behind that.
       const isEnd = first?.state === "done" || first?.state === "failed";
       if (first !== undefined && !(isEnd && lines.isHeard(token))) {
@@ -68,18 +68,21 @@ export class AtTheLine {
         this.#with.log.warn("What a node answered is lost", { run: which.run, error: String(error) }),
       )
       .finally(() => lines.close(token));
-    return held(parcel);
+    return held(parcel, this.#with.stemma.worker);
   }
 
-  /** Until the node has spoken of it: to this server, or to another one, which is seen by what waits for the run. */
-  async #spoken(run: RunId, spoke: Promise<void>, done: AbortSignal): Promise<undefined> {
+  /**
+   * Until the node has spoken of it: to this server, or to another one, which is seen by what was sent to the run. It does not
+   * count whether that still waits: the worker that has the run takes in what comes whenever it sees it.
+   */
+  async #spoken({ run, inbox }: Which, spoke: Promise<void>, done: AbortSignal): Promise<undefined> {
     let isSpoken = false;
     void spoke.then(() => (isSpoken = true));
     for (let ms = lookMs.first; !isSpoken && !done.aborted; ms = Math.min(ms * 2, lookMs.most)) {
       await Promise.race([spoke, pause(ms, done)]);
       if (isSpoken || done.aborted) break;
       const row = await this.#with.stemma.row(run).catch(() => undefined);
-      isSpoken = row !== undefined && row.inbox > row.inboxDone;
+      isSpoken = row !== undefined && row.inbox > inbox;
     }
     await pause(graceMs, done);
   }

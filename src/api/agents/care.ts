@@ -4,19 +4,23 @@
  * is said to the runs by messages with keys of their own, so it does not matter how many servers say it.
  */
 import { isStemmaError } from "../../core/error.ts";
-import type { RunId } from "../../core/event.ts";
+import type { RunId, Value } from "../../core/event.ts";
 import { parseKey } from "../../core/identity.ts";
 import { limits } from "../../core/limits.ts";
+import { isTerminal } from "../../core/run.ts";
 import type { Log } from "../../engine/body.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub, HubEntry } from "../server/hub.ts";
+import type { Dispatch } from "./course.ts";
 import type { Courses } from "./courses.ts";
 import { tellToStop } from "./dispatch.ts";
 import type { Lines } from "./lines.ts";
 import type { LostMessage, TurnMessage } from "./messages.ts";
 import { dispatchStep, queue } from "./messages.ts";
+import { OtherLines } from "./other-lines.ts";
 import type { Node, Registry } from "./registry.ts";
 import { nodeRecord } from "./registry.ts";
+import { Rounds } from "./rounds.ts";
 import type { Slots } from "./slots.ts";
 import type { Wakes } from "./wakes.ts";
 
@@ -35,6 +39,10 @@ const entriesMax = 512;
 const waitMs = 1000;
 const againMs = 1000;
 const stoppedMax = 1000;
+/** A dispatch of which only the size is at hand is a result where it is larger; who works on it is said in less. */
+const workingBytesMax = 65_536;
+
+type Working = Extract<Dispatch, { state: "working" }>;
 
 export class Care {
   readonly #with: CareParts;
@@ -44,14 +52,17 @@ export class Care {
   #leave: (() => void) | undefined;
   #position = 0;
   #following: Promise<void> | undefined;
-  /** Nodes whose executions are to be looked through, and the one look that is under way. */
+  /** Nodes whose executions are to be looked through. */
   readonly #toSweep = new Set<string>();
-  #sweeping: Promise<void> | undefined;
+  readonly #sweeps = new Rounds(() => this.#sweepAll());
   /** Executions whose nodes were told to stop. */
   readonly #told = new Set<string>();
+  readonly #others: OtherLines;
 
   constructor(parts: CareParts) {
     this.#with = parts;
+    const gone = (node: string, run: RunId): Promise<void> => this.#look(node, run);
+    this.#others = new OtherLines({ store: parts.stemma.store, log: parts.log, gone });
   }
 
   async start(): Promise<void> {
@@ -66,7 +77,8 @@ export class Care {
     this.#known.resolve();
     this.#leave?.();
     await this.#following;
-    await this.#sweeping;
+    await this.#sweeps.done;
+    await this.#others.stop();
   }
 
   // ---- the feed ------------------------------------------------------------------------------------------------
@@ -105,7 +117,10 @@ export class Care {
     }
     switch (event.type) {
       case "step.succeeded":
-        if (this.#offered.has(workflow) && parseKey(event.data.key).name === dispatchStep) this.#given(run, workflow);
+        if (this.#offered.has(workflow) && parseKey(event.data.key).name === dispatchStep) {
+          this.#given(run, workflow);
+          this.#mayHold(run, workflow, event.data.output);
+        }
         return;
       case "child.started":
         slots.waits(run, 1);
@@ -127,6 +142,7 @@ export class Care {
       case "run.succeeded":
       case "run.failed":
         this.#tellToStop(run, workflow, event.type);
+        this.#others.forget(run);
         slots.free(run);
         slots.unqueue(nodeOf(workflow), run);
         return this.next(nodeOf(workflow));
@@ -145,6 +161,18 @@ export class Care {
       return registration.instance === holder && state !== "down";
     });
     if (holder !== undefined && !isThere) this.sweep([node]);
+  }
+
+  /** Where another server holds the line of what was given to a node, it is looked after whether that server is there. */
+  #mayHold(run: RunId, workflow: string, output: Value): void {
+    const { stemma, log } = this.#with;
+    const holder = "inline" in output ? (output.inline as Partial<Working> | null)?.holder : undefined;
+    const isOther = "digest" in output ? output.bytes <= workingBytesMax : (holder ?? stemma.worker) !== stemma.worker;
+    if (!isOther) return;
+    this.#look(nodeOf(workflow), run).catch((error: unknown) => {
+      log.warn("An execution cannot be looked at; it is tried again", { run, error: String(error) });
+      this.sweep([nodeOf(workflow)]);
+    });
   }
 
   /** Tells the node that works on an execution, once. */
@@ -173,12 +201,18 @@ export class Care {
     for (const { run, dispatch } of slots.next(node, free)) void this.#say(run, { kind: "turn", dispatch });
   }
 
-  async #say(run: RunId, message: LostMessage | TurnMessage): Promise<void> {
+  /** Whether it knows. */
+  async #say(run: RunId, message: LostMessage | TurnMessage): Promise<boolean> {
     const { stemma, log } = this.#with;
     const once = { idempotencyKey: `${message.kind} ${message.dispatch}` };
-    await stemma.signal(run, queue, message, once).catch((error: unknown) => {
-      if (!isStemmaError(error, "run.ended")) log.warn("An execution could not be told", { run, error: String(error) });
-    });
+    try {
+      await stemma.signal(run, queue, message, once);
+      return true;
+    } catch (error) {
+      if (isStemmaError(error, "run.ended")) return true;
+      log.warn("An execution could not be told", { run, error: String(error) });
+      return false;
+    }
   }
 
   // ---- dead nodes, and new ones ----------------------------------------------------------------------------------
@@ -187,7 +221,7 @@ export class Care {
   sweep(nodes: Iterable<string>): void {
     for (const node of nodes) this.#toSweep.add(node);
     if (this.#toSweep.size === 0 || this.#stopped.signal.aborted) return;
-    this.#sweeping ??= this.#sweepAll();
+    void this.#sweeps.again();
   }
 
   /** Until it is known who works on what: an execution that is due before that would be given to whoever is busy. */
@@ -198,7 +232,7 @@ export class Care {
   /** The nodes of the store are known: looks through what is open of them. */
   begin(): void {
     this.sweep(this.#names());
-    void (this.#sweeping ?? Promise.resolve()).then(() => {
+    void this.#sweeps.done.then(() => {
       this.#isKnown = true;
       this.#known.resolve();
     });
@@ -218,8 +252,6 @@ export class Care {
         await new Promise((resolve) => setTimeout(resolve, againMs));
       }
     }
-    // In the same turn in which there was nothing left: what comes behind that begins anew, and is not left to this one.
-    this.#sweeping = undefined;
   }
 
   async #sweepNode(node: string): Promise<void> {
@@ -249,26 +281,42 @@ export class Care {
   }
 
   async #look(node: string, run: RunId): Promise<void> {
-    const { registry, courses, slots, lines } = this.#with;
-    const { course } = await courses.read(run);
+    const { registry, courses, slots } = this.#with;
+    const { course, row } = await courses.read(run);
     const { working, dispatches } = course;
+    if (working === undefined || isTerminal(row.state.status)) this.#others.forget(run);
+    if (isTerminal(row.state.status)) return;
     const dispatch = dispatches.length;
     const there = registry.of(node).filter(({ state }) => state !== "down");
     if (working !== undefined) {
       const { instance, url } = working.place;
-      // Of a line that was held by a server that is no more nobody hears any more.
-      const isCut = working.heldMs !== undefined && !this.#isKnown && !lines.has(working.token);
+      const isCut = await this.#isCut(node, run, working);
       if (!isCut && there.some(({ registration }) => registration.instance === instance)) {
         if (slots.holder(run) !== instance) slots.take(run, instance, course.openCalls + openQuestions(course));
         return;
       }
       slots.free(run);
       const why = isCut ? `the line to ${url} is cut` : `${url} (${instance}) is gone`;
-      await this.#say(run, { kind: "lost", dispatch, why });
+      // It is not told to stop: what it would answer then to a server that was only held dead would count as its failure.
+      if (await this.#say(run, { kind: "lost", dispatch, why })) this.#others.forget(run);
     } else if (course.isWaiting && there.some((one) => freePlaces(one, slots) > 0)) {
       slots.unqueue(node, run);
       await this.#say(run, { kind: "turn", dispatch });
     }
+  }
+
+  /**
+   * Whether nobody hears any more what a node answers that holds a line. The worker of another server hears it for as long
+   * as it has its lease. Of its own lines this server knows, and those of one before it were cut with that one.
+   */
+  async #isCut(node: string, run: RunId, { heldMs, holder, token }: Working): Promise<boolean> {
+    const { stemma, lines } = this.#with;
+    const isOthers = heldMs !== undefined && holder !== undefined && holder !== stemma.worker;
+    if (isOthers) this.#others.note(run, { node, holder });
+    else this.#others.forget(run);
+    if (heldMs === undefined || lines.has(token)) return false;
+    const isGone = isOthers ? await this.#others.isGone(holder) : undefined;
+    return isGone ?? !this.#isKnown;
   }
 }
 

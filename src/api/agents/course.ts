@@ -23,10 +23,10 @@ type Tried = { place: Place; token: string; retry?: RetryPolicy };
 
 /**
  * What became of one dispatch. `working`: a node has it, and reports by itself; with `heldMs` it has not answered yet, and
- * does so within that time or never. `waiting`: no node can take it now; `sent` where one may have it all the same.
+ * does so within that time or never, to the server whose worker `holder` is, and to nobody else. `waiting`: no node can take it now; `sent` where one may have it all the same.
  */
 export type Dispatch =
-  | ({ state: "working"; at: number; timeoutMs?: number; heldMs?: number } & Tried)
+  | ({ state: "working"; at: number; timeoutMs?: number; heldMs?: number; holder?: string } & Tried)
   | ({ state: "done"; output?: unknown } & Tried)
   | ({ state: "failed"; error: ErrorRecord; final?: boolean } & Tried)
   | { state: "waiting"; why: "busy" | "away" | "unknown"; retryMs: number; sent?: true };
@@ -162,7 +162,7 @@ export class Course {
   #took(dispatch: number): Action {
     const last = this.dispatches[dispatch - 1];
     if (last?.state === "working") {
-      const { heldMs: _heldMs, ...taken } = last;
+      const { heldMs: _heldMs, holder: _holder, ...taken } = last;
       this.dispatches[dispatch - 1] = taken;
     }
     return { do: "listen" };

@@ -72,10 +72,10 @@ export async function give(parcel: Parcel): Promise<Given> {
   }
 }
 
-/** A node that holds the line speaks of what it was given: it works on it, and answers later. */
-export function held({ registration, called: { timeoutMs, retry }, token }: Parcel): Given {
+/** A node that holds the line of `holder` speaks of what it was given: it works on it, and answers later. */
+export function held({ registration, called: { timeoutMs, retry }, token }: Parcel, holder: string): Given {
   const tried = triedAt(placeOf(registration), token, retry);
-  return { state: "working", at: Date.now(), ...tried, heldMs: timeoutMs ?? heldMsMax };
+  return { state: "working", at: Date.now(), ...tried, heldMs: timeoutMs ?? heldMsMax, holder };
 }
 
 function placeOf({ node, version, url, instance }: Registration, said?: string): Place {

@@ -28,8 +28,8 @@ export async function retried<C>(
 }
 
 /** How many attempts follow the first at most; what is no number is none, for nobody means to try for ever by mistake. */
-export function furtherAttempts(retry: TaskRetryConfig): number {
-  const { attempts } = retry;
+export function furtherAttempts({ attempts: given }: { attempts: unknown }): number {
+  const attempts = Number(given);
   return attempts >= 0 ? attempts : 0;
 }
 

@@ -8,6 +8,7 @@
  * for each other.
  */
 
+import { limits } from "../../core/limits.ts";
 import { arrays, clock, isOffered, rowsOf, runJson } from "./sql-parts.ts";
 
 // Opening
@@ -406,7 +407,8 @@ export const sendMessages: string = /* sql */ `
   ),
   woken as (
     update @.runs r set inbox_seq = s.number,
-           due_at = case when s.wakes then least(coalesce(r.due_at, t.now), t.now) else r.due_at end
+           due_at = case when s.wakes and (r.epoch > 0 or coalesce(r.due_at, 0) <= t.now + ${limits.takingInMs})
+                         then least(coalesce(r.due_at, t.now), t.now) else r.due_at end
       from (select run, max(number) as number, bool_or(wakes) as wakes from sent join given using (run, key) group by 1) s, t
      where r.id = s.run
   )
@@ -492,9 +494,3 @@ export const readEmitted: string = /* sql */ `
      and n > $3
    order by n
    limit $4`;
-
-// Wake-ups
-
-/** A hint that is lost harms nobody, so its commit waits for no disk. */
-export const notify: string = /* sql */ `
-  select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)::text`;

@@ -10,7 +10,14 @@ import type { Message, Sent } from "../store.ts";
 import type { Statements } from "./driver.ts";
 import { inboxTarget, insertMessage, messageOf, messageThere, noteMessage, wakeRun } from "./sql.ts";
 
-type Target = { n: number; status: Status; inbox_seq: number; inbox_done: number };
+type Target = {
+  n: number;
+  status: Status;
+  inbox_seq: number;
+  inbox_done: number;
+  epoch: number;
+  due_at: Timestamp | null;
+};
 
 export function sendMessages(db: Statements, messages: readonly Message[], now: Timestamp): readonly Sent[] {
   return messages.map((message) => {
@@ -39,7 +46,8 @@ function sendMessage(
   if (target.inbox_seq - target.inbox_done >= limits.inboxMessagesMax) return "full";
   const number = target.inbox_seq + 1;
   db.prepare(insertMessage).run(target.n, number, key, kind, body, now);
-  if (wakes === false) db.prepare(noteMessage).run(number, target.n);
+  const isWhole = target.epoch > 0 || (target.due_at ?? 0) <= now + limits.takingInMs;
+  if (wakes === false || !isWhole) db.prepare(noteMessage).run(number, target.n);
   else db.prepare(wakeRun).run(number, now, now, target.n);
   return undefined;
 }

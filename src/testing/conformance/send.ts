@@ -35,6 +35,33 @@ export function sendGuarantees(check: Check): void {
     assert.deepEqual([row.inbox, row.inboxDone], [numbers.at(-1), 0]);
   });
 
+  check(
+    "a message to a run that is being taken in waits with it until it is whole, and then makes it due",
+    async (bench) => {
+      const { store, clock, created, part } = bench;
+      const dueAt = clock.now() + limits.takingInMs * 2;
+      const half = await created({ dueAt });
+      assert.deepEqual(await store.send([message(half.id, "early")]), [{ run: half.id, key: "early", accepted: true }]);
+      assert.equal((await rowOf(store, half.id)).dueAt, dueAt);
+      assert.deepEqual(await claimedIds(store, "other"), []);
+      const row = await rowOf(store, half.id);
+      const release = { dueAt: null, force: true, rests: true };
+      await accept(store, row, part(row, [started], { release }));
+      assert.equal((await rowOf(store, half.id)).dueAt, clock.now());
+      assert.deepEqual(await claimedIds(store, "other"), [half.id]);
+      const { inbox } = await pageOf(store, half.id);
+      assert.deepEqual(
+        inbox.map(({ key }) => key),
+        ["early"],
+      );
+      // One that somebody had is whole, however long it rests.
+      const resting = await bench.held({ workflow: "resting" });
+      await accept(store, resting, part(resting, [started, suspended], { release: { dueAt } }));
+      await store.send([message(resting.id, "late")]);
+      assert.equal((await rowOf(store, resting.id)).dueAt, clock.now());
+    },
+  );
+
   check("a message that wakes nobody waits with its run until something else makes that due", async (bench) => {
     const { store, created, held, part } = bench;
     const resting = await held({ workflow: "resting" });
