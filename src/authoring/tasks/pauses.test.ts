@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { statuses, step } from "../../../test/behaviours/tasks.ts";
 import type { Timed } from "./deadlines.ts";
 import { Deadlines } from "./deadlines.ts";
+import { planOf, sourceOf } from "./durable-plan.ts";
 import { EventBus } from "./events.ts";
 import { leftOut } from "./filter.ts";
 import { buildGraph, readGraph } from "./graph.ts";
@@ -187,3 +188,11 @@ test.each([
     expect(turns).toBeGreaterThan(2);
   },
 );
+
+test("making a durable graph of very many steps pauses", () => {
+  const plan = pausesOf(planOf(steps, { name: "many" }));
+  // As often as its graph and the names of its steps do.
+  expect(plan.pauses).toBeGreaterThan(pausesOf(buildGraph(steps)).pauses + 4);
+  expect(plan.value.graph.names).toEqual(names);
+  expect(pausesOf(sourceOf(plan.value.graph)).pauses).toBeGreaterThan(4);
+});
