@@ -129,6 +129,34 @@ test("an executor takes a concurrency that is no number for none, and refuses on
   expect(() => make(0)).toThrow("Expected concurrency to be a whole number from 1, got 0.");
 });
 
+test("an executor hands on what dependencies gave, and refuses further tasks, of which it would run none", async () => {
+  const make = (steps: TaskStep<object>[]): Promise<Map<string, TaskResult>> => {
+    const events = new tasks.EventBus<object>();
+    const strategy = new tasks.LoopingExecutionStrategy(
+      new tasks.RetryingExecutionStrategy(new tasks.StandardExecutionStrategy<object>()),
+    );
+    return new tasks.WorkflowExecutor({}, events, new tasks.TaskStateManager(events), strategy).execute(steps);
+  };
+  const keys: unknown[] = [];
+  const results = await make([
+    { name: "a", run: async () => ({ status: "success", data: 2 }) },
+    {
+      name: "b",
+      dependencies: ["a"],
+      retry: { attempts: 1, delay: 0 },
+      run: async (_context, _signal, given) => {
+        keys.push(given?.idempotencyKey);
+        if (keys.length === 1) throw new Error("again");
+        return { status: "success", data: Number(given?.results.data("a")) + 1 };
+      },
+    },
+  ]);
+  expect(results.get("b")).toMatchObject({ status: "success", data: 3 });
+  expect(keys).toEqual([expect.stringMatching(/.:b$/u), keys[0]]);
+  const map = tasks.mapTask("m", { items: () => [1], run: (item: number) => item });
+  await expect(make([map as TaskStep<object>])).rejects.toThrow("Expected step m to have no further tasks");
+});
+
 test("sleeping ends in time, or with an error when it is aborted, and leaves nothing behind", async () => {
   const { sleep } = tasks;
   const never = AbortSignal.abort();

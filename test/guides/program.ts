@@ -12,6 +12,7 @@ const entries = {
   "stemma/graph": "graph",
   "stemma/server": "server",
   "stemma/sqlite": "sqlite",
+  "stemma/tasks": "tasks",
 };
 
 const blocks = (text: string, language: string): string =>
@@ -30,7 +31,10 @@ export function runGuide(name: string): { printed: string; said: string } {
     }
     const file = join(folder, "guide.ts");
     writeFileSync(file, code);
-    return { printed: execFileSync(process.execPath, [file], { encoding: "utf8" }), said: blocks(text, "text") };
+    return {
+      printed: execFileSync(process.execPath, [file], { encoding: "utf8", cwd: folder }),
+      said: blocks(text, "text"),
+    };
   } finally {
     rmSync(folder, { recursive: true });
   }

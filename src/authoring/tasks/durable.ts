@@ -15,16 +15,13 @@ import { graphMisfit } from "./misfit.ts";
 import { recordedResults } from "./durable-results.ts";
 import type { DurableRunOptions } from "./durable-run.ts";
 import { DurableRun } from "./durable-run.ts";
+import { planOf, sourceOf } from "./durable-plan.ts";
 import { Hearing } from "./durable-listeners.ts";
 import { checkContext } from "./durable-task.ts";
 import type { EventBus } from "./events.ts";
-import { leftOut } from "./filter.ts";
-import type { Graph } from "./graph.ts";
-import { buildGraph } from "./graph.ts";
 import type { Plugins } from "./plugin.ts";
-import { checkDemand, checkLimits } from "./resources.ts";
 import type { TaskFilter, TaskStep } from "./step.ts";
-import { atOnce } from "./turn.ts";
+import { atOnce, inTurns } from "./turn.ts";
 import type { CheckedSteps, ResultsOf } from "./typed.ts";
 
 export type DurableOptions = {
@@ -62,7 +59,7 @@ export function taskWorkflow<C extends object, const S extends readonly TaskStep
   steps: S & CheckedSteps<S>,
   options: DurableOptions,
 ): Workflow<C, C> {
-  return workflowOf<C>(planOf(steps, options), options);
+  return atOnce(workflowOf(atOnce(planOf<C>(steps, options)), options));
 }
 
 /** Runs graphs durably. Made by `TaskRunner.durable`. */
@@ -85,7 +82,7 @@ export class DurableTasks<C> {
 
   /** The graph as a workflow, for Stemmas and workers that are to carry it out. */
   workflow(steps: readonly TaskStep<C>[]): Workflow<C, C> {
-    return workflowOf<C>(planOf(steps, this.#options), this.#options);
+    return atOnce(workflowOf(atOnce(planOf<C>(steps, this.#options)), this.#options));
   }
 
   /**
@@ -109,8 +106,8 @@ export class DurableTasks<C> {
     steps: S & CheckedSteps<S>,
     start: DurableRunStart = {},
   ): Promise<ResultsOf<S>> {
-    const plan = planOf<C>(steps, this.#options);
-    const made = workflowOf<C>(plan, this.#options);
+    const plan = await inTurns(planOf<C>(steps, this.#options));
+    const made = await inTurns(workflowOf<C>(plan, this.#options));
     const known = this.#stemma.isWorking || knows(this.#stemma, made);
     const workflow = known ? offered(this.#stemma, made, plan) : made;
     const stemma = known ? this.#stemma : new Stemma({ store: this.#stemma.store, workflows: [workflow] });
@@ -137,23 +134,10 @@ export class DurableTasks<C> {
   }
 }
 
-function planOf<C>(
-  steps: readonly TaskStep<C>[],
-  { concurrency = Number.POSITIVE_INFINITY, resourceLimits = {}, filter }: DurableOptions,
-): DurableRunOptions<C> {
-  if (!(concurrency === Number.POSITIVE_INFINITY || (Number.isInteger(concurrency) && concurrency >= 1))) {
-    throw new StemmaError("usage.invalid", `Expected concurrency to be a whole number from 1, got ${concurrency}.`);
-  }
-  checkLimits(resourceLimits);
-  const graph = atOnce(buildGraph([...steps]));
-  for (const step of steps) {
-    checkName(step.name, "name of a task");
-    checkDemand(step, resourceLimits);
-  }
-  return { graph, concurrency, resourceLimits, leftOut: atOnce(leftOut(graph, filter)) };
-}
-
-function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout }: DurableOptions): Workflow<C, C> {
+function* workflowOf<C>(
+  plan: DurableRunOptions<C>,
+  { name, version = 1, timeout }: DurableOptions,
+): Generator<void, Workflow<C, C>> {
   checkName(name, "name of a workflow");
   if (!Number.isSafeInteger(version) || version < 1) {
     throw new StemmaError(
@@ -164,7 +148,7 @@ function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout 
   return {
     name,
     version,
-    source: sourceOf(plan.graph),
+    source: yield* sourceOf(plan.graph),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     dataflow: true,
     misfit: (unasked, held) => graphMisfit(plan, unasked, held),
@@ -173,15 +157,6 @@ function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout 
       return { done: run.go(), causes: () => run.causes() };
     },
   };
-}
-
-/** What the fingerprint of the code is made from. */
-function sourceOf<C>({ steps }: Graph<C>): string {
-  return steps
-    .map(
-      ({ name, dependencies = [], trigger = "all", run }) => `${name}|${dependencies.join()}|${trigger}|${String(run)}`,
-    )
-    .join("\n");
 }
 
 function knows(stemma: Stemma, { name, version }: Workflow): boolean {

@@ -26,7 +26,10 @@ export function under<C>(prefix: string, step: TaskStep<C>): TaskStep<C> {
 type Rest<C> = Omit<TaskStep<C>, "name" | "run" | "expand" | "collect">;
 
 export type MapTaskOptions<C, I, O> = Rest<C> & {
-  /** The items, from what the dependencies gave. */
+  /**
+   * The items, from what the dependencies gave. An item is known by its place: who goes on from a snapshot that was taken
+   * in the midst of a map has to give the same items in the same order (a durable run has them on record).
+   */
   items: (results: TaskInputs, context: C) => readonly I[] | Promise<readonly I[]>;
   /** The output for one item. What it throws fails the task of this item, and so the whole. */
   run: (item: I, context: C, signal: AbortSignal | undefined, tools: TaskTools) => O | Promise<O>;

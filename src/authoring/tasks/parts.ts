@@ -2,6 +2,7 @@
  * The parts of a task runner by themselves, for who puts one together by hand: what keeps the state of tasks, what drives
  * it, and the ways to enter a task. `TaskRunner` does not use them, and does more than they do together.
  */
+import { randomUUID } from "node:crypto";
 import { StemmaError } from "../../core/error.ts";
 import { looped, retried } from "./again.ts";
 import { attempt } from "./attempt.ts";
@@ -20,7 +21,8 @@ import { checkedSnapshot, fitting, snapshotOf } from "./snapshot.ts";
 import type { IExecutionStrategy } from "./strategy.ts";
 import { executeBy } from "./strategy.ts";
 import type { TaskResult, TaskSnapshot, TaskStep, TaskTools } from "./step.ts";
-import { atOnce } from "./turn.ts";
+import { inputs } from "./tools.ts";
+import { atOnce, nextTurn, turnIsOver } from "./turn.ts";
 
 /** A graph of which nothing is known but its edges. */
 export type TaskGraph = { tasks: readonly { id: string; dependencies?: readonly string[] }[] };
@@ -243,6 +245,8 @@ export class WorkflowExecutor<C = unknown> {
   readonly #states: TaskStateManager<C>;
   readonly #strategy: IExecutionStrategy<C>;
   readonly #lanesMax: number;
+  /** Of the run that was started last. */
+  #runId = "";
 
   /** Throws usage.invalid for a concurrency of less than one; what is no number is no limit. */
   constructor(
@@ -259,8 +263,11 @@ export class WorkflowExecutor<C = unknown> {
     this.#lanesMax = lanesOf(concurrency);
   }
 
+  /** Throws step.invalid for steps with further tasks (`expand`, `mapTask`, `subTasks`): those need a `TaskRunner`. */
   async execute(steps: readonly TaskStep<C>[], signal?: AbortSignal): Promise<Map<string, TaskResult>> {
     const states = this.#states;
+    for (const { name, expand } of steps) if (expand !== undefined) throw furtherTasks(name);
+    this.#runId = randomUUID();
     this.#events.emit("workflowStart", { context: this.#context, steps });
     states.initialize(steps);
     if (signal?.aborted === true) states.cancelAllPending(message("CANCELLED_BEFORE_START"));
@@ -275,6 +282,7 @@ export class WorkflowExecutor<C = unknown> {
     const found: TaskStep<C>[] = [];
     const queue = new Ranking((at) => found[at]?.priority ?? 0);
     let lanes = 0;
+    let ended = 0;
     let wake = (): void => {};
     const abort = (): void => {
       states.cancelAllPending(message("WORKFLOW_CANCELLED"));
@@ -283,6 +291,7 @@ export class WorkflowExecutor<C = unknown> {
     signal?.addEventListener("abort", abort, { once: true });
     try {
       for (;;) {
+        const before = ended;
         for (const step of states.processDependencies()) queue.push(found.push(step) - 1);
         for (let at = 0; lanes < this.#lanesMax && (at = queue.take()) >= 0;) {
           const step = found[at] as TaskStep<C>;
@@ -291,10 +300,14 @@ export class WorkflowExecutor<C = unknown> {
             lanes++;
             void this.#carryOut(step, signal).finally(() => {
               lanes--;
+              ended++;
               wake();
             });
           }
+          if (turnIsOver(performance.now())) await nextTurn();
         }
+        // What ended while the event loop went round may have freed others.
+        if (ended !== before) continue;
         if (lanes === 0) break;
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -305,6 +318,14 @@ export class WorkflowExecutor<C = unknown> {
     } finally {
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  #toolsOf({ name, dependencies = [] }: TaskStep<C>): TaskTools {
+    const results = this.#states.getResults();
+    return {
+      results: inputs(name, dependencies, (dependency) => results.get(dependency)),
+      idempotencyKey: `${this.#runId}:${name}`,
+    };
   }
 
   async #carryOut(step: TaskStep<C>, signal: AbortSignal | undefined): Promise<void> {
@@ -324,13 +345,23 @@ export class WorkflowExecutor<C = unknown> {
     const startTime = performance.now();
     let result: TaskResult;
     try {
-      result = checkedResult(step.name, await this.#strategy.execute(step, this.#context, signal));
+      result = checkedResult(
+        step.name,
+        await executeBy(this.#strategy, step, this.#context, signal, this.#toolsOf(step)),
+      );
     } catch (thrown) {
       result = { status: "failure", message: message("EXECUTION_STRATEGY_FAILED"), error: textOfThrown(thrown) };
     }
     const endTime = performance.now();
     states.markCompleted(step, { ...result, metrics: { startTime, endTime, duration: endTime - startTime } });
   }
+}
+
+function furtherTasks(name: string): StemmaError {
+  return new StemmaError(
+    "step.invalid",
+    `Expected step ${name} to have no further tasks, which a TaskRunner knows how to run, and a WorkflowExecutor does not.`,
+  );
 }
 
 function cancelled(text: Parameters<typeof message>[0]): TaskResult {

@@ -3,8 +3,11 @@ import { expect, test } from "vitest";
 import { statuses, step } from "../../../test/behaviours/tasks.ts";
 import type { Timed } from "./deadlines.ts";
 import { Deadlines } from "./deadlines.ts";
+import { planOf, sourceOf } from "./durable-plan.ts";
+import { EventBus } from "./events.ts";
 import { leftOut } from "./filter.ts";
 import { buildGraph, readGraph } from "./graph.ts";
+import { StandardExecutionStrategy, TaskStateManager, WorkflowExecutor } from "./parts.ts";
 import { checkDemands } from "./resources.ts";
 import { TaskRunner } from "./runner.ts";
 import { fitting } from "./snapshot.ts";
@@ -164,4 +167,32 @@ test("very many tasks that do not mind that the run is over are given up in turn
   going = false;
   expect(new Set(Object.values(statuses(results)))).toEqual(new Set(["cancelled"]));
   expect(turns - first).toBeGreaterThan(2);
+});
+
+test.each([
+  ["side by side", undefined, false],
+  ["two at a time", 2, false],
+  ["in a row", undefined, true],
+])(
+  "an executor put together by hand lets the event loop go round between tasks %s",
+  async (_, concurrency, chained) => {
+    const events = new EventBus();
+    const states = new TaskStateManager(events);
+    const all = names.slice(0, 30).map((name, i) => step(name, chained && i > 0 ? [names[i - 1] as string] : [], busy));
+    const executor = new WorkflowExecutor({}, events, states, new StandardExecutionStrategy(), concurrency);
+    let results: ReadonlyMap<string, { status: string }> = new Map();
+    const turns = await turnsDuring(async () => {
+      results = await executor.execute(all);
+    });
+    expect([...results.values()].filter(({ status }) => status === "success")).toHaveLength(30);
+    expect(turns).toBeGreaterThan(2);
+  },
+);
+
+test("making a durable graph of very many steps pauses", () => {
+  const plan = pausesOf(planOf(steps, { name: "many" }));
+  // As often as its graph and the names of its steps do.
+  expect(plan.pauses).toBeGreaterThan(pausesOf(buildGraph(steps)).pauses + 4);
+  expect(plan.value.graph.names).toEqual(names);
+  expect(pausesOf(sourceOf(plan.value.graph)).pauses).toBeGreaterThan(4);
 });

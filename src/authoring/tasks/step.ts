@@ -61,7 +61,8 @@ export type TaskLoopConfig<C = unknown> = {
  * - `none-failed`: when all have ended, none has failed or was cancelled, and one has succeeded. For the join behind an
  *   if/else: the branch that was not taken is skipped, and the join is not.
  * - `always`: when all have ended, however.
- * - `finally`: the same, and also when the run was cancelled or timed out meanwhile.
+ * - `finally`: the same, and also when the run was cancelled or timed out meanwhile. (A durable run ends where it is
+ *   cancelled: there it is the same as `always`.)
  */
 export type TaskTrigger = "all" | "any" | "none-failed" | "always" | "finally";
 
