@@ -55,5 +55,6 @@ export {
   ERROR_MISSING_DEPENDENCY,
   PluginManager,
   PriorityQueue,
+  sleep,
 } from "./authoring/tasks/inner-parts.ts";
 export type { IExecutionStrategy } from "./authoring/tasks/strategy.ts";

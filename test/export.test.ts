@@ -302,19 +302,19 @@ test("a run that an import left half rests until it is whole, whatever is sent t
   const one = new Stemma({ store: sqlite(":memory:") });
   const queued = await one.run(signalled, undefined);
   const content = await textOf(one, queued.id);
-  const failing = around(
+  const killed = around(
     target,
     ({ method, make }) => (method === "commit" ? Promise.reject(new Error("killed")) : make()),
     {},
   );
-  await errorOf(new Stemma({ store: failing }).import(fileOf(content)));
+  await errorOf(new Stemma({ store: killed }).import(fileOf(content)));
   await using there = await new Stemma({ store: target, workflows, log: silent }, { lingerMs: 10 }).start();
   await using idle = new Stemma({ store: target, log: silent });
   expect(await there.signal(queued.id, "go", 5)).toMatchObject({ accepted: true });
   // Where nobody offers its code, whoever asks for its end would see to it; not before all of it is there.
   const other = await one.run(signalled, undefined);
   const content2 = await textOf(one, other.id);
-  await errorOf(new Stemma({ store: failing }).import(fileOf(content2)));
+  await errorOf(new Stemma({ store: killed }).import(fileOf(content2)));
   expect(await idle.cancel(other.id, { by: "ada" })).toEqual({ accepted: true, status: "queued" });
   for (const { id } of [queued, other]) {
     const { epoch, dueAt, inbox, state } = await there.row(id);

@@ -7,8 +7,9 @@ import { describe, expect, it } from "vitest";
 import { StemmaError } from "../src/core/error.ts";
 import type { StoredEvent } from "../src/core/chain.ts";
 import { load } from "../src/engine/load.ts";
-import type { Loaded } from "../src/engine/load.ts";
-import type { RecordedOutcome } from "../src/engine/recorded-outcomes.ts";
+import type { Loaded, LoadOptions } from "../src/engine/load.ts";
+import { eventIn } from "../src/engine/recorded-outcomes.ts";
+import type { StoredOutcome } from "../src/engine/recorded-outcomes.ts";
 import { Stemma, workflow } from "../src/index.ts";
 import type { RunHandle, RunState, Store, Workflow } from "../src/index.ts";
 import { errorOf, fresh, outline, silent, until } from "./stage.ts";
@@ -113,14 +114,14 @@ function altered(
   } as unknown as Store;
 }
 
-async function loadFrom(store: Store, id: string, pageEvents: number): Promise<Loaded> {
+async function loadFrom(store: Store, id: string, pageEvents: number, options: LoadOptions = {}): Promise<Loaded> {
   const { runs } = await store.list({ ids: [id] });
   if (runs[0] === undefined) throw new Error("no run");
-  return load(store, runs[0], Date.now, (call) => void setImmediate(call), { pageEvents });
+  return load(store, runs[0], Date.now, (call) => void setImmediate(call), { pageEvents, ...options });
 }
 
-async function outcomesOf({ outcomes, recall }: Loaded): Promise<RecordedOutcome[]> {
-  const all: RecordedOutcome[] = [];
+async function outcomesOf({ outcomes, recall }: Loaded): Promise<StoredOutcome[]> {
+  const all: StoredOutcome[] = [];
   while (all.length < recall.outcomes) {
     const next = outcomes.take();
     if (next === undefined) await outcomes.arrived();
@@ -156,11 +157,12 @@ describe("a history of several pages", () => {
         const outcomes = await outcomesOf(loaded);
         const { created, start, lastAt, inbox, recall } = loaded;
         // Which texts come along with an outcome depends on its page; those that it names are among them.
-        const named = outcomes.map(({ event, texts }) => {
+        const named = outcomes.map((outcome) => {
+          const [event, { texts }] = [eventIn(outcome), outcome];
           const output = "output" in event.data ? event.data.output : undefined;
           return output !== undefined && "digest" in output ? texts.get(output.digest)?.length : output;
         });
-        const events = outcomes.map(({ event }) => event);
+        const events = outcomes.map(eventIn);
         return {
           created,
           start,
@@ -191,18 +193,48 @@ describe("a history of several pages", () => {
   });
 });
 
+const damages: readonly ((stored: StoredEvent) => Partial<StoredEvent>)[] = [
+  ({ data }) => ({ data: data.replace(/[a-z](?=[^a-z]*$)/, "Q") }),
+  ({ causes }) => ({ causes: causes.replace(/\]|\}/, " $&") }),
+  ({ at }) => ({ at: at + 1 }),
+  ({ type }) => ({ type: type === "step.failed" ? "step.succeeded" : "step.failed" }),
+];
+
+describe("a history that is hashed in a thread", () => {
+  it("leaves the same behind as one that is hashed as it is read", async () => {
+    await using before = await evening();
+    const found = await Promise.all(
+      [{}, { threadEvents: 0 }].map(async (options) => {
+        const loaded = await loadFrom(before.store, before.id, 3, options);
+        const { start, lastAt, recall } = loaded;
+        return { start, lastAt, asks: [...recall.unasked()], outcomes: (await outcomesOf(loaded)).map(eventIn) };
+      }),
+    );
+    expect(found[0]?.outcomes.length).toBeGreaterThan(25);
+    expect(found[1]).toEqual(found[0]);
+  });
+
+  it("is refused with the same words where it is damaged", async () => {
+    await using before = await evening();
+    const { store, id } = before;
+    const { runs } = await store.list({ ids: [id] });
+    const last = runs[0]?.state.seq ?? 0;
+    for (const [i, damage] of damages.entries()) {
+      const seq = [0, 7, last - 1, last][i];
+      const broken = altered(store, (stored) => (stored.seq === seq ? { ...stored, ...damage(stored) } : stored));
+      const [usual, inThread] = [await errorOf(loadFrom(broken, id, 3)), loadFrom(broken, id, 3, { threadEvents: 0 })];
+      expect(usual).toMatchObject({ code: "store.corrupt" });
+      expect(await errorOf(inThread)).toMatchObject({ code: "store.corrupt", message: (usual as Error).message });
+    }
+  });
+});
+
 describe("damage in a history of several pages", () => {
   it("is found in every place and every part of an event before there is anything to recall", async () => {
     await using before = await evening();
     const { store, id } = before;
     const { runs } = await store.list({ ids: [id] });
     const last = runs[0]?.state.seq ?? 0;
-    const damages: ((stored: StoredEvent) => Partial<StoredEvent>)[] = [
-      ({ data }) => ({ data: data.replace(/[a-z](?=[^a-z]*$)/, "Q") }),
-      ({ causes }) => ({ causes: causes.replace(/\]|\}/, " $&") }),
-      ({ at }) => ({ at: at + 1 }),
-      ({ type }) => ({ type: type === "step.failed" ? "step.succeeded" : "step.failed" }),
-    ];
     for (let seq = 0; seq <= last; seq += 1) {
       for (const damage of damages) {
         const broken = altered(store, (stored) => (stored.seq === seq ? { ...stored, ...damage(stored) } : stored));
@@ -240,7 +272,7 @@ describe("damage in a history of several pages", () => {
     let late = false;
     const when = (damage: (stored: StoredEvent) => Partial<StoredEvent>) => (stored: StoredEvent) =>
       late && stored.data.includes('"left"') ? { ...stored, ...damage(stored) } : stored;
-    const damages = [
+    const broken = [
       altered(
         store,
         when(({ data }) => ({ data: data.replace('"left"', '"best"') })),
@@ -260,9 +292,9 @@ describe("damage in a history of several pages", () => {
         (text) => (late ? text.replace("i19", "i91") : text),
       ),
     ];
-    for (const broken of damages) {
+    for (const one of broken) {
       late = false;
-      const loaded = await loadFrom(broken, id, 2);
+      const loaded = await loadFrom(one, id, 2);
       late = true;
       expect(await errorOf(outcomesOf(loaded))).toMatchObject({ code: "store.corrupt" });
     }

@@ -115,20 +115,6 @@ describe("a decision about a step in doubt", () => {
     expect(entered).toBe(2);
   });
 
-  it("may be needed again: what was decided about one attempt says nothing of the next", async () => {
-    const { definition, entered } = doubtful({}, 2);
-    await using theatre = await stage([definition]);
-    const run = await theatre.stemma.run(definition, undefined);
-    for (const n of [1, 2]) {
-      await inDoubt(theatre.stemma, run, "charge");
-      expect(entered).toHaveLength(n);
-      await theatre.stemma.decide(run.id, "charge", "run");
-      await until(() => entered.length === n + 1);
-    }
-    expect(await run.result()).toBe("charged by the step");
-    expect(entered).toEqual([1, 2, 3]);
-  });
-
   it("that it may be entered again gives the step its time anew", async () => {
     const clock = fakeClock();
     const { definition, entered } = doubtful({ timeout: { step: "1m" } });

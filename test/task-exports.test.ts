@@ -1,5 +1,5 @@
 /** Whoever comes from a task runner finds every name that they import under `stemma/tasks`. */
-import { expect, expectTypeOf, test } from "vitest";
+import { expect, expectTypeOf, test, vi } from "vitest";
 import * as tasks from "../src/tasks.ts";
 import type {
   IExecutionStrategy,
@@ -127,6 +127,22 @@ test("an executor takes a concurrency that is no number for none, and refuses on
   };
   expect((await make("0")).get("A")?.status).toBe("success");
   expect(() => make(0)).toThrow("Expected concurrency to be a whole number from 1, got 0.");
+});
+
+test("sleeping ends in time, or with an error when it is aborted, and leaves nothing behind", async () => {
+  const { sleep } = tasks;
+  const never = AbortSignal.abort();
+  await expect(sleep(0, never)).resolves.toBeUndefined();
+  await expect(sleep(-1)).resolves.toBeUndefined();
+  await expect(sleep(1)).resolves.toBeUndefined();
+  await expect(sleep(1, never)).rejects.toThrow("AbortError");
+  const controller = new AbortController();
+  const removed = vi.spyOn(controller.signal, "removeEventListener");
+  await sleep(1, controller.signal);
+  expect(removed).toHaveBeenCalledWith("abort", expect.any(Function));
+  const sleeping = sleep(2 ** 40, controller.signal);
+  controller.abort();
+  await expect(sleeping).rejects.toThrow("AbortError");
 });
 
 test("the parts fit together as they do there", async () => {

@@ -2,9 +2,10 @@
 import { Validator } from "@cfworker/json-schema";
 import { beforeAll, afterAll, describe, expect, it } from "vitest";
 import { Stemma, workflow } from "../src/index.ts";
-import type { ProvDocument, RunHandle, Why } from "../src/index.ts";
+import type { Decision, ProvDocument, RunHandle, Why } from "../src/index.ts";
+import { doubtful, inDoubt } from "./doubt.ts";
 import { provJsonSchema } from "./prov-json.ts";
-import { errorOf, fresh, silent, until } from "./stage.ts";
+import { errorOf, fresh, silent, stage, until } from "./stage.ts";
 
 const classify = workflow({ name: "classify" }, (ctx, file: string) =>
   ctx.step("ask", { input: file }, () => ({ file, licence: file === "b" ? "GPL-3.0" : "MIT-0" })),
@@ -106,6 +107,61 @@ describe("why", () => {
     expect((await errorOf(stemma.why(again?.id ?? "", "nothing"))).code).toBe("step.not_found");
     expect((await errorOf(stemma.why(source?.id ?? ""))).code).toBe("run.not_terminal");
     expect((await errorOf(stemma.why(again?.id ?? "", "list", { path: "$.x" }))).code).toBe("usage.invalid");
+  });
+});
+
+describe("a step that was in doubt", () => {
+  const bank = { by: "ada", reason: "asked the bank" };
+  const decide = async (decision: Decision): Promise<{ why: Why; prov: ProvDocument }> => {
+    const { definition } = doubtful();
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await inDoubt(theatre.stemma, run, "charge");
+    await theatre.stemma.decide(run.id, "charge", decision, bank);
+    await run.result().catch(() => {});
+    return { why: await theatre.stemma.why(run.id, "charge"), prov: await theatre.stemma.prov(run.id) };
+  };
+  const agents = (prov: ProvDocument): unknown[] =>
+    Object.values(prov.wasAttributedTo ?? {}).map((record) => record["prov:agent"]);
+  const activities = (prov: ProvDocument): unknown[] =>
+    Object.values(prov.activity ?? {}).map((record) => (record["prov:type"] as { $: string }).$);
+
+  it("has its result from whoever gave it, who did not run it", async () => {
+    const { why, prov } = await decide({ record: "receipt 17" });
+    expect(why.value).toBe("receipt 17");
+    expect(why.nodes[0]).toMatchObject({ how: "decided", status: "succeeded", ...bank });
+    expect(agents(prov)).toEqual(["agent:ada"]);
+    expect(activities(prov)).toEqual(["stemma:run", "stemma:decision"]);
+    // What it was asked with led to it all the same.
+    expect(why.nodes[0]?.from).toEqual([{ id: `${why.run} 0`, how: "cause" }]);
+    expect(Object.values(prov.wasDerivedFrom ?? {})).toContainEqual({
+      "prov:generatedEntity": expect.stringMatching(/\.value$/),
+      "prov:usedEntity": `run:${why.run}.0.value`,
+    });
+  });
+
+  it("has failed because somebody said so", async () => {
+    const { why } = await decide({ fail: new Error("declined") });
+    expect(why.nodes[0]).toMatchObject({ how: "decided", status: "failed", ...bank });
+  });
+
+  it("ran where it was only decided that it may: nobody gave its result", async () => {
+    const { why, prov } = await decide("run");
+    expect(why.value).toBe("charged by the step");
+    expect(why.nodes[0]).toMatchObject({ how: "ran", status: "succeeded" });
+    expect(why.nodes[0]).not.toHaveProperty("by");
+    expect(agents(prov)).toEqual([]);
+    expect(activities(prov)).toEqual(["stemma:run", "stemma:step"]);
+  });
+
+  it("is of software where its own reconcile found out what became of it", async () => {
+    const { definition } = doubtful({ reconcile: () => ({ record: "in the books" }) });
+    await using theatre = await stage([definition]);
+    const run = await theatre.stemma.run(definition, undefined);
+    await run.result();
+    expect((await theatre.stemma.why(run.id, "charge")).nodes[0]).toMatchObject({ how: "decided", by: "reconcile" });
+    const { agent } = await theatre.stemma.prov(run.id);
+    expect(agent?.["agent:reconcile"]?.["prov:type"]).toMatchObject({ $: "prov:SoftwareAgent" });
   });
 });
 

@@ -10,6 +10,8 @@ import type { Bench, Case, Measurement } from "../harness.ts";
 const counts = ({ quick }: Bench): readonly number[] => (quick ? [1000, 10_000] : [1000, 10_000, 100_000]);
 const most = (bench: Bench): number => counts(bench).at(-1) ?? 0;
 
+const shapes = ["wide", "chain", "layered"];
+
 /** The lease of the process that was killed must have run out, or waiting for it would be measured. */
 const leaseMs = 1500;
 
@@ -19,21 +21,24 @@ export const durableTasks: Measurement = {
   rounds: { full: 3, quick: 1 },
   async cases(bench) {
     const count = most(bench);
-    const file = join(mkdtempSync(join(bench.folder, "killed-")), "tasks.db");
-    say(`durable-tasks: a run of ${count} tasks is killed when all but one have ended`);
-    await runChild("dyingTasks", { file, count }, { kill: true });
-    await new Promise((resolve) => setTimeout(resolve, leaseMs));
-    // Every round begins with the files as the killed process left them, log included.
-    const before = (to: string): void => {
-      for (const suffix of ["", "-wal"]) {
-        if (existsSync(file + suffix)) copyFileSync(file + suffix, join(to, `killed.db${suffix}`));
-      }
-    };
-    return [
-      ...counts(bench).map((n): Case => ({ id: `run ${n}`, program: "durableTasks", args: { count: n } })),
-      { id: "read", program: "readRows", args: {}, before },
-      { id: "resume", program: "resumeTasks", args: { count }, before },
-    ];
+    const cases = counts(bench).map((n): Case => ({ id: `run ${n}`, program: "durableTasks", args: { count: n } }));
+    for (const shape of shapes) {
+      const file = join(mkdtempSync(join(bench.folder, "killed-")), "tasks.db");
+      say(`durable-tasks: a run of ${count} tasks (${shape}) is killed when all but one have ended`);
+      await runChild("dyingTasks", { file, count, shape }, { kill: true });
+      await new Promise((resolve) => setTimeout(resolve, leaseMs));
+      // Every round begins with the files as the killed process left them, log included.
+      const before = (to: string): void => {
+        for (const suffix of ["", "-wal"]) {
+          if (existsSync(file + suffix)) copyFileSync(file + suffix, join(to, `killed.db${suffix}`));
+        }
+      };
+      cases.push(
+        { id: `read ${shape}`, program: "readRows", args: {}, before },
+        { id: `resume ${shape}`, program: "resumeTasks", args: { count, shape }, before },
+      );
+    }
+    return cases;
   },
   lines(found, bench) {
     const [few = 0, ...more] = counts(bench);
@@ -48,10 +53,13 @@ export const durableTasks: Measurement = {
       const what = `${words(n)} against ${words(few)}: CPU per task`;
       lines.push(against(found, { what, unit: "µs" }, [`run ${n}`, "cpuUs"], [`run ${few}`, "cpuUs"]));
     }
-    const what = `${words(most(bench))}, all but one ended: start → that one`;
-    lines.push(against(found, { what, unit: "ms", target: "< 900 ms" }, ["resume", "ms"], ["read", "ms"]));
-    lines.push(plain(found, { what: `${what}, CPU`, unit: "ms" }, ["resume", "cpuMs"]));
-    lines.push(plain(found, { what: `${what}: event loop blocked, longest`, unit: "ms" }, ["resume", "max"]));
+    for (const shape of shapes) {
+      const what = `${words(most(bench))} (${shape}), all but one ended: start → that one`;
+      const [resume, read] = [`resume ${shape}`, `read ${shape}`];
+      lines.push(against(found, { what, unit: "ms", target: "< 900 ms" }, [resume, "ms"], [read, "ms"]));
+      lines.push(plain(found, { what: `${what}, CPU`, unit: "ms" }, [resume, "cpuMs"]));
+      lines.push(plain(found, { what: `${what}: event loop blocked, longest`, unit: "ms" }, [resume, "max"]));
+    }
     return lines;
   },
 };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expectDurable } from "../connections.ts";
 import { watchEventLoop } from "../event-loop.ts";
 import { open } from "../work.ts";
+import { shapes } from "./tasks.ts";
 import { taskWorkflow } from "../../src/tasks.ts";
 import type { Workflow } from "../../src/index.ts";
 
@@ -16,16 +17,17 @@ const killed = "killed.db";
 /** Called by the last task, which is the one that does not end in the run that is killed. */
 let entered: (() => Promise<unknown>) | undefined;
 
-/** Tasks side by side that do nothing. */
-function wide(count: number): Workflow {
+/** Tasks that do nothing. */
+function graph(count: number, shape: string): Workflow {
   const steps = Array.from({ length: count }, (_, i) => ({
     name: `task${i}`,
+    dependencies: (shapes[shape]?.(i) ?? []).map((d) => `task${d}`),
     run: async () => {
       if (i + 1 === count) await entered?.();
       return { status: "success" as const };
     },
   }));
-  return taskWorkflow(steps, { name: `wide-${count}` });
+  return taskWorkflow(steps, { name: `${shape}-${count}` });
 }
 
 const cpuMs = (): number => {
@@ -41,22 +43,24 @@ export async function durableTasks({
   folder: string;
   count: number;
 }): Promise<Record<string, number>> {
-  const [warm, graph] = [wide(500), wide(count)];
-  await using engine = await open(join(folder, "stemma.db"), { workflows: [warm, graph] });
+  const [warm, cold] = [graph(500, "wide"), graph(count, "wide")];
+  await using engine = await open(join(folder, "stemma.db"), { workflows: [warm, cold] });
   await engine.start();
   await (await engine.stemma.run(warm, {})).result();
   const stop = watchEventLoop();
   const [start, cpu] = [performance.now(), cpuMs()];
-  await (await engine.stemma.run(graph, {})).result();
+  await (await engine.stemma.run(cold, {})).result();
   const found = { us: ((performance.now() - start) * 1000) / count, cpuUs: ((cpuMs() - cpu) * 1000) / count };
   const { max } = stop();
   expectDurable();
   return { ...found, max };
 }
 
+type Dying = { file: string; count: number; shape: string };
+
 /** Runs until only the last task has not ended, says so in one line, and waits for its end. */
-export async function dyingTasks({ file, count }: { file: string; count: number }): Promise<never> {
-  const workflow = wide(count);
+export async function dyingTasks({ file, count, shape }: Dying): Promise<never> {
+  const workflow = graph(count, shape);
   const engine = await open(file, { workflows: [workflow], lease });
   await engine.start();
   entered = () => new Promise(() => {});
@@ -75,11 +79,13 @@ export async function dyingTasks({ file, count }: { file: string; count: number 
 export async function resumeTasks({
   folder,
   count,
+  shape,
 }: {
   folder: string;
   count: number;
+  shape: string;
 }): Promise<Record<string, number>> {
-  const engine = await open(join(folder, killed), { workflows: [wide(count)], lease });
+  const engine = await open(join(folder, killed), { workflows: [graph(count, shape)], lease });
   const here = Promise.withResolvers<undefined>();
   entered = () => {
     here.resolve(undefined);

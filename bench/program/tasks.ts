@@ -6,7 +6,7 @@ import { watchEventLoop } from "../event-loop.ts";
 const layer = 100;
 
 /** What the task at this place depends on. */
-const shapes: Readonly<Record<string, (i: number) => number[]>> = {
+export const shapes: Readonly<Record<string, (i: number) => number[]>> = {
   chain: (i) => (i === 0 ? [] : [i - 1]),
   wide: () => [],
   // Three of the layer before.

@@ -157,6 +157,9 @@ describe("stemma decide", () => {
     expect(await run.result()).toEqual({ paid: 1 });
     const { out } = await typed("show", run.id, "--store", shop.path);
     expect(out).toContain("decided by ada: record (bank)");
+    // Said again, because its answer was lost.
+    for (const more of [[], ["--key", "k"]])
+      expect((await typed(...words(run, shop.path), "--record", '{"paid":1}', ...more)).out).toBe(decided.out);
   });
 
   test("lets it fail, and of a step that is not in doubt names those that are", async () => {

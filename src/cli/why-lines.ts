@@ -71,6 +71,7 @@ const marks: Readonly<Record<WhyNode["how"], Cell>> = {
   ran: { text: "✓", style: "green" },
   reused: { text: "↺", style: "cyan" },
   given: { text: "✎", style: "yellow" },
+  decided: { text: "◆", style: "blue" },
   answered: { text: "✓", style: "green" },
   called: { text: "✓", style: "green" },
   waited: { text: "✓", style: "dim" },
@@ -86,7 +87,7 @@ function lineOf(node: WhyNode, { why, now }: Drawing): TreeNode["line"] {
   if (node.reason !== undefined) facts.push({ text: `“${shorten(node.reason, reasonCharsMax)}”` });
   const value = node.value !== undefined && "inline" in node.value ? jsonText(node.value.inline) : undefined;
   return {
-    mark: marks[node.how],
+    mark: node.status === "failed" ? { text: "✖", style: "red" } : marks[node.how],
     name: { text: nameOf(node) },
     time: `${formatDuration(Math.max(0, now - node.at))} ago`,
     facts,

@@ -8,7 +8,8 @@ import type { Digest } from "./event.ts";
 import type { Hash } from "./identity.ts";
 import { utf8Length } from "./json.ts";
 
-const inline = '{"inline":';
+/** What an inline value begins with. */
+export const inline = '{"inline":';
 const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
@@ -54,7 +55,7 @@ function sealedText(hash: Hash, text: string): string {
 }
 
 /** Where the JSON value that begins at `start` ends; -1 where it does not. */
-function valueEnd(text: string, start: number): number {
+export function valueEnd(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; at += 1) {
     const unit = text.charCodeAt(at);

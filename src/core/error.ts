@@ -84,6 +84,8 @@ export const errorCodes = {
   "name.invalid": { status: 400, exit: 2, retryable: false },
   "duration.invalid": { status: 400, exit: 2, retryable: false },
 
+  "cursor.beyond_end": { status: 409, exit: 4, retryable: false },
+
   "import.refused": { status: 422, exit: 2, retryable: false },
 
   "webhook.invalid": { status: 422, exit: 2, retryable: false },

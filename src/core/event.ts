@@ -150,6 +150,8 @@ export type WaitKind = "timer" | "approval" | "signal" | "external";
 export type Unwanted = "not awaited" | "lost race" | "run ended" | "abandoned";
 
 type By = { by?: string; reason?: string };
+/** Who decided about a step where nobody had to: its own `reconcile`. */
+export const byReconcile = "reconcile";
 type Saved = { ms?: number; cost?: number };
 
 /** The data of each event, by its type. */
@@ -260,7 +262,8 @@ export type EventData = {
     unwanted?: Unwanted;
     held?: { run: RunId; why: "in flight" | "undecided" | "in doubt" | "done with another input" | "cut" };
   };
-  "step.decided": StepRef & By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord };
+  "step.decided": StepRef &
+    By & { decision: "record" | "run" | "fail"; output?: Value; error?: ErrorRecord; message?: string };
 
   /** Again for one that is open: whoever was asked said that it has to wait on, and for what. */
   "wait.opened": StepRef & {

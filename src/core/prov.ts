@@ -4,7 +4,7 @@
  * so it can be given to others. Computed from events, like the trace.
  */
 import type { Digest, Event, EventOf, Produced, RunId, Seq, StateTree, Timestamp, Value } from "./event.ts";
-import { outcomeOf } from "./event.ts";
+import { byReconcile, outcomeOf } from "./event.ts";
 import type { Hash } from "./identity.ts";
 import { canonical } from "./json.ts";
 import { addToSteps, newSteps } from "./recorded-step.ts";
@@ -127,6 +127,7 @@ class Writing {
       this.#relate("wasAttributedTo", { "prov:entity": valueId(run, event.seq), "prov:agent": agent });
     }
     if (event.type === "step.overridden") return;
+    if (step.decided !== undefined) return this.#decided(run, event, events[step.decided], sources);
     // A call is what its first event says, which names the run that it made; the run names that event too.
     const activity = idOf(run, step.kind === "call" ? step.first : event.seq);
     this.#put("activity", activity, {
@@ -144,6 +145,32 @@ class Writing {
       "prov:activity": activity,
       "prov:time": timeText(event.at),
     });
+  }
+
+  /** Whether the step was carried out nobody saw: the decision made the value known, from what the step was asked with. */
+  #decided(run: RunId, { seq }: Event, decision: Event | undefined, sources: readonly Seq[]): void {
+    if (decision?.type !== "step.decided") return;
+    const activity = idOf(run, decision.seq);
+    const { by, key } = decision.data;
+    this.#put("activity", activity, {
+      "prov:startTime": timeText(decision.at),
+      "prov:endTime": timeText(decision.at),
+      "prov:type": qualified("stemma:decision"),
+      "prov:label": key,
+      "stemma:run": qualified(idOf(run)),
+    });
+    this.#relate("wasInformedBy", { "prov:informed": activity, "prov:informant": idOf(run) });
+    if (by !== undefined) {
+      const agent = this.#agent(by, by === byReconcile ? "prov:SoftwareAgent" : "prov:Person");
+      this.#relate("wasAssociatedWith", { "prov:activity": activity, "prov:agent": agent });
+      this.#relate("wasAttributedTo", { "prov:entity": valueId(run, seq), "prov:agent": agent });
+    }
+    this.#relate("wasGeneratedBy", {
+      "prov:entity": valueId(run, seq),
+      "prov:activity": activity,
+      "prov:time": timeText(decision.at),
+    });
+    this.#derived(run, seq, sources);
   }
 
   #derived(run: RunId, seq: Seq, sources: readonly Seq[]): void {

@@ -43,6 +43,8 @@ export type RecordedStep = {
   waitsFor?: WaitKind;
   /** Its success is this run's alone: it was recorded without a key by which others could find it. */
   alone?: true;
+  /** Where its outcome is what was said of it while it was in doubt: the event that says so. A step that ran then has none. */
+  decided?: Seq;
   /** Seq at which making up for it was begun. */
   compensated?: Seq;
   /** It can be made up for by who carried it out: the success with this seq, of this run where none is named. */
@@ -155,6 +157,9 @@ function take(step: RecordedStep, event: KeyedEvent): void {
       break;
     case "step.started":
       if (event.data.effect !== undefined) step.effect = event.data.effect;
+      break;
+    case "step.decided":
+      if (event.data.decision !== "run") step.decided = seq;
       break;
     case "step.reused":
       step.from = event.data.from;

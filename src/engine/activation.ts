@@ -94,6 +94,7 @@ export class Activation {
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
       ask: (place, input, work, resolve) => this.#ask(place, input, work, resolve),
+      again: (...asked) => this.#inBulk.take(...asked),
       open: (scope, name) => parts.asks.openScope(scope, name),
       close: (scope, kind, causes) => this.#close(scope, kind, causes),
       withdraw: (scope) => parts.undertakings.withdrawScope(scope),
@@ -110,7 +111,7 @@ export class Activation {
     const now = (): number => loaded.now();
     const causes = (): readonly Seq[] => this.#body?.causes() ?? [];
     this.#departure = new Departure(parts, this.#course, { ...this.#with, run: row.id, now, causes, wake });
-    this.#inBulk = new InBulk(workflow, parts, this.#course, surroundings.delivery);
+    this.#inBulk = new InBulk(workflow, loaded, parts, this.#course, { ...surroundings, wake });
     this.#recalling = new Recalling(loaded, parts, this.#course, {
       ...this.#with,
       wake,
@@ -297,7 +298,7 @@ export class Activation {
       return this.#ignore(place);
     // A branch that lost its race may be in the middle of its own code; what it asks for now is not wanted any more.
     if (this.#parts.undertakings.isLost(place.scope)) return;
-    if (this.#inBulk.take(place, input, work, resolve)) return this.#wake();
+    this.#inBulk.check(place.name, input, work);
     const ask = this.#parts.asks.make(place, input, this.#course.delivered.seq, work, resolve);
     if (ask.carried === undefined) this.#parts.undertakings.closeCarried();
     ask.prefix = this.#parts.prefix.current;

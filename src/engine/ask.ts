@@ -138,16 +138,11 @@ export class Asks {
   }
 
   /**
-   * The short way for an ask whose outcome is on record and of which nothing else is to be known: the number that it has
-   * there, or undefined where it has to be made.
+   * The short way for an ask whose outcome is on record and of which nothing else is to be known, in a body that asks once
+   * for each path: the number that it has there, or undefined where it has to be made. It is not counted.
    */
-  takeSettled({ scope, name, across }: Place, input: Encoded): number | undefined {
-    const path = pathOf(scope, name);
-    if (across !== undefined || this.#paths.has(path)) return undefined;
-    const digest = digestOf(input);
-    const ask = this.#recall.takeSettled(path, digest);
-    if (ask !== undefined) this.#paths.set(path, digest);
-    return ask;
+  takeSettled(path: string, input: Digest): number | undefined {
+    return this.#recall.takeSettled(path, input);
   }
 
   /** Counts an ask: its place among those of its path, and among those equal in path and input. */

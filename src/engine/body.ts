@@ -16,6 +16,9 @@ export type Outcome =
   | { seq: Seq; ok: true; value: unknown; error?: never }
   | { seq: Seq; ok: false; error: Error; value?: never };
 
+/** The success of a step, with its value as the text that is on record. */
+export type Unread = { seq: Seq; text: string };
+
 /** What a step's function is given beside its input. */
 export type StepTools = {
   /** The same for every attempt, crash and restart of this step: send it to services so that they do not act twice. */
@@ -138,6 +141,19 @@ export type Operations = {
    * same `input` object have it encoded once.
    */
   stepTo(ask: StepAsk, take: (outcome: Outcome) => void): void;
+  /**
+   * The short way for bodies that are dataflow, while they are recalled: takes the outcome of the step at this place, if
+   * one with this input is on record as ended. Its outcome is given to `take` when it is due, with `own`, by which the
+   * body knows what it asked for. False: it is to be asked for with `stepTo`.
+   *
+   * @param input canonical text of the declared input
+   */
+  again(
+    place: { scope: string; name: string },
+    input: string,
+    own: number,
+    take: (own: number, outcome: Outcome | Unread) => void,
+  ): boolean;
   /** Recalls or runs many steps, and makes way for others while it asks for them; gives their outcomes in order. */
   steps(count: number, askOf: (index: number) => StepAsk): Promise<readonly Outcome[]>;
   /** Lets a turn of the event loop pass: for a body that has much to ask or to take in. What follows must not depend on it. */
@@ -219,8 +235,8 @@ export type Workflow<I = unknown, O = unknown> = {
   readonly timeoutMs?: number;
   readonly body: (operations: Operations, run: RunInfo) => RunningBody;
   /**
-   * The body is data: it asks with `stepTo` for steps with declared inputs and for nothing else, makes no checkpoint, holds
-   * on to its outcomes, and what it does next follows from them in their order, whenever it is given them. So it can be
+   * The body is data: it asks with `stepTo` for steps with declared inputs, once for each place, and for nothing else, makes
+   * no checkpoint, holds on to its outcomes, and what it does next follows from them in their order, whenever it is given them. So it can be
    * given many of them in one turn when it is recalled, straight from the first reading of its history.
    */
   readonly dataflow?: true;

@@ -9,14 +9,20 @@ import { textOf } from "./value.ts";
 
 type Decided = EventOf<"step.decided">["data"];
 
-/** What was decided last about a step, and whether that is this, down to the value. Undefined where nothing was. */
+/**
+ * What was decided last about a step, and whether that is this, down to the value. Undefined where nothing was.
+ *
+ * @param message only what was decided by the request with this idempotency key
+ */
 export async function decidedBefore(
   store: Store,
   run: RunId,
   events: readonly Event[],
   { key, decision, text, error }: DecideMessage,
+  message?: string,
 ): Promise<{ made: Decided; same: boolean } | undefined> {
-  const at = events.findLastIndex(({ type, data }) => type === "step.decided" && data.key === key);
+  const isIt = (data: Decided): boolean => data.key === key && (message === undefined || data.message === message);
+  const at = events.findLastIndex(({ type, data }) => type === "step.decided" && isIt(data));
   const event = events[at];
   if (event?.type !== "step.decided") return undefined;
   const made = event.data;

@@ -15,7 +15,7 @@ import { toValue } from "./value.ts";
  */
 export type Decision = { record: unknown } | "run" | { fail: unknown };
 
-type Decided = Pick<DecideMessage, "decision" | "text" | "error" | "by" | "reason">;
+type Decided = Pick<DecideMessage, "decision" | "text" | "error" | "by" | "reason" | "message">;
 
 /** A decision as a message carries it. Throws usage.invalid, json.not_serializable, payload.too_large. */
 export function decisionOf(decision: Decision, key: string): Pick<DecideMessage, "decision" | "text" | "error"> {
@@ -37,10 +37,11 @@ export function decisionOf(decision: Decision, key: string): Pick<DecideMessage,
 /** Records the decision, and what follows from it. */
 export function decide(ask: Ask, decided: Decided, journal: Journal, steps: { tryAgain(ask: Ask): void }): void {
   const { key } = ask.ref;
-  const { decision, text, error, by, reason } = decided;
+  const { decision, text, error, by, reason, message } = decided;
   const data: EventOf<"step.decided">["data"] = { key, decision };
   if (by !== undefined) data.by = by;
   if (reason !== undefined) data.reason = reason;
+  if (message !== undefined) data.message = message;
   ask.doubtful = false;
   ask.cleared = true;
   const causes = [ask.begunAt ?? journal.head];

@@ -17,7 +17,7 @@ const required: Readonly<Record<string, readonly string[]>> = {
   unpause: [],
 };
 /** What is a text wherever it stands. */
-const texts = ["key", "name", "decision", "run", "status", "text", "by", "reason", "caller"];
+const texts = ["key", "name", "decision", "run", "status", "text", "by", "reason", "caller", "message"];
 
 /** Throws import.refused. */
 export function checkMessage({ key, kind, body }: ExportedMessage): void {

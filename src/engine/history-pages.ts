@@ -57,6 +57,11 @@ export async function readHistory(
  * @throws store.corrupt when a payload is not what its digest says
  */
 export async function* portionsOf(store: Store, run: RunId, events: readonly StoredEvent[]): AsyncGenerator<Portion> {
+  // Most events have none, and to see that they need not be parsed.
+  if (!events.some(mayRefer)) {
+    if (events.length > 0) yield { events, texts: none };
+    return;
+  }
   let from = 0;
   let bytes = 0;
   let wanted = new Set<Digest>();
@@ -76,8 +81,11 @@ export async function* portionsOf(store: Store, run: RunId, events: readonly Sto
 }
 
 function referencesOf(stored: StoredEvent): Reference[] {
-  // Most events have none, and to see that they need not be parsed.
-  return stored.data.includes('"digest":') ? payloadsOf(unseal(stored)) : [];
+  return mayRefer(stored) ? payloadsOf(unseal(stored)) : [];
+}
+
+function mayRefer({ data }: StoredEvent): boolean {
+  return data.includes('"digest":');
 }
 
 /** The texts of payloads, each of them what its digest says. */

@@ -205,13 +205,22 @@ export class Inbox {
   #decided(message: DecideMessage): undefined {
     const { asks, journal, steps, log, run } = this.#with;
     const ask = asks.inDoubt(message.key);
-    if (ask === undefined) log.warn("A decision is about a step that is not in doubt", { run, step: message.key });
+    const { key, entered } = message;
+    if (ask === undefined) log.warn("A decision is about a step that is not in doubt", { run, step: key });
+    // Meanwhile it was found out otherwise that it may be entered again; of that attempt nobody has said anything.
+    else if (entered !== undefined && entered !== enteredIn(ask))
+      log.warn("A decision is about an attempt before the one that is in doubt", { run, step: key });
     else decide(ask, message, journal, steps);
   }
 
   #unanswered({ kind, key }: Received): undefined {
     this.#with.log.warn("A message answers nothing that is open", { run: this.#with.run, kind, key });
   }
+}
+
+/** Number of the attempt that a step was entered by last; 0 where there is none. */
+function enteredIn({ attempt, recorded }: Ask): number {
+  return attempt ?? recorded?.entered ?? 0;
 }
 
 function known(output: ChildMessage["output"], texts: Mail["texts"]): { digest: Digest; text: string }[] {

@@ -2,20 +2,20 @@
  * What the index needs of the two most frequent events, the first start of a step and its success, from their texts as
  * they are stored: what a step was given and what it gave may be long, and would be parsed for nothing.
  *
- * The texts are canonical JSON, with the names of properties in order. So one that begins with `{"key":"` has no
- * declared input and nothing else that sorts before; and one that begins with its first attempt and ends with input and
- * key has nothing between or behind but what it was given.
+ * The texts are canonical JSON, with the names of properties in order. So what stands between two names that are found
+ * one behind the other is known to be nothing else.
  */
 import type { StoredEvent } from "../core/chain.ts";
 import { unseal } from "../core/chain.ts";
+import { inline, valueEnd } from "../core/chain-text.ts";
 import type { Causes, Digest, Event, Seq } from "../core/event.ts";
 import { decode } from "../core/json.ts";
 
-const started = /^\{(?:"after":(\d+),)?"attempt":1,"given":\{"/;
-const [beforeInput, beforeKey, tail] = ['},"input":"', '","key":"', '"}'];
+const [afterName, attemptName, givenName] = ['"after":', '"attempt":', '"given":'];
+const [inputName, keyName] = ['"input":"', '"key":"'];
+const same = '{"same":';
 const digestChars = 64;
-const succeeded = '{"key":"';
-const behindKey = /","(?:ms":\d+,")?output":/y;
+const behindKey = /","(?:ms":\d+,")?output":(?:\{"inline":)?/y;
 
 /**
  * The event as far as the index needs it, which is all of it unless it is one of the two; it is not to be given away.
@@ -28,36 +28,73 @@ export function indexed(stored: StoredEvent, known: Digest = ""): Event {
     type === "step.started"
       ? startedIn(stored.data, known)
       : type === "step.succeeded"
-        ? succeededIn(stored.data)
+        ? succeededIn(stored.data, known)
         : undefined;
   if (data === undefined) return unseal(stored);
-  return { seq, at, type, hash, causes: decode(stored.causes) as Causes, data } as unknown as Event;
+  return { seq, at, type, hash, causes: causesIn(stored.causes), data } as unknown as Event;
 }
 
-type Started = { key: string; input: Digest; attempt: 1; after?: Seq };
-
-function startedIn(text: string, known: Digest): Started | undefined {
-  const head = text.endsWith(tail) ? started.exec(text) : null;
-  if (head === null) return undefined;
-  const keyAt = text.lastIndexOf(beforeKey);
-  const inputAt = keyAt - digestChars;
-  if (keyAt < 0 || !text.endsWith(beforeInput, inputAt)) return undefined;
-  const key = text.slice(keyAt + beforeKey.length, -tail.length);
-  const input = known !== "" && text.startsWith(known, inputAt) ? known : text.slice(inputAt, keyAt);
-  if (!isPlain(key) || !isPlain(input)) return undefined;
-  const after = head[1];
-  return after === undefined ? { key, input, attempt: 1 } : { key, input, attempt: 1, after: Number(after) };
+/** Most events have one cause, or those of an event before. */
+function causesIn(text: string): Causes {
+  const isOne = text.startsWith("[") && !text.includes(",");
+  const isSame = !isOne && text.startsWith(same);
+  const digits = isOne ? text.slice(1, -1) : isSame ? text.slice(same.length, -1) : "";
+  const seq = digits === "" ? Number.NaN : Number(digits);
+  if (!Number.isSafeInteger(seq)) return decode(text) as Causes;
+  return isOne ? [seq] : { same: seq };
 }
 
-function succeededIn(text: string): { key: string } | undefined {
-  if (!text.startsWith(succeeded)) return undefined;
-  const end = text.indexOf('"', succeeded.length);
-  behindKey.lastIndex = end;
-  const key = text.slice(succeeded.length, end);
-  return behindKey.test(text) && isPlain(key) ? { key } : undefined;
+/** What both begin with; `end` is where the key's last quote stands. */
+type Head = { data: { after?: Seq; attempt?: number; input?: Digest; key: string }; end: number };
+
+/** Undefined for all that has anything else in front of its key, or anything in it that is not written as it is. */
+function headOf(text: string, known: Digest): Head | undefined {
+  let at = 1;
+  const data: Head["data"] = { key: "" };
+  if (text.startsWith(afterName, at)) {
+    const end = text.indexOf(",", at);
+    data.after = Number(text.slice(at + afterName.length, end));
+    at = end + 1;
+  }
+  if (text.startsWith(attemptName, at)) {
+    const end = text.indexOf(",", at);
+    data.attempt = Number(text.slice(at + attemptName.length, end));
+    at = end + 1;
+  }
+  if (text.startsWith(givenName, at)) {
+    at = valueEnd(text, at + givenName.length) + 1;
+    if (at === 0) return undefined;
+  }
+  if (text.startsWith(inputName, at)) {
+    const from = at + inputName.length;
+    const input = text.slice(from, from + digestChars);
+    data.input = input === known ? known : input;
+    at = from + digestChars + 2;
+  }
+  if (!text.startsWith(keyName, at)) return undefined;
+  const from = at + keyName.length;
+  const end = text.indexOf('"', from);
+  data.key = text.slice(from, end);
+  return data.key.includes("\\") || data.input?.includes('"') === true ? undefined : { data, end };
 }
 
-/** Whether a string is written as it is. */
-function isPlain(text: string): boolean {
-  return !text.includes('"') && !text.includes("\\");
+function startedIn(text: string, known: Digest): Head["data"] | undefined {
+  const head = headOf(text, known);
+  return head?.data.attempt === 1 && head.end === text.length - 2 ? head.data : undefined;
+}
+
+function succeededIn(text: string, known: Digest): Head["data"] | undefined {
+  const head = headOf(text, known);
+  if (head === undefined) return undefined;
+  behindKey.lastIndex = head.end;
+  return behindKey.test(text) ? head.data : undefined;
+}
+
+/** The text of what a step gave, as it is in its success; undefined where it is not in there. */
+export function outputIn({ type, data }: StoredEvent): string | undefined {
+  if (type !== "step.succeeded" || succeededIn(data, "") === undefined) return undefined;
+  const from = behindKey.lastIndex;
+  if (!data.endsWith(inline, from)) return undefined;
+  const to = valueEnd(data, from);
+  return to > from && data[to] === "}" ? data.slice(from, to) : undefined;
 }

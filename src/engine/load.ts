@@ -12,6 +12,7 @@ import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
+import { ChainThread } from "./chain-thread.ts";
 import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
 import { payloadsOf } from "./payload.ts";
@@ -60,6 +61,8 @@ export type LoadOptions = {
   pageEvents?: number | undefined;
   /** For a body that holds on to all its outcomes: how much of their text is kept, where it is not the usual little. */
   heldCharsMax?: number | undefined;
+  /** A history of more events than these is hashed in a thread. */
+  threadEvents?: number | undefined;
 };
 
 /** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
@@ -70,8 +73,9 @@ const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
-/** A history of more events than these is long. */
+/** A history of more events than these is long; and with more than these it is usually worth a thread. */
 const longEvents = 10_000;
+const threadEventsUsual = 50_000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
@@ -86,10 +90,13 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  { pageEvents = pageEventsUsual, heldCharsMax }: LoadOptions = {},
+  { pageEvents = pageEventsUsual, heldCharsMax, threadEvents = threadEventsUsual }: LoadOptions = {},
 ): Promise<Loaded> {
-  const reading = new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax);
-  const inbox = await reading.all();
+  const { reading, inbox } = await read(
+    (thread) => new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax, thread),
+    row,
+    threadEvents,
+  );
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
   const found = await reading.found();
@@ -111,12 +118,39 @@ export async function load(
   };
 }
 
+/**
+ * Reads a history. A long one is hashed in a thread meanwhile; where that or the reading itself finds anything wrong, it is
+ * read again without a thread, which says what it is.
+ */
+async function read(
+  newReading: (thread: ChainThread | undefined) => Reading,
+  { state, hash }: RunRow,
+  threadEvents: number,
+): Promise<{ reading: Reading; inbox: readonly Received[] }> {
+  const isLong = state.seq - (state.checkpoint?.seq ?? 0) > threadEvents;
+  const thread = isLong ? ChainThread.start() : undefined;
+  if (thread !== undefined) {
+    try {
+      const reading = newReading(thread);
+      const inbox = await reading.all();
+      if ((await thread.end()) === hash) return { reading, inbox };
+    } catch {
+      // The second reading comes to the same place, unless it was the thread's fault.
+    } finally {
+      void thread.stop();
+    }
+  }
+  const reading = newReading(undefined);
+  return { reading, inbox: await reading.all() };
+}
+
 /** One reading of a history, and what it leaves behind. */
 class Reading {
   readonly #store: Store;
   readonly #row: RunRow;
   readonly #turn: (call: () => void) => void;
   readonly #pageEvents: number;
+  readonly #thread: ChainThread | undefined;
   readonly #from: Seq;
   readonly #recall: Recall;
   readonly #kept: StoredOutcome[] = [];
@@ -138,7 +172,9 @@ class Reading {
     turn: (call: () => void) => void,
     pageEvents: number,
     heldCharsMax: number | undefined,
+    thread: ChainThread | undefined,
   ) {
+    this.#thread = thread;
     this.#store = store;
     this.#row = row;
     this.#turn = turn;
@@ -159,6 +195,7 @@ class Reading {
     // The event before a checkpoint is read too: the checkpoint's hash covers it.
     for await (const page of pagesOf(this.#store, id, Math.max(this.#from - 2, -1), this.#pageEvents)) {
       this.#expectHeld(page.row);
+      await this.#hash(page.events);
       for await (const { events, texts } of portionsOf(this.#store, id, page.events)) {
         for (const text of texts.values()) {
           if (this.#keeping) this.#keptChars += text.length;
@@ -174,6 +211,16 @@ class Reading {
       ({ inbox } = page);
     }
     return inbox;
+  }
+
+  async #hash(events: readonly StoredEvent[]): Promise<void> {
+    if (this.#thread === undefined) return;
+    const first = Math.max(this.#from - (events[0]?.seq ?? 0), 0);
+    await this.#thread.take((events[first - 1] ?? this.#last)?.hash ?? this.#genesis(), events.slice(first));
+  }
+
+  #genesis(): Digest {
+    return genesis(sha256, this.#row.id);
   }
 
   /** What has moved on in other hands since it was claimed is whole, though not as it was then. */
@@ -195,8 +242,7 @@ class Reading {
     const isStart = stored.seq === this.#from;
     const event = isStart ? unseal(stored) : indexed(stored, this.#input);
     if (event.type === "step.started") this.#input = event.data.input;
-    const before = this.#last?.hash ?? genesis(sha256, id);
-    if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash) {
+    if (this.#thread === undefined && this.#hashOf(stored) !== stored.hash) {
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
     }
     const settles = this.#recall.add(event);
@@ -208,6 +254,10 @@ class Reading {
       }
     }
     if (settles) this.#keep(stored, texts);
+  }
+
+  #hashOf(stored: StoredEvent): Digest {
+    return storedHash(sha256, this.#last?.hash ?? this.#genesis(), stored, rememberedDigest);
   }
 
   #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {

@@ -26,9 +26,14 @@ export type SignalMessage = { name: string; text?: string; by?: string };
 export type CancelMessage = By;
 export type PauseMessage = By & { caller?: RunId };
 
-/** `decide`: what is to become of a step in doubt. */
+/**
+ * `decide`: what is to become of a step in doubt. `entered`: number of the attempt that it is about, 0 where none was
+ * entered; it says nothing of a later one. `message`: the idempotency key that it came with.
+ */
 export type DecideMessage = By & {
   key: string;
+  entered?: number;
+  message?: string;
   decision: "record" | "run" | "fail";
   text?: string;
   error?: ErrorRecord;

@@ -17,6 +17,7 @@ import { toValue } from "./value.ts";
 type Primitives = {
   seed: string;
   ask(place: Place, input: Encoded | undefined, work: Ask["work"], resolve: (outcome: Outcome) => void): void;
+  again: Operations["again"];
   open(scope: string, name: string): string;
   close(scope: string, kind: "scope" | "map" | "all" | "race", causes: readonly Seq[]): Seq;
   withdraw(scope: string): void;
@@ -59,7 +60,7 @@ export function operationsOf(primitives: Primitives): Operations {
   const many = new ManySteps(step, primitives.turn);
   return {
     step,
-    stepTo: stepping(primitives, checkNoCheckpoint),
+    ...dataflow(primitives, checkNoCheckpoint),
     steps: (count, askOf) => many.ask(count, askOf),
     turn: () => new Promise((resolve) => primitives.turn(resolve)),
     async wait(asked) {
@@ -116,14 +117,15 @@ export function operationsOf(primitives: Primitives): Operations {
 }
 
 /** Steps without promises; what is asked with the input object of the ask before is not encoded again. */
-function stepping({ ask }: Primitives, check: (name: string) => void): Operations["stepTo"] {
+function dataflow({ ask, again }: Primitives, check: (name: string) => void): Pick<Operations, "stepTo" | "again"> {
   let last: { input: StepAsk["input"]; encoded: Encoded | undefined } = { input: undefined, encoded: undefined };
-  return (asked, take) => {
+  const stepTo: Operations["stepTo"] = (asked, take) => {
     const { input, name } = asked;
     if (last.input !== input) last = { input, encoded: input && toValue(input.value, `input of step ${name}`) };
     check(name);
     ask(asked, last.encoded, { kind: "step", ask: asked }, take);
   };
+  return { stepTo, again };
 }
 
 /** Gives the next derived digest of a scope: a function of the seed, the scope and how many were drawn before. */

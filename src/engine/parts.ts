@@ -1,5 +1,6 @@
 /** The parts of an activation, put together: what each is told of the others, and of the life that they share. */
 import type { Digest, Draft, OfferedRun, Seq } from "../core/event.ts";
+import { byReconcile } from "../core/event.ts";
 import type { Emitted, RunRow } from "../store/store.ts";
 import { Answers } from "./answers.ts";
 import type { Extra } from "./appender.ts";
@@ -314,7 +315,7 @@ function stepsOf(
     cautious: row.claims > 1,
     mayBegin: (ask) => mayEnter(ask, life, others().undertakings.paused),
     holdBack: (ask) => others().undertakings.hold(ask),
-    decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: "reconcile" }, journal, steps),
+    decided: (ask, decision) => decide(ask, { ...decisionOf(decision, ask.ref.key), by: byReconcile }, journal, steps),
     afterCommit: (seq, call) => journal.afterCommit(seq, call),
     changed: life.wake,
     fault: life.fault,

@@ -4,7 +4,7 @@
  * between steps meets each outcome at the same point of its path, however long its I/O takes this time.
  */
 import type { Recall } from "./recall.ts";
-import type { RecordedOutcome, RecordedOutcomes } from "./recorded-outcomes.ts";
+import type { RecordedOutcomes, StoredOutcome } from "./recorded-outcomes.ts";
 
 export class RecallCursor {
   readonly #recall: Recall;
@@ -31,7 +31,7 @@ export class RecallCursor {
    *
    * @throws what the store throws; store.corrupt
    */
-  next(): RecordedOutcome | "not yet" | "reading" | "nothing" {
+  next(): StoredOutcome | "not yet" | "reading" | "nothing" {
     const due = this.#isDue();
     if (due === "nothing") this.#recall.forget();
     if (due !== "due") return due;

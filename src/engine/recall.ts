@@ -102,10 +102,14 @@ export class Recall {
   compensable = false;
   readonly #signals = new SignalIndex();
   readonly #from: Seq;
-  /** Numbers of the asks by key: of all while the history is added, then of those that were not taken. */
+  /** Numbers of the asks by key. */
   readonly #byKey = new Map<string, number>();
   /** The same by identity, of those whose key does not say their place. */
   readonly #byText = new Map<string, number>();
+  /** How many were made again. */
+  #taken = 0;
+  /** Behind the ask that was looked for last: outcomes, and asks that are made again, mostly come in the order of the asks. */
+  #next = 0;
   readonly #facts = new Map<number, Facts>();
   /** By number of the ask; they are numbered in the order of their first events. */
   #keys: string[] = [];
@@ -151,7 +155,8 @@ export class Recall {
     if (!("key" in data)) return false;
     if (data.key.startsWith(`${compensationScope}/`)) return this.#addCompensation(event, data.key);
     if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
-    const ask = this.#byKey.get(data.key) ?? this.#firstMention(event, data);
+    const isNext = this.#keys[this.#next] === data.key;
+    const ask = isNext ? this.#next : (this.#byKey.get(data.key) ?? this.#firstMention(event, data));
     if (outcomeOf[event.type] === null) {
       const facts = this.#facts.get(ask) ?? {};
       note(facts, event);
@@ -168,6 +173,7 @@ export class Recall {
     if (facts !== undefined && isOfStart(facts)) this.#facts.delete(ask);
     this.#outcome[ask] = seq;
     this.#settled[this.outcomes] = ask;
+    this.#next = ask + 1;
     this.outcomes += 1;
     return true;
   }
@@ -227,6 +233,7 @@ export class Recall {
     this.#made = inOrder(this.#after.subarray(0, this.asks), this.#from, this.#latest.length);
     this.#latest = new Int32Array(0);
     this.#spelled = new Map();
+    this.#next = 0;
     return this;
   }
 
@@ -253,41 +260,47 @@ export class Recall {
 
   /** Whether every ask on record was made again. */
   get allTaken(): boolean {
-    return this.#byKey.size === 0;
+    return this.#taken === this.asks;
   }
 
   /** Whether a label belongs to an ask on record that was not taken. */
   has(key: string): boolean {
-    return this.#byKey.has(key);
+    return this.#left(key) !== undefined;
   }
 
   /** The ask on record with this identity: it is made again, so it is found once. */
   take(identity: Identity): Recorded | undefined {
-    const ask = this.#byKey.size === 0 ? undefined : this.#find(identity);
-    if (ask === undefined) return undefined;
-    const recorded = this.#recorded(ask);
-    this.#byKey.delete(recorded.key);
-    this.#flags[ask] = isMade;
-    return recorded;
+    const ask = this.allTaken ? undefined : this.#find(identity);
+    return ask === undefined ? undefined : this.#make(ask);
   }
 
   /** The one with this key, which is not found by its identity. */
   takeKey(key: string): Recorded | undefined {
-    const ask = this.#byKey.get(key);
-    if (ask === undefined) return undefined;
-    this.#byKey.delete(key);
+    const ask = this.#left(key);
+    return ask === undefined ? undefined : this.#make(ask);
+  }
+
+  #make(ask: number): Recorded {
+    const recorded = this.#recorded(ask);
     this.#flags[ask] = isMade;
-    return this.#recorded(ask);
+    this.#taken += 1;
+    return recorded;
+  }
+
+  /** The ask with this label, if it was not made again. */
+  #left(key: string): number | undefined {
+    const ask = this.#byKey.get(key);
+    return ask === undefined || this.#flags[ask] === isMade ? undefined : ask;
   }
 
   /** Whether an ask that was not taken has an outcome; and whether that is that nobody asked for it again. */
   isSettled(key: string): boolean {
-    const ask = this.#byKey.get(key);
+    const ask = this.#left(key);
     return ask !== undefined && this.#outcome[ask] !== 0;
   }
 
   isDropped(key: string): boolean {
-    const ask = this.#byKey.get(key);
+    const ask = this.#left(key);
     return ask !== undefined && this.#facts.get(ask)?.dropped === true;
   }
 
@@ -296,11 +309,13 @@ export class Recall {
    * then. Undefined also where it is not known by its label alone.
    */
   takeSettled(path: string, input: Digest): number | undefined {
-    const ask = this.#byText.size > 0 ? undefined : this.#byKey.get(path);
-    if (ask === undefined || this.#outcome[ask] === 0 || this.#flags[ask] === hasText) return undefined;
+    if (this.#byText.size > 0) return undefined;
+    const ask = this.#keys[this.#next] === path ? this.#next : this.#byKey.get(path);
+    if (ask === undefined || this.#outcome[ask] === 0 || this.#flags[ask] !== 0) return undefined;
     if (this.#inputs[ask] !== input || this.#facts.has(ask)) return undefined;
-    this.#byKey.delete(path);
     this.#flags[ask] = isMade;
+    this.#taken += 1;
+    this.#next = ask + 1;
     return ask;
   }
 
@@ -312,7 +327,7 @@ export class Recall {
       this.#byText.delete(text);
       if (ask !== undefined) return ask;
     }
-    const ask = this.#byKey.get(labelOf(pathOf(scope, name), n));
+    const ask = this.#left(labelOf(pathOf(scope, name), n));
     // The label may be that of an ask with another place or input.
     const isThat = ask !== undefined && this.#flags[ask] !== hasText && this.#inputs[ask] === (input ?? undefined);
     return isThat ? ask : undefined;
@@ -353,6 +368,7 @@ export class Recall {
 
   /** Everything was made again and delivered: the memory is given back. Closed scopes are still known. */
   forget(): void {
+    this.#byKey.clear();
     this.#keys = [];
     this.#inputs = [];
     this.#facts.clear();

@@ -13,7 +13,8 @@ import type { InBulk } from "./in-bulk.ts";
 import type { Loaded } from "./load.ts";
 import type { Parts } from "./parts.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import type { RecordedOutcome } from "./recorded-outcomes.ts";
+import type { StoredOutcome } from "./recorded-outcomes.ts";
+import { eventIn } from "./recorded-outcomes.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** What the activation does for its recall. */
@@ -67,10 +68,11 @@ export class Recalling {
     this.#with.wake();
   }
 
-  #give(recorded: RecordedOutcome): void {
+  #give(recorded: StoredOutcome): void {
     const { asks, compensation, cursor, reuse } = this.#parts;
     if (this.#with.inBulk.give(cursor.ask, recorded)) return;
-    const { event, texts } = recorded;
+    const event = eventIn(recorded);
+    const { texts } = recorded;
     const ask = asks.get(event.data.key);
     if (ask === undefined) return;
     compensation.note(ask, event, texts);

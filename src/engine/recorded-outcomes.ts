@@ -16,7 +16,11 @@ import type { OutcomeEvent } from "./recall.ts";
 
 /** An outcome as it is stored, and the texts of what it holds by reference. */
 export type StoredOutcome = { stored: StoredEvent; texts: ReadonlyMap<Digest, string> };
-export type RecordedOutcome = { event: OutcomeEvent; texts: ReadonlyMap<Digest, string> };
+
+/** The outcome as an event. */
+export function eventIn({ stored }: StoredOutcome): OutcomeEvent {
+  return unseal(stored) as OutcomeEvent;
+}
 
 type Source = {
   store: Store;
@@ -54,7 +58,7 @@ export class RecordedOutcomes {
    *
    * @throws whatever the store threw, and store.corrupt when an event is not what it was when it was verified
    */
-  take(): RecordedOutcome | undefined {
+  take(): StoredOutcome | undefined {
     if (this.#atHand.length - this.#taken <= this.#few) this.#read();
     const next = this.#atHand[this.#taken];
     if (next === undefined) {
@@ -63,7 +67,7 @@ export class RecordedOutcomes {
     }
     this.#atHand[this.#taken] = undefined;
     this.#taken += 1;
-    return { event: unseal(next.stored) as OutcomeEvent, texts: next.texts };
+    return next;
   }
 
   /** Resolves when what was being read is there, or cannot be read. */

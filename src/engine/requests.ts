@@ -175,20 +175,27 @@ export class Requests {
     return { accepted: sent.accepted };
   }
 
-  /** Says what is to become of a step in doubt; the same again changes nothing. Throws step.not_in_doubt. */
-  async decide(row: RunRow, key: string, decision: Decision, by: By): Promise<void> {
+  /**
+   * Says what is to become of a step in doubt; the same again changes nothing, also where another attempt came into doubt
+   * since, if it has the same key. Throws step.not_in_doubt.
+   */
+  async decide(row: RunRow, key: string, decision: Decision, { idempotencyKey, ...by }: By & Once): Promise<void> {
     const { events } = await readHistory(this.#store, row.id);
+    const once = idempotencyKey === undefined ? {} : { message: checkId(idempotencyKey, "idempotencyKey") };
+    const wanted: DecideMessage = withBy({ key, ...decisionOf(decision, key), ...once }, by);
+    const { message } = wanted;
+    const said = message === undefined ? undefined : await decidedBefore(this.#store, row.id, events, wanted, message);
+    if (said !== undefined) return expectSame(row.id, said.made, wanted.decision, said.same);
     const about = events.findLast((event) => "key" in event.data && event.data.key === key);
     const unwanted = about?.type === "step.in_doubt" ? about.data.unwanted : undefined;
     if (about?.type === "step.in_doubt" && unwanted === undefined && !isTerminal(row.state.status)) {
-      const body: DecideMessage = withBy({ key, ...decisionOf(decision, key) }, by);
+      const body: DecideMessage = { ...wanted, entered: enteredIn(events, key) };
       const sent = await this.#send(row.id, `decide ${key} ${about.seq}`, "decide", body);
       // Somebody else was faster. That they said the same is fine.
       if (sent.reason === "repeated") await this.#sameDecision(row.id, body, about.seq);
       return;
     }
     // It was said before, and is asked again because the answer was lost.
-    const wanted = { key, ...decisionOf(decision, key) };
     if (about?.type !== "step.in_doubt" && (await decidedBefore(this.#store, row.id, events, wanted))?.same === true)
       return;
     const last = about === undefined ? "there is no such step" : `its last event is ${about.type}`;
@@ -284,6 +291,12 @@ function inDoubt(events: readonly Event[]): string[] {
     else if ("key" in data) doubtful.delete(data.key);
   }
   return [...doubtful];
+}
+
+/** Number of the attempt that a step was entered by last; 0 where there is none. */
+function enteredIn(events: readonly Event[], key: string): number {
+  const last = events.findLast(({ type, data }) => type === "step.started" && data.key === key);
+  return last?.type === "step.started" ? last.data.attempt : 0;
 }
 
 function withBy<T extends object>(body: T, { by, reason }: By): T & By {

@@ -8,6 +8,7 @@ import { isTerminal } from "../core/run.ts";
 import type { Trace } from "../core/trace.ts";
 import { limits } from "../core/limits.ts";
 import type { End, Ends } from "./ends.ts";
+import { expectInRun } from "./cursors.ts";
 import { StepError } from "./failure.ts";
 import type { By } from "./requests.ts";
 import type { Stemma } from "./stemma.ts";
@@ -74,9 +75,14 @@ export class RunHandle<O = unknown> {
     return this.#stemma.history(this.id);
   }
 
-  /** Events as they are recorded, from behind `after` (a seq; from the start if left out) to the end of the run. */
+  /**
+   * Events as they are recorded, from behind `after` (a seq; from the start if left out) to the end of the run.
+   *
+   * @throws cursor.beyond_end where the run has not come so far
+   */
   async *events(options: { after?: number } = {}): AsyncGenerator<Event> {
     let after = checkWhole(options.after ?? -1, "after", -1);
+    expectInRun(await this.#stemma.row(this.id), after);
     for (;;) {
       const page = await this.#stemma.store.history(this.id, { after, limit: limits.pageEventsMax });
       if (page === undefined) throw new StemmaError("run.not_found", `There is no run ${this.id} in this store.`);
@@ -96,7 +102,7 @@ export class RunHandle<O = unknown> {
    * `{ reset: true }` what came from the same step before is void: it was entered again and begins anew. A stream keeps
    * its latest 10,000 values, so a reader that comes late finds positions missing at the beginning.
    *
-   * @throws name.invalid, usage.invalid; run.not_found
+   * @throws name.invalid, usage.invalid; run.not_found; cursor.beyond_end where the stream has not come so far
    * @example
    * for await (const item of run.stream<string>("tokens")) {
    *   if (item.reset) shown.delete(item.step);

@@ -321,12 +321,13 @@ export class Stemma extends Records {
 
   /**
    * Says what is to become of a `once` step in doubt: `{ record: value }` it happened and this is its output, `"run"`
-   * it did not happen and may be entered again, `{ fail: error }` it has failed.
+   * it did not happen and may be entered again, `{ fail: error }` it has failed. It is about the attempt that is in doubt
+   * when it is asked; with an idempotency key it stays so, however often and however late it is asked again.
    *
    * @throws run.not_found, step.not_in_doubt
    */
-  async decide(id: RunId, key: string, decision: Decision, by: By = {}): Promise<void> {
-    await this.#requests.decide(await this.row(id), key, decision, by);
+  async decide(id: RunId, key: string, decision: Decision, options: By & Once = {}): Promise<void> {
+    await this.#requests.decide(await this.row(id), key, decision, options);
   }
 
   /**

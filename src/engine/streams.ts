@@ -13,6 +13,7 @@ import { limits } from "../core/limits.ts";
 import { checkName } from "../core/name.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Emitted, RunRow, Store } from "../store/store.ts";
+import { expectInStream } from "./cursors.ts";
 import { toValue } from "./value.ts";
 
 /** What stands in the place of a value's text: no JSON text is empty. */
@@ -75,6 +76,7 @@ export async function* follow<T>(
 ): AsyncGenerator<StreamItem<T>> {
   const { run, stream } = place;
   let { after } = place;
+  await expectInStream(store, run, stream, after);
   let ended = false;
   for (;;) {
     const page = await store.feed({ run, stream, after, limit: limits.pageEventsMax });

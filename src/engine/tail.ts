@@ -6,6 +6,7 @@ import { limits } from "../core/limits.ts";
 import { isTerminal } from "../core/run.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "./clock.ts";
+import { expectInFeed } from "./cursors.ts";
 import { checkRunId } from "./id.ts";
 
 export type FeedOptions = {
@@ -27,7 +28,7 @@ const pollMs = 20;
  * The entries behind a position, as they come. A position is for ever, so whoever keeps the last one they have dealt
  * with goes on from there after any restart, without a gap and without a repeat. Of one run it ends with the run.
  *
- * @throws usage.invalid for what is no position; run.invalid_id, run.not_found
+ * @throws usage.invalid for what is no position; run.invalid_id, run.not_found; cursor.beyond_end where the feed has not come so far
  */
 export async function* tail(store: Store, clock: Clock, options: FeedOptions): AsyncGenerator<FeedEntry> {
   const { run, family, workflow, once = false, signal } = options;
@@ -38,6 +39,7 @@ export async function* tail(store: Store, clock: Clock, options: FeedOptions): A
   };
   const isUnwanted = (): boolean => signal?.aborted === true;
   let after = positionOf(options.after ?? 0);
+  await expectInFeed(store, after);
   for (;;) {
     if (isUnwanted()) return;
     // Whether the run has ended is asked before the feed is read, so nothing can come between the last page and the end.

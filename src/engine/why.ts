@@ -19,8 +19,11 @@ import { callerOf } from "./children.ts";
 import { pagesOf, readTexts } from "./history-pages.ts";
 import { textOf } from "./value.ts";
 
-/** How a value came to be at a place. */
-export type WhyHow = "ran" | "reused" | "given" | "answered" | "called" | "waited" | "input" | "output";
+/**
+ * How a value came to be at a place. `given`: by an override, in the place of a step. `decided`: the step was in doubt, and
+ * somebody, or its own `reconcile`, said what became of it. A step that was entered again by a decision `ran`.
+ */
+export type WhyHow = "ran" | "reused" | "given" | "decided" | "answered" | "called" | "waited" | "input" | "output";
 
 export type WhyNode = {
   /** `run seq`: unique, and what `from` names. */
@@ -32,7 +35,7 @@ export type WhyNode = {
   how: WhyHow;
   status: string;
   at: Timestamp;
-  /** Who gave or answered it, or made the run, and why. */
+  /** Who gave, decided or answered it, or made the run, and why. */
   by?: string;
   reason?: string;
   /** The value as it is recorded: in itself if it is small, else by its digest. */
@@ -75,7 +78,7 @@ type RunOnRecord = {
   id: RunId;
   created: EventOf<"run.created">;
   steps: RecordedSteps;
-  /** When each outcome was recorded, and who gave it. */
+  /** When each outcome and decision was recorded, and who gave it. */
   notes: ReadonlyMap<Seq, Note>;
   end?: EventOf<"run.succeeded">;
 };
@@ -269,7 +272,7 @@ class Search {
         addToSteps(steps, event);
         if (event.type === "run.created") created = event;
         if (event.type === "run.succeeded") end = event;
-        if (outcomeOf[event.type] !== null) notes.set(event.seq, noteOf(event));
+        if (outcomeOf[event.type] !== null || event.type === "step.decided") notes.set(event.seq, noteOf(event));
       }
     }
     if (created === undefined) throw new StemmaError("run.not_found", `There is no run ${id} in this store.`);
@@ -313,12 +316,12 @@ function placeAt({ created, end, steps, notes }: RunOnRecord, seq: Seq): Place {
   const note = notes.get(seq);
   if (step === undefined || note === undefined)
     throw new StemmaError("engine.bug", `There is no outcome at seq ${seq}.`);
-  const { key, status, output } = step;
+  const { key, status, output, decided } = step;
   return {
     key,
     how: howOf(step, note.type),
     status,
-    ...byOf(note),
+    ...byOf(decided === undefined ? note : { ...note, ...notes.get(decided) }),
     ...(output === undefined ? {} : { value: output }),
   };
 }
@@ -330,6 +333,7 @@ function byOf({ at, by, reason }: Note): Pick<WhyNode, "at" | "by" | "reason"> {
 function howOf(step: RecordedStep, type: Event["type"]): WhyHow {
   if (step.from !== undefined) return "reused";
   if (type === "step.overridden") return "given";
+  if (step.decided !== undefined) return "decided";
   if (step.kind === "call") return "called";
   if (step.kind !== "wait") return "ran";
   return type === "wait.answered" && step.waitsFor !== "timer" ? "answered" : "waited";

@@ -326,7 +326,10 @@ export type FeedPage = {
   /** Only of a stream. */
   values?: readonly (Emitted & { position: number })[];
   events: readonly { position: number; run: RunId; event: StoredEvent }[];
-  /** Where to go on: behind everything that this page has seen, matching or not. */
+  /**
+   * Where to go on: behind everything that this page has seen, matching or not. Of a run that is not there, the last
+   * position that was given to any event, also where that is removed, or `after` where it is behind that.
+   */
   position: number;
   /**
    * Events that are on record have no position yet, and will have one soon: of the run that was asked for, or of any run.

@@ -14,9 +14,24 @@ import { components } from "../../src/index.ts";
 import { until } from "../stage.ts";
 import type { Said } from "./agent.ts";
 import { say } from "./agent.ts";
+import type { Plane } from "./place.ts";
 import { plane } from "./place.ts";
 
 const nobody = `run_${"0".repeat(26)}`;
+
+type Entered = { id: string; tell: (helper: string, more: object) => Promise<Said>; leave: () => void };
+
+/** An execution that an agent has entered; it tells of a helper that it calls in itself, and ends when it leaves. */
+async function entered(at: Plane): Promise<Entered> {
+  const gate = Promise.withResolvers<void>();
+  const alpha = await at.agent({ id: "alpha", reasoners: { root: () => gate.promise } });
+  const id = await at.begin("alpha.root");
+  await until(() => alpha.entered("root") === 1);
+  const common = { run_id: id, reasoner_id: "helper", agent_node_id: "alpha", parent_execution_id: id };
+  const tell = (execution_id: string, more: object): Promise<Said> =>
+    at.ask("POST", "/api/v1/workflow/executions/events", { ...common, execution_id, ...more });
+  return { id, tell, leave: gate.resolve };
+}
 
 describe("nodes", () => {
   test("registered, seen, discovered, renewed, gone; a node that nobody knows has to register", async () => {
@@ -343,25 +358,11 @@ describe("what an agent does by itself", () => {
 
   test("what an agent told that it has done is on record when its execution ends, also where both are heard at once", async () => {
     await using at = await plane();
-    const told = Promise.withResolvers<void>();
-    const alpha = await at.agent({ id: "alpha", reasoners: { root: () => told.promise } });
-    const id = await at.begin("alpha.root");
-    await until(() => alpha.entered("root") === 1);
+    const { id, tell, leave } = await entered(at);
     await at.ask("POST", `/api/v1/executions/${id}/pause`, {});
-    const event = {
-      execution_id: "inner",
-      run_id: id,
-      reasoner_id: "helper",
-      agent_node_id: "alpha",
-      parent_execution_id: id,
-    };
-    for (const more of [
-      { status: "running", input_data: { a: 1 } },
-      { status: "succeeded", result: { b: 2 } },
-    ]) {
-      await at.ask("POST", "/api/v1/workflow/executions/events", { ...event, ...more });
-    }
-    told.resolve();
+    await tell("inner", { status: "running", input_data: { a: 1 } });
+    await tell("inner", { status: "succeeded", result: { b: 2 } });
+    leave();
     await until(async () => (await at.stemma.row(id)).inbox >= 4);
     await at.ask("POST", `/api/v1/executions/${id}/resume`, {});
     await at.ended(id);
@@ -373,13 +374,7 @@ describe("what an agent does by itself", () => {
 
   test("what a function told is taken before its end although it came behind it, also the first time; what is told later is refused", async () => {
     await using at = await plane();
-    const gate = Promise.withResolvers<void>();
-    const alpha = await at.agent({ id: "alpha", reasoners: { root: () => gate.promise } });
-    const id = await at.begin("alpha.root");
-    await until(() => alpha.entered("root") === 1);
-    const common = { run_id: id, reasoner_id: "helper", agent_node_id: "alpha", parent_execution_id: id };
-    const tell = (execution_id: string, more: object): Promise<Said> =>
-      at.ask("POST", "/api/v1/workflow/executions/events", { ...common, execution_id, ...more });
+    const { id, tell, leave } = await entered(at);
     const [ended] = await Promise.all([
       at.ask("POST", `/api/v1/executions/${id}/status`, { status: "succeeded", result: {} }),
       tell("inner", { status: "running", input_data: { a: 1 } }),
@@ -395,7 +390,7 @@ describe("what an agent does by itself", () => {
       status: 409,
       body: { error: "execution_ended" },
     });
-    gate.resolve();
+    leave();
   });
 
   test("D3: a call whose parent nobody knows is attached to the run that it names; D4: everything is there once", async () => {

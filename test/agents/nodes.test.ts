@@ -57,6 +57,24 @@ test("a node works on no more at a time than it says, and what waits for a call 
   expect(most).toBeLessThanOrEqual(2);
 });
 
+test("a node is given no more than it says, also of what becomes due in one moment", async () => {
+  const all = [0, 1, 2, 3, 4, 5, 6, 7];
+  const many = workflow({ name: "many" }, (ctx) => Promise.all(all.map((n) => ctx.call<string>("alpha.one", n))));
+  await using at = await plane([many]);
+  await using node = await rawNode();
+  const functions = [{ name: "one" }];
+  await at.post("/v1/nodes", { node: "alpha", url: node.url, functions, concurrency: 2 });
+  const run = await at.stemma.run(many, undefined);
+  const held: number[] = [];
+  for (const done of all) {
+    await until(() => node.given.length > done);
+    held.push(node.given.length - done);
+    await at.post(`/v1/calls/${node.given[done]?.id}/result`, { ok: true, output: "done" });
+  }
+  expect(await run.result()).toEqual(all.map(() => "done"));
+  expect(Math.max(...held)).toBeLessThanOrEqual(2);
+});
+
 test("what is called while no process of the node is there waits, through a restart of the server, and is done when one comes", async () => {
   await using store = fresh();
   let id = "";

@@ -177,7 +177,7 @@ describe("further tasks", () => {
     expect(strict.get("m")?.cause).toEqual({ task: "m/1", status: "failure" });
     expect(statuses(strict)).toMatchObject({ "m/0": "success", "m/2": "success", after: "skipped" });
     const lenient = mapTask("m", { items: () => [1, 2, 3], run, each: { continueOnError: true } });
-    expect((await new TaskRunner({}).execute([lenient])).get("m")).toMatchObject({ data: [1, undefined, 3] });
+    expect((await new TaskRunner({}).execute([lenient])).get("m")).toMatchObject({ data: [1, null, 3] });
   });
 
   test("a graph within a task, within a task", async () => {

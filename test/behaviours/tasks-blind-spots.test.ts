@@ -14,6 +14,32 @@ test.each([[-1], [Number.NaN]])("58: a limit of time of %s is refused", async (t
   await expect(new TaskRunner({}).execute([step("A")], { timeout })).rejects.toThrow(RangeError);
 });
 
+test.each([[undefined], [Number.NaN], [-1], ["none"]])("attempts of %s are none, and not endless", async (attempts) => {
+  const run = vi.fn<() => Promise<never>>(() => Promise.reject(new Error("no")));
+  const steps = [{ name: "A", retry: { attempts: attempts as number, delay: 0 }, run }];
+  expect(statuses(await new TaskRunner({}).execute(steps))).toEqual({ A: "failure" });
+  expect(run).toHaveBeenCalledTimes(1);
+});
+
+test("a trigger that there is not is refused, and not taken for another", async () => {
+  const steps = [step("A"), step("B", ["A"], undefined, { trigger: "sometimes" as "always" })];
+  const run = new TaskRunner({}).execute(steps);
+  await expect(run).rejects.toMatchObject({ code: "step.invalid" });
+  await expect(run).rejects.toThrow(
+    'Expected step B to have a trigger of "all", "any", "none-failed", "always" or "finally", got sometimes.',
+  );
+});
+
+test.each([[Number.NaN], [-1], ["1"], [null]])(
+  "a limit of %s for a resource is refused, and not taken for none",
+  async (limit) => {
+    const steps = [step("A", [], undefined, { resources: { room: 0 } })];
+    const run = new TaskRunner({}).execute(steps, { resourceLimits: { room: limit as number } });
+    await expect(run).rejects.toMatchObject({ code: "usage.invalid" });
+    await expect(run).rejects.toThrow(`Expected the limit of room to be a number from 0, got ${limit}.`);
+  },
+);
+
 describe("59: a task that returns", () => {
   const returning = (name: string, value: unknown, rest = {}): TaskStep =>
     ({ name, run: async () => value, ...rest }) as TaskStep;
@@ -46,6 +72,27 @@ describe("59: a task that returns", () => {
     const results = await new TaskRunner({}).execute([returning("A", shared), returning("B", shared)]);
     expect(shared).toEqual({ status: "success" });
     expect(results.get("A")?.metrics).not.toBe(results.get("B")?.metrics);
+  });
+
+  test("an object that cannot be looked at fails, and nothing else does", async () => {
+    const value = {
+      get status(): never {
+        throw new Error("no");
+      },
+    };
+    for (const rest of [{}, { retry: { attempts: 1, delay: 0 } }, { timeout: 1000 }]) {
+      const steps = [returning("wrong", value, rest), step("beside"), step("behind", ["wrong"])];
+      const results = await new TaskRunner({}).execute(steps);
+      expect(statuses(results)).toEqual({ wrong: "failure", beside: "success", behind: "skipped" });
+      expect(results.get("wrong")?.error).toContain("Expected task 'wrong' to return an object with a status");
+    }
+  });
+
+  test.each([[5], [{}], ["ab"]])("%o as its further tasks fails", async (further) => {
+    const wrong = { ...step("wrong"), expand: () => further } as unknown as TaskStep;
+    const results = await new TaskRunner({}).execute([wrong, step("beside")]);
+    expect(statuses(results)).toEqual({ wrong: "failure", beside: "success" });
+    expect(results.get("wrong")?.error).toContain("Expected expand of task 'wrong' to give an array of steps");
   });
 
   test("skipped has begun and ends, and is skipped; what depends on it says so", async () => {

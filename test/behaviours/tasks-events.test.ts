@@ -226,6 +226,28 @@ describe("logger", () => {
   });
 });
 
+test("44: what is written is letter by letter what a task runner writes, times and the order of fields included", async () => {
+  const log = vi.spyOn(console, "log").mockImplementation(() => {});
+  const bus = new EventBus();
+  for (const format of ["text", "json"] as const) void new LoggerPlugin({ format }).install({ events: bus });
+  const ended = { startTime: 1, endTime: 13.345678, duration: 12.345678 };
+  const success = { status: "success", metrics: ended } as const;
+  bus.tell("workflowStart", { context: {}, steps: [] });
+  bus.tell("taskStart", { step: step("A") });
+  bus.tell("taskEnd", { step: step("A"), result: success });
+  bus.tell("taskSkipped", { step: step("B"), result: { status: "skipped" } });
+  bus.tell("workflowEnd", { context: {}, results: new Map([["A", success]]) });
+  const lines = log.mock.calls.map(([line]) => String(line).replace(/"\d+-[^"]+Z"/u, '"now"'));
+  expect(lines.filter((_, i) => i % 2 === 0)[2]).toBe("[TaskEnd] Task 'A' ended with status 'success' in 12.345678ms.");
+  expect(lines.filter((_, i) => i % 2 === 1)).toEqual([
+    '{"event":"workflowStart","timestamp":"now","stepCount":0}',
+    '{"event":"taskStart","timestamp":"now","task":"A"}',
+    '{"event":"taskEnd","timestamp":"now","task":"A","status":"success","duration":12.345678}',
+    '{"event":"taskSkipped","timestamp":"now","task":"B","status":"skipped"}',
+    '{"event":"workflowEnd","timestamp":"now","totalTasks":1,"statusSummary":{"A":"success"}}',
+  ]);
+});
+
 describe("strategies", () => {
   const own = { execute: async () => ({ status: "success", message: "Executed by custom strategy" }) as const };
 
@@ -289,6 +311,11 @@ describe("pictures", () => {
   test("48: nodes, then edges, each once", () => {
     const diamond = [step("A"), step("B", ["A"]), step("C", ["A", "A"]), step("A")];
     expect(lines(...diamond)).toEqual(["graph TD", '  A["A"]', '  B["B"]', '  C["C"]', "  A --> B", "  A --> C"]);
+  });
+
+  test("48: of names that would have one id, the first that is met has it, as a task or as a dependency", () => {
+    const named = [step("A", ["x y"]), step("x_y"), step("x y")];
+    expect(lines(...named)).toEqual(["graph TD", '  A["A"]', '  x_y_1["x_y"]', '  x_y["x y"]', "  x_y --> A"]);
   });
 
   test.each([

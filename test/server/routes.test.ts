@@ -193,26 +193,6 @@ describe("every route", () => {
     expect(found).toEqual(expected);
   });
 
-  it("says which methods it takes, to those alone who may look", async () => {
-    await using at = await serve([greet], { tokens });
-    const paths = new Map<string, string[]>();
-    for (const [name] of routes) {
-      const [method = "", path = ""] = name.split(" ");
-      paths.set(path, [...(paths.get(path) ?? []), method]);
-    }
-    for (const [path, methods] of paths) {
-      for (const method of ["HEAD", "PUT", "OPTIONS"]) {
-        const answer = async (authorization: string): Promise<unknown[]> => {
-          const response = await fetch(at.url + path, { method, headers: { authorization } });
-          return [path, method, response.status, response.headers.get("allow")?.split(", ").toSorted() ?? []];
-        };
-        expect(await answer("Bearer read-0123456789abcdef")).toEqual([path, method, 405, methods.toSorted()]);
-      }
-    }
-    const head = await fetch(`${at.url}/v1/runs`, { method: "HEAD" });
-    expect([head.status, head.headers.get("allow")]).toEqual([401, null]);
-  });
-
   it("of executions are about no run that is none: neither is a webhook removed so, nor a run of work looked at", async () => {
     await using at = await serve([greet], { tokens, webhooks: nowhere });
     const hooks = client({ url: at.url, token: "admin-0123456789abcdef" }).webhooks;

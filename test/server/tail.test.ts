@@ -8,7 +8,7 @@ import { workflow } from "../../src/index.ts";
 import type { FeedEntry } from "../../src/index.ts";
 import { client } from "../../src/client.ts";
 import { server } from "../../src/server.ts";
-import { silent, until } from "../stage.ts";
+import { errorOf, fresh, silent, until } from "../stage.ts";
 import { Cutter } from "./cutter.ts";
 import { serve } from "./place.ts";
 
@@ -19,6 +19,11 @@ const busy = workflow({ name: "busy" }, async (ctx, n: number) => {
   return n;
 });
 const asking = workflow({ name: "asking" }, (ctx) => ctx.wait("open"));
+const telling = workflow({ name: "telling" }, (ctx) => {
+  ctx.emit("words", "one");
+  ctx.emit("words", "two");
+  return ctx.step("told", () => 1);
+});
 const workflows = [leaf, busy, asking];
 
 async function take(feed: AsyncGenerator<FeedEntry>, count: number): Promise<FeedEntry[]> {
@@ -102,7 +107,8 @@ describe("a tail over HTTP", () => {
   });
 
   it("outlives the server: it goes on when another listens at the same address", async () => {
-    await using at = await serve(workflows);
+    await using store = fresh();
+    await using at = await serve(workflows, { engine: { store } });
     const { port } = at;
     const one = await at.stemma.run(busy, 1);
     await one.result();
@@ -110,13 +116,11 @@ describe("a tail over HTTP", () => {
     const tail = at.client.feed();
     const seen = [await tail.next(), await tail.next()].map(({ value }) => value as FeedEntry);
     await at[Symbol.asyncDispose]();
-    await using again = await serve(workflows, { port });
-    // Another store, so what it says differs: what is told is that it is asked from where the first had come to.
-    await (await again.stemma.run(busy, 1)).result();
+    await using again = await serve(workflows, { port, engine: { store } });
     const third = (await tail.next()).value as FeedEntry;
     await tail.return(undefined);
-    expect(seen).toEqual(all.slice(0, 2));
-    expect(third.position).toBeGreaterThan(seen[1]?.position ?? Infinity);
+    expect([...seen, third]).toEqual(all.slice(0, 3));
+    await again[Symbol.asyncDispose]();
   });
 
   it("gives of a filter what fits, and nothing else", async () => {
@@ -203,6 +207,44 @@ describe("a tail over HTTP", () => {
     }
     const odd = await fetch(`${at.url}/v1/feed`, { headers: { "last-event-id": "1; drop" } });
     expect(odd.status).toBe(400);
+  });
+
+  it("is refused behind a place to which nothing has come, as after the store was replaced: it would miss what comes", async () => {
+    await using at = await serve([busy, leaf, telling]);
+    const run = await at.stemma.run(telling, undefined);
+    await run.result();
+    const last = (await local(at.stemma.feed({ once: true }))).at(-1);
+    const { seq } = (await at.stemma.row(run.id)).state;
+    const far = await at.client.get(run.id);
+    const ends: [string, number, (after: number) => AsyncGenerator[]][] = [
+      [
+        "/v1/feed?once=true",
+        last?.position ?? 0,
+        (after) => [at.client, at.stemma].map((of) => of.feed({ after, once: true })),
+      ],
+      [`/v1/runs/${run.id}/events`, seq, (after) => [far, run].map((of) => of.events({ after }))],
+      [`/v1/runs/${run.id}/stream?name=words`, 2, (after) => [far, run].map((of) => of.stream("words", { after }))],
+    ];
+    for (const [path, end, read] of ends) {
+      for (const reader of read(end)) expect(await reader.next()).toEqual({ done: true, value: undefined });
+      for (const reader of read(end + 1))
+        expect(await errorOf(reader.next())).toMatchObject({ code: "cursor.beyond_end", data: { after: end + 1 } });
+      const answer = await fetch(at.url + path, { headers: { "last-event-id": String(end + 1) } });
+      expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([409, "cursor.beyond_end"]);
+    }
+  });
+
+  it("goes on from the last place that it was given also where what stood there was pruned", async () => {
+    const store = fresh();
+    await using at = await serve(workflows, { engine: { store } });
+    await (await at.stemma.run(busy, 1)).result();
+    const last = (await local(at.stemma.feed({ once: true }))).at(-1);
+    await at.stemma.stop();
+    const { runs } = await at.stemma.prune({ olderThan: new Date(Date.now() + 60_000) });
+    expect([runs, await local(at.stemma.feed({ once: true }))]).toEqual([2, []]);
+    const options = { after: last?.position ?? 0, once: true };
+    expect([await local(at.stemma.feed(options)), await local(at.client.feed(options))]).toEqual([[], []]);
+    await store.close();
   });
 
   it("ends when the server closes, and the answers under way are given", async () => {

@@ -20,6 +20,7 @@ import { dispatchStep, queue } from "./messages.ts";
 import { OtherLines } from "./other-lines.ts";
 import type { Node, Registry } from "./registry.ts";
 import { nodeRecord } from "./registry.ts";
+import { Rounds } from "./rounds.ts";
 import type { Slots } from "./slots.ts";
 import type { Wakes } from "./wakes.ts";
 
@@ -51,9 +52,9 @@ export class Care {
   #leave: (() => void) | undefined;
   #position = 0;
   #following: Promise<void> | undefined;
-  /** Nodes whose executions are to be looked through, and the one look that is under way. */
+  /** Nodes whose executions are to be looked through. */
   readonly #toSweep = new Set<string>();
-  #sweeping: Promise<void> | undefined;
+  readonly #sweeps = new Rounds(() => this.#sweepAll());
   /** Executions whose nodes were told to stop. */
   readonly #told = new Set<string>();
   readonly #others: OtherLines;
@@ -76,7 +77,7 @@ export class Care {
     this.#known.resolve();
     this.#leave?.();
     await this.#following;
-    await this.#sweeping;
+    await this.#sweeps.done;
     await this.#others.stop();
   }
 
@@ -220,7 +221,7 @@ export class Care {
   sweep(nodes: Iterable<string>): void {
     for (const node of nodes) this.#toSweep.add(node);
     if (this.#toSweep.size === 0 || this.#stopped.signal.aborted) return;
-    this.#sweeping ??= this.#sweepAll();
+    void this.#sweeps.again();
   }
 
   /** Until it is known who works on what: an execution that is due before that would be given to whoever is busy. */
@@ -231,7 +232,7 @@ export class Care {
   /** The nodes of the store are known: looks through what is open of them. */
   begin(): void {
     this.sweep(this.#names());
-    void (this.#sweeping ?? Promise.resolve()).then(() => {
+    void this.#sweeps.done.then(() => {
       this.#isKnown = true;
       this.#known.resolve();
     });
@@ -251,8 +252,6 @@ export class Care {
         await new Promise((resolve) => setTimeout(resolve, againMs));
       }
     }
-    // In the same turn in which there was nothing left: what comes behind that begins anew, and is not left to this one.
-    this.#sweeping = undefined;
   }
 
   async #sweepNode(node: string): Promise<void> {

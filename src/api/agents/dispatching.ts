@@ -38,6 +38,8 @@ export type DispatchingParts = {
   ready: () => Promise<void>;
 };
 
+type Label = { token: string; inbox: number; headers: Record<string, string>; waitsFor: number };
+
 /** How long an execution waits for a node by itself; it is told earlier where something is known to have changed. */
 const waitMs = { away: 200, awayMax: 30_000, unknown: 1000, unknownMax: 60_000, busy: 15_000 };
 
@@ -90,28 +92,37 @@ export class Dispatching implements Dispatcher {
     }
   }
 
-  async #give(
-    { run, input, n, isFirst, idempotencyKey }: ToDispatch,
-    node: Node,
-    called: KeptFunction,
-    abort: AbortSignal,
-  ): Promise<Given> {
-    const { stemma, circuits, slots } = this.#with;
+  async #give(execution: ToDispatch, node: Node, called: KeptFunction, abort: AbortSignal): Promise<Given> {
+    const { circuits, slots } = this.#with;
+    const { run, n, input } = execution;
     const { registration } = node;
     const { url, instance } = registration;
-    const row = await stemma.row(run);
+    // In the turn in which the place was free: what becomes due in the same moment sees that it is taken.
+    slots.take(run, instance);
+    let isWorking = false;
+    try {
+      const { token, inbox, headers, waitsFor } = await this.#label(execution);
+      if (waitsFor > 0) slots.take(run, instance, waitsFor);
+      circuits.tried(url);
+      const given = await this.#atTheLine.give(
+        { registration, called, token, input, headers, abort },
+        { run, n, inbox, worked: (came) => this.#worked(came, node) },
+      );
+      isWorking = given.state === "working";
+      return given;
+    } finally {
+      if (!isWorking) slots.free(run);
+    }
+  }
+
+  /** Under which id it is given out, and what is said with it. */
+  async #label({ run, n, isFirst, idempotencyKey }: ToDispatch): Promise<Label> {
+    const row = await this.#with.stemma.row(run);
     // After a crash a node may have it although nobody knows.
     const isOnly = isFirst && row.claims <= 1;
     const token = isOnly ? run : `${run}.${n}${randomBytes(4).toString("hex")}`;
-    slots.take(run, instance, isOnly ? 0 : await this.#waitsFor(run));
-    circuits.tried(url);
-    const headers = await this.#headers(row, token, n, idempotencyKey);
-    const given = await this.#atTheLine.give(
-      { registration, called, token, input, headers, abort },
-      { run, n, inbox: row.inbox, worked: (came) => this.#worked(came, node) },
-    );
-    if (given.state !== "working") slots.free(run);
-    return given;
+    const waitsFor = isOnly ? 0 : await this.#waitsFor(run);
+    return { token, inbox: row.inbox, waitsFor, headers: await this.#headers(row, token, n, idempotencyKey) };
   }
 
   #worked(given: Given, node: Node): void {

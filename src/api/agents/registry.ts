@@ -20,6 +20,7 @@ import type { KeptStates, Store } from "../../engine/kept-states.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { NodeGiven, NodeState, Registration } from "./node.ts";
 import { checkNode } from "./node.ts";
+import { Rounds } from "./rounds.ts";
 import type { Probe } from "./probe.ts";
 
 /** Name of the records. */
@@ -55,8 +56,7 @@ export class Registry {
   readonly #with: RegistryParts;
   readonly #kept: KeptStates;
   readonly #nodes = new Map<RunId, Node>();
-  #reading: Promise<void> | undefined;
-  #readAgain = false;
+  readonly #readings = new Rounds(() => this.#read());
   /** Changes of registrations go one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -75,23 +75,11 @@ export class Registry {
   }
 
   /** Reads what other servers have registered, or given up. */
-  async refresh(): Promise<void> {
-    this.#readAgain = true;
-    this.#reading ??= this.#readAll();
-    return this.#reading;
-  }
-
-  async #readAll(): Promise<void> {
-    try {
-      while (this.#readAgain) await this.#read();
-    } finally {
-      // In the turn in which nobody wants more: who comes behind that has it read anew.
-      this.#reading = undefined;
-    }
+  refresh(): Promise<void> {
+    return this.#readings.again();
   }
 
   async #read(): Promise<void> {
-    this.#readAgain = false;
     const ids = new Set(await this.#kept.ids(nodeRecord));
     for (const [id, node] of this.#nodes) {
       if (ids.has(id)) continue;

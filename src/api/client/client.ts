@@ -154,12 +154,13 @@ export class StemmaClient extends RemoteRecords {
   }
 
   /** Says what is to become of a `once` step in doubt. As `Stemma.decide`. */
-  async decide(id: RunId, key: string, decision: Decision, by: By = {}): Promise<void> {
+  async decide(id: RunId, key: string, decision: Decision, options: By & Once = {}): Promise<void> {
+    const { idempotencyKey, ...by } = options;
     const isFailure = typeof decision === "object" && decision !== null && "fail" in decision;
     const sent: GivenDecision = isFailure ? { ...decision, fail: toRecord(decision.fail) } : decision;
     checkJson(sent, `decision about ${key}`);
     const body = { ...by, step: key, decision: sent };
-    await this.#connection.ask("POST /v1/runs/{run}/decide", { params: { run: id }, body });
+    await this.#connection.ask("POST /v1/runs/{run}/decide", { params: { run: id }, body, idempotencyKey });
   }
 
   /** Ends a run and the runs that it called, the called ones first. As `Stemma.cancel`. */

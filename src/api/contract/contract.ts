@@ -67,7 +67,7 @@ const storeRoutes: ContractPart<StoreRoutes> = {
     summary: "Streams every event of all runs once, in one order. The id of each is its position.",
     scope: "read",
     kind: "stream",
-    errors: [],
+    errors: ["cursor.beyond_end"],
     query: z.strictObject({
       after: optional(whole(0)),
       run: optional(text),

@@ -33,7 +33,7 @@ const whyNode = z.strictObject({
   run: z.string(),
   seq: count,
   key: z.string().optional(),
-  how: z.enum(["ran", "reused", "given", "answered", "called", "waited", "input", "output"]),
+  how: z.enum(["ran", "reused", "given", "decided", "answered", "called", "waited", "input", "output"]),
   status: z.string(),
   at: count,
   by: z.string().optional(),

@@ -108,8 +108,7 @@ export const steeringRoutes: ContractPart<SteeringRoutes> = {
     result: z.strictObject({ accepted: z.boolean() }),
   },
   "POST /v1/runs/{run}/decide": {
-    summary: "Says what is to become of a step in doubt.",
-    repeats: "A step in doubt is decided once; the same decision again is accepted, and another one refused.",
+    summary: "Says what is to become of a step in doubt: of the attempt that is, with the same key also later.",
     scope: "run",
     status: 202,
     errors: ["step.not_in_doubt"],

@@ -84,20 +84,20 @@ export function appOf(parts: Parts): Hono<Env> {
     return answer;
   });
 
-  const methods = new Map<string, string[]>();
-  const refused = (c: Asked, pattern: string): Response => {
+  const paths = pathsOf(contract);
+  const refused = (c: Asked, path: Path): Response => {
     // Who may not ask learns nothing about what there is.
-    authorize(parts, c, anybody);
-    return problemResponse(problemOf(wrongMethod(pattern)), { allow: (methods.get(pattern) ?? []).join(", ") });
+    authorize(parts, c, path.isOpen ? nobody : anybody);
+    const problem = problemOf(wrongMethod(c.req.raw.method, path));
+    return problemResponse(problem, { allow: path.allowed.join(", ") });
   };
   for (const [name, spec] of Object.entries(contract) as [RouteName, RouteSpec][]) {
-    const [method = "", path = ""] = name.split(" ");
-    const pattern = path.replaceAll(/\{(\w+)\}/g, ":$1");
-    methods.set(pattern, [...(methods.get(pattern) ?? []), method]);
-    app.on(method, pattern, async (c) => {
+    const [method = "", text = ""] = name.split(" ");
+    const path = paths.get(text);
+    app.on(method, patternOf(text), async (c) => {
       c.set("route", name);
-      // A reader of headers alone would leave a stream open that nobody reads.
-      if (c.req.raw.method === "HEAD") return refused(c, pattern);
+      // It gets here as the GET that it is but for the body.
+      if (c.req.raw.method === "HEAD" && path?.allowed.includes("HEAD") === false) return refused(c, path);
       const principal = authorize(parts, c, spec);
       const call = await callOf(parts, c, name, spec, principal);
       // Who steers runs does not steer what the server keeps in the form of one, such as a webhook.
@@ -108,7 +108,7 @@ export function appOf(parts: Parts): Hono<Env> {
       return spec.kind === "lines" ? linesOf(result as AsyncIterable<string>, parts, name) : answerOf(result, spec);
     });
   }
-  for (const pattern of methods.keys()) app.all(pattern, (c) => refused(c, pattern));
+  for (const path of paths.values()) app.all(patternOf(path.text), (c) => refused(c, path));
   if (parts.agentfield !== undefined) {
     mountAgentfield(app, parts.agentfield, {
       authorize: (c, needed, authorization) => authorize(parts, c, needed, authorization),
@@ -199,7 +199,30 @@ async function preflight(c: Asked): Promise<void> {
   });
 }
 
+/** A path of the contract: the methods that it takes, and whether some of it needs no token. */
+type Path = { text: string; allowed: string[]; isOpen: boolean };
+
+function pathsOf(routes: Readonly<Record<string, RouteSpec>>): Map<string, Path> {
+  const paths = new Map<string, Path>();
+  for (const [name, { kind, scope }] of Object.entries(routes)) {
+    const [method = "", text = ""] = name.split(" ");
+    const path = paths.get(text) ?? { text, allowed: [], isOpen: false };
+    paths.set(text, path);
+    path.allowed.push(method);
+    // A reader of headers alone would leave a stream or a file open that nobody reads.
+    if (method === "GET" && kind !== "stream" && kind !== "lines") path.allowed.push("HEAD");
+    if (scope === "none") path.isOpen = true;
+  }
+  return paths;
+}
+
+/** A path of the contract as Hono writes it. */
+function patternOf(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+}
+
 type Needed = Pick<RouteSpec, "scope" | "nodes">;
+const nobody: Needed = { scope: "none" };
 const anybody: Needed = { scope: "read", nodes: true };
 
 /** Throws request.unauthorized, request.forbidden, request.too_many. */
@@ -241,8 +264,10 @@ function tooMany(): StemmaError {
   return new StemmaError("request.too_many", "Expected fewer requests at a time. Wait a second, and ask again.");
 }
 
-function wrongMethod(what: string): StemmaError {
-  return new StemmaError("request.wrong_method", `Expected another method for ${what}. GET /openapi.json says which.`);
+function wrongMethod(method: string, { text, allowed }: Path): StemmaError {
+  const expected = new Intl.ListFormat("en", { type: "disjunction" }).format(allowed);
+  const message = `Expected ${expected} for ${text}, got ${method}.`;
+  return new StemmaError("request.wrong_method", message, { data: { method, allowed } });
 }
 
 async function callOf<R extends RouteName>(

@@ -9,6 +9,7 @@ import { decode } from "../../core/json.ts";
 import { limits } from "../../core/limits.ts";
 import { checkName } from "../../core/name.ts";
 import { isTerminal } from "../../core/run.ts";
+import { expectInFeed, expectInRun, expectInStream } from "../../engine/cursors.ts";
 import type { Stemma } from "../../engine/stemma.ts";
 import type { Hub, HubEntry } from "./hub.ts";
 
@@ -43,7 +44,7 @@ function textOf(
 
 export type FeedWish = { after?: number; run?: RunId; family?: RunId; workflow?: string; once?: boolean };
 
-/** Follows the feed; of one run to its end. Throws run.not_found. */
+/** Follows the feed; of one run to its end. Throws run.not_found, cursor.beyond_end. */
 export async function followFeed(stemma: Stemma, hub: Hub, wish: FeedWish): Promise<Follower> {
   const { after = 0, run, family, workflow, once = false } = wish;
   const { store } = stemma;
@@ -60,6 +61,7 @@ export async function followFeed(stemma: Stemma, hub: Hub, wish: FeedWish): Prom
   // Whether a run ended before is known from the store alone, so who follows one begins there.
   let live = run === undefined && !once;
   if (run !== undefined) await stemma.row(run);
+  if (after > hub.head) await expectInFeed(store, after);
   const itemOf = (entry: Pick<HubEntry, "position" | "run" | "event">): Item => ({
     id: entry.position,
     json: textOf(entry, "entry"),
@@ -99,10 +101,10 @@ export async function followFeed(stemma: Stemma, hub: Hub, wish: FeedWish): Prom
   };
 }
 
-/** Follows a run from behind a seq to its end. Throws run.not_found. */
+/** Follows a run from behind a seq to its end. Throws run.not_found, cursor.beyond_end. */
 export async function followRun(stemma: Stemma, hub: Hub, run: RunId, after: Seq): Promise<Follower> {
   const { store } = stemma;
-  await stemma.row(run);
+  expectInRun(await stemma.row(run), after);
   let seq = after;
   /** Behind which position of the feed its events are still to come; undefined where its history has to be read. */
   let place: number | undefined;
@@ -141,11 +143,12 @@ export async function followRun(stemma: Stemma, hub: Hub, run: RunId, after: Seq
   };
 }
 
-/** Follows the values that a run emits under a name, to its end. Throws run.not_found, name.invalid. */
+/** Follows the values that a run emits under a name, to its end. Throws run.not_found, name.invalid, cursor.beyond_end. */
 export async function followStream(stemma: Stemma, run: RunId, stream: string, from: number): Promise<Follower> {
   const { store } = stemma;
   checkName(stream, "name of a stream");
   await stemma.row(run);
+  await expectInStream(store, run, stream, from);
   let after = from;
   return async (ms, signal) => {
     const until = performance.now() + ms;

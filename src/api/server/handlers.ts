@@ -115,10 +115,10 @@ export function handlersOf(served: Served): Handlers {
     },
     "POST /v1/runs/{run}/signal": ({ params, body: { name, payload, by: given }, by, once }) =>
       stemma.signal(runOf(params), name, payload, { ...by(given), ...once }),
-    "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by }) => {
+    "POST /v1/runs/{run}/decide": async ({ params, body: { step, decision, ...said }, by, once }) => {
       const isFailure = decision !== "run" && "fail" in decision;
       const made = isFailure ? { fail: new StepError(decision.fail) } : decision;
-      await stemma.decide(runOf(params), step, made, { ...said, ...by(said.by) });
+      await stemma.decide(runOf(params), step, made, { ...said, ...by(said.by), ...once });
       return {};
     },
     "POST /v1/runs/{run}/cancel": ({ params, body, by }) => stemma.cancel(runOf(params), { ...body, ...by(body.by) }),

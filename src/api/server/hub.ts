@@ -9,6 +9,7 @@ import { isStemmaError } from "../../core/error.ts";
 import type { Event, RunId } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
 import type { Log } from "../../engine/body.ts";
+import { endOfFeed } from "../../engine/cursors.ts";
 import type { Store } from "../../store/store.ts";
 
 export type HubEntry = {
@@ -23,8 +24,6 @@ const pollMs = 20;
 const troubleMs = 500;
 const keptMax = 4096;
 const knownRunsMax = 10_000;
-/** No run has this id: what is asked of it is only how far the feed goes. */
-const nobody = `run_${"0".repeat(26)}`;
 
 export class Hub {
   readonly #store: Store;
@@ -107,7 +106,7 @@ export class Hub {
   }
 
   async #begin(): Promise<void> {
-    const { position } = await this.#store.feed({ run: nobody, after: this.#head, limit: 1 });
+    const position = await endOfFeed(this.#store);
     // What came while nobody followed is not kept.
     this.#kept = [];
     [this.#from, this.#head] = [position, position];

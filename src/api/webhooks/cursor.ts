@@ -4,14 +4,12 @@
  */
 import type { RunId } from "../../core/event.ts";
 import { webhookRecords } from "./records.ts";
+import { endOfFeed } from "../../engine/cursors.ts";
 import { newRunId } from "../../engine/id.ts";
 import { keptStates } from "../../engine/kept-states.ts";
 import type { Store } from "../../store/store.ts";
 
 const kind = webhookRecords.cursor;
-/** No run has this id: what is asked of it is only how far the feed goes. */
-const nobody = `run_${"0".repeat(26)}`;
-
 /** How far the store's clock may be ahead of this one. */
 const clockMs = 60_000;
 
@@ -43,7 +41,7 @@ async function firstPosition(store: Store): Promise<number> {
     }
   }
   if (firsts.length > 0) return Math.min(...firsts);
-  return (await store.feed({ run: nobody, after: 0, limit: 1 })).position;
+  return endOfFeed(store);
 }
 
 export async function keepCursor(store: Store, position: number): Promise<void> {

@@ -19,12 +19,18 @@ export async function retried<C>(
   for (let attempt = 1; ; attempt++) {
     if (isAborted(signal)) return { status: "cancelled", message: message("CANCELLED_BEFORE_ATTEMPT") };
     const result = await enter();
-    if (retry === undefined || result?.status !== "failure" || attempt > retry.attempts) return result;
+    if (retry === undefined || result?.status !== "failure" || attempt > furtherAttempts(retry)) return result;
     if (retry.shouldRetry !== undefined && !retry.shouldRetry(result, attempt, thrownOf(result)?.thrown)) return result;
     const delayMs = retryDelay(retry, attempt, Math.random());
     if (!isAborted(signal)) onRetry?.(attempt, result, delayMs);
     if (await delay(delayMs, signal)) return { status: "cancelled", message: message("CANCELLED_DURING_RETRY_DELAY") };
   }
+}
+
+/** How many attempts follow the first at most; what is no number is none, for nobody means to try for ever by mistake. */
+export function furtherAttempts({ attempts: given }: { attempts: unknown }): number {
+  const attempts = Number(given);
+  return attempts >= 0 ? attempts : 0;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** How a task is entered that has more to it than a function: a condition, retries, a loop, a limit of time, further tasks. */
+import { StemmaError } from "../../core/error.ts";
 import { looped, retried } from "./again.ts";
 import { attempt, resultOfThrown, thrownOf } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -64,16 +65,25 @@ export async function carefully<C>(run: Careful<C>, task: number, step: TaskStep
 
 /** Whether a task returned what it should. */
 export function isResult(value: unknown): value is TaskResult {
-  return typeof value === "object" && value !== null && stateOf((value as TaskResult).status) !== undefined;
+  return stateOf(statusIn(value)) !== undefined;
 }
 
 /** What a task returned, or why that is no result. */
 export function checkedResult(name: string, value: unknown): TaskResult {
   if (isResult(value)) return value;
-  const found =
-    typeof value === "object" && value !== null ? `status ${textOfThrown((value as TaskResult).status)}` : typeof value;
+  const found = typeof value === "object" && value !== null ? `status ${textOfThrown(statusIn(value))}` : typeof value;
   const error = `Expected task '${name}' to return an object with a status of "success", "failure", "skipped" or "cancelled", got ${value === null ? "null" : found}.`;
   return { status: "failure", error };
+}
+
+/** The status of what a task returned, if it has one that can be looked at. */
+export function statusIn(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return undefined;
+  try {
+    return (value as TaskResult).status;
+  } catch {
+    return undefined;
+  }
 }
 
 async function again<C>(
@@ -121,10 +131,16 @@ function failedBy(thrown: unknown, text: string): TaskResult {
 async function expand<C>(run: Careful<C>, task: number, step: TaskStep<C>, result: TaskResult): Promise<TaskResult> {
   if (result.status !== "success") return result;
   try {
-    const further = step.expand?.(result, run.context) ?? [];
+    const further: unknown = step.expand?.(result, run.context) ?? [];
+    if (!Array.isArray(further)) {
+      throw new StemmaError(
+        "step.invalid",
+        `Expected expand of task '${step.name}' to give an array of steps, got ${typeof further}.`,
+      );
+    }
     if (further.length > 0) {
       const prefix = `${run.nameOf(task)}/`;
-      run.prepare(task, await inTurns(buildGraph(further.map((one) => under(prefix, one)))));
+      run.prepare(task, await inTurns(buildGraph(further.map((one: TaskStep<C>) => under(prefix, one)))));
     }
     return result;
   } catch (thrown) {

@@ -3,6 +3,8 @@
  * which they began, so a list is enough, and who is done in time takes itself out of it.
  */
 
+import { turnIsOver } from "./turn.ts";
+
 /** Something with a limit of time, as a link of a list. */
 export type Timed = {
   readonly limitMs: number;
@@ -78,7 +80,11 @@ export class Deadlines {
       awaited === undefined || awaited.limitMs > timerMsMax
         ? performance.now()
         : Math.max(awaited.until, performance.now());
-    for (let timed = list.head; timed !== undefined && timed.until <= now; timed = list.head) timed.expire();
+    for (let timed = list.head; timed !== undefined && timed.until <= now; timed = list.head) {
+      timed.expire();
+      // Very many may run out together; those that are left are due at once, in another turn.
+      if (turnIsOver(performance.now())) break;
+    }
     const { head } = list;
     if (head !== undefined && list.timer === undefined) this.#arm(list, head, head.until - now);
   }

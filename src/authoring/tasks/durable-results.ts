@@ -40,7 +40,8 @@ export async function recordedResults<C>(
   const events = await stemma.history(id);
   const outcomes = await outcomesOf(stemma, events);
   const asked = new Map<string, Asked>();
-  const operations: Pick<Operations, "stepTo" | "open" | "turn"> = {
+  const operations: Pick<Operations, "stepTo" | "again" | "open" | "turn"> = {
+    again: () => false,
     stepTo: (ask, take) => void asked.set(pathOf(ask.scope, ask.name), { ask, take }),
     open: pathOf,
     turn,

@@ -8,16 +8,18 @@
 import type { RunId, Seq } from "../../core/event.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
-import type { Operations, Outcome, RunInfo } from "../../engine/body.ts";
+import { decode } from "../../core/json.ts";
+import type { Operations, Outcome, RunInfo, Unread } from "../../engine/body.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patched } from "./context-patch.ts";
 import { tellOf } from "./durable-listeners.ts";
-import type { TaskInput } from "./durable-task.ts";
+import type { TaskInput, TaskOutput } from "./durable-task.ts";
 import { carryOut, engineOptions, outputOf, resultOfError } from "./durable-task.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
 import { under } from "./expand.ts";
 import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
+import { InputTexts } from "./input-text.ts";
 import { skippedBecause, textOfThrown } from "./messages.ts";
 import type { Whole } from "./opened.ts";
 import { blameOf, Opened } from "./opened.ts";
@@ -37,6 +39,8 @@ export type DurableRunOptions<C> = {
 
 /** Asks and outcomes in one turn of the event loop; an ask takes some twenty microseconds. */
 const sliceMax = 100;
+/** What most tasks put out, which need not be parsed. */
+const bareOutput = '{"result":{"status":"success"}}';
 
 export class DurableRun<C> {
   readonly #options: DurableRunOptions<C>;
@@ -55,6 +59,8 @@ export class DurableRun<C> {
   /** Scope of the further tasks of a task, and its name there. */
   readonly #places = new Map<number, { scope: string; name: string }>();
   readonly #results: (TaskResult | undefined)[] = [];
+  /** While the run is recalled. */
+  #texts: InputTexts | undefined;
   /** Per task that ended: the events that its end is. */
   readonly #ends: (readonly Seq[] | undefined)[] = [];
   readonly #failures: { task: string; error: Error; allowed: boolean }[] = [];
@@ -84,6 +90,7 @@ export class DurableRun<C> {
     this.#start = info.segment.seq;
     this.#root = info.segment.root;
     this.#runId = info.runId;
+    if (this.#runId !== undefined) this.#texts = new InputTexts();
     this.#context = info.input as Json | undefined;
     this.#plan = new Plan(graph, this.#freed);
     const newLine = (): Ready =>
@@ -209,16 +216,17 @@ export class DurableRun<C> {
     return false;
   }
 
-  #hear(task: number, outcome: Outcome): void {
+  readonly #hear = (task: number, outcome: Outcome | Unread): void => {
     this.#heard.push({ task, outcome, live: this.#runId !== undefined && this.#operations.live() });
     try {
       this.#goOn();
     } catch (error) {
       this.#over.reject(error);
     }
-  }
+  };
 
   #ask(task: number): void {
+    if (this.#isRecalled(task)) return;
     const step = this.#step(task);
     const { index } = this.#plan.graph;
     const dependencies = step.dependencies ?? [];
@@ -243,6 +251,29 @@ export class DurableRun<C> {
     );
   }
 
+  /** Whether its outcome is on record and will be given: then nothing is made of the task but that. */
+  #isRecalled(task: number): boolean {
+    if (this.#texts === undefined) return false;
+    if (this.#operations.live()) {
+      this.#texts = undefined;
+      return false;
+    }
+    const step = this.#step(task);
+    const place = this.#places.get(task) ?? { scope: this.#root, name: step.name };
+    return this.#operations.again(place, this.#textOf(step, this.#texts), task, this.#hear);
+  }
+
+  #textOf({ dependencies = [] }: TaskStep<C>, texts: InputTexts): string {
+    if (dependencies.length === 0) return texts.bare(this.#context);
+    const known: { name: string; task: number; result: TaskResult }[] = [];
+    for (const name of dependencies) {
+      const task = this.#plan.graph.index.get(name) ?? -1;
+      const result = this.#results[task];
+      if (result !== undefined) known.push({ name, task, result });
+    }
+    return texts.of(this.#context, known);
+  }
+
   /** Tasks without dependencies are given the context and nothing else. */
   #inputOf(dependencies: readonly string[]): { value: TaskInput } {
     const context = this.#context;
@@ -258,18 +289,25 @@ export class DurableRun<C> {
     return this.#bare;
   }
 
-  #came(task: number, outcome: Outcome): void {
+  #came(task: number, outcome: Outcome | Unread): void {
     const step = this.#step(task);
     this.#ends[task] = [outcome.seq];
     this.#lanes--;
     this.#scarce.release(task);
-    if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
-    else {
-      const { result, changes } = outputOf(outcome.value);
-      if (changes !== undefined) this.#context = this.#changed(changes);
-      if (step.expand === undefined || result.status !== "success") this.#close(task, result);
-      else this.#expand(task, step, result);
-    }
+    if ("text" in outcome) this.#succeeded(task, step, this.#read(task, outcome.text));
+    else if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
+    else this.#succeeded(task, step, outputOf(outcome.value));
+  }
+
+  #read(task: number, text: string): TaskOutput {
+    this.#texts?.note(task, text);
+    return text === bareOutput ? { result: { status: "success" } } : outputOf(decode(text));
+  }
+
+  #succeeded(task: number, step: TaskStep<C>, { result, changes }: TaskOutput): void {
+    if (changes !== undefined) this.#context = this.#changed(changes);
+    if (step.expand === undefined || result.status !== "success") this.#close(task, result);
+    else this.#expand(task, step, result);
   }
 
   #changed(changes: ContextPatch): Json {
@@ -367,7 +405,7 @@ export class DurableRun<C> {
   }
 }
 
-type Heard = { task: number; outcome: Outcome; live: boolean };
+type Heard = { task: number; outcome: Outcome | Unread; live: boolean };
 
 function ownerOf(name: string): string {
   return name.slice(0, name.lastIndexOf("/"));

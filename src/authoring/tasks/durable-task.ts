@@ -8,8 +8,8 @@ import { decode, encode } from "../../core/json.ts";
 import type { RetryPolicy } from "../../core/retry.ts";
 import type { StepAsk, StepTools } from "../../engine/body.ts";
 import { StepError } from "../../engine/failure.ts";
-import { fatal } from "../../engine/verdict.ts";
-import { looped, retried, retryDelay } from "./again.ts";
+import { fatal, verdictOf } from "../../engine/verdict.ts";
+import { furtherAttempts, looped, retried, retryDelay } from "./again.ts";
 import { attempt } from "./attempt.ts";
 import { checkedResult, isResult } from "./careful.ts";
 import type { ContextPatch } from "./context-patch.ts";
@@ -42,6 +42,18 @@ class TaskFailure extends Error {
   }
 }
 
+/** What was thrown that is no error, as one: its words are those of what was thrown. */
+class Thrown extends Error {
+  override readonly name = "Error";
+  readonly code = "step.threw_non_error";
+  readonly data: unknown;
+
+  constructor(thrown: unknown) {
+    super(textOfThrown(thrown));
+    this.data = thrown;
+  }
+}
+
 /** Told of an attempt that failed and will be followed by another, behind a delay in milliseconds. */
 export type OnRetry = (attempt: number, delayMs: number, result: TaskResult) => void;
 
@@ -56,11 +68,14 @@ export async function carryOut<C>(
   const context = structuredClone(before) as C;
   let result: TaskResult;
   try {
-    result = await enter(step, context, given.results ?? {}, tools);
-    if (result.status === "failure") throw failureOf(result);
+    result = await enter(step, context, given.results ?? {}, tools, onRetry);
+    if (result.status === "failure") throw new TaskFailure(result);
+    // What comes behind the end of its time is of no account, as in memory.
+    if (isTimeout(tools.abort.reason)) throw tools.abort.reason as Error;
   } catch (thrown) {
-    tellRetry(step, tools, thrown, onRetry);
-    throw thrown;
+    const error = isTimeout(tools.abort.reason) ? (tools.abort.reason as Error) : asError(thrown);
+    tellRetry(step, tools, error, onRetry);
+    throw error;
   }
   const { metrics: _, ...kept } = result;
   const changes = before === undefined ? undefined : patchOf(before, contextOf(step.name, context));
@@ -72,30 +87,80 @@ async function enter<C>(
   context: C,
   known: Record<string, TaskResult>,
   { abort, idempotencyKey }: StepTools,
+  onRetry: OnRetry,
 ): Promise<TaskResult> {
-  if (step.condition !== undefined && !(await step.condition(context))) {
-    return { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
-  }
-  const results = inputs(step.name, step.dependencies ?? [], (name) => known[name]);
+  if (!(await mayRun(step, context))) return { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
+  const results = inputs(step.name, step.dependencies ?? [], (name) =>
+    Object.hasOwn(known, name) ? known[name] : undefined,
+  );
   const tools: TaskTools = { results, idempotencyKey };
   if (step.loop === undefined) return checkedResult(step.name, await step.run(context, abort, tools));
   const once = async (): Promise<TaskResult> => checkedResult(step.name, await attempt(step, context, abort, tools));
-  return looped(step, context, abort, () => retried(step, abort, once));
+  return looped(step, context, abort, () =>
+    retried(step, abort, once, (failed, result, delayMs) => onRetry(failed, delayMs, result)),
+  );
+}
+
+/** Asks the condition. One that throws fails the task, and is not asked again. */
+async function mayRun<C>(step: TaskStep<C>, context: C): Promise<boolean> {
+  try {
+    return step.condition === undefined || (await step.condition(context));
+  } catch (thrown) {
+    const error = textOfThrown(thrown);
+    const text = isError(thrown) ? error : message("CONDITION_EVALUATION_FAILED");
+    throw fatal(new TaskFailure({ status: "failure", message: text, error }));
+  }
 }
 
 /** The delay is the one that the engine takes, but for what it leaves to chance. */
-function tellRetry<C>({ retry, loop }: TaskStep<C>, tools: StepTools, thrown: unknown, onRetry: OnRetry): void {
+function tellRetry<C>(step: TaskStep<C>, tools: StepTools, error: Error, onRetry: OnRetry): void {
+  const { retry, loop } = step;
   const failed = tools.attempt;
-  if (retry === undefined || loop !== undefined || failed > retry.attempts) return;
-  const { retryIf } = retryOf(retry);
-  if (retryIf?.(thrown, failed) === false) return;
-  const result: TaskResult =
-    thrown instanceof TaskFailure ? thrown.data : { status: "failure", error: textOfThrown(thrown) };
-  onRetry(failed, retryDelay(retry, failed, 0), result);
+  if (retry === undefined || loop !== undefined || failed > furtherAttempts(retry) || verdictOf(error).fatal === true)
+    return;
+  try {
+    if (!mayHelp(step, retry, error, failed)) return;
+  } catch {
+    // The engine asks again, and says what is wrong.
+    return;
+  }
+  onRetry(failed, retryDelay(retry, failed, 0), failureOf(step, error));
 }
 
-function failureOf(result: TaskResult): Error {
-  return new TaskFailure(result);
+/** Answers that were given, by what the attempt failed with: the engine asks, and so does who tells of a retry. */
+const answers = new WeakMap<Error, boolean>();
+
+/** Whether another attempt may help. Asked once for each that failed. Throws what the predicate throws. */
+function mayHelp<C>(step: TaskStep<C>, { shouldRetry }: TaskRetryConfig, error: Error, failed: number): boolean {
+  if (shouldRetry === undefined) return true;
+  let answer = answers.get(error);
+  if (answer === undefined) {
+    const thrown = error instanceof Thrown ? error.data : error;
+    const result = failureOf(step, error);
+    answer = error instanceof TaskFailure ? shouldRetry(result, failed) : shouldRetry(result, failed, thrown);
+    answers.set(error, answer);
+  }
+  return answer;
+}
+
+/** What an attempt failed with, as a result. */
+function failureOf<C>({ timeout }: TaskStep<C>, error: Error): TaskResult {
+  if (error instanceof TaskFailure) return error.data;
+  const timedOut = isTimeout(error) && timeout !== undefined;
+  return { status: "failure", error: timedOut ? message("TASK_TIMED_OUT", timeout) : textOfThrown(error) };
+}
+
+/** Whether it is what the engine aborts an attempt with whose time is over. */
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof StemmaError && reason.code === "step.timed_out";
+}
+
+function asError(thrown: unknown): Error {
+  return isError(thrown) ? thrown : new Thrown(thrown);
+}
+
+function isError(thrown: unknown): thrown is Error {
+  return thrown instanceof Error || Error.isError(thrown);
 }
 
 /** The context as JSON. What is not is refused, and trying again would not help. */
@@ -114,26 +179,25 @@ export function engineOptions<C>(step: TaskStep<C>): Pick<StepAsk, "retry" | "ti
   if (loop !== undefined) return version;
   return {
     ...version,
-    ...(retry === undefined ? {} : { retry: retryOf(retry) }),
+    ...(retry === undefined ? {} : { retry: retryOf(step, retry) }),
     ...(timeout === undefined || !(timeout > 0) ? {} : { timeout: { attemptMs: timeout } }),
   };
 }
 
-function retryOf(retry: TaskRetryConfig): NonNullable<StepAsk["retry"]> {
-  const { attempts, delay, backoff, maxDelay, jitter = 0, shouldRetry } = retry;
+/** A number that a record can hold, for those who want to go on for ever. */
+const attemptsMax = 1_000_000;
+
+function retryOf<C>(step: TaskStep<C>, retry: TaskRetryConfig): NonNullable<StepAsk["retry"]> {
+  const { delay, backoff, maxDelay, jitter = 0, shouldRetry } = retry;
   const policy: RetryPolicy = {
-    attempts: attempts + 1,
+    attempts: Math.min(Math.floor(furtherAttempts(retry)) + 1, attemptsMax),
     delayMs: delay,
     factor: backoff === "exponential" ? 2 : 1,
     maxDelayMs: maxDelay ?? Number.MAX_SAFE_INTEGER,
     jitter,
   };
   if (shouldRetry === undefined) return { policy };
-  const retryIf = (thrown: unknown, failed: number): boolean => {
-    if (thrown instanceof TaskFailure) return shouldRetry(thrown.data, failed);
-    return shouldRetry({ status: "failure", error: textOfThrown(thrown) }, failed, thrown);
-  };
-  return { policy, retryIf };
+  return { policy, retryIf: (thrown, failed) => mayHelp(step, retry, asError(thrown), failed) };
 }
 
 /** The result of a task of which all attempts failed, from what is recorded of the last. */

@@ -22,7 +22,7 @@ import { leftOut } from "./filter.ts";
 import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
 import type { Plugins } from "./plugin.ts";
-import { checkDemand } from "./resources.ts";
+import { checkDemand, checkLimits } from "./resources.ts";
 import type { TaskFilter, TaskStep } from "./step.ts";
 import { atOnce } from "./turn.ts";
 import type { CheckedSteps, ResultsOf } from "./typed.ts";
@@ -144,12 +144,13 @@ function planOf<C>(
   if (!(concurrency === Number.POSITIVE_INFINITY || (Number.isInteger(concurrency) && concurrency >= 1))) {
     throw new StemmaError("usage.invalid", `Expected concurrency to be a whole number from 1, got ${concurrency}.`);
   }
+  checkLimits(resourceLimits);
   const graph = atOnce(buildGraph([...steps]));
   for (const step of steps) {
     checkName(step.name, "name of a task");
     checkDemand(step, resourceLimits);
   }
-  return { graph, concurrency, resourceLimits, leftOut: leftOut(graph, filter) };
+  return { graph, concurrency, resourceLimits, leftOut: atOnce(leftOut(graph, filter)) };
 }
 
 function workflowOf<C>(plan: DurableRunOptions<C>, { name, version = 1, timeout }: DurableOptions): Workflow<C, C> {

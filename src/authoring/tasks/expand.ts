@@ -35,7 +35,7 @@ export type MapTaskOptions<C, I, O> = Rest<C> & {
 };
 
 /**
- * One task for each item. Its output is the list of theirs, in the order of the items.
+ * One task for each item. Its output is the list of theirs, in the order of the items, with null where there is none.
  *
  * @example
  * const resize = mapTask("resize", {
@@ -64,7 +64,8 @@ export function mapTask<C, I, O, const N extends string = string>(
           data: await run(item, context, signal, tools as TaskTools),
         }),
       })),
-    collect: (results) => results.map((result) => result.data),
+    // An output is JSON, and its lists have null where there is nothing: for an item that put out nothing, or failed.
+    collect: (results) => results.map(({ data }) => data ?? null),
   };
 }
 

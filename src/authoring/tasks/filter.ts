@@ -3,32 +3,46 @@ import { StemmaError } from "../../core/error.ts";
 import type { Graph } from "./graph.ts";
 import type { TaskFilter, TaskStep } from "./step.ts";
 
+/** Steps between two pauses. */
+const stretch = 512;
+
 /** Positions of the tasks that are left out. Throws usage.invalid for names that are not in the graph. */
-export function leftOut<C>(graph: Graph<C>, filter: TaskFilter | undefined): number[] {
+export function* leftOut<C>(graph: Graph<C>, filter: TaskFilter | undefined): Generator<void, number[]> {
   if (filter === undefined) return [];
-  const { names, tags, exceptNames = [], exceptTags = [], dependencies = true } = filter;
-  for (const name of [...(names ?? []), ...exceptNames]) {
+  const { dependencies = true } = filter;
+  const wanted =
+    filter.names === undefined && filter.tags === undefined ? undefined : chooser(filter.names, filter.tags);
+  const refused = chooser(filter.exceptNames, filter.exceptTags);
+  for (const name of [...(filter.names ?? []), ...(filter.exceptNames ?? [])]) {
     if (!graph.index.has(name)) {
       throw new StemmaError("usage.invalid", `Expected the names of a filter to be tasks of the graph, got ${name}.`);
     }
   }
-  const isRefused = (step: TaskStep<C>): boolean => exceptNames.includes(step.name) || tagged(step, exceptTags);
-  const isChosen = (step: TaskStep<C>): boolean =>
-    (names === undefined && tags === undefined) || names?.includes(step.name) === true || tagged(step, tags ?? []);
+  let n = 0;
   const chosen = new Set<number>();
-  for (const [task, step] of graph.steps.entries()) if (isChosen(step) && !isRefused(step)) chosen.add(task);
+  for (const [task, step] of graph.steps.entries()) {
+    if (wanted?.(step) !== false && !refused(step)) chosen.add(task);
+    if (++n % stretch === 0) yield;
+  }
   if (dependencies) {
     // A set that grows while it is walked: what is added is walked, too.
     for (const task of chosen) {
       for (const name of graph.steps[task]?.dependencies ?? []) {
         const dependency = graph.index.get(name) as number;
-        if (!isRefused(graph.steps[dependency] as TaskStep<C>)) chosen.add(dependency);
+        if (!refused(graph.steps[dependency] as TaskStep<C>)) chosen.add(dependency);
       }
+      if (++n % stretch === 0) yield;
     }
   }
-  return graph.steps.flatMap((_, task) => (chosen.has(task) ? [] : [task]));
+  const left: number[] = [];
+  for (let task = 0; task < graph.steps.length; task++) if (!chosen.has(task)) left.push(task);
+  return left;
 }
 
-function tagged<C>({ tags = [] }: TaskStep<C>, wanted: readonly string[]): boolean {
-  return tags.some((tag) => wanted.includes(tag));
+type Chosen = (step: { name: string; tags?: readonly string[] }) => boolean;
+
+/** Whether a step has one of these names or one of these tags. */
+function chooser(names: readonly string[] = [], tags: readonly string[] = []): Chosen {
+  const [byName, byTag] = [new Set(names), new Set(tags)];
+  return ({ name, tags: own = [] }) => byName.has(name) || own.some((tag) => byTag.has(tag));
 }

@@ -6,7 +6,7 @@
 import { StemmaError } from "../../core/error.ts";
 import { firstCycle } from "./cycle.ts";
 import { filled } from "./filled.ts";
-import { message } from "./messages.ts";
+import { message, textOfThrown } from "./messages.ts";
 import type { Names } from "./names.ts";
 import { NameIndex } from "./names.ts";
 import type { TaskStep } from "./step.ts";
@@ -52,8 +52,9 @@ export function textOfProblems({ errors }: TaskGraphValidation): string {
   return message("INVALID_GRAPH", errors.map((problem) => problem.message).join("; "));
 }
 
-/** Steps between two pauses. */
+/** Steps between two pauses, and dependencies: a single step may have very many of these. */
 const stretch = 512;
+const edgesMax = 4096;
 
 /** Checks the steps and makes a graph of them. Throws TaskGraphValidationError; step.invalid for what is no step. */
 export function* buildGraph<C>(steps: readonly TaskStep<C>[]): Generator<void, Graph<C>> {
@@ -73,13 +74,13 @@ export function* readGraph<C>(
     yield;
   }
   reading.makeRoom();
-  for (let from = 0; from < steps.length; from += stretch) {
-    reading.readEdges(from, Math.min(from + stretch, steps.length));
+  for (let from = 0; from < steps.length;) {
+    from = reading.readEdges(from, Math.min(from + stretch, steps.length));
     yield;
   }
   reading.addUp();
-  for (let from = 0; from < steps.length; from += stretch) {
-    reading.turnRound(from, Math.min(from + stretch, steps.length));
+  for (let from = 0; from < steps.length;) {
+    from = reading.turnRound(from, Math.min(from + stretch, steps.length));
     yield;
   }
   const { graph, missing, errors } = reading;
@@ -93,6 +94,9 @@ export function* readGraph<C>(
   const { prioritised, triggered } = reading;
   return { graph: { ...graph, prioritised, triggered }, errors };
 }
+
+const triggers: ReadonlySet<unknown> = new Set(["all", "any", "none-failed", "always", "finally"]);
+const triggerNames = '"all", "any", "none-failed", "always" or "finally"';
 
 class Reading<C> {
   readonly graph: {
@@ -115,6 +119,8 @@ class Reading<C> {
   /** Where the next edge of each task goes. */
   #room = new Int32Array(0);
   #at = 0;
+  /** Dependencies of the next step that were dealt with before the last pause. */
+  #inside = 0;
 
   constructor(steps: readonly TaskStep<C>[]) {
     this.graph = {
@@ -136,7 +142,10 @@ class Reading<C> {
       index.set(name, i);
       if (index.size <= i - this.errors.length) this.errors.push(duplicate(name));
       if (priority !== undefined && priority !== 0) this.prioritised = true;
-      if (trigger !== undefined && trigger !== "all") this.triggered = true;
+      if (trigger !== undefined && trigger !== "all") {
+        if (!triggers.has(trigger)) throw notAStep(name, `a trigger of ${triggerNames}, got ${textOfThrown(trigger)}`);
+        this.triggered = true;
+      }
       if (dependencies === undefined) continue;
       if (!Array.isArray(dependencies)) throw notAStep(name, "dependencies as an array");
       waiting[i] = dependencies.length;
@@ -153,12 +162,18 @@ class Reading<C> {
     this.graph.target = new Int32Array(edges);
   }
 
-  /** Looks up the dependencies of a stretch of the steps, and counts for each task those that depend on it. */
-  readEdges(from: number, to: number): void {
+  /**
+   * Looks up the dependencies of a stretch of the steps, and counts for each task those that depend on it. Gives the step
+   * to go on with.
+   */
+  readEdges(from: number, to: number): number {
     const { names, index, dependencies, waiting, first } = this.graph;
     let at = this.#at;
+    const stop = at + edgesMax;
     for (let i = from; i < to; i++) {
-      for (const end = at + (waiting[i] as number); at < end; at++) {
+      const end = at + (waiting[i] as number) - this.#inside;
+      for (; at < end; at++) {
+        if (at === stop) return this.#pauseIn(i, at, end);
         const dependency = dependencies[at] as string;
         const source = index.get(dependency) ?? -1;
         this.#sources[at] = source;
@@ -166,8 +181,17 @@ class Reading<C> {
         else first[source + 1] = (first[source + 1] as number) + 1;
         if (source >= i) this.forward = false;
       }
+      this.#inside = 0;
     }
     this.#at = at;
+    return to;
+  }
+
+  /** Goes on later with a step in the midst of its dependencies. */
+  #pauseIn(step: number, at: number, end: number): number {
+    this.#at = at;
+    this.#inside = (this.graph.waiting[step] as number) - (end - at);
+    return step;
   }
 
   addUp(): void {
@@ -177,20 +201,25 @@ class Reading<C> {
     this.#at = 0;
   }
 
-  /** From where edges come is known; puts down where they lead to, in the order of the steps. */
-  turnRound(from: number, to: number): void {
+  /** From where edges come is known; puts down where they lead to, in the order of the steps. Gives the next step. */
+  turnRound(from: number, to: number): number {
     const { waiting, target } = this.graph;
     let at = this.#at;
+    const stop = at + edgesMax;
     for (let i = from; i < to; i++) {
-      for (const end = at + (waiting[i] as number); at < end; at++) {
+      const end = at + (waiting[i] as number) - this.#inside;
+      for (; at < end; at++) {
+        if (at === stop) return this.#pauseIn(i, at, end);
         const source = this.#sources[at] as number;
         if (source < 0) continue;
         const place = this.#room[source] as number;
         this.#room[source] = place + 1;
         target[place] = i;
       }
+      this.#inside = 0;
     }
     this.#at = at;
+    return to;
   }
 }
 

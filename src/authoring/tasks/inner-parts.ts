@@ -1,4 +1,5 @@
 /** Parts that other parts are made of, for who has put them together by hand. `TaskRunner` has its own. */
+import { delay } from "./delay.ts";
 import type { Plugin, PluginContext } from "./plugin.ts";
 import { Plugins } from "./plugin.ts";
 import { Ranking } from "./ready.ts";
@@ -68,4 +69,9 @@ export class PriorityQueue<T> {
     this.#ranking.clear();
     this.#items.clear();
   }
+}
+
+/** Waits for so many milliseconds; not at all for 0 or less. Rejects with an AbortError if the signal is aborted before. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (ms > 0 && (await delay(ms, signal))) throw new DOMException("AbortError", "AbortError");
 }

@@ -49,13 +49,14 @@ export function mermaidGraph<C>(steps: readonly TaskStep<C>[]): string {
     ids.set(name, id);
     return id;
   };
-  const nodes = new Set(steps.map(({ name }) => name));
-  const lines = new Set<string>(["graph TD"]);
-  for (const name of nodes) lines.add(`  ${idOf(name)}["${labelOf(name)}"]`);
+  // Ids are given in the order in which names are met, those of dependencies where they stand.
+  const nodes = new Set<string>(["graph TD"]);
+  const edges = new Set<string>();
   for (const { name, dependencies = [] } of steps) {
-    for (const dependency of dependencies) lines.add(`  ${idOf(dependency)} --> ${idOf(name)}`);
+    nodes.add(`  ${idOf(name)}["${labelOf(name)}"]`);
+    for (const dependency of dependencies) edges.add(`  ${idOf(dependency)} --> ${idOf(name)}`);
   }
-  return [...lines].join("\n");
+  return [...nodes, ...edges].join("\n");
 }
 
 function labelOf(name: string): string {

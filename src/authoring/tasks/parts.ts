@@ -222,7 +222,7 @@ export class TaskStateManager<C = unknown> {
   }
 
   #recall(): void {
-    const known = fitting(this.#known, this.#plan.graph, [], this.#loading.onMismatch);
+    const known = atOnce(fitting(this.#known, this.#plan.graph, [], this.#loading.onMismatch));
     const over: number[] = [];
     for (const [name, result] of Object.entries(known)) {
       const task = this.#plan.graph.index.get(name);

@@ -4,6 +4,7 @@
  * needs much is not overtaken for ever by those that need little.
  */
 import { StemmaError } from "../../core/error.ts";
+import { textOfThrown } from "./messages.ts";
 import type { Ready } from "./ready.ts";
 import { Line } from "./ready.ts";
 import type { TaskStep } from "./step.ts";
@@ -106,6 +107,29 @@ export class Scarce implements Ready {
     let line = this.#lines.get(name);
     if (line === undefined) this.#lines.set(name, (line = this.#newLine()));
     return line;
+  }
+}
+
+/** Throws usage.invalid for limits that are none. */
+export function checkLimits(limits: Amounts): void {
+  for (const [name, limit] of Object.entries(limits)) {
+    if (typeof limit !== "number" || !(limit >= 0)) {
+      throw new StemmaError(
+        "usage.invalid",
+        `Expected the limit of ${name} to be a number from 0, got ${textOfThrown(limit)}.`,
+      );
+    }
+  }
+}
+
+/** Steps between two pauses. */
+const stretch = 512;
+
+/** Throws step.invalid for steps that would wait for ever. */
+export function* checkDemands<C>({ steps }: { steps: readonly TaskStep<C>[] }, limits: Amounts): Generator<void> {
+  for (const [n, step] of steps.entries()) {
+    checkDemand(step, limits);
+    if (n % stretch === stretch - 1) yield;
   }
 }
 

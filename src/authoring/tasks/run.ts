@@ -1,6 +1,6 @@
 /** One run of a graph: what is to be done with each task, and what became of it. Lanes carry it out. */
 import type { Careful } from "./careful.ts";
-import { carefully, checkedResult, isPlain, isResult } from "./careful.ts";
+import { carefully, checkedResult, isPlain, isResult, statusIn } from "./careful.ts";
 import { hasLimit, Limited, resultOfThrown, thrownOf } from "./attempt.ts";
 import { toRecord } from "../../engine/failure.ts";
 import { Deadlines, timerMsMax } from "./deadlines.ts";
@@ -240,9 +240,9 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
     if (this.#limited.length > 0) this.#limited[task]?.done();
     // It was given up, and others have gone on in its place.
     if (plan.state[task] !== running) return false;
-    if (this.#quick && this.#events.silent && isSuccess(value)) {
+    if (this.#quick && this.#events.silent && statusIn(value) === "success") {
       this.results.ended[task] = now;
-      this.results.add(task, value);
+      this.results.add(task, value as TaskResult);
       plan.succeed(task);
       if (--this.#left === 0) this.#over.resolve();
     } else this.#returned(task, value, now);
@@ -360,8 +360,13 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
 
   /** Ends the run without the tasks that do not mind that they were aborted. */
   #giveUp(): void {
+    this.#inTurns(this.#giveUpAll());
+  }
+
+  *#giveUpAll(): Generator<void> {
     const now = this.#clock.now();
     for (let task = 0; task < this.plan.size; task++) {
+      if (task % stretch === stretch - 1) yield;
       if (this.plan.state[task] !== running || this.#further.isOpen(task) || this.#step(task).trigger === "finally")
         continue;
       this.#lanes.giveUp();
@@ -376,8 +381,4 @@ export class Run<C> implements Surroundings, Careful<C>, Growing<C>, Traffic {
 /** How many tasks at a time. */
 function lanesMax(concurrency: number | undefined): number {
   return concurrency === undefined || Number.isNaN(concurrency) ? Number.POSITIVE_INFINITY : concurrency;
-}
-
-function isSuccess(value: unknown): value is TaskResult {
-  return typeof value === "object" && value !== null && (value as TaskResult).status === "success";
 }

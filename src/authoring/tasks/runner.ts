@@ -11,7 +11,7 @@ import { graphOf } from "./known-graphs.ts";
 import { mermaidGraph } from "./mermaid.ts";
 import type { Plugin } from "./plugin.ts";
 import { Plugins } from "./plugin.ts";
-import { checkDemand } from "./resources.ts";
+import { checkDemands, checkLimits } from "./resources.ts";
 import { Run } from "./run.ts";
 import type { LoadOptions } from "./snapshot.ts";
 import { checkedSnapshot, fitting, snapshotOf } from "./snapshot.ts";
@@ -109,11 +109,18 @@ export class TaskRunner<C = unknown> {
    * The same on the engine: what a run has done is on record, and after a crash it goes on from there. The context must be
    * JSON. Listeners and plugins of this runner are told of what happens here for the first time; its strategy is not used.
    *
-   * @throws usage.invalid for a context that is not JSON; name.invalid
+   * @throws usage.invalid for a context that is not JSON, or when a snapshot was loaded: such a run goes on from its own
+   * record; name.invalid
    * @example
    * const results = await runner.durable(stemma, { name: "nightly" }).execute(steps, { idempotencyKey: "2026-01-31" });
    */
   durable(stemma: Stemma, options: DurableOptions): DurableTasks<C> {
+    if (Object.keys(this.#known).length > 0) {
+      throw new StemmaError(
+        "usage.invalid",
+        "Expected a runner without a snapshot: a durable run goes on from its own record, by its id or idempotencyKey. Leave out loadState.",
+      );
+    }
     return new DurableTasks(stemma, this.#context, options, this.#events, this.#plugins);
   }
 
@@ -130,9 +137,9 @@ export class TaskRunner<C = unknown> {
     checkConfig(config);
     const graph = await inTurns(graphOf<C>(steps));
     const { resourceLimits, filter } = config;
-    if (resourceLimits !== undefined) for (const step of graph.steps) checkDemand(step, resourceLimits);
-    const without = leftOut(graph, filter);
-    const known = fitting(this.#known, graph, without, this.#onMismatch);
+    if (resourceLimits !== undefined) await inTurns(checkDemands(graph, resourceLimits));
+    const without = await inTurns(leftOut(graph, filter));
+    const known = await inTurns(fitting(this.#known, graph, without, this.#onMismatch));
     await this.#plugins.install({ events: this.#events });
     const run = new Run<C>({
       runId: randomUUID(),
@@ -150,7 +157,8 @@ export class TaskRunner<C = unknown> {
 }
 
 /** Throws usage.invalid; RangeError for a limit of time that is none. */
-function checkConfig({ concurrency, timeout, abortGrace }: TaskRunnerExecutionConfig): void {
+function checkConfig({ concurrency, timeout, abortGrace, resourceLimits }: TaskRunnerExecutionConfig): void {
+  if (resourceLimits !== undefined) checkLimits(resourceLimits);
   const lanes = concurrency === undefined || Number.isNaN(concurrency) ? Number.POSITIVE_INFINITY : concurrency;
   if (lanes !== Number.POSITIVE_INFINITY && !(Number.isInteger(lanes) && lanes >= 1)) {
     throw new StemmaError(

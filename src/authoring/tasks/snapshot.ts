@@ -50,28 +50,37 @@ function invalid(expected: string, found: unknown): StemmaError {
   return new StemmaError("snapshot.invalid", `Expected ${expected}, got ${text}. Give what getSnapshot() gave.`);
 }
 
+/** Names of a snapshot between two pauses. */
+const stretch = 512;
+
+/** Differences that are said in words; all of them are in the data of the error. */
+const saidMax = 20;
+
 /** What of a snapshot a run of this graph goes by. Throws snapshot.mismatch. */
-export function fitting<C>(
+export function* fitting<C>(
   snapshot: TaskSnapshot,
   graph: Graph<C>,
   leftOut: readonly number[],
   onMismatch: LoadOptions["onMismatch"],
-): TaskSnapshot {
+): Generator<void, TaskSnapshot> {
   const without = new Set(leftOut.map((task) => graph.names[task]));
-  const unknown = new Set(Object.keys(snapshot).filter((name) => !belongs(name, graph)));
-  if (onMismatch === "ignore") {
-    return unknown.size === 0
-      ? snapshot
-      : Object.fromEntries(Object.entries(snapshot).filter(([name]) => !unknown.has(name)));
+  const unknown = new Set<string>();
+  const wrong: string[] = [];
+  let n = 0;
+  for (const name of Object.keys(snapshot)) {
+    if (!belongs(name, graph)) unknown.add(name);
+    else if (onMismatch !== "ignore") for (const one of unjustified(name, snapshot, graph, without)) wrong.push(one);
+    if (++n % stretch === 0) yield;
   }
-  const differences = [
-    ...[...unknown].map((name) => `task '${name}' is not in the graph`),
-    ...Object.keys(snapshot).flatMap((name) => unjustified(name, snapshot, graph, without)),
-  ];
-  if (differences.length === 0) return snapshot;
+  if (unknown.size + wrong.length === 0) return snapshot;
+  if (onMismatch === "ignore")
+    return Object.fromEntries(Object.entries(snapshot).filter(([name]) => !unknown.has(name)));
+  const differences = [...[...unknown].map((name) => `task '${name}' is not in the graph`), ...wrong];
+  const said = differences.slice(0, saidMax);
+  if (said.length < differences.length) said.push(`and ${differences.length - said.length} more`);
   throw new StemmaError(
     "snapshot.mismatch",
-    `The snapshot does not fit the graph: ${differences.join("; ")}. Load it with { onMismatch: "ignore" } if that is meant.`,
+    `The snapshot does not fit the graph: ${said.join("; ")}. Load it with { onMismatch: "ignore" } if that is meant.`,
     { data: { differences } },
   );
 }

@@ -32,14 +32,21 @@ export class Tools implements TaskTools {
   }
 }
 
+/** As many are searched as fast as a set is made. */
+const fewMax = 16;
+
 /** Results of dependencies, and of nothing else: what a task uses must be an edge of its graph. */
 export function inputs(
   task: string,
   dependencies: readonly string[],
   resultOf: (name: string) => TaskResult | undefined,
 ): TaskInputs {
+  // Of very many, a set is made when the first is asked for: a search for each would take the square of their number.
+  let known: ReadonlySet<string> | undefined;
+  const isDependency = (name: string): boolean =>
+    dependencies.length > fewMax ? (known ??= new Set(dependencies)).has(name) : dependencies.includes(name);
   const get = (name: string): TaskResult | undefined => {
-    if (dependencies.includes(name)) return resultOf(name);
+    if (isDependency(name)) return resultOf(name);
     throw new StemmaError(
       "step.invalid",
       `Expected task ${task} to ask for the result of one of its dependencies, it asked for ${textOfThrown(name)}. Add that to its dependencies.`,

@@ -12,7 +12,7 @@ import type { Asked } from "../place.ts";
 import { openPlace, withPlaceOptions } from "../place.ts";
 import { print, printJson, visible } from "../terminal.ts";
 
-type DecideOptions = CommonOptions & ByOptions & { record?: string; run?: boolean; fail?: string };
+type DecideOptions = CommonOptions & ByOptions & { record?: string; run?: boolean; fail?: string; key?: string };
 
 export function addDecide(program: Command): void {
   const command = program
@@ -22,7 +22,8 @@ export function addDecide(program: Command): void {
     .argument("<key>", "key of the step, as stemma show names it")
     .option("--record <json>", "it happened, and this is its output: JSON, @file, or - for standard input")
     .option("--run", "it did not happen: run it again")
-    .option("--fail <message>", "it has failed");
+    .option("--fail <message>", "it has failed")
+    .option("--key <key>", "idempotency key: a second decision with it is the same decision");
   withPlaceOptions(withBy(command)).action(decide);
 }
 
@@ -31,23 +32,27 @@ async function decide(given: string, key: string, options: DecideOptions): Promi
   await using place = await openPlace(options);
   const { stemma } = place;
   const { id, state } = await findRun(stemma, given);
-  await stemma.decide(id, key, decision, byOf(options));
+  const once = options.key === undefined ? {} : { idempotencyKey: options.key };
+  await stemma.decide(id, key, decision, { ...byOf(options), ...once });
   const { row, taken } = await afterTakenIn(stemma, id);
   const word = decision === "run" ? "run" : "record" in decision ? "record" : "fail";
-  if (taken) await expectDecided(stemma, { run: id, after: state.seq, key, word });
+  if (taken) await expectDecided(stemma, { run: id, asked: state.seq, key, word, once: options.key });
   if (options.json === true)
     return printJson({ run: id, step: key, decision: word, state: taken ? "recorded" : "sent" });
   print(`decided ${visible(key)}: ${word}`);
   if (!taken) noteNotTaken("The decision", row);
 }
 
+type Sent = { run: string; key: string; word: "record" | "run" | "fail"; once: string | undefined };
+
 /** A decision that was taken in is not on record where the step itself, or somebody else, was faster. */
-async function expectDecided(
-  stemma: Asked,
-  { run, after, key, word }: { run: string; after: number; key: string; word: "record" | "run" | "fail" },
-): Promise<void> {
-  for (const { type, data } of await stemma.history(run, { after }))
-    if (type === "step.decided" && data.key === key) return expectSame(run, data, word);
+async function expectDecided(stemma: Asked, { run, asked, key, word, once }: Sent & { asked: number }): Promise<void> {
+  const about = (await stemma.history(run)).filter(({ data }) => "key" in data && data.key === key);
+  for (const { type, seq, data } of about)
+    if (type === "step.decided" && (seq > asked || (once !== undefined && data.message === once)))
+      return expectSame(run, data, word);
+  // It was said before.
+  if (about.findLast(({ seq }) => seq <= asked)?.type !== "step.in_doubt") return;
   throw new StemmaError("step.not_in_doubt", `The decision about ${key} of ${run} came when nobody waited for it.`, {
     data: { run, step: key },
   });

@@ -492,9 +492,3 @@ export const readEmitted: string = /* sql */ `
      and n > $3
    order by n
    limit $4`;
-
-// Wake-ups
-
-/** A hint that is lost harms nobody, so its commit waits for no disk. */
-export const notify: string = /* sql */ `
-  select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)::text`;

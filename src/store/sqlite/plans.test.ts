@@ -18,8 +18,8 @@ const statements = Object.entries(others).filter((entry): entry is [string, stri
 describe("no statement reads a table from end to end", () => {
   // There are as many workers as there are processes.
   const ofWorkers = new Set(["leasesEnded", "offersHeld", "workersHeld"]);
-  // What a statement has been given or has made itself is no table.
-  const reads = /SCAN (?!CONSTANT ROW|each\b|gone\b|json_each\b)|TEMP B-TREE/;
+  // What a statement has been given or has made itself is no table; SQLite has a row for each counter, of which there is one.
+  const reads = /SCAN (?!CONSTANT ROW|sqlite_sequence\b|each\b|gone\b|json_each\b)|TEMP B-TREE/;
   test.each(statements.filter(([name]) => !ofWorkers.has(name)))("%s", (_, statement) => {
     for (const step of planOf(statement)) expect(step).not.toMatch(reads);
   });

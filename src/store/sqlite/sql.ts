@@ -267,7 +267,9 @@ export function listRuns(conditions: readonly string[]): string {
 
 const feedColumns = "e.position, r.id as run, e.seq, e.at, e.type, e.causes, e.data, e.hash";
 
-export const lastPosition: string = /* sql */ `select ifnull(max(position), 0) as position from events`;
+/** The last that was given; events may have been removed since. */
+export const lastPosition: string = /* sql */ `
+  select ifnull(max(seq), 0) as position from sqlite_sequence where name = 'events'`;
 
 /** The last of the positions that one page looks at, however many of them it is to give. */
 export const windowEnd: string = /* sql */ `

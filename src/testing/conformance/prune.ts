@@ -26,6 +26,20 @@ export function pruneGuarantees(check: Check): void {
     ]);
   });
 
+  check("the feed has gone as far as before when what stood at its end is removed", async (bench) => {
+    const { store, clock } = bench;
+    await endedRun(bench);
+    await endedRun(bench);
+    const { position } = await wholeFeed(store, 8);
+    clock.advance(1000);
+    await store.prune({ endedBefore: clock.now(), limit: 10 });
+    const nobody = `run_${"0".repeat(26)}`;
+    assert.equal((await store.feed({ run: nobody, after: 0, limit: 1 })).position, position);
+    await bench.created();
+    const { events } = await wholeFeed(store, 1, { after: position });
+    assert.equal(events.length, 1, "what comes later stands behind it");
+  });
+
   check("what has not ended, or ended later, stays as it is", async (bench) => {
     const { store, clock, created, held, part } = bench;
     await created();
