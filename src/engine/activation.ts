@@ -18,13 +18,13 @@ import type { Commit, Received, RunRow } from "../store/store.ts";
 import type { Json } from "../core/json.ts";
 import type { Ask } from "./ask.ts";
 import type { Operations, Outcome, RunningBody, Segment, Workflow } from "./body.ts";
-import type { Undelivered } from "./carried.ts";
 import type { Course } from "./course.ts";
 import { isStopped } from "./course.ts";
 import { Departure } from "./departure.ts";
 import { cancelled, isCancel, recordable, timedOut } from "./ending.ts";
 import type { Stopped } from "./ending.ts";
 import { toRecord } from "./failure.ts";
+import { GivenOutcomes } from "./given-outcomes.ts";
 import type { Over } from "./journal.ts";
 import type { Mail } from "./inbox.ts";
 import { runInfo } from "./load.ts";
@@ -35,8 +35,6 @@ import type { Parts } from "./parts.ts";
 import { assemble } from "./parts.ts";
 import type { PauseKind } from "./pausing.ts";
 import { holdsBack, saidTooLate, takePause } from "./pausing.ts";
-import { outcomeFor } from "./outcome.ts";
-import type { OutcomeEvent } from "./recall.ts";
 import { Recalling } from "./recalling.ts";
 import { InBulk, notDataflow } from "./in-bulk.ts";
 import { inFlight } from "./rest.ts";
@@ -58,15 +56,12 @@ export class Activation {
   readonly #abort = new AbortController();
   readonly operations: Operations;
   readonly #course: Course;
+  readonly #given: GivenOutcomes;
   readonly #recalling: Recalling;
   readonly #inBulk: InBulk;
   readonly #departure: Departure;
   #body: RunningBody | undefined;
   #ignored = false;
-  /** Committed outcomes on their way to the body. */
-  #queue: { ask: Ask; event: OutcomeEvent; texts: ReadonlyMap<Digest, string> }[] = [];
-  /** Outcomes of carried waits that were on record before the checkpoint: who asks again is given them before all others. */
-  #early: ({ ask: Ask } & Undelivered)[] = [];
   #turnDue = false;
   /** Messages that came before the run was live. */
   #mail: Mail;
@@ -82,7 +77,7 @@ export class Activation {
     const parts = assemble(row, workflow, loaded, surroundings, {
       phase: () => this.#course.phase,
       draining: () => this.#course.draining,
-      outcome: (ask, event, texts) => void this.#queue.push({ ask, event, texts }),
+      outcome: (ask, event, texts) => this.#given.add(ask, event, texts),
       wake: () => this.#wake(),
       finish: (over) => this.#finish(over),
       fault: (error) => this.fault(error),
@@ -91,6 +86,7 @@ export class Activation {
     });
     this.#with = { ...surroundings, clock: parts.clock, log: parts.log };
     this.#parts = parts;
+    this.#given = new GivenOutcomes(parts, this.#course);
     this.operations = operationsOf({
       seed: loaded.created.data.seed,
       ask: (place, input, work, resolve) => this.#ask(place, input, work, resolve),
@@ -115,8 +111,8 @@ export class Activation {
     this.#recalling = new Recalling(loaded, parts, this.#course, {
       ...this.#with,
       wake,
-      deliver: (ask, event, texts) => this.#deliver(ask, event, texts, true),
-      deliverEarly: () => this.#deliverEarly(),
+      deliver: (ask, event, texts) => this.#given.give(ask, event, texts, true),
+      deliverEarly: () => this.#given.giveEarly(),
       goLive: () => this.#goLive(),
       inBulk: this.#inBulk,
       misfit: workflow.misfit,
@@ -311,7 +307,7 @@ export class Activation {
     if (recorded?.outcome !== undefined) ask.stage = "recorded";
     else if (ask.outcome !== undefined) {
       ask.stage = "recorded";
-      this.#early.push({ ask, ...ask.outcome });
+      this.#given.addEarly(ask, ask.outcome);
     } else this.#parts.undertakings.begin(ask);
     this.#wake();
   }
@@ -382,23 +378,13 @@ export class Activation {
     // A run that was ended from outside gives its body nothing more.
     if (isStopped(this.#course)) return this.#departure.look();
     for (let left = this.#with.delivery.perTurn; left > 0; left -= 1) {
-      if (this.#mayDeliver() && this.#deliverEarly()) continue;
-      if (this.#queue.length === 0 && this.#mayReuse()) this.#parts.reuse.turn();
-      const next = this.#mayDeliver() ? this.#queue.shift() : undefined;
-      if (next === undefined) break;
-      this.#deliver(next.ask, next.event, next.texts);
+      if (this.#mayDeliver() && this.#given.giveEarly()) continue;
+      if (!this.#given.areCommitted && this.#mayReuse()) this.#parts.reuse.turn();
+      if (!this.#mayDeliver() || !this.#given.giveNext()) break;
     }
-    if (this.#mayDeliver() && this.#queue.length + this.#early.length > 0) return this.#wake();
+    if (this.#mayDeliver() && this.#given.areLeft) return this.#wake();
     if (this.#mayReuse() && this.#parts.reuse.due) return this.#wake();
     this.#departure.look();
-  }
-
-  /** Gives the body the next outcome that was on record before its checkpoint; false if there is none. */
-  #deliverEarly(): boolean {
-    const next = this.#early.shift();
-    if (next === undefined) return false;
-    this.#deliver(next.ask, next.event, new Map(next.known.map(({ digest, text }) => [digest, text])));
-    return true;
   }
 
   #mayReuse(): boolean {
@@ -407,23 +393,6 @@ export class Activation {
 
   #mayDeliver(): boolean {
     return this.#course.phase === "live" && !this.#parts.undertakings.paused;
-  }
-
-  #deliver(ask: Ask, event: OutcomeEvent, texts: ReadonlyMap<Digest, string>, own = false): void {
-    if (ask.crossing === true) {
-      const known = [...texts].map(([digest, text]) => ({ digest, text }));
-      ask.outcome ??= { event, known };
-      return;
-    }
-    ask.stage = "delivered";
-    this.#parts.asks.forget(ask);
-    const outcome = ask.withdrawn === undefined ? outcomeFor(event, texts, own) : undefined;
-    if (outcome === undefined) return;
-    this.#parts.undertakings.closeCarried();
-    this.#parts.prefix.given(ask, event);
-    // What came before the checkpoint is given behind it, and is no later than that.
-    if (event.seq > this.#course.delivered.seq) this.#course.delivered = { seq: event.seq, at: event.at };
-    ask.resolve(outcome);
   }
 
   #goLive(): void {

@@ -57,6 +57,9 @@ export class AtTheLine {
         lines.close(token);
         return first;
       }
+    } catch (error) {
+      lines.close(token);
+      throw error;
     } finally {
       done.abort();
       abort.removeEventListener("abort", stop);
