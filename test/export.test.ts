@@ -298,7 +298,7 @@ it.skipIf(onPostgres)(
 );
 
 test("a run that an import left half rests until it is whole, whatever is sent to it, and then goes on with that", async () => {
-  await using target = sqlite(":memory:");
+  await using target = fresh();
   const one = new Stemma({ store: sqlite(":memory:") });
   const queued = await one.run(signalled, undefined);
   const content = await textOf(one, queued.id);

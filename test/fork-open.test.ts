@@ -73,6 +73,20 @@ describe.each(["idempotent", "once"] as const)("a charge (%s) of a run that is o
   });
 });
 
+test("a charge to be made once is waited for also where it is cut, and a plan with the code says so", async () => {
+  const { charges, refunds, order } = shop("once");
+  await using place = await stage([order]);
+  const { stemma } = place;
+  const run = await stemma.run(order, { amount: 5 });
+  await until(() => isOpen(stemma, run));
+  const change = { from: "charge" };
+  expect((await stemma.plan(run.id, change, { dryRun: true })).steps[0]).toMatchObject(depends);
+  const fork = await stemma.fork<string>(run.id, change);
+  await stemma.cancel(run.id);
+  await until(() => isOpen(stemma, fork));
+  expect([new Set(charges).size, refunds]).toEqual([2, ["receipt 1"]]);
+});
+
 test("a fork that gives the charge up, or an output in its place, waits for nothing", async () => {
   const { charges, order } = shop();
   await using place = await stage([order]);

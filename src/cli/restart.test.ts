@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { answered, typed, workshop } from "../../test/command-line.ts";
+import { until } from "../../test/stage.ts";
 import { workflow } from "../authoring/workflow/workflow.ts";
 import type { Plan } from "../core/plan.ts";
 
@@ -74,6 +75,27 @@ describe("stemma plan, restart and fork", () => {
     expect(forked).toMatchObject({ kind: "fork", source: run.id });
     expect(await (await shop.stemma.get(forked.run)).result()).toBe("[Dear ada, Dear cy (cold)]");
     expect(entered.filter((each) => each === "greet ada")).toEqual([]);
+  });
+
+  test("a fork that waits for what its open source may still make up for says so, and what else there is to do", async () => {
+    const booked = workflow({ name: "booked" }, async (ctx) => {
+      await ctx.step("book", { input: 1, compensate: () => {} }, () => "B1");
+      await ctx.wait("approval", {});
+    });
+    await using shop = await workshop([booked]);
+    const run = await shop.stemma.run(booked, undefined);
+    await until(async () => (await shop.stemma.waits({ run: run.id })).waits.length === 1);
+    expect((await typed("plan", run.id, "--store", shop.path)).out).toMatch(/book +its run may still make up for it/);
+    const fork = (await typed("fork", run.id, "--store", shop.path)).out.trim();
+    let out = "";
+    // Now and then it looks again, and does not rest then.
+    await until(async () => {
+      ({ out } = await typed("show", fork, "--store", shop.path));
+      return out.includes(`${run.id} may still make up for book`);
+    });
+    expect(out).toContain(`stemma show ${run.id}`);
+    await shop.stemma.cancel(run.id);
+    await until(async () => (await shop.stemma.waits({ run: fork })).waits.length === 1);
   });
 
   test("--wait follows the new run to its end, and answers with its output, or with its failure", async () => {

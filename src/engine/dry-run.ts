@@ -158,6 +158,8 @@ async function missedStep(
     if (standing.is === "not done") continue;
     // Where it was reused from decides: there it may have been made up for.
     if (standing.is === "succeeded" && standing.found.event.type === "step.reused") continue;
+    if (standing.is === "succeeded" && !standing.isSettled)
+      return { ...row, verdict: "depends", reason: mayGoBackText, run };
     if (standing.is === "succeeded") return { ...row, verdict: "reuse", reason: "done once in this line", run };
     return { ...row, verdict: "decide", reason: "effect needs a decision", run };
   }

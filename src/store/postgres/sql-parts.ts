@@ -1,4 +1,5 @@
 /** What statements have in common. `@.` stands for the schema, as in `sql.ts`. */
+import { limits } from "../../core/limits.ts";
 
 /** The store's clock in milliseconds since 1970; a test may bring its own. */
 export const clock: string = "coalesce($1::bigint, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)";
@@ -31,3 +32,6 @@ export function rowsOf(rows: number, from: number, ...types: readonly string[]):
 /** Which of these runs are not there. */
 export const runsGone: string = /* sql */ `
   select o.id from unnest($1::text[]) as o (id) where not exists (select from @.runs r where r.id = o.id) order by o.id`;
+
+/** Whether a run `r` is all there at `t.now`, and not being taken in. */
+export const isWhole: string = /* sql */ `(r.epoch > 0 or coalesce(r.due_at, 0) <= t.now + ${limits.takingInMs})`;

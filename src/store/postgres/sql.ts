@@ -8,8 +8,7 @@
  * for each other.
  */
 
-import { limits } from "../../core/limits.ts";
-import { arrays, clock, isOffered, rowsOf, runJson } from "./sql-parts.ts";
+import { arrays, clock, isOffered, isWhole, rowsOf, runJson } from "./sql-parts.ts";
 
 // Opening
 
@@ -407,8 +406,7 @@ export const sendMessages: string = /* sql */ `
   ),
   woken as (
     update @.runs r set inbox_seq = s.number,
-           due_at = case when s.wakes and (r.epoch > 0 or coalesce(r.due_at, 0) <= t.now + ${limits.takingInMs})
-                         then least(coalesce(r.due_at, t.now), t.now) else r.due_at end
+           due_at = case when s.wakes and ${isWhole} then least(coalesce(r.due_at, t.now), t.now) else r.due_at end
       from (select run, max(number) as number, bool_or(wakes) as wakes from sent join given using (run, key) group by 1) s, t
      where r.id = s.run
   )
