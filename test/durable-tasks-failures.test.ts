@@ -15,14 +15,17 @@ afterEach(async () => {
   await store.close();
 });
 
-/** Carries a graph out in memory and durably, and gives what became of it and which retries were told. */
-async function both(make: () => TaskStep<object>[]): Promise<{ results: object; retries: string[] }[]> {
-  const runs: { results: object; retries: string[] }[] = [];
+type Both = { results: object; retries: string[]; starts: string[] };
+
+/** Carries a graph out in memory and durably, and gives what became of it, and of which starts and retries was told. */
+async function both(make: () => TaskStep<object>[]): Promise<Both[]> {
+  const runs: Both[] = [];
   for (const how of ["in memory", "durable"]) {
     const runner = new TaskRunner<object>({});
-    const retries: string[] = [];
+    const [retries, starts]: string[][] = [[], []];
+    runner.on("taskStart", ({ step: { name } }) => void starts?.push(name));
     runner.on("taskRetry", ({ step: { name }, attempt, result }) => {
-      retries.push(`${name} ${attempt} ${result.error}`);
+      retries?.push(`${name} ${attempt} ${result.error}`);
     });
     const steps: readonly TaskStep<object>[] = make();
     const results: Map<string, TaskResult> =
@@ -32,12 +35,31 @@ async function both(make: () => TaskStep<object>[]): Promise<{ results: object; 
     const shown = [...results].map(([name, { status, message, error, data }]) => {
       return [name, { status, message, error, data }] as const;
     });
-    runs.push({ results: Object.fromEntries(shown), retries });
+    runs.push({ results: Object.fromEntries(shown), retries: retries ?? [], starts: starts ?? [] });
   }
   return runs;
 }
 
 describe("a durable graph", () => {
+  test("tells no start of a task whose condition is not met", async () => {
+    const [memory, durable] = await both(() => [
+      step("A", [], undefined, { condition: () => false }),
+      step("B", [], undefined, { condition: () => true }),
+    ]);
+    expect(durable).toEqual(memory);
+    expect(durable?.starts).toEqual(["B"]);
+  });
+
+  test.each<[string, Partial<TaskStep<object>>, string]>([
+    ["further tasks that are no array", { expand: () => 5 as never }, "Expected expand of task 'A' to give an array"],
+    ["an output of all that no record can hold", { expand: () => [step("p")], collect: () => [() => 1] }, "function"],
+  ])("fails a task with %s, and says so", async (_, more, text) => {
+    const steps = [step("A", [], undefined, more), step("B", ["A"])];
+    const results = await new TaskRunner<object>({}).durable(new Stemma({ store }), { name: "graph" }).execute(steps);
+    expect(statuses(results)).toMatchObject({ A: "failure", B: "skipped" });
+    expect(results.get("A")?.error).toContain(text);
+  });
+
   test.each([
     ["text", "text"],
     [null, "null"],

@@ -1,5 +1,4 @@
 /** How a task is entered that has more to it than a function: a condition, retries, a loop, a limit of time, further tasks. */
-import { StemmaError } from "../../core/error.ts";
 import { looped, retried } from "./again.ts";
 import { attempt, resultOfThrown, thrownOf } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -11,7 +10,7 @@ import { stateOf } from "./plan.ts";
 import type { IExecutionStrategy } from "./strategy.ts";
 import { executeBy } from "./strategy.ts";
 import type { TaskResult, TaskStep } from "./step.ts";
-import { under } from "./expand.ts";
+import { furtherOf, under } from "./expand.ts";
 import type { Surroundings } from "./tools.ts";
 import { Tools } from "./tools.ts";
 import { inTurns } from "./turn.ts";
@@ -131,16 +130,10 @@ function failedBy(thrown: unknown, text: string): TaskResult {
 async function expand<C>(run: Careful<C>, task: number, step: TaskStep<C>, result: TaskResult): Promise<TaskResult> {
   if (result.status !== "success") return result;
   try {
-    const further: unknown = step.expand?.(result, run.context) ?? [];
-    if (!Array.isArray(further)) {
-      throw new StemmaError(
-        "step.invalid",
-        `Expected expand of task '${step.name}' to give an array of steps, got ${typeof further}.`,
-      );
-    }
+    const further = furtherOf(step, result, run.context);
     if (further.length > 0) {
       const prefix = `${run.nameOf(task)}/`;
-      run.prepare(task, await inTurns(buildGraph(further.map((one: TaskStep<C>) => under(prefix, one)))));
+      run.prepare(task, await inTurns(buildGraph(further.map((one) => under(prefix, one)))));
     }
     return result;
   } catch (thrown) {

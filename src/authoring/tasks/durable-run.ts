@@ -8,7 +8,7 @@
 import type { RunId, Seq } from "../../core/event.ts";
 import { StemmaError } from "../../core/error.ts";
 import type { Json } from "../../core/json.ts";
-import { decode } from "../../core/json.ts";
+import { decode, encode } from "../../core/json.ts";
 import type { Operations, Outcome, RunInfo, Unread } from "../../engine/body.ts";
 import type { ContextPatch } from "./context-patch.ts";
 import { patched } from "./context-patch.ts";
@@ -16,7 +16,7 @@ import { tellOf } from "./durable-listeners.ts";
 import type { TaskInput, TaskOutput } from "./durable-task.ts";
 import { carryOut, engineOptions, outputOf, resultOfError } from "./durable-task.ts";
 import type { RunnerEvent, RunnerEventPayloads } from "./events.ts";
-import { under } from "./expand.ts";
+import { furtherOf, under } from "./expand.ts";
 import type { Graph } from "./graph.ts";
 import { buildGraph } from "./graph.ts";
 import { InputTexts } from "./input-text.ts";
@@ -240,12 +240,11 @@ export class DurableRun<C> {
         input: this.#inputOf(dependencies),
         intent: true,
         ...engineOptions(step),
-        run: (given, tools) => {
-          this.#tellStart(task);
-          return carryOut(step, given as TaskInput, tools, (attempt, delay, result) =>
-            this.#tell("taskRetry", { step, attempt, delay, result }),
-          );
-        },
+        run: (given, tools) =>
+          carryOut(step, given as TaskInput, tools, {
+            onStart: () => this.#tellStart(task),
+            onRetry: (attempt, delay, result) => this.#tell("taskRetry", { step, attempt, delay, result }),
+          }),
       },
       (outcome) => this.#hear(task, outcome),
     );
@@ -365,7 +364,7 @@ export class DurableRun<C> {
   #expand(task: number, step: TaskStep<C>, result: TaskResult): void {
     let further: Graph<C>;
     try {
-      const steps = step.expand?.(result, structuredClone(this.#context) as C) ?? [];
+      const steps = furtherOf(step, result, structuredClone(this.#context) as C);
       further = atOnce(buildGraph(steps.map((one) => under(`${this.#nameOf(task)}/`, one))));
       for (const one of further.steps) checkDemand(one, this.#options.resourceLimits);
     } catch (thrown) {
@@ -394,11 +393,14 @@ export class DurableRun<C> {
       return this.#close(task, blamed, new Error(blamed.error ?? blamed.message, { cause }));
     }
     try {
-      const data = step.collect?.(
+      if (step.collect === undefined) return this.#close(task, result);
+      const collected = step.collect(
         parts.map((part) => this.#results[part] as TaskResult),
         result,
       );
-      this.#close(task, step.collect === undefined ? result : { ...result, data });
+      // What depends on it is given this, so it is what a record can hold.
+      const text = encode(collected, `output of task ${step.name}`);
+      this.#close(task, { ...result, data: text === undefined ? undefined : decode(text) });
     } catch (thrown) {
       this.#close(task, { status: "failure", error: textOfThrown(thrown) });
     }

@@ -55,26 +55,29 @@ class Thrown extends Error {
 }
 
 /** Told of an attempt that failed and will be followed by another, behind a delay in milliseconds. */
-export type OnRetry = (attempt: number, delayMs: number, result: TaskResult) => void;
+type OnRetry = (attempt: number, delayMs: number, result: TaskResult) => void;
+
+/** Told of what happens. `onStart`: the task runs, which one whose condition is not met never does. */
+export type Hearer = { onStart: () => void; onRetry: OnRetry };
 
 /** Carries out a task within an attempt of the engine. Throws if it failed. */
 export async function carryOut<C>(
   step: TaskStep<C>,
   given: TaskInput,
   tools: StepTools,
-  onRetry: OnRetry,
+  hearer: Hearer,
 ): Promise<TaskOutput> {
   const before = given.context;
   const context = structuredClone(before) as C;
   let result: TaskResult;
   try {
-    result = await enter(step, context, given.results ?? {}, tools, onRetry);
+    result = await enter(step, context, given.results ?? {}, tools, hearer);
     if (result.status === "failure") throw new TaskFailure(result);
     // What comes behind the end of its time is of no account, as in memory.
     if (isTimeout(tools.abort.reason)) throw tools.abort.reason as Error;
   } catch (thrown) {
     const error = isTimeout(tools.abort.reason) ? (tools.abort.reason as Error) : asError(thrown);
-    tellRetry(step, tools, error, onRetry);
+    tellRetry(step, tools, error, hearer.onRetry);
     throw error;
   }
   const { metrics: _, ...kept } = result;
@@ -87,9 +90,10 @@ async function enter<C>(
   context: C,
   known: Record<string, TaskResult>,
   { abort, idempotencyKey }: StepTools,
-  onRetry: OnRetry,
+  { onStart, onRetry }: Hearer,
 ): Promise<TaskResult> {
   if (!(await mayRun(step, context))) return { status: "skipped", message: message("SKIPPED_BY_CONDITION") };
+  onStart();
   const results = inputs(step.name, step.dependencies ?? [], (name) =>
     Object.hasOwn(known, name) ? known[name] : undefined,
   );

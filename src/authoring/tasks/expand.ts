@@ -2,8 +2,19 @@
  * Tasks that become several: one for each item of a list, a graph within a task, or whatever a task finds out that there
  * is to do. Further tasks are named under the one that they come from, `resize/0`; it ends with the last of them.
  */
+import { StemmaError } from "../../core/error.ts";
 import type { TaskInputs, TaskResult, TaskStep, TaskTools } from "./step.ts";
 import { toolsUnder } from "./tools.ts";
+
+/** The further tasks of a task that has succeeded. Throws step.invalid for what is no array. */
+export function furtherOf<C>(step: TaskStep<C>, result: TaskResult, context: C): readonly TaskStep<C>[] {
+  const further: unknown = step.expand?.(result, context) ?? [];
+  if (Array.isArray(further)) return further as readonly TaskStep<C>[];
+  throw new StemmaError(
+    "step.invalid",
+    `Expected expand of task '${step.name}' to give an array of steps, got ${typeof further}.`,
+  );
+}
 
 /** A step as it is known in the graph that it joins. */
 export function under<C>(prefix: string, step: TaskStep<C>): TaskStep<C> {
