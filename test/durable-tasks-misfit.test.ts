@@ -133,3 +133,24 @@ describe("of a run that has ended", () => {
     await expect(refused).rejects.toMatchObject({ code: "run.divergence", data });
   });
 });
+
+test("what is put together of further tasks in another way is another input for those behind", async () => {
+  const stuck = Promise.withResolvers<void>();
+  const hang = (): Promise<never> => {
+    stuck.resolve();
+    return new Promise(() => {});
+  };
+  const graph = (more: Partial<TaskStep>, run?: () => Promise<never>): TaskStep[] => [
+    step("a", [], undefined, { expand: () => [step("p")], ...more }),
+    step("b", ["a"]),
+    step("c", ["b"], run),
+  ];
+  const workflow = taskWorkflow(graph({}, hang), { name: "changed" });
+  const first = new Stemma({ store, workflows: [workflow], lease: "100ms" });
+  await first.start();
+  await first.run(workflow, {}, { idempotencyKey: "k" });
+  await stuck.promise;
+  first.abandon();
+  await expect(meets(graph({ collect: () => 7 }))).rejects.toMatchObject({ code: "run.divergence" });
+  expect(statuses((await meets(graph({}))) as never)).toMatchObject({ a: "success", b: "success", c: "success" });
+});

@@ -74,7 +74,7 @@ const keptCharsMax = 1_048_576;
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
 /** A history of more events than these is long; and with more than these it is usually worth a thread. */
-const longEvents = 10_000;
+export const longEventsUsual = 10_000;
 const threadEventsUsual = 50_000;
 
 /**
@@ -118,22 +118,26 @@ export async function load(
   };
 }
 
+/** How many events an activation of the run is loaded from, but for its first. */
+export function eventsToRead({ state }: RunRow): number {
+  return state.seq - (state.checkpoint?.seq ?? 0);
+}
+
 /**
  * Reads a history. A long one is hashed in a thread meanwhile; where that or the reading itself finds anything wrong, it is
  * read again without a thread, which says what it is.
  */
 async function read(
   newReading: (thread: ChainThread | undefined) => Reading,
-  { state, hash }: RunRow,
+  row: RunRow,
   threadEvents: number,
 ): Promise<{ reading: Reading; inbox: readonly Received[] }> {
-  const isLong = state.seq - (state.checkpoint?.seq ?? 0) > threadEvents;
-  const thread = isLong ? ChainThread.start() : undefined;
+  const thread = eventsToRead(row) > threadEvents ? ChainThread.start() : undefined;
   if (thread !== undefined) {
     try {
       const reading = newReading(thread);
       const inbox = await reading.all();
-      if ((await thread.end()) === hash) return { reading, inbox };
+      if ((await thread.end()) === row.hash) return { reading, inbox };
     } catch {
       // The second reading comes to the same place, unless it was the thread's fault.
     } finally {
@@ -280,7 +284,7 @@ class Reading {
   }
 
   async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes }> {
-    const isLong = this.#row.state.seq - this.#from > longEvents;
+    const isLong = eventsToRead(this.#row) > longEventsUsual;
     // To put a long index into order takes a turn of its own, as what comes behind does.
     if (isLong) await this.#rest();
     const recall = this.#recall.complete();

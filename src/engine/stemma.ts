@@ -28,6 +28,7 @@ import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
+import { longEventsUsual } from "./load.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun, checkSameRun } from "./new-run.ts";
 import { KnownWorkflows } from "./known-workflows.ts";
@@ -131,7 +132,7 @@ export class Stemma extends Records {
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
       pageEvents: seams.pageEvents,
-      longEvents: seams.longEvents ?? 10_000,
+      longEvents: seams.longEvents ?? longEventsUsual,
     });
     this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages), log);
   }

@@ -19,7 +19,7 @@ import type { Committer } from "./committer.ts";
 import type { Delivery } from "./delivery.ts";
 import { giveBack, unreadable, untried } from "./give-back.ts";
 import type { KnownWorkflows } from "./known-workflows.ts";
-import { load, textsOfMessages } from "./load.ts";
+import { eventsToRead, load, textsOfMessages } from "./load.ts";
 import type { CancelMessage } from "./messages.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { cancelUnheld } from "./unheld.ts";
@@ -261,7 +261,7 @@ export class Worker {
   /** Resolves when the run is in hand; at once where that takes long, so that others need not wait for it. */
   async #activateSoon(row: RunRow, lapses: number): Promise<void> {
     const active = this.#activate(row, lapses);
-    if (row.state.seq - (row.state.checkpoint?.seq ?? 0) <= this.#options.longEvents) return active;
+    if (eventsToRead(row) <= this.#options.longEvents) return active;
     // It may not have come to a place of its own, and then there is one more for others.
     void active.then(() => this.poke());
   }

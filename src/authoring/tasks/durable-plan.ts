@@ -33,9 +33,13 @@ export function* planOf<C>(
 /** What the fingerprint of the code is made from. */
 export function* sourceOf<C>({ steps }: Graph<C>): Generator<void, string> {
   const lines: string[] = [];
-  for (const { name, dependencies = [], trigger = "all", run } of steps) {
-    lines.push(`${name}|${dependencies.join()}|${trigger}|${String(run)}`);
+  for (const { name, dependencies = [], trigger = "all", run, condition, expand, collect } of steps) {
+    lines.push([name, dependencies.join(), trigger, ...[run, condition, expand, collect].flatMap(textOf)].join("|"));
     if (lines.length % stretch === 0) yield;
   }
   return lines.join("\n");
+}
+
+function textOf(code: ((...given: never[]) => unknown) | undefined): string[] {
+  return code === undefined ? [] : [String(code)];
 }

@@ -293,13 +293,14 @@ export class DurableRun<C> {
     this.#ends[task] = [outcome.seq];
     this.#lanes--;
     this.#scarce.release(task);
-    if ("text" in outcome) this.#succeeded(task, step, this.#read(task, outcome.text));
+    if ("text" in outcome) this.#succeeded(task, step, this.#read(task, step, outcome.text));
     else if (!outcome.ok) this.#close(task, resultOfError(step, outcome.error), outcome.error);
     else this.#succeeded(task, step, outputOf(outcome.value));
   }
 
-  #read(task: number, text: string): TaskOutput {
-    this.#texts?.note(task, text);
+  #read(task: number, step: TaskStep<C>, text: string): TaskOutput {
+    // What a task with further ones comes to is put together when these have ended.
+    if (step.expand === undefined) this.#texts?.note(task, text);
     return text === bareOutput ? { result: { status: "success" } } : outputOf(decode(text));
   }
 
