@@ -227,13 +227,15 @@ describe("I8 one status", () => {
     });
     const good = workflow({ name: "good" }, async (ctx) => {
       await ctx.step("a", () => 1);
-      await ctx.sleep(100);
+      await ctx.signal("go");
       return ctx.step("b", () => 2);
     });
     const bad = workflow({ name: "bad" }, async (ctx) => ctx.step("c", () => Promise.reject(new Error("no"))));
     await using theatre = await stage([good, bad], { store }, { lingerMs: 10 });
     const one = await theatre.stemma.run(good, undefined);
     const two = await theatre.stemma.run(bad, undefined);
+    await until(() => seen.has("suspended"));
+    await theatre.stemma.signal(one.id, "go");
     await one.result();
     await errorOf(two.result());
     expect([await one.status(), await two.status()]).toEqual(["succeeded", "failed"]);
