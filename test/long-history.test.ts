@@ -6,129 +6,13 @@
 import { describe, expect, it } from "vitest";
 import { StemmaError } from "../src/core/error.ts";
 import type { StoredEvent } from "../src/core/chain.ts";
-import { load } from "../src/engine/load.ts";
-import type { Loaded, LoadOptions } from "../src/engine/load.ts";
 import { eventIn } from "../src/engine/recorded-outcomes.ts";
-import type { StoredOutcome } from "../src/engine/recorded-outcomes.ts";
-import { Stemma, workflow } from "../src/index.ts";
-import type { RunHandle, RunState, Store, Workflow } from "../src/index.ts";
-import { errorOf, fresh, outline, silent, until } from "./stage.ts";
+import { Stemma } from "../src/index.ts";
+import type { Workflow } from "../src/index.ts";
+import { altered, evening, loadFrom, long, morning, outcomesOf, shared } from "./evening.ts";
+import { errorOf, outline } from "./stage.ts";
 
-const shared = "a value that many steps return ".repeat(50);
-const nightMs = 3_600_000;
 const pageSizes = [1, 2, 3, 5, 1000];
-
-/** Waits a night in the middle. `slow` is asked first, and has its record last of all steps of the evening. */
-function long(entered: string[], change: { of?: number } = {}): Workflow<undefined, string[]> {
-  const enter = (name: string): string => {
-    entered.push(name);
-    return name;
-  };
-  const body = workflow({ name: "long" }, async (ctx) => {
-    const dusk = Promise.withResolvers<void>();
-    const seen: string[] = [];
-    const slow = ctx.step("slow", async () => {
-      await dusk.promise;
-      return enter("slow");
-    });
-    for (let i = 0; i < 20; i += 1) {
-      const input = { n: i === change.of ? -1 : i };
-      const value = await ctx.step("fast", { input }, ({ n }) => (n % 4 === 0 ? shared : enter(`i${n} ${shared}`)));
-      seen.push(value === shared ? "shared" : value.slice(0, 4));
-    }
-    const failed = await ctx.step("bad", () => Promise.reject(new Error(enter("bad")))).catch(String);
-    seen.push(failed);
-    const sides = await ctx.all({
-      left: () => ctx.step("x", () => enter("left")),
-      right: () => ctx.step("x", () => 7),
-    });
-    seen.push(sides.left);
-    seen.push(...(await ctx.map("item", [1, 2, 3], { concurrency: 2 }, (item) => enter(`item ${item}`))));
-    dusk.resolve();
-    seen.push(await slow);
-    await ctx.sleep("night", nightMs);
-    seen.push(await ctx.step("morning", () => enter("morning")));
-    return seen;
-  });
-  return { ...body, source: JSON.stringify(change) };
-}
-
-type Evening = { store: Store; id: string; entered: string[]; pass(): void; [Symbol.asyncDispose](): Promise<void> };
-
-/** A run that has come to its night. */
-async function evening(): Promise<Evening> {
-  let passed = 0;
-  const store = fresh({ now: () => Date.now() + passed });
-  const entered: string[] = [];
-  const first = new Stemma({ store, workflows: [long(entered)], log: silent }, { lingerMs: 10 });
-  await first.start();
-  const { id } = await first.run(long([]), undefined);
-  await until(async () => (await first.row(id)).state.status === "suspended");
-  await first.stop();
-  const pass = (): void => void (passed += 2 * nightMs);
-  return { store, id, entered, pass, [Symbol.asyncDispose]: () => store.close() };
-}
-
-/** Goes on in another process, so to speak, that reads so many events at a time. */
-async function morning(
-  store: Store,
-  id: string,
-  code: Workflow,
-  pageEvents: number,
-): Promise<{ run: RunHandle<string[]>; state: RunState }> {
-  const stemma = new Stemma({ store, workflows: [code], log: silent }, { pageEvents, recallGraceMs: 60, pollMs: 5 });
-  await stemma.start();
-  const run = await stemma.get<string[]>(id);
-  const over = (row: { state: { status: string; reason?: string } }): boolean =>
-    row.state.status === "succeeded" || (row.state.reason !== undefined && row.state.reason !== "waiting");
-  await until(async () => over(await stemma.row(id)));
-  await stemma.stop();
-  return { run, state: (await stemma.row(id)).state };
-}
-
-/** The store with some events or payloads changed on their way out. */
-function altered(
-  store: Store,
-  event: (stored: StoredEvent) => StoredEvent,
-  payload: (text: string) => string | undefined = (text) => text,
-): Store {
-  return {
-    ...Object.fromEntries(
-      (["create", "claim", "heartbeat", "commit", "send", "list", "reusable", "feed", "prune", "close"] as const).map(
-        (name) => [name, (store[name] as (...args: unknown[]) => unknown).bind(store)],
-      ),
-    ),
-    name: store.name,
-    async history(run: string, page: { after: number; limit: number }) {
-      const found = await store.history(run, page);
-      return found && { ...found, events: found.events.map(event) };
-    },
-    async payloads(digests: readonly string[]) {
-      const texts = new Map<string, string>();
-      for (const [digest, text] of await store.payloads(digests)) {
-        const other = payload(text);
-        if (other !== undefined) texts.set(digest, other);
-      }
-      return texts;
-    },
-  } as unknown as Store;
-}
-
-async function loadFrom(store: Store, id: string, pageEvents: number, options: LoadOptions = {}): Promise<Loaded> {
-  const { runs } = await store.list({ ids: [id] });
-  if (runs[0] === undefined) throw new Error("no run");
-  return load(store, runs[0], Date.now, (call) => void setImmediate(call), { pageEvents, ...options });
-}
-
-async function outcomesOf({ outcomes, recall }: Loaded): Promise<StoredOutcome[]> {
-  const all: StoredOutcome[] = [];
-  while (all.length < recall.outcomes) {
-    const next = outcomes.take();
-    if (next === undefined) await outcomes.arrived();
-    else all.push(next);
-  }
-  return all;
-}
 
 describe("a history of several pages", () => {
   it.each(pageSizes)("is recalled, read %i at a time, and nothing of it is carried out again", async (pageEvents) => {
@@ -199,35 +83,6 @@ const damages: readonly ((stored: StoredEvent) => Partial<StoredEvent>)[] = [
   ({ at }) => ({ at: at + 1 }),
   ({ type }) => ({ type: type === "step.failed" ? "step.succeeded" : "step.failed" }),
 ];
-
-describe("a history that is hashed in a thread", () => {
-  it("leaves the same behind as one that is hashed as it is read", async () => {
-    await using before = await evening();
-    const found = await Promise.all(
-      [{}, { threadEvents: 0 }].map(async (options) => {
-        const loaded = await loadFrom(before.store, before.id, 3, options);
-        const { start, lastAt, recall } = loaded;
-        return { start, lastAt, asks: [...recall.unasked()], outcomes: (await outcomesOf(loaded)).map(eventIn) };
-      }),
-    );
-    expect(found[0]?.outcomes.length).toBeGreaterThan(25);
-    expect(found[1]).toEqual(found[0]);
-  });
-
-  it("is refused with the same words where it is damaged", async () => {
-    await using before = await evening();
-    const { store, id } = before;
-    const { runs } = await store.list({ ids: [id] });
-    const last = runs[0]?.state.seq ?? 0;
-    for (const [i, damage] of damages.entries()) {
-      const seq = [0, 7, last - 1, last][i];
-      const broken = altered(store, (stored) => (stored.seq === seq ? { ...stored, ...damage(stored) } : stored));
-      const [usual, inThread] = [await errorOf(loadFrom(broken, id, 3)), loadFrom(broken, id, 3, { threadEvents: 0 })];
-      expect(usual).toMatchObject({ code: "store.corrupt" });
-      expect(await errorOf(inThread)).toMatchObject({ code: "store.corrupt", message: (usual as Error).message });
-    }
-  });
-});
 
 describe("damage in a history of several pages", () => {
   it("is found in every place and every part of an event before there is anything to recall", async () => {

@@ -24,6 +24,7 @@ export type FlawKind =
   | "event added"
   | "event impossible"
   | "row differs"
+  | "pack differs"
   | "payload missing"
   | "payload altered"
   | "run missing"

@@ -12,6 +12,7 @@ import type { RunState } from "../core/reduce.ts";
 import { reduce } from "../core/reduce.ts";
 import type { Commit, Effect, Emitted, Message, NewRun, Payload, RunRow } from "../store/store.ts";
 import { sha256, valueDigest } from "./hash.ts";
+import type { Packer } from "./packer.ts";
 import { latestOf } from "./streams.ts";
 
 /** A place in the history: what is true behind it. `inbox`: messages up to this number have become events. */
@@ -86,8 +87,14 @@ export class Appender {
   #emitMax = 2 * limits.streamValuesMax;
   /** Where a set of causes has been written out, so that the next asks with the very same set can refer to it. */
   #spelled = new WeakMap<readonly Seq[], Seq>();
-  /** @param at `at` of the last event of the history, below which time never goes */
-  constructor(row: RunRow, at: Timestamp, now: () => Timestamp) {
+  readonly #packer: Packer | undefined;
+
+  /**
+   * @param at `at` of the last event of the history, below which time never goes
+   * @param packer has seen the last events of the history; without it none are packed
+   */
+  constructor(row: RunRow, at: Timestamp, now: () => Timestamp, packer?: Packer) {
+    this.#packer = packer;
     this.#row = row;
     this.#now = now;
     this.#head = { state: row.state, hash: row.hash, at, inbox: row.inboxDone };
@@ -158,6 +165,7 @@ export class Appender {
     const placed = { ...draft, seq, at, causes };
     const stored = seal(sha256, this.#head.hash, placed, valueDigest);
     const event = { ...placed, hash: stored.hash } as Event;
+    this.#packer?.add(stored, event, this.#head.hash);
     this.#head = { state: reduce(this.#head.state, event), hash: stored.hash, at, inbox: this.#head.inbox };
     // Not before the event has its place: had it been refused, later events would refer to another one's causes.
     if (Array.isArray(causes) && causes.length > causesWrittenOut) this.#spelled.set(causes, seq);
@@ -189,6 +197,7 @@ export class Appender {
   /** Takes everything that waits, for a flush. */
   take(release?: Commit["release"]): Batch {
     const { stored, events, payloads, reuse, effects, create, send, emit, progress } = this.#gathered;
+    const packs = this.#packer?.take() ?? [];
     this.#gathered = nothing();
     const commit: Commit = {
       run: this.#row.id,
@@ -203,6 +212,7 @@ export class Appender {
       send,
       emit,
       progress,
+      ...(packs.length === 0 ? {} : { packs }),
       ...(effects.length === 0 ? {} : { effects }),
       ...(release === undefined ? {} : { release }),
     };
@@ -221,6 +231,7 @@ export class Appender {
   rollBack(): void {
     this.#head = this.#committed;
     this.#gathered = nothing();
+    this.#packer?.forget();
     this.#spelled = new WeakMap();
   }
 }

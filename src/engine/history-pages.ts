@@ -22,18 +22,26 @@ export type Portion = { events: readonly StoredEvent[]; texts: ReadonlyMap<Diges
 export async function* pagesOf(store: Store, run: RunId, after: Seq, limit: number): AsyncGenerator<HistoryPage> {
   let last = after;
   for (;;) {
-    const page = await store.history(run, { after: last, limit });
-    if (page === undefined) {
-      throw new StemmaError("run.not_found", `There is no run ${run} in this store.`, { data: { run } });
-    }
-    for (const { seq } of page.events) {
-      if (seq !== last + 1) throw corrupt(run, `expected the event with seq ${last + 1}, found seq ${seq}`);
-      last = seq;
-    }
+    const page = await pageBehind(store, run, last, limit);
     yield page;
     if (!page.more) return;
-    if (page.events.length === 0) throw corrupt(run, `expected events behind seq ${last}, found none`);
+    last = page.events.at(-1)?.seq ?? last;
   }
+}
+
+/** The page of a history behind `after`, with the same errors. */
+export async function pageBehind(store: Store, run: RunId, after: Seq, limit: number): Promise<HistoryPage> {
+  const page = await store.history(run, { after, limit });
+  if (page === undefined) {
+    throw new StemmaError("run.not_found", `There is no run ${run} in this store.`, { data: { run } });
+  }
+  let last = after;
+  for (const { seq } of page.events) {
+    if (seq !== last + 1) throw corrupt(run, `expected the event with seq ${last + 1}, found seq ${seq}`);
+    last = seq;
+  }
+  if (page.more && last === after) throw corrupt(run, `expected events behind seq ${last}, found none`);
+  return page;
 }
 
 /** The history of a run behind `after` (-1: the whole), for those who want it all at once. Throws run.not_found. */
@@ -58,7 +66,7 @@ export async function readHistory(
  */
 export async function* portionsOf(store: Store, run: RunId, events: readonly StoredEvent[]): AsyncGenerator<Portion> {
   // Most events have none, and to see that they need not be parsed.
-  if (!events.some(mayRefer)) {
+  if (!events.some(({ data }) => mayRefer(data))) {
     if (events.length > 0) yield { events, texts: none };
     return;
   }
@@ -81,11 +89,12 @@ export async function* portionsOf(store: Store, run: RunId, events: readonly Sto
 }
 
 function referencesOf(stored: StoredEvent): Reference[] {
-  return mayRefer(stored) ? payloadsOf(unseal(stored)) : [];
+  return mayRefer(stored.data) ? payloadsOf(unseal(stored)) : [];
 }
 
-function mayRefer({ data }: StoredEvent): boolean {
-  return data.includes('"digest":');
+/** Whether what is in a text may name payloads. */
+export function mayRefer(text: string): boolean {
+  return text.includes('"digest":');
 }
 
 /** The texts of payloads, each of them what its digest says. */
@@ -102,7 +111,8 @@ export async function readTexts(
   return texts;
 }
 
-const none: ReadonlyMap<Digest, string> = new Map();
+/** No texts. */
+export const none: ReadonlyMap<Digest, string> = new Map();
 
 export function corrupt(run: RunId, why: string): StemmaError {
   return new StemmaError("store.corrupt", `Run ${run} cannot be continued: ${why}. Restore the store from a backup.`, {

@@ -11,7 +11,6 @@ import type { Outcome, Unread, Workflow } from "./body.ts";
 import type { Course } from "./course.ts";
 import type { Delivery } from "./delivery.ts";
 import { sha256 } from "./hash.ts";
-import { outputIn } from "./index-text.ts";
 import type { Loaded, LoadOptions } from "./load.ts";
 import { outcomeFor } from "./outcome.ts";
 import type { Parts } from "./parts.ts";
@@ -78,8 +77,7 @@ export class InBulk {
   give(ask: number, recorded: StoredOutcome): boolean {
     const own = this.#own[ask];
     if (own === undefined || own === 0) return false;
-    const { seq, at } = recorded.stored;
-    const text = outputIn(recorded.stored);
+    const { seq, at, output: text } = recorded;
     const outcome = text === undefined ? outcomeFor(eventIn(recorded), recorded.texts, true) : { seq, text };
     if (outcome === undefined) return true;
     if (seq > this.#course.delivered.seq) this.#course.delivered = { seq, at };

@@ -91,10 +91,18 @@ function succeededIn(text: string, known: Digest): Head["data"] | undefined {
 }
 
 /** The text of what a step gave, as it is in its success; undefined where it is not in there. */
-export function outputIn({ type, data }: StoredEvent): string | undefined {
-  if (type !== "step.succeeded" || succeededIn(data, "") === undefined) return undefined;
-  const from = behindKey.lastIndex;
-  if (!data.endsWith(inline, from)) return undefined;
-  const to = valueEnd(data, from);
-  return to > from && data[to] === "}" ? data.slice(from, to) : undefined;
+export function outputIn(stored: StoredEvent): string | undefined {
+  const { from, to } = outputPlace(stored);
+  return to > from ? stored.data.slice(from, to) : undefined;
 }
+
+/** Where that is in the data of the event; both 0 where it is not in there. */
+export function outputPlace({ type, data }: StoredEvent): { from: number; to: number } {
+  if (type !== "step.succeeded" || succeededIn(data, "") === undefined) return nowhere;
+  const from = behindKey.lastIndex;
+  if (!data.endsWith(inline, from)) return nowhere;
+  const to = valueEnd(data, from);
+  return to > from && data[to] === "}" ? { from, to } : nowhere;
+}
+
+const nowhere = { from: 0, to: 0 };

@@ -78,7 +78,7 @@ export class Journal implements Source {
     this.#row = row;
     this.#loaded = loaded;
     this.#with = surroundings;
-    this.#appender = new Appender(row, loaded.lastAt, loaded.now);
+    this.#appender = new Appender(row, loaded.lastAt, loaded.now, loaded.packer);
   }
 
   /** Who holds a run is told by its epoch. */

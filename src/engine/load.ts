@@ -5,23 +5,25 @@
 import { genesis, unseal } from "../core/chain.ts";
 import type { StoredEvent } from "../core/chain.ts";
 import { storedHash } from "../core/chain-text.ts";
-import { StemmaError } from "../core/error.ts";
+import { isStemmaError, StemmaError } from "../core/error.ts";
 import type { Digest, Event, EventOf, RunId, Seq, Timestamp, Value } from "../core/event.ts";
 import { segmentRoot } from "../core/identity.ts";
 import { decode } from "../core/json.ts";
 import { limits } from "../core/limits.ts";
 import type { Received, RunRow, Store } from "../store/store.ts";
 import type { Log, RunInfo, Segment, Workflow } from "./body.ts";
-import { ChainThread } from "./chain-thread.ts";
 import { rememberedDigest, sha256 } from "./hash.ts";
-import { corrupt, pagesOf, portionsOf, readTexts } from "./history-pages.ts";
+import { corrupt, pageBehind, portionsOf, readTexts } from "./history-pages.ts";
+import { Packer } from "./packer.ts";
 import { payloadsOf } from "./payload.ts";
 import type { Undelivered } from "./carried.ts";
 import { indexed } from "./index-text.ts";
+import { digestIn, packEventsUsual, unpack } from "./pack.ts";
+import type { PackedEvents } from "./pack.ts";
 import { Recall } from "./recall.ts";
 import type { OutcomeEvent } from "./recall.ts";
-import { RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
-import type { StoredOutcome } from "./recorded-outcomes.ts";
+import { OutcomeRow, RecordedOutcomes, checksum, rowsBehind } from "./recorded-outcomes.ts";
+import type { Kept as KeptOutcome } from "./recorded-outcomes.ts";
 import type { Kept } from "./signals.ts";
 import type { Encoded } from "./value.ts";
 import { readState } from "./state.ts";
@@ -52,6 +54,8 @@ export type Loaded = {
   eventAt(seq: Seq): Promise<Event | undefined>;
   /** Texts of payloads that its events name. */
   textsOf(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
+  /** Has seen the last events. */
+  packer: Packer;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };
@@ -59,23 +63,25 @@ export type Loaded = {
 export type LoadOptions = {
   /** Events read at a time. */
   pageEvents?: number | undefined;
+  /** Events of a pack, in which the history is kept a second time. */
+  packEvents?: number | undefined;
   /** For a body that holds on to all its outcomes: how much of their text is kept, where it is not the usual little. */
   heldCharsMax?: number | undefined;
-  /** A history of more events than these is hashed in a thread. */
-  threadEvents?: number | undefined;
 };
 
 /** Events read at a time: a few hundred take a millisecond, and are too few to count in memory. */
-const pageEventsUsual = 250;
+const pageEventsUsual = 256;
+/** Packs read at a time. */
+const packsPage = 8;
 /** Outcomes kept from the first reading: these many pages of them, or as much text. */
 const keptPages = 4;
 const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
-/** A history of more events than these is long; and with more than these it is usually worth a thread. */
+const packWork = 150_000;
+/** A history of more events than these is long. */
 export const longEventsUsual = 10_000;
-const threadEventsUsual = 50_000;
 
 /**
  * Loads a run that was claimed, and recomputes its hashes on the way: a value that somebody changed in the file must
@@ -90,13 +96,9 @@ export async function load(
   row: RunRow,
   now: () => Timestamp,
   turn: (call: () => void) => void,
-  { pageEvents = pageEventsUsual, heldCharsMax, threadEvents = threadEventsUsual }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Loaded> {
-  const { reading, inbox } = await read(
-    (thread) => new Reading(store, row, turn, Math.min(pageEvents, limits.pageEventsMax), heldCharsMax, thread),
-    row,
-    threadEvents,
-  );
+  const { reading, inbox } = await read(store, row, turn, options);
   const { start, lastAt, texts } = reading.expectWhole();
   const created = start.type === "run.created" ? start : await readCreated(store, row.id, texts);
   const found = await reading.found();
@@ -123,28 +125,25 @@ export function eventsToRead({ state }: RunRow): number {
   return state.seq - (state.checkpoint?.seq ?? 0);
 }
 
-/**
- * Reads a history. A long one is hashed in a thread meanwhile; where that or the reading itself finds anything wrong, it is
- * read again without a thread, which says what it is.
- */
+/** Reads a history, as far as it can be from packs. Where anything is wrong with these it is read again without. */
 async function read(
-  newReading: (thread: ChainThread | undefined) => Reading,
+  store: Store,
   row: RunRow,
-  threadEvents: number,
+  turn: (call: () => void) => void,
+  options: LoadOptions,
 ): Promise<{ reading: Reading; inbox: readonly Received[] }> {
-  const thread = eventsToRead(row) > threadEvents ? ChainThread.start() : undefined;
-  if (thread !== undefined) {
+  if (store.packs !== undefined && eventsToRead(row) >= (options.packEvents ?? packEventsUsual)) {
     try {
-      const reading = newReading(thread);
+      const reading = new Reading(store, row, turn, options, true);
       const inbox = await reading.all();
-      if ((await thread.end()) === row.hash) return { reading, inbox };
-    } catch {
-      // The second reading comes to the same place, unless it was the thread's fault.
-    } finally {
-      void thread.stop();
+      reading.expectWhole();
+      return { reading, inbox };
+    } catch (error) {
+      // Only the rows say what it is, if it was not the packs; that the run is in other hands they say no better.
+      if (isStemmaError(error) && error.code !== "store.corrupt") throw error;
     }
   }
-  const reading = newReading(undefined);
+  const reading = new Reading(store, row, turn, options, false);
   return { reading, inbox: await reading.all() };
 }
 
@@ -154,10 +153,12 @@ class Reading {
   readonly #row: RunRow;
   readonly #turn: (call: () => void) => void;
   readonly #pageEvents: number;
-  readonly #thread: ChainThread | undefined;
+  readonly #packEvents: number;
+  readonly #fromPacks: boolean;
+  readonly #packer: Packer;
   readonly #from: Seq;
   readonly #recall: Recall;
-  readonly #kept: StoredOutcome[] = [];
+  readonly #kept: KeptOutcome[] = [];
   readonly #keptMax: { outcomes: number; chars: number };
   #keptChars = 0;
   #keeping = true;
@@ -165,27 +166,30 @@ class Reading {
   readonly #texts = new Map<Digest, string>();
   /** Declared input of the last step that was started. */
   #input: Digest | undefined;
+  /** Digests of the packs that were read, by their first seq. */
+  readonly #packs = new Map<Seq, Digest>();
   /** What was done since the event loop last turned. */
   #work = 0;
   #start: Event | undefined;
-  #last: StoredEvent | undefined;
+  #last: { seq: Seq; at: Timestamp; hash: Digest } | undefined;
 
   constructor(
     store: Store,
     row: RunRow,
     turn: (call: () => void) => void,
-    pageEvents: number,
-    heldCharsMax: number | undefined,
-    thread: ChainThread | undefined,
+    { pageEvents = pageEventsUsual, packEvents = packEventsUsual, heldCharsMax }: LoadOptions,
+    fromPacks: boolean,
   ) {
-    this.#thread = thread;
+    this.#packEvents = packEvents;
     this.#store = store;
     this.#row = row;
     this.#turn = turn;
-    this.#pageEvents = pageEvents;
+    this.#pageEvents = Math.min(pageEvents, limits.pageEventsMax);
+    this.#fromPacks = fromPacks;
+    this.#packer = new Packer(row.id, packEvents);
     this.#keptMax =
       heldCharsMax === undefined
-        ? { outcomes: keptPages * pageEvents, chars: keptCharsMax }
+        ? { outcomes: keptPages * this.#pageEvents, chars: keptCharsMax }
         : { outcomes: Infinity, chars: heldCharsMax };
     this.#from = row.state.checkpoint?.seq ?? 0;
     this.#recall = new Recall(this.#from, row.state.seq);
@@ -194,37 +198,66 @@ class Reading {
 
   /** Reads and verifies all, and gives the messages that wait. */
   async all(): Promise<readonly Received[]> {
-    const { id } = this.#row;
-    let inbox: readonly Received[] = [];
     // The event before a checkpoint is read too: the checkpoint's hash covers it.
-    for await (const page of pagesOf(this.#store, id, Math.max(this.#from - 2, -1), this.#pageEvents)) {
+    let after = Math.max(this.#from - 2, -1);
+    for (;;) {
+      if (this.#fromPacks) after = await this.#takePacks(after);
+      const limit = this.#fromPacks ? rowsBehind(after, this.#pageEvents, this.#packEvents) : this.#pageEvents;
+      const page = await pageBehind(this.#store, this.#row.id, after, limit);
       this.#expectHeld(page.row);
-      await this.#hash(page.events);
-      for await (const { events, texts } of portionsOf(this.#store, id, page.events)) {
-        for (const text of texts.values()) {
-          if (this.#keeping) this.#keptChars += text.length;
-          this.#work += text.length;
-        }
-        for (const stored of events) {
-          if (this.#work > sliceWorkMax) await this.#rest();
-          if (stored.seq >= this.#from) this.#take(stored, texts);
-          this.#last = stored;
-          this.#work += stored.data.length + eventWork;
-        }
-      }
-      ({ inbox } = page);
+      await this.#takeRows(page.events);
+      if (!page.more) return page.inbox;
+      after = page.events.at(-1)?.seq ?? after;
     }
-    return inbox;
   }
 
-  async #hash(events: readonly StoredEvent[]): Promise<void> {
-    if (this.#thread === undefined) return;
-    const first = Math.max(this.#from - (events[0]?.seq ?? 0), 0);
-    await this.#thread.take((events[first - 1] ?? this.#last)?.hash ?? this.#genesis(), events.slice(first));
+  /** Takes the packs behind an event, as far as they go, and gives the seq of the last event in them. */
+  async #takePacks(after: Seq): Promise<Seq> {
+    const { id, state } = this.#row;
+    let last = after;
+    for (;;) {
+      const from = last + 1;
+      // What the run starts from is read as a row: of that a recall needs more than a pack has.
+      if (from <= this.#from || from % this.#packEvents !== 0 || from + this.#packEvents > state.seq + 1) return last;
+      const packs = (await this.#store.packs?.(id, { from, limit: packsPage })) ?? [];
+      for (const pack of packs) {
+        if (pack.first !== last + 1) return last;
+        const unpacked = unpack(id, pack, this.#last?.hash ?? "");
+        if (unpacked === undefined)
+          throw corrupt(id, `the pack of its events from ${pack.first} on is not what was written`);
+        await this.#takePacked(unpacked.packed, unpacked.index);
+        this.#packs.set(pack.first, digestIn(pack));
+        last = unpacked.packed.last;
+      }
+      if (packs.length === 0) return last;
+    }
   }
 
-  #genesis(): Digest {
-    return genesis(sha256, this.#row.id);
+  async #takePacked(events: PackedEvents, index: readonly Event[]): Promise<void> {
+    if (this.#work > sliceWorkMax) await this.#rest();
+    const pack = { events, texts: await readTexts(this.#store, this.#row.id, events.payloads()) };
+    this.#keptChars += events.chars;
+    for (const text of pack.texts.values()) this.#keptChars += text.length;
+    this.#keeping &&= this.#keptChars <= this.#keptMax.chars && this.#kept.length < this.#keptMax.outcomes;
+    for (const event of index) if (this.#recall.add(event) && this.#keeping) this.#kept.push(pack);
+    const { last, hash } = events;
+    this.#last = { seq: last, at: events.at(last), hash };
+    this.#work += packWork;
+  }
+
+  async #takeRows(all: readonly StoredEvent[]): Promise<void> {
+    for await (const { events, texts } of portionsOf(this.#store, this.#row.id, all)) {
+      for (const text of texts.values()) {
+        if (this.#keeping) this.#keptChars += text.length;
+        this.#work += text.length;
+      }
+      for (const stored of events) {
+        if (this.#work > sliceWorkMax) await this.#rest();
+        if (stored.seq >= this.#from) this.#take(stored, texts);
+        this.#last = stored;
+        this.#work += stored.data.length + eventWork;
+      }
+    }
   }
 
   /** What has moved on in other hands since it was claimed is whole, though not as it was then. */
@@ -246,9 +279,10 @@ class Reading {
     const isStart = stored.seq === this.#from;
     const event = isStart ? unseal(stored) : indexed(stored, this.#input);
     if (event.type === "step.started") this.#input = event.data.input;
-    if (this.#thread === undefined && this.#hashOf(stored) !== stored.hash) {
+    const before = this.#last?.hash ?? genesis(sha256, id);
+    if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash)
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
-    }
+    this.#packer.add(stored, event, before);
     const settles = this.#recall.add(event);
     if (isStart) {
       this.#start = event;
@@ -260,14 +294,10 @@ class Reading {
     if (settles) this.#keep(stored, texts);
   }
 
-  #hashOf(stored: StoredEvent): Digest {
-    return storedHash(sha256, this.#last?.hash ?? this.#genesis(), stored, rememberedDigest);
-  }
-
   #keep(stored: StoredEvent, texts: ReadonlyMap<Digest, string>): void {
     this.#keptChars += stored.data.length;
     this.#keeping &&= this.#keptChars <= this.#keptMax.chars && this.#kept.length < this.#keptMax.outcomes;
-    if (this.#keeping) this.#kept.push({ stored, texts });
+    if (this.#keeping) this.#kept.push(new OutcomeRow(stored, texts));
     else this.#sums[stored.seq - this.#from] = checksum(stored);
   }
 
@@ -283,7 +313,7 @@ class Reading {
     throw corrupt(id, `expected its history to end with seq ${state.seq} as its row says, found ${found}`);
   }
 
-  async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes }> {
+  async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes; packer: Packer }> {
     const isLong = eventsToRead(this.#row) > longEventsUsual;
     // To put a long index into order takes a turn of its own, as what comes behind does.
     if (isLong) await this.#rest();
@@ -293,12 +323,14 @@ class Reading {
       store: this.#store,
       run: this.#row.id,
       pageEvents: this.#pageEvents,
+      packEvents: this.#packEvents,
       seqs: recall.outcomeSeqs(),
       kept: this.#kept,
       sums: this.#sums,
+      packs: this.#packs,
       from: this.#from,
     });
-    return { recall, outcomes };
+    return { recall, outcomes, packer: this.#packer };
   }
 }
 

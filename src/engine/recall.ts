@@ -111,6 +111,8 @@ export class Recall {
   /** Behind the ask that was looked for last: outcomes, and asks that are made again, mostly come in the order of the asks. */
   #next = 0;
   readonly #facts = new Map<number, Facts>();
+  /** When an ask was entered of which no more is on record than that; 0 for all others. */
+  #enteredAt: Float64Array;
   /** By number of the ask; they are numbered in the order of their first events. */
   #keys: string[] = [];
   /** Digests of their declared inputs. */
@@ -133,12 +135,18 @@ export class Recall {
     this.#first = new Int32Array(events);
     this.#after = new Int32Array(events);
     this.#outcome = new Int32Array(events);
+    this.#enteredAt = new Float64Array(events);
     this.#flags = new Uint8Array(events);
     this.#settled = new Int32Array(events);
     this.#latest = new Int32Array(events);
   }
 
   // ---- while the history is read -------------------------------------------------------------------------------
+
+  /** The key that the next event is likely to have, if it is that of an ask already on record. */
+  get nextKey(): string | undefined {
+    return this.#keys[this.#next];
+  }
 
   /** Adds the next event, and says whether it is an outcome to be delivered. */
   add(event: Event): boolean {
@@ -153,14 +161,18 @@ export class Recall {
     if (event.type === "checkpoint" && seq === this.#from) this.#carry(event.data.waits ?? []);
     this.#signals.add(event);
     if (!("key" in data)) return false;
-    if (data.key.startsWith(`${compensationScope}/`)) return this.#addCompensation(event, data.key);
+    if (data.key.startsWith(ofCompensation)) return this.#addCompensation(event, data.key);
     if (event.type === "step.succeeded" && event.data.compensate === true) this.compensable = true;
-    const isNext = this.#keys[this.#next] === data.key;
-    const ask = isNext ? this.#next : (this.#byKey.get(data.key) ?? this.#firstMention(event, data));
+    const known = this.nextKey === data.key ? this.#next : this.#byKey.get(data.key);
+    const ask = known ?? this.#firstMention(event, data);
     if (outcomeOf[event.type] === null) {
-      const facts = this.#facts.get(ask) ?? {};
-      note(facts, event);
-      this.#facts.set(ask, facts);
+      if (known === undefined && isPlainStart(event) && !this.#facts.has(ask)) this.#enteredAt[ask] = event.at;
+      else {
+        const facts = this.#factsOf(ask) ?? {};
+        this.#enteredAt[ask] = 0;
+        note(facts, event);
+        this.#facts.set(ask, facts);
+      }
       return false;
     }
     if (event.type === "wait.withdrawn" && event.data.reason === notAskedAgain) {
@@ -169,6 +181,7 @@ export class Recall {
     // The first counts: nothing that comes later can change what was delivered.
     if (this.#outcome[ask] !== 0) return false;
     // Of a step that was entered and came to its end nobody asks when it was entered.
+    this.#enteredAt[ask] = 0;
     const facts = this.#facts.get(ask);
     if (facts !== undefined && isOfStart(facts)) this.#facts.delete(ask);
     this.#outcome[ask] = seq;
@@ -182,6 +195,7 @@ export class Recall {
   #carry(waits: readonly CarriedWait[]): void {
     const room = this.#first.length + waits.length;
     [this.#first, this.#after, this.#outcome] = [new Int32Array(room), new Int32Array(room), new Int32Array(room)];
+    this.#enteredAt = new Float64Array(room);
     this.#flags = new Uint8Array(room);
     for (const wait of waits) {
       const [ask, first] = [this.asks, lastOf(wait)];
@@ -253,7 +267,7 @@ export class Recall {
 
   /** The asks of which more is on record than an outcome, as long as nothing is forgotten. */
   *noted(): Generator<Recorded> {
-    for (const ask of this.#facts.keys()) yield this.#recorded(ask);
+    for (let ask = 0; ask < this.asks; ask += 1) if (this.#factsOf(ask) !== undefined) yield this.#recorded(ask);
   }
 
   // ---- while the body asks -------------------------------------------------------------------------------------
@@ -333,10 +347,15 @@ export class Recall {
     return isThat ? ask : undefined;
   }
 
+  #factsOf(ask: number): Facts | undefined {
+    const [firstAt = 0, first = 0] = [this.#enteredAt[ask], this.#first[ask]];
+    return firstAt > 0 ? { firstAt, last: first, started: first, entered: 1 } : this.#facts.get(ask);
+  }
+
   #recorded(ask: number): Recorded {
     const key = this.#keys[ask] ?? "";
     const [first = 0, after = 0, outcome = 0] = [this.#first[ask], this.#after[ask], this.#outcome[ask]];
-    return { key, first, after, outcome: outcome === 0 ? undefined : outcome, ...this.#facts.get(ask) };
+    return { key, first, after, outcome: outcome === 0 ? undefined : outcome, ...this.#factsOf(ask) };
   }
 
   /** `after` of the i-th ask in the order in which they were made, and whether it is made again. */
@@ -374,7 +393,15 @@ export class Recall {
     this.#facts.clear();
     this.#first = this.#after = this.#outcome = this.#made = this.#settled = new Int32Array(0);
     this.#flags = new Uint8Array(0);
+    this.#enteredAt = new Float64Array(0);
   }
+}
+
+const ofCompensation = `${compensationScope}/`;
+
+/** Whether an event says that a step was entered for the first time, and nothing else that is of interest later. */
+function isPlainStart(event: Event): boolean {
+  return event.type === "step.started" && event.data.attempt === 1 && event.data.effect !== "once" && event.at > 0;
 }
 
 const ofStart: ReadonlySet<string> = new Set(["firstAt", "last", "started", "entered"] satisfies (keyof Facts)[]);

@@ -79,6 +79,8 @@ export type Seams = {
   recallGraceMs: number;
   pollMs: number;
   pageEvents: number;
+  /** Events of a pack. */
+  packEvents: number;
   longEvents: number;
 };
 
@@ -132,6 +134,7 @@ export class Stemma extends Records {
       poisonAfter: countOf(options.poisonAfter ?? 10, "poisonAfter"),
       pollMs,
       pageEvents: seams.pageEvents,
+      packEvents: seams.packEvents,
       longEvents: seams.longEvents ?? longEventsUsual,
     });
     this.#requests = new Requests(this.store, this.#clock, (messages) => this.#worker.sent(messages), log);

@@ -18,6 +18,7 @@ import type { EventRef } from "../core/references.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import { EventReader, refFlaw } from "./event-refs.ts";
 import { sha256 } from "./hash.ts";
+import { PackCheck } from "./pack-check.ts";
 import { PayloadCheck } from "./payload-check.ts";
 import { Turns } from "./turns.ts";
 
@@ -76,6 +77,7 @@ export class Verifier {
 
   async verify(run: RunId): Promise<void> {
     const reading = new Reading(run, this.#options.expect);
+    const packs = new PackCheck(this.#store, run);
     this.#payloads.begin(run);
     let last = -1;
     for (;;) {
@@ -86,6 +88,7 @@ export class Verifier {
       }
       for (const stored of page.events) {
         if (this.#turns.isDue()) await this.#turn();
+        await packs.take(stored);
         const named = reading.take(stored, page.row);
         this.#events += 1;
         if (named !== undefined) await this.#check(reading, named);
@@ -96,7 +99,10 @@ export class Verifier {
       if (page.events.length === 0 || (!page.more && page.events.length < limits.pageEventsMax)) break;
     }
     await this.#payloads.end();
-    this.#found([...reading.end(), ...this.#payloads.flaws].toSorted(bySeq));
+    const flaws = reading.end();
+    // Of a history that is not what was written nobody can say what its packs should be.
+    if (flaws.length === 0) flaws.push(...packs.flaws);
+    this.#found([...flaws, ...this.#payloads.flaws].toSorted(bySeq));
     this.#head = { seq: reading.row?.state.seq ?? -1, hash: reading.row?.hash ?? "" };
     this.#runs += 1;
     this.#progress();

@@ -46,6 +46,7 @@ export type WorkerOptions = {
   pollMs: number;
   /** Events of a history read at a time; as `load` likes it if left out. */
   pageEvents?: number | undefined;
+  packEvents?: number | undefined;
   /** A run with more events than these takes long to read, and others do not wait for it. */
   longEvents: number;
 };
@@ -288,12 +289,13 @@ export class Worker {
   }
 
   async #read(row: RunRow, isLost: () => boolean): Promise<void> {
-    const { store, clock, pageEvents, workflows } = this.#options;
+    const { store, clock, pageEvents, packEvents, workflows } = this.#options;
     const known = workflows.exactly(row.state.workflow, row.state.version);
     if (known === undefined)
       throw new StemmaError("engine.bug", `The store gave out ${row.id}, which was not offered.`);
     const loaded = await load(store, row, this.#now, clock.turn, {
       pageEvents,
+      packEvents,
       ...heldFor(known.workflow, this.#options.delivery),
     });
     if (isLost()) return;

@@ -55,6 +55,12 @@ export interface Store {
    */
   history(run: RunId, page: { after: Seq; limit: number }): Promise<HistoryPage | undefined>;
 
+  /**
+   * The packs of a run from a seq on, in their order: parts of its history that were committed a second time, for whoever
+   * reads them all. They are what was committed, and may be missing. Left out by a store that keeps none.
+   */
+  packs?(run: RunId, page: { from: Seq; limit: number }): Promise<readonly Pack[]>;
+
   /** The texts of payloads by digest. One that is missing is left out of the answer; the caller decides what it means. */
   payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
 
@@ -137,6 +143,9 @@ export type Queryable = { query(text: string, values?: unknown[]): Promise<{ row
 /** A large value, stored once however many events name it. */
 export type Payload = { digest: Digest; text: string };
 
+/** Events of a run from `first` on, packed. */
+export type Pack = { first: Seq; body: Uint8Array };
+
 export type NewRun = {
   id: RunId;
   /** Events from seq 0 on (one, usually), and what they add up to. */
@@ -194,6 +203,8 @@ export type Commit = {
   progress?: boolean;
   /** Messages up to this number have become events. */
   inbox: number;
+  /** Packs of these events and of earlier ones. */
+  packs?: readonly Pack[];
   /** Reuse keys of the outcomes among the events. */
   reuse?: readonly { seq: Seq; key: ReuseKey }[];
   /** Effects that the run is about to have: of each line, only one run may have each. */

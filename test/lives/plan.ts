@@ -25,6 +25,7 @@ export type Plan = {
   beside: boolean;
   /** How much of a history is read at a time. */
   pageEvents: number;
+  packEvents: number;
   /** How many runs at rest are kept in memory. */
   warm: number;
   /** How long the first run may take. */
@@ -85,11 +86,12 @@ export const plans: fc.Arbitrary<Plan> = fc.record(
     crashes: fc.array(crash, { maxLength: 3 }),
     beside: fc.nat(3).map((n) => n === 0),
     pageEvents: fc.constantFrom(2, 1000),
+    packEvents: fc.constantFrom(2, 3, 1024),
     warm: fc.constantFrom(0, 1, 100),
     timeout: fc.oneof(
       { weight: 3, arbitrary: fc.constant(60_000) },
       { weight: 1, arbitrary: fc.integer({ min: 20, max: 900 }) },
     ),
   },
-  { requiredKeys: ["acts", "crashes", "beside", "pageEvents", "warm"] },
+  { requiredKeys: ["acts", "crashes", "beside", "pageEvents", "packEvents", "warm"] },
 );

@@ -137,7 +137,14 @@ class Life {
     const workflows = [this.#workflow(name, process), this.#workflow(`${name}-child`, process)];
     process.stemma = new Stemma(
       { store: faulty, workflows, log: this.#log, lease: leaseMs, abortGrace: 10, clock, warm: plan.warm },
-      { lingerMs: 8, recallGraceMs: 400, pollMs: 10, pageEvents: plan.pageEvents, ...seams },
+      {
+        lingerMs: 8,
+        recallGraceMs: 400,
+        pollMs: 10,
+        pageEvents: plan.pageEvents,
+        packEvents: plan.packEvents,
+        ...seams,
+      },
     );
     this.#processes.push(process);
     void faulty.crashed.then(() => {

@@ -83,6 +83,8 @@ export type LifeOptions = {
   delivery?: Delivery;
   /** How much of a history is read at a time. */
   pageEvents?: number;
+  /** How many events are packed together. */
+  packEvents?: number;
 };
 
 type Observed = Map<string, string[]>;
@@ -141,6 +143,7 @@ export async function live(options: LifeOptions): Promise<Life> {
         recallGraceMs: 400,
         pollMs: 20,
         pageEvents: options.pageEvents ?? 1000,
+        packEvents: options.packEvents ?? 1024,
       },
     );
     activations += 1;

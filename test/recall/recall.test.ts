@@ -25,13 +25,20 @@ type Cast = {
   program: Program;
   crashes: Crash[];
   pageEvents: number;
+  packEvents: number;
   delivery?: Delivery;
   changed?: Program;
   guarded?: boolean;
 };
 
-/** From pages so short that outcomes are read again one by one, to a page that holds every history. */
-const pageSizes = fc.constantFrom(1, 2, 3, 1000);
+/**
+ * From pages so short that outcomes are read again one by one, to a page that holds every history; and from packs of
+ * single events to histories that are too short for one.
+ */
+const sizes = fc.record({
+  pageEvents: fc.constantFrom(1, 2, 3, 1000),
+  packEvents: fc.constantFrom(1, 2, 3, 5, 1024),
+});
 
 function stage(): { live: (cast: Cast) => Promise<Life>; close(): Promise<void> } {
   const clock = turnClock();
@@ -53,12 +60,12 @@ async function check(runs: number, wrong?: Delivery, change = false): Promise<Se
   const seen: Seen = { crashed: 0, events: 0, diverged: 0 };
   try {
     await fc.assert(
-      fc.asyncProperty(programs, crashes, changes, pageSizes, async (program, at, how, pageEvents) => {
+      fc.asyncProperty(programs, crashes, changes, sizes, async (program, at, how, size) => {
         if (count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
         }
-        const cast: Cast = { program, crashes: at, pageEvents };
+        const cast: Cast = { program, crashes: at, ...size };
         if (wrong !== undefined) cast.delivery = wrong;
         if (change) cast.changed = changed(program, how);
         const life = await theatre.live(cast);
@@ -119,7 +126,7 @@ describe("recall", () => {
     async () => {
       let theatre = stage();
       const seen = { count: 0, taken: 0, kept: 0 };
-      const property = fc.asyncProperty(programs, crashes, guards, pageSizes, async (program, at, list, pageEvents) => {
+      const property = fc.asyncProperty(programs, crashes, guards, sizes, async (program, at, list, size) => {
         if (seen.count++ % 500 === 499) {
           await theatre.close();
           theatre = stage();
@@ -127,7 +134,7 @@ describe("recall", () => {
         const life = await theatre.live({
           program,
           crashes: at,
-          pageEvents,
+          ...size,
           changed: guarded(program, list),
           guarded: true,
         });

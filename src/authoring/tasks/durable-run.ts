@@ -62,7 +62,7 @@ export class DurableRun<C> {
   /** While the run is recalled. */
   #texts: InputTexts | undefined;
   /** Per task that ended: the events that its end is. */
-  readonly #ends: (readonly Seq[] | undefined)[] = [];
+  readonly #ends: (Seq | readonly Seq[] | undefined)[] = [];
   readonly #failures: { task: string; error: Error; allowed: boolean }[] = [];
   readonly #over = Promise.withResolvers<void>();
   readonly #order: number[] = [];
@@ -190,8 +190,12 @@ export class DurableRun<C> {
 
   /** The next task that may start, as far as places and resources go; -1 where there is none. */
   #take(): number {
-    if (this.#freed.length > 0)
-      for (const task of this.#freed.splice(0).toSorted((a, b) => a - b)) this.#ready.push(task);
+    const freed = this.#freed;
+    if (freed.length > 0) {
+      if (freed.length > 1) freed.sort((a, b) => a - b);
+      for (const task of freed) this.#ready.push(task);
+      freed.length = 0;
+    }
     while (this.#lanes < this.#options.concurrency) {
       const task = this.#ready.take();
       if (task < 0) return -1;
@@ -290,7 +294,7 @@ export class DurableRun<C> {
 
   #came(task: number, outcome: Outcome | Unread): void {
     const step = this.#step(task);
-    this.#ends[task] = [outcome.seq];
+    this.#ends[task] = outcome.seq;
     this.#lanes--;
     this.#scarce.release(task);
     if ("text" in outcome) this.#succeeded(task, step, this.#read(task, step, outcome.text));
@@ -323,7 +327,8 @@ export class DurableRun<C> {
     }
     this.#plan.settle(task, state);
     this.#note(task, result);
-    for (const { task: dependent, because } of this.#plan.skipped.splice(0)) {
+    const { skipped } = this.#plan;
+    for (const { task: dependent, because } of skipped.length === 0 ? [] : skipped.splice(0)) {
       const name = this.#nameOf(because);
       const found = this.#results[because];
       const cause = found?.cause ?? { task: name, status: statusOf(this.#plan.state[because] as number) };

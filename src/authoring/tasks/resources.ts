@@ -59,8 +59,10 @@ export class Scarce implements Ready {
 
   /** Gives back what a task took. */
   release(task: number): void {
+    const demand = this.#demandOf(task);
+    if (demand === undefined) return;
     this.#change(task, 1);
-    for (const name of Object.keys(this.#demandOf(task) ?? {})) {
+    for (const name of Object.keys(demand)) {
       const line = this.#lines.get(name);
       if (line !== undefined) this.#grant(line, name);
     }
@@ -97,7 +99,9 @@ export class Scarce implements Ready {
   }
 
   #change(task: number, sign: number): void {
-    for (const [name, amount] of Object.entries(this.#demandOf(task) ?? {})) {
+    const demand = this.#demandOf(task);
+    if (demand === undefined) return;
+    for (const [name, amount] of Object.entries(demand)) {
       const left = this.#left.get(name);
       if (left !== undefined) this.#left.set(name, left + sign * amount);
     }

@@ -21,6 +21,7 @@ import {
   deleteTag,
   emptyMessages,
   eventHash,
+  insertPack,
   insertTag,
   releaseRun,
   restRun,
@@ -85,6 +86,7 @@ function commitPart(db: Statements, part: Commit, now: Timestamp): CommitResult 
   if (before === undefined) return refusal(db, part);
   const { family } = state;
   append(db, { run: before.n, family, seq: part.seq, events, payloads: part.payloads, reuse: part.reuse });
+  for (const { first, body } of part.packs ?? []) db.prepare(insertPack).run(before.n, first, body);
   settle(db, part, before, now);
   if (part.emit !== undefined && part.emit.length > 0) writeEmitted(db, before.n, part.emit);
   if (part.create !== undefined) createRuns(db, part.create, now);

@@ -4,13 +4,13 @@
 import type { StoredEvent } from "../../core/chain.ts";
 import type { Digest, RunId, Seq, Timestamp } from "../../core/event.ts";
 import { limits } from "../../core/limits.ts";
-import type { HistoryPage, Received } from "../store.ts";
+import type { HistoryPage, Pack, Received } from "../store.ts";
 import { bytesOf, isDigest } from "./digest.ts";
 import type { Statements } from "./driver.ts";
 import { typeFromFile } from "./event-type.ts";
 import { offeredAt } from "./offered.ts";
 import { runRowOf } from "./row.ts";
-import { eventsAfter, payloadText, rowlessRuns, runRow, waitingMessages } from "./sql.ts";
+import { eventsAfter, packsFrom, payloadText, rowlessRuns, runRow, waitingMessages } from "./sql.ts";
 
 export function readHistory(
   db: Statements,
@@ -35,6 +35,10 @@ export function readHistory(
           .all(n, row.inboxDone)
           .map((message) => ({ ...message }));
   return { row, events, more, inbox: inbox as unknown as readonly Received[] };
+}
+
+export function readPacks(db: Statements, run: RunId, { from, limit }: { from: Seq; limit: number }): Pack[] {
+  return db.prepare(packsFrom).all(run, from, limit) as unknown as Pack[];
 }
 
 /** The columns of `eventsAfter`. */

@@ -139,6 +139,18 @@ create table effects (
   primary key (line, place, input)
 ) without rowid`,
   },
+  {
+    id: 4,
+    // Code that does not know of them writes none, and takes them away with their run.
+    breaking: false,
+    sql: /* sql */ `
+create table packs (
+  run   integer not null references runs (n) on delete cascade,
+  first integer not null, -- seq of the first event in it
+  body  blob    not null,
+  unique (run, first)
+)`,
+  },
 ];
 
 /**

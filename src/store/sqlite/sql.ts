@@ -89,6 +89,17 @@ export const eventsAfter: string = /* sql */ `
    order by seq
    limit +?`;
 
+export const insertPack: string = /* sql */ `insert or replace into packs (run, first, body) values (?, ?, ?)`;
+
+export const packsFrom: string = /* sql */ `
+  select p.first, p.body
+    from runs r
+    join packs p on p.run = r.n
+   where r.id = ?
+     and p.first >= ?
+   order by p.first
+   limit +?`;
+
 /** Runs that have events and no row, found in steps from run to run. */
 export const rowlessRuns: string = /* sql */ `
   with recursive each (n) as (

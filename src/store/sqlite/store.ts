@@ -22,6 +22,7 @@ import type {
   LeasedWorker,
   ListQuery,
   Message,
+  Pack,
   NewRun,
   Producer,
   Pruned,
@@ -39,7 +40,7 @@ import { Driver } from "./driver.ts";
 import { isUnknown } from "./failure.ts";
 import { readFeed } from "./feed.ts";
 import { Group } from "./group.ts";
-import { readHistory, readPayloads, readRowless } from "./history.ts";
+import { readHistory, readPacks, readPayloads, readRowless } from "./history.ts";
 import { inspect } from "./inspect.ts";
 import { beat, hasLease, leasedWorkers } from "./lease.ts";
 import { readList } from "./list.ts";
@@ -172,6 +173,11 @@ class SqliteFile implements SqliteStore {
   async history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
     const db = this.#use();
     return db.read(() => readHistory(db, run, page, this.#now()));
+  }
+
+  async packs(run: RunId, page: { from: number; limit: number }): Promise<readonly Pack[]> {
+    const db = this.#use();
+    return db.readOnce(() => readPacks(db, run, page));
   }
 
   async payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {
