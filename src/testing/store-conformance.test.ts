@@ -9,21 +9,21 @@
 import { describe, expect, it } from "vitest";
 import { isStemmaError } from "../core/error.ts";
 import { sqlite } from "../sqlite.ts";
-import type { ClaimRequest, Commit, FeedQuery, NewRun, Offer, RunRow, Sent, Store } from "../store/store.ts";
+import type { ClaimRequest, Commit, FeedQuery, NewRun, Offer, Pack, RunRow, Sent, Store } from "../store/store.ts";
 import { storeConformance } from "./store-conformance.ts";
 
 type Guarantee = { title: string; body: () => Promise<void> };
 type Bug = { bug: string; title: string; plant: (store: Store) => Partial<Store> };
 
 /** A test runner of five lines: it collects what is registered. */
-function guaranteesOf(plant: (store: Store) => Partial<Store>): Guarantee[] {
+function guaranteesOf(make: (store: Store) => Store): Guarantee[] {
   const collected: Guarantee[] = [];
   storeConformance({
     describe: (_subject, body) => body(),
     it: (title, body) => collected.push({ title, body }),
     async create({ now }) {
       const store = sqlite({ path: ":memory:", now });
-      return { store: withBug(store, plant), cleanup: () => store.close() };
+      return { store: make(store), cleanup: () => store.close() };
     },
   });
   return collected;
@@ -37,6 +37,7 @@ function withBug(store: Store, plant: (store: Store) => Partial<Store>): Store {
     heartbeat: (request) => store.heartbeat(request),
     commit: (parts) => store.commit(parts),
     history: (run, page) => store.history(run, page),
+    packs: async (run, page) => (await store.packs?.(run, page)) ?? [],
     payloads: (digests) => store.payloads(digests),
     send: (messages) => store.send(messages),
     list: (query) => store.list(query),
@@ -77,6 +78,25 @@ function claimChanged(store: Store, change: (request: ClaimRequest) => ClaimRequ
 
 function createChanged(store: Store, change: (run: NewRun) => NewRun): Partial<Store> {
   return { create: (runs) => store.create(runs.map(change)) };
+}
+
+/** Keeps packs beside the store, in memory, and never lets go of one. */
+function keepingPacks(store: Store): Partial<Store> {
+  const packs = new Map<string, Map<number, Pack>>();
+  return {
+    async commit(parts) {
+      for (const { run, packs: brought = [] } of parts) {
+        const those = packs.get(run) ?? new Map<number, Pack>();
+        for (const pack of brought) those.set(pack.first, pack);
+        packs.set(run, those);
+      }
+      return store.commit(parts);
+    },
+    async packs(run, { from, limit }) {
+      const all = [...(packs.get(run)?.values() ?? [])].filter(({ first }) => first >= from);
+      return all.toSorted((a, b) => a.first - b.first).slice(0, limit);
+    },
+  };
 }
 
 function rowsChanged(store: Store, change: (row: RunRow) => RunRow): Partial<Store> {
@@ -315,6 +335,38 @@ const bugs: readonly Bug[] = [
       createChanged(store, (run) => ({ ...run, state: { ...run.state, origin: { kind: "new" }, family: run.id } })),
   },
   {
+    bug: "packs are cut where a text would be",
+    title: "packs come back byte for byte, of one run, from a seq on, in order, as many as are asked for",
+    plant: (store) => ({
+      async packs(run, page) {
+        const packs = (await store.packs?.(run, page)) ?? [];
+        return packs.map(({ first, body }) => ({ first, body: Buffer.from(Buffer.from(body).toString("utf8")) }));
+      },
+    }),
+  },
+  {
+    bug: "packs are kept whatever becomes of their part",
+    title: "a refused part leaves no pack, and those of the others of its flush stay",
+    plant: (store) => keepingPacks(store),
+  },
+  {
+    bug: "a pack that is there stays as it is",
+    title: "of a pack that is written again the last one counts",
+    plant(store) {
+      const there = new Set<string>();
+      return commitChanged(store, (part) => {
+        const packs = (part.packs ?? []).filter(({ first }) => !there.has(`${part.run} ${first}`));
+        for (const { first } of packs) there.add(`${part.run} ${first}`);
+        return { ...part, packs };
+      });
+    },
+  },
+  {
+    bug: "packs stay when their run goes",
+    title: "packs go with their run and not before, and a new run has none",
+    plant: (store) => keepingPacks(store),
+  },
+  {
     bug: "a closed store goes on",
     title: "a closed store answers every call with store.closed",
     plant: () => ({ close: () => Promise.resolve() }),
@@ -322,7 +374,7 @@ const bugs: readonly Bug[] = [
 ];
 
 describe("the conformance suite", () => {
-  const right = guaranteesOf(() => ({}));
+  const right = guaranteesOf((store) => withBug(store, () => ({})));
 
   it("says every guarantee once", () => {
     expect(right.length).toBeGreaterThan(150);
@@ -331,10 +383,20 @@ describe("the conformance suite", () => {
 
   it.each(bugs)("finds out that $bug: $title", async ({ title, plant }) => {
     const passing = right.find((guarantee) => guarantee.title === title);
-    const planted = guaranteesOf(plant).find((guarantee) => guarantee.title === title);
+    const planted = guaranteesOf((store) => withBug(store, plant)).find((guarantee) => guarantee.title === title);
     if (passing === undefined || planted === undefined) throw new Error(`There is no guarantee titled "${title}".`);
     expect(await failure(passing), "the store without the bug").toBeUndefined();
     expect(await failure(planted), "the store with the bug").toBeInstanceOf(Error);
+  });
+
+  it("takes a store that keeps no packs", async () => {
+    const keepsNone = (store: Store): Store => {
+      const { packs: _, ...rest } = withBug(store, () => ({}));
+      return { ...rest, commit: (parts) => store.commit(parts.map((part) => without(part, "packs"))) };
+    };
+    const collected = guaranteesOf(keepsNone).filter(({ title }) => title.includes("pack"));
+    expect(collected.length).toBeGreaterThan(3);
+    for (const guarantee of collected) expect(await failure(guarantee), guarantee.title).toBeUndefined();
   });
 
   it("says what it needs where there is no test runner", () => {

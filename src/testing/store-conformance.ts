@@ -16,6 +16,7 @@ import { leaseGuarantees } from "./conformance/lease.ts";
 import { lifeGuarantees } from "./conformance/life.ts";
 import { listGuarantees } from "./conformance/list.ts";
 import { offeredGuarantees } from "./conformance/offered.ts";
+import { packGuarantees } from "./conformance/packs.ts";
 import { pruneGuarantees } from "./conformance/prune.ts";
 import { releaseGuarantees } from "./conformance/release.ts";
 import { reuseGuarantees } from "./conformance/reuse.ts";
@@ -48,6 +49,7 @@ const subjects: Readonly<Record<string, (check: Check) => void>> = {
   effects: effectsGuarantees,
   feed: feedGuarantees,
   stream: streamGuarantees,
+  packs: packGuarantees,
   prune: pruneGuarantees,
   life: lifeGuarantees,
 };

@@ -1,6 +1,6 @@
 /**
  * Appends to many runs in one transaction: one statement for the appends of all of them. Only a flush that also creates
- * runs, sends messages or emits values takes further ones, in the same transaction, for those parts whose guard held.
+ * runs, sends messages, emits values or brings packs takes further ones, in the same transaction, for those parts whose guard held.
  */
 import type { EventType, RunId } from "../../core/event.ts";
 import { isTerminal } from "../../core/run.ts";
@@ -21,6 +21,7 @@ import { createRuns, creationOf } from "./create.ts";
 import type { Database } from "./database.ts";
 import { takeEffects } from "./effects.ts";
 import { writeEmitted } from "./emitted.ts";
+import { writePacks } from "./packs.ts";
 import { stateText } from "./row.ts";
 import type { Runner } from "./runner.ts";
 import { sendMessages } from "./send.ts";
@@ -82,8 +83,8 @@ export async function landedParts(db: Database, parts: readonly Commit[]): Promi
 
 /** Whether one statement does all of it. */
 function isPlain(part: Commit): boolean {
-  const { create = [], send = [], emit = [], effects = [] } = part;
-  return fits(part) && create.length + send.length + emit.length + effects.length === 0;
+  const { create = [], send = [], emit = [], effects = [], packs = [] } = part;
+  return fits(part) && create.length + send.length + emit.length + effects.length + packs.length === 0;
 }
 
 /** Events that are not those which their part says can never be right. */
@@ -218,6 +219,7 @@ async function writeExtras(
 ): Promise<void> {
   const accepted = parts.filter((part) => results.get(part)?.ok === true);
   if (bulk !== undefined) await writePayloads(tx, bulk, new Set(accepted.map(({ run }) => run)));
+  await writePacks(tx, accepted);
   await writeEmitted(
     tx,
     accepted.flatMap(({ run, emit = [] }) => emit.map((value) => ({ run, ...value }))),

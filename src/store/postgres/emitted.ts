@@ -5,7 +5,7 @@ import type { Emitted, FeedPage, FeedQuery } from "../store.ts";
 import { addTo, pieces } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Runner } from "./runner.ts";
-import { insertEmitted, readEmitted, trimEmitted } from "./sql.ts";
+import { insertEmitted, readEmitted, trimEmitted } from "./sql-beside.ts";
 
 /** In a transaction that has locked the runs, so nobody else numbers values of their streams. */
 export async function writeEmitted(tx: Runner, values: readonly (Emitted & { run: RunId })[]): Promise<void> {

@@ -158,6 +158,20 @@ create table @.effects (
 )`,
     ],
   },
+  {
+    id: 3,
+    // Code that does not know of them writes none, and takes them away with their run.
+    breaking: false,
+    sql: [
+      /* sql */ `
+create table @.packs (
+  run   text collate "C" not null references @.runs (id) on delete cascade,
+  first bigint not null,           -- seq of the first event in it
+  body  bytea  not null,
+  primary key (run, first)
+)`,
+    ],
+  },
 ];
 
 /**

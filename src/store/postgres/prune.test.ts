@@ -112,10 +112,13 @@ test("nothing is left of a run that was removed, in any table", async () => {
   const row = await bench.held({ tags: ["x"], input: value, payloads: [payload] });
   await store.send([{ run: row.id, key: "k", kind: "signal", body: "1" }]);
   const emit = [{ stream: "s", step: "", attempt: 1, text: "1" }];
-  await accept(store, row, bench.part(row, [started, ended], { emit, release: { dueAt: null, force: true } }));
+  const packs = [{ first: 0, body: Buffer.from("packed") }];
+  await accept(store, row, bench.part(row, [started, ended], { emit, packs, release: { dueAt: null, force: true } }));
+  expect(await sql(url, `select first from ${schema}.packs`)).toEqual([{ first: "0" }]);
   clock.advance(1000);
   expect((await store.prune({ endedBefore: clock.now(), limit: 9 })).runs).toEqual([row.id]);
-  for (const table of ["runs", "events", "unplaced", "feed", "payloads", "payload_uses", "tags", "inbox", "emitted"]) {
+  const of = ["runs", "events", "unplaced", "feed", "payloads", "payload_uses", "tags", "inbox", "emitted", "packs"];
+  for (const table of of) {
     expect(await sql(url, `select * from ${schema}.${table}`), table).toEqual([]);
   }
   await done();

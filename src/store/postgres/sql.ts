@@ -457,38 +457,3 @@ export function listRuns(conditions: readonly string[]): string {
      limit (select ?::int)`;
   return text.replace(/\?/g, () => `$${(count += 1)}`);
 }
-
-// Streams
-
-export const insertEmitted: string = /* sql */ `
-  with given as (
-    select *
-      from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) with ordinality
-           as g (run, stream, step, attempt, text, ord)
-  ),
-  last as (
-    select s.run, s.stream,
-           coalesce((select max(e.n) from @.emitted e where e.run = s.run and e.stream = s.stream), 0) as n
-      from (select distinct run, stream from given) s
-  )
-  insert into @.emitted (run, stream, n, step, attempt, text)
-  select g.run, g.stream, l.n + row_number() over (partition by g.run, g.stream order by g.ord), g.step, g.attempt, g.text
-    from given g
-    join last l using (run, stream)`;
-
-/** $3: how many values a stream keeps. */
-export const trimEmitted: string = /* sql */ `
-  delete from @.emitted e
-   using (select distinct run, stream from unnest($1::text[], $2::text[]) as g (run, stream)) g
-   where e.run = g.run
-     and e.stream = g.stream
-     and e.n <= (select max(m.n) from @.emitted m where m.run = g.run and m.stream = g.stream) - $3::bigint`;
-
-export const readEmitted: string = /* sql */ `
-  select n as position, stream, step, attempt, text
-    from @.emitted
-   where run = $1
-     and stream = $2
-     and n > $3
-   order by n
-   limit $4`;

@@ -22,6 +22,7 @@ import type {
   ListQuery,
   Message,
   NewRun,
+  Pack,
   Producer,
   Pruned,
   PruneRequest,
@@ -41,6 +42,7 @@ import { readFeed } from "./feed.ts";
 import { Gather } from "./gather.ts";
 import { Histories, readPayloads, readRowless } from "./history.ts";
 import { readList } from "./list.ts";
+import { readPacks } from "./packs.ts";
 import type { PostgresOptions, PostgresPool } from "./place.ts";
 import { placeOf } from "./place.ts";
 import { pruneRuns } from "./prune.ts";
@@ -152,6 +154,10 @@ class PostgresSchema implements PostgresStore {
 
   history(run: RunId, page: { after: number; limit: number }): Promise<HistoryPage | undefined> {
     return this.#use(() => this.#histories.read(run, page));
+  }
+
+  packs(run: RunId, page: { from: number; limit: number }): Promise<readonly Pack[]> {
+    return this.#use(() => readPacks(this.#db, run, page));
   }
 
   payloads(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>> {

@@ -38,7 +38,8 @@ export function readHistory(
 }
 
 export function readPacks(db: Statements, run: RunId, { from, limit }: { from: Seq; limit: number }): Pack[] {
-  return db.prepare(packsFrom).all(run, from, limit) as unknown as Pack[];
+  const rows = db.prepare(packsFrom).all(run, from, pageSize(limit)) as unknown as Pack[];
+  return rows.map(({ first, body }) => ({ first, body }));
 }
 
 /** The columns of `eventsAfter`. */

@@ -124,3 +124,10 @@ create table effects (
   run   text not null, -- who has it
   primary key (line, place, input)
 ) without rowid;
+
+create table packs (
+  run   integer not null references runs (n) on delete cascade,
+  first integer not null, -- seq of the first event in it
+  body  blob    not null,
+  unique (run, first)
+);

@@ -73,6 +73,8 @@ export function lifeGuarantees(check: Check): void {
       feed: () => store.feed({ after: 0, limit: 1 }),
       prune: () => store.prune({ endedBefore: 0, limit: 1 }),
     };
+    const packs = store.packs?.bind(store);
+    if (packs !== undefined) calls["packs"] = () => packs(row.id, { from: 0, limit: 1 });
     for (const [name, call] of Object.entries(calls)) {
       await assert.rejects(call, (error) => isStemmaError(error, "store.closed"), name);
     }
