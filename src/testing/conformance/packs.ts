@@ -49,7 +49,10 @@ export function packGuarantees(check: Check): void {
         results.map(({ ok }) => ok),
         [true, true],
       );
-      for (const some of [store, await second(), await reopen()]) {
+      const page = await store.history(a.id, { after: -1, limit: 10 });
+      assert.equal(page?.events.length, 3, "the history is as it is without them");
+      for (const open of [async () => store, second, reopen]) {
+        const some = await open();
         assert.deepEqual(await packsOf(some, a.id), kept(store, p2, p5, p9, large));
         assert.deepEqual(await packsOf(some, a.id, { from: 5 }), kept(store, p5, p9, large));
         assert.deepEqual(await packsOf(some, a.id, { from: 6, limit: 1 }), kept(store, p9));
@@ -58,8 +61,6 @@ export function packGuarantees(check: Check): void {
         assert.deepEqual(await packsOf(some, b.id), kept(store, packOf(7)));
         assert.deepEqual(await packsOf(some, "run_0"), []);
       }
-      const page = await store.history(a.id, { after: -1, limit: 10 });
-      assert.equal(page?.events.length, 3, "the history is as it is without them");
     },
   );
 
