@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { sql } from "./postgres/database.ts";
 
 /** The tables that hold runs. What workers say of themselves, and where the feed has come to, is not about any run. */
-const tables = ["runs", "events", "payloads", "payload_uses", "tags", "inbox", "emitted", "effects"];
+const tables = ["runs", "events", "payloads", "payload_uses", "tags", "inbox", "emitted", "effects", "packs"];
 
 /** Every row of the store at a place (see `place.ts`), as a text each. */
 export async function rowsAt(place: string): Promise<Set<string>> {

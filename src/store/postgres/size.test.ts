@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { afterAll, expect, test } from "vitest";
 
@@ -69,12 +70,13 @@ test("however much a flush or a create brings, no statement is larger than a ser
   const outputs = many();
   const payloads = outputs.map(({ payload }) => payload);
   const children = many().map(({ payload }) => ({ ...bench.newRun({ workflow: "child" }), payloads: [payload] }));
+  const packs = inOrder.map((first) => ({ first, body: randomBytes(0.75 * MiB) }));
   const refused = large();
   const results = await store.commit([
     bench.part(
       first!,
       outputs.map(({ value }, i) => succeeded(`s${i}`, value)),
-      { payloads },
+      { payloads, packs },
     ),
     bench.part(second!, [succeeded("s")], {
       create: children,
@@ -86,6 +88,7 @@ test("however much a flush or a create brings, no statement is larger than a ser
   ]);
   expect(results.map(({ ok }) => ok)).toEqual([true, true, false]);
   expect(await texts(...payloads, refused.payload)).toBe(count);
+  expect(await store.packs?.(first!.id, { from: 0, limit: count })).toEqual(packs);
   expect((await store.list({ workflow: "child" })).runs).toHaveLength(count);
   expect(await texts(...children.flatMap((child) => child.payloads))).toBe(count);
   const { values } = await store.feed({ run: second!.id, stream: "s", after: 0, limit: count });
