@@ -7,6 +7,7 @@ const methods = [
   "heartbeat",
   "commit",
   "history",
+  "packs",
   "payloads",
   "send",
   "list",

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Context, Event, Log, RunHandle, StemmaOptions, Workflow } from "../index.ts";
 import { Stemma, workflow } from "../index.ts";
 import { sqlite } from "../sqlite.ts";
-import type { Store } from "../store/store.ts";
+import type { Pack, Store } from "../store/store.ts";
 import { around } from "./around.ts";
 import type { FakeClock } from "./fake-clock.ts";
 import { fakeClock } from "./fake-clock.ts";
@@ -393,6 +393,20 @@ describe("a store on a fake clock", () => {
     await clock.advance("30d");
     expect(await run.status()).toBe("succeeded");
     expect((await days(run)).at(-1)).toBe("run.succeeded 28");
+  });
+
+  it("is waited for also while it reads packs", async () => {
+    const clock = fakeClock();
+    let answered = false;
+    const packs = async (): Promise<readonly Pack[]> => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return [];
+    };
+    const store = clock.attach(Object.assign(sqlite(":memory:"), { packs }));
+    void store.packs?.("run_0", { from: 0, limit: 1 }).then(() => (answered = true));
+    await clock.advance("1d");
+    expect(answered).toBe(true);
+    await store.close();
   });
 
   it("takes its time from it, unless it was given another; one store has one clock", async () => {

@@ -76,6 +76,7 @@ const cases: Record<string, Case> = {
     // There was nothing to remove, so nobody can tell; that it was called is told by the others.
   },
   history: { call: async (store) => () => store.history("run_1", { after: -1, limit: 1 }) },
+  packs: { call: async (store) => async () => store.packs?.("run_1", { from: 0, limit: 1 }) },
   payloads: { call: async (store) => () => store.payloads([]) },
   list: { call: async (store) => () => store.list({}) },
   reusable: { call: async (store) => () => store.reusable("run_1", []) },

@@ -11,7 +11,7 @@ import { around } from "./around.ts";
 import { Unheard } from "./unheard.ts";
 
 const writing = ["create", "claim", "heartbeat", "commit", "send", "prune"] as const;
-const reading = ["history", "payloads", "list", "reusable", "feed"] as const;
+const reading = ["history", "packs", "payloads", "list", "reusable", "feed"] as const;
 
 /**
  * Where a fault can be: `commit.before`: nothing is written. `commit.after`: it is written, but nobody hears of it.
@@ -33,7 +33,7 @@ type MethodAt<P extends FaultPoint> = P extends `${infer M extends Method}.${str
  */
 export type FaultWhen<P extends FaultPoint> = number | FaultIf<P> | { if?: FaultIf<P>; at?: number; times?: number };
 
-export type FaultIf<P extends FaultPoint> = (...call: Parameters<Store[MethodAt<P>]>) => boolean;
+export type FaultIf<P extends FaultPoint> = (...call: Parameters<NonNullable<Store[MethodAt<P>]>>) => boolean;
 
 /** What a store with faults can do besides. Each such object is one life of a process. */
 export type Faults<S extends Store> = {
