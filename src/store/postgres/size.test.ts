@@ -70,7 +70,7 @@ test("however much a flush or a create brings, no statement is larger than a ser
   const outputs = many();
   const payloads = outputs.map(({ payload }) => payload);
   const children = many().map(({ payload }) => ({ ...bench.newRun({ workflow: "child" }), payloads: [payload] }));
-  const packs = inOrder.map((first) => ({ first, body: randomBytes(0.75 * MiB) }));
+  const packs = inOrder.map((seq) => ({ first: seq, body: randomBytes(0.75 * MiB) }));
   const refused = large();
   const results = await store.commit([
     bench.part(
