@@ -204,29 +204,34 @@ describe("a run whose time is up", () => {
   });
 
   it("ends while it is suspended and nobody holds it", async () => {
-    const definition = body((ctx) => ctx.sleep("1d"), 150);
-    await using theatre = await stage([definition], {}, { lingerMs: 10 });
+    const clock = fakeClock();
+    const definition = body((ctx) => ctx.sleep("1d"), "1h");
+    await using theatre = await stage([definition], { clock });
     const run = await theatre.stemma.run(definition, undefined);
-    await until(async () => (await run.status()) === "suspended");
-    expect((await theatre.stemma.row(run.id)).state.until).toBeDefined();
+    await clock.advance("1m");
+    const row = await theatre.stemma.row(run.id);
+    expect([row.state.status, row.worker]).toEqual(["suspended", undefined]);
+    expect(row.state.until).toBeDefined();
+    await clock.advance("1h");
     await ended(run);
   });
 
   it("ends when a worker comes after its time, without its body being run again", async () => {
+    const clock = fakeClock();
     await using store = fresh();
     let bodies = 0;
     const definition = body(async (ctx) => {
       bodies += 1;
       await ctx.sleep("1d");
-    }, 100);
-    const first = new Stemma({ store, workflows: [definition], log: silent, lease: 100 });
-    await first.start();
+    }, "1h");
+    const first = await new Stemma({ store, workflows: [definition], log: silent, clock }).start();
     const { id } = await first.run(definition, undefined);
-    await until(() => bodies === 1);
+    await clock.settle();
+    expect(bodies).toBe(1);
     first.abandon();
-    await new Promise((resolve) => setTimeout(resolve, 120));
-    const second = new Stemma({ store, workflows: [definition], log: silent });
-    await second.start();
+    await clock.advance("2h");
+    const second = await new Stemma({ store, workflows: [definition], log: silent, clock }).start();
+    await clock.advance("1m");
     await ended(await second.get(id));
     expect(bodies).toBe(1);
     await second.stop();
