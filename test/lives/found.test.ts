@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Stemma, workflow } from "../../src/index.ts";
 import type { Context, Store, Workflow } from "../../src/index.ts";
+import { fakeClock } from "../../src/testing.ts";
+import type { FakeClock } from "../../src/testing.ts";
 import { around } from "../../src/testing/around.ts";
 import type { Commit } from "../../src/store/store.ts";
 import { fresh, listening, outline, silent, stage, until } from "../stage.ts";
@@ -22,8 +24,9 @@ function slow(look: () => Promise<void>): StandardSchemaV1<unknown, unknown> {
 }
 
 /** Lives on one store, one process behind the other. */
-function lives(store: Store): (workflows: Workflow[]) => Promise<Stemma> {
-  return (workflows) => new Stemma({ store, workflows, log: silent, lease: 100 }, { lingerMs: 10 }).start();
+function lives(store: Store, clock?: FakeClock): (workflows: Workflow[]) => Promise<Stemma> {
+  const options = { store, log: silent, lease: 100, ...(clock === undefined ? {} : { clock }) };
+  return (workflows) => new Stemma({ ...options, workflows }, { lingerMs: 10 }).start();
 }
 
 describe("a message", () => {
@@ -326,6 +329,7 @@ describe("a run", () => {
 
 describe("what has to be made up for", () => {
   it("is all there is to do for a run that was stopped and then unpaused: nothing else begins", async () => {
+    const clock = fakeClock();
     await using store = fresh();
     const entered: string[] = [];
     const gate = Promise.withResolvers<void>();
@@ -333,39 +337,47 @@ describe("what has to be made up for", () => {
       await ctx.step("book", { compensate: () => void entered.push("undo") }, () => gate.promise);
       await ctx.step("next", () => void entered.push("next"));
     });
-    const begin = lives(store);
+    const begin = lives(store, clock);
     const first = await begin([definition]);
-    const run = await first.run(definition, undefined, { timeout: 300 });
-    await until(async () => (await run.status()) === "running");
+    const run = await first.run(definition, undefined, { timeout: "1h" });
+    await clock.settle();
+    expect(await run.status()).toBe("running");
     await first.pause(run.id);
-    await until(async () => (await run.status()) === "paused");
+    await clock.advance("1s");
+    expect(await run.status()).toBe("paused");
     gate.resolve();
-    await until(async () => (await first.row(run.id)).worker === undefined);
+    await clock.advance("1s");
+    expect((await first.row(run.id)).worker).toBeUndefined();
     await first.stop();
-    const client = new Stemma({ store, log: silent });
+    const client = new Stemma({ store, clock, log: silent });
     await client.unpause(run.id);
-    await new Promise((resolve) => setTimeout(resolve, 310));
+    await clock.advance("1h");
     const second = await begin([definition]);
-    await until(async () => (await second.row(run.id)).state.status === "timed_out");
+    await clock.advance("1m");
+    expect((await second.row(run.id)).state.status).toBe("timed_out");
     expect(entered).toEqual(["undo"]);
     await second.stop();
   });
 
   it("is, when the time limit of the run passed while nobody worked on it", async () => {
+    const clock = fakeClock();
     await using store = fresh();
     const undone: unknown[] = [];
     const definition = body(async (ctx) => {
       await ctx.step("book", { compensate: (output) => void undone.push(output) }, () => "room 7");
       await ctx.wait("w");
     });
-    const begin = lives(store);
+    const begin = lives(store, clock);
     const first = await begin([definition]);
-    const run = await first.run(definition, undefined, { timeout: 80 });
-    await until(async () => (await outline(run)).includes("step.succeeded book"));
+    const run = await first.run(definition, undefined, { timeout: "1h" });
+    await clock.settle();
+    expect(await outline(run)).toContain("step.succeeded book");
     await first.stop();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await clock.advance("1h");
+    expect(undone).toEqual([]);
     const second = await begin([definition]);
-    await until(async () => (await second.row(run.id)).state.status === "timed_out");
+    await clock.advance("1m");
+    expect((await second.row(run.id)).state.status).toBe("timed_out");
     expect(undone).toEqual(["room 7"]);
     await second.stop();
   });
