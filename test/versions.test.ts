@@ -213,9 +213,14 @@ describe("versions", () => {
   it("that nobody offers leave their runs waiting; the row and the log say so, and a worker with it goes on", async () => {
     const { store, skip } = movable();
     const log = listening();
-    const first = await stage([one], { store });
-    const run = await first.stemma.run(one, undefined);
-    await until(async () => (await outline(run)).includes("wait.opened sleep"));
+    let entered = 0;
+    // As long as its first worker lives, it is at its step.
+    const held = workflow({ name: "audit", version: 1 }, (ctx) =>
+      ctx.step("say", () => ((entered += 1) === 1 ? new Promise<number>(() => {}) : 1)),
+    );
+    const first = await stage([held], { store });
+    const run = await first.stemma.run(held, undefined);
+    await until(() => entered === 1);
     expect(noWorkerOffers(await first.stemma.row(run.id))).toBeUndefined();
     first.stemma.abandon();
     skip(60_000);
@@ -227,7 +232,7 @@ describe("versions", () => {
     await until(() => log.lines.length > 0);
     expect(log.lines).toEqual([`warn ${sentence} {"workflow":"audit","version":1,"runs":1}`]);
     const result = waits.result();
-    await using third = await stage([one], { store });
+    await using third = await stage([held], { store });
     expect(await result).toBe(1);
     expect(noWorkerOffers(await third.stemma.row(run.id))).toBeUndefined();
   });
