@@ -161,21 +161,24 @@ describe("a step that fails", () => {
 
 describe("a long delay", () => {
   it("holds no process, survives the death of all, and its attempts are counted on", async () => {
+    const clock = fakeClock();
     await using store = fresh();
     const { definition, entered } = failing([new Error("a"), new Error("b")], {
-      retry: { ...soon, delay: 400, factor: 1, jitter: 0 },
+      retry: { ...soon, delay: "1h", factor: 1, jitter: 0 },
     });
-    const first = new Stemma({ store, workflows: [definition], log: silent, lease: 100 }, { lingerMs: 10 });
+    const first = new Stemma({ store, workflows: [definition], log: silent, clock }, { lingerMs: 10 });
     await first.start();
     const { id } = await first.run(definition, undefined);
-    await until(async () => (await first.row(id)).state.status === "suspended");
+    await clock.advance("1m");
     const row = await first.row(id);
+    expect(row.state.status).toBe("suspended");
     const [failed] = attempts(await first.history(id));
     expect([row.worker, row.dueAt, row.state.reason]).toEqual([undefined, failed?.data.retryAt, "waiting"]);
     first.abandon();
 
-    const second = new Stemma({ store, workflows: [definition], log: silent }, { lingerMs: 10 });
+    const second = new Stemma({ store, workflows: [definition], log: silent, clock }, { lingerMs: 10 });
     await second.start();
+    await clock.advance("3h");
     expect(await (await second.get(id)).result()).toBe("done");
     expect(entered).toEqual([1, 2, 3]);
     expect(attempts(await second.history(id)).map(({ data }) => data.attempt)).toEqual([1, 2]);
@@ -188,7 +191,7 @@ describe("a long delay", () => {
       ctx.map(
         "item",
         ["slow", "b", "c"],
-        { concurrency: 1, retry: { attempts: 2, delay: 200, jitter: 0 } },
+        { concurrency: 1, retry: { attempts: 2, delay: "1h", jitter: 0 } },
         (item, step) => {
           order.push(`${item} ${step.attempt}`);
           if (item === "slow" && step.attempt === 1) throw new Error("busy");
@@ -196,8 +199,11 @@ describe("a long delay", () => {
         },
       ),
     );
-    await using theatre = await stage([definition]);
-    expect(await (await theatre.stemma.run(definition, undefined)).result()).toEqual(["slow", "b", "c"]);
+    const clock = fakeClock();
+    await using theatre = await stage([definition], { clock });
+    const run = await theatre.stemma.run(definition, undefined);
+    await clock.advance("2h");
+    expect(await run.result()).toEqual(["slow", "b", "c"]);
     expect(order).toEqual(["slow 1", "b 1", "c 1", "slow 2"]);
   });
 });
