@@ -23,6 +23,7 @@ const config: ViteUserConfig = defineConfig({
     // A slow machine is not a bug: a test that hangs fails, one that merely waits for its turn does not.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     // Processes that tests start load this package as it stands; what Node makes of a file is kept for the next of them.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), "stemma-test-code") },
     globalSetup: ["test/postgres/server.ts"],
