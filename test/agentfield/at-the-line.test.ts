@@ -222,7 +222,7 @@ test("a function that holds the line for longer than it may fails, once for each
     },
   };
   const url = `http://127.0.0.1:${(node.address() as AddressInfo).port}`;
-  const functions = [{ name: "slow", kind: "skill", timeout: 50, retry: { attempts: 2, delay: 1 } }];
+  const functions = [{ name: "slow", kind: "skill", timeout: 400, retry: { attempts: 2, delay: 1 } }];
   expect((await at.ask("POST", "/v1/nodes", { node: "mute", url, functions })).status).toBeLessThan(300);
   const id = await at.begin("mute.slow");
   expect(await at.ended(id)).toMatchObject({ status: "timeout" });
