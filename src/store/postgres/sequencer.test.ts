@@ -107,7 +107,10 @@ test("with many who append, read, prune and place at once, every event comes onc
   const read = async (store: PostgresStore): Promise<FeedItem[]> => {
     const seen: FeedItem[] = [];
     let position = 0;
-    for (let quiet = 0; quiet < 20;) {
+    const all = (): boolean =>
+      [...written].every(([run, count]) => removed.has(run) || seen.filter((item) => item.run === run).length >= count);
+    // The last events have their places when whoever gives them gets to it; what comes behind them is too much.
+    for (let quiet = 0; quiet < 20 || !all();) {
       const page = await store.feed({ after: position, limit: 7 });
       seen.push(...page.events);
       quiet = page.position > position || state.writing ? 0 : quiet + 1;
