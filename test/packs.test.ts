@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { genesis, seal, unseal } from "../src/core/chain.ts";
 import type { StoredEvent } from "../src/core/chain.ts";
-import type { EventType, Seq } from "../src/core/event.ts";
+import type { Seq } from "../src/core/event.ts";
 import { sha256 } from "../src/engine/hash.ts";
 import { Packer } from "../src/engine/packer.ts";
 import { eventIn } from "../src/engine/recorded-outcomes.ts";
@@ -111,7 +111,7 @@ async function forged(store: Store, id: string, packEvents: number): Promise<Pac
     const { type, data, ...event } = unseal(stored);
     const other = seal(sha256, before, {
       ...event,
-      type: type as EventType,
+      type,
       data,
       at: event.at + (stored.seq > packEvents ? 1 : 0),
     });
