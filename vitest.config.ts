@@ -8,7 +8,7 @@ const onEveryStore = [
   "test/{waits,children,cancel,cancel-bad-times,family.property,pause,pause-children,once,reconcile,compensation}.test.ts",
   "test/{carried-waits,checkpoints,feed,offer,resume-trace,bad-input,long-history}.test.ts",
   "test/{server/tail,behaviours/control-plane-streams}.test.ts",
-  "test/{recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
+  "test/{packs,recall/recall,lives/found,verify,verify-family,why,golden,replay,export,prune-*,missing-rows}.test.ts",
   "test/webhooks/{deliveries,heard,killed,secrets}.test.ts",
   "test/agents/{calls,nodes,course.property}.test.ts",
   "test/{graph-open-requests,graph-identity,behaviours/{trace-*,graph-storages,graph-durable}}.test.ts",
