@@ -58,7 +58,7 @@ const bothMadeUpFor = [
 
 describe("steps that succeeded", () => {
   /** Books two, and then does `then`. */
-  function trip({ book }: Kit, then: (ctx: Context) => Promise<unknown>, timeout?: number): Workflow<undefined> {
+  function trip({ book }: Kit, then: (ctx: Context) => Promise<unknown>, timeout?: string): Workflow<undefined> {
     return workflow({ name: "trip", ...(timeout === undefined ? {} : { timeout }) }, async (ctx) => {
       await book(ctx, "flight");
       await book(ctx, "hotel");
@@ -98,11 +98,14 @@ describe("steps that succeeded", () => {
     for (const how of ["cancelled", "timed_out"] as const) {
       const given = kit();
       const never = (ctx: Context): Promise<unknown> => ctx.step("pay", (_, step) => untilAborted(step));
-      const definition = trip(given, never, how === "timed_out" ? 150 : undefined);
-      await using theatre = await stage([definition]);
+      const clock = fakeClock();
+      const definition = trip(given, never, how === "timed_out" ? "1h" : undefined);
+      await using theatre = await stage([definition], { clock });
       const run = await theatre.stemma.run(definition, undefined);
-      await until(() => given.entered.length === 2);
+      await clock.settle();
+      expect(given.entered).toEqual(["book flight", "book hotel"]);
       if (how === "cancelled") await theatre.stemma.cancel(run.id);
+      await clock.advance("1h");
       await errorOf(run.result());
       expect(given.entered).toEqual(["book flight", "book hotel", "undo hotel", "undo flight"]);
       expect(makingUp(await run.history())).toEqual(bothMadeUpFor);
