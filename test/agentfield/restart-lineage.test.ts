@@ -137,10 +137,10 @@ describe("B: what goes with it", () => {
       id: "alpha",
       reasoners: {
         helper: ({ input }) => ({ got: input }),
-        root: async ({ call }) => {
+        root: async ({ call, execution }) => {
           await call("alpha.helper", { n: 1 });
           // It is told of on lines of their own, which need not be faster than the report.
-          await new Promise((resolve) => setTimeout(resolve, 50));
+          await until(async () => (await at.graph(execution))[1]?.status === "succeeded");
           if (broken) throw new Error("behind the helper");
           return {};
         },
