@@ -14,16 +14,18 @@ import { Packing } from "./packer.ts";
 /** Packs read at a time. */
 const packsPage = 8;
 
+/** One that begins among the events so far: what is in it, and what its events come to. */
+type Open = { pack: Pack; content: Content; packing: Packing; last: Seq };
+
 export class PackCheck {
+  /** What is wrong. Of packs behind the last row nothing is said: they may have come since that was read. */
   readonly flaws: Flaw[] = [];
   readonly #store: Store;
   readonly #run: RunId;
   /** Those that were read and are still to come, and where to go on; undefined behind the last. */
   #packs: Pack[] = [];
   #from: Seq | undefined = 0;
-  /** What the one at hand has in it, and what its events come to. */
-  #content: Content | undefined;
-  #packing: Packing = new Packing(1);
+  #open: Open[] = [];
   #before: Digest = "";
 
   constructor(store: Store, run: RunId) {
@@ -36,25 +38,13 @@ export class PackCheck {
     const before = this.#before;
     this.#before = stored.hash;
     if (this.#packs.length === 0 && this.#from !== undefined) await this.#read(this.#from);
-    const [pack] = this.#packs;
-    if (pack === undefined || stored.seq < pack.first) return;
-    if (stored.seq === pack.first) this.#open(pack);
-    if (this.#content === undefined) return void this.#packs.shift();
-    const made = this.#add(stored, before);
-    if (stored.seq < pack.first + this.#content.columns.kinds.length - 1) return;
-    this.#packs.shift();
-    const isSame = made?.texts === this.#content.texts && equal(made.columns, this.#content.columns);
-    if (!isSame)
-      this.#flaw(pack, "it does not say what they say; who takes up the run from it is given something else");
-  }
-
-  #add(stored: StoredEvent, before: Digest): Content | undefined {
-    try {
-      return this.#packing.add(stored, indexed(stored), before);
-    } catch {
-      // It is no event; the chain says so.
-      return undefined;
+    for (let pack = this.#packs[0]; pack !== undefined && pack.first <= stored.seq; pack = this.#packs[0]) {
+      this.#packs.shift();
+      this.#begin(pack);
     }
+    for (const open of this.#open) this.#add(open, stored, before);
+    if (this.#open.some(({ last }) => last <= stored.seq))
+      this.#open = this.#open.filter(({ last }) => last > stored.seq);
   }
 
   async #read(from: Seq): Promise<void> {
@@ -63,20 +53,40 @@ export class PackCheck {
     this.#from = last === undefined ? undefined : last.first + 1;
   }
 
-  #open(pack: Pack): void {
+  #begin(pack: Pack): void {
+    const content = this.#contentOf(pack);
+    const events = content?.columns.kinds.length ?? 0;
+    if (content === undefined || events === 0)
+      return this.#flaw(pack, "it is not what was written; the events themselves are read then");
+    this.#open.push({ pack, content, packing: new Packing(events), last: pack.first + events - 1 });
+  }
+
+  #contentOf(pack: Pack): Content | undefined {
     try {
-      this.#content = contentOf(this.#run, pack);
+      return contentOf(this.#run, pack);
     } catch {
-      this.#content = undefined;
+      return undefined;
     }
-    this.#packing = new Packing(this.#content?.columns.kinds.length ?? 1);
-    if (this.#content === undefined)
-      this.#flaw(pack, "it is not what was written; the events themselves are read then");
+  }
+
+  #add({ pack, content, packing, last }: Open, stored: StoredEvent, before: Digest): void {
+    const made = madeOf(packing, stored, before);
+    if (stored.seq < last || (made?.texts === content.texts && equal(made.columns, content.columns))) return;
+    this.#flaw(pack, "it does not say what they say; who takes up the run from it is given something else");
   }
 
   #flaw({ first }: Pack, what: string): void {
     const message = `the pack of the events from here on, a second copy of them: ${what}`;
     this.flaws.push({ run: this.#run, seq: first, kind: "pack differs", message });
+  }
+}
+
+function madeOf(packing: Packing, stored: StoredEvent, before: Digest): Content | undefined {
+  try {
+    return packing.add(stored, indexed(stored), before);
+  } catch {
+    // It is no event; the chain says so.
+    return undefined;
   }
 }
 
