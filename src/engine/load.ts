@@ -226,8 +226,8 @@ class Reading {
         if (unpacked === undefined)
           throw corrupt(id, `the pack of its events from ${pack.first} on is not what was written`);
         // Another version may pack more or fewer.
-        if (unpacked.index.length !== this.#packEvents) return last;
-        await this.#takePacked(unpacked.packed, unpacked.index);
+        if (unpacked.packed.last !== last + this.#packEvents) return last;
+        await this.#takePacked(unpacked.packed, unpacked.index());
         this.#packs.set(pack.first, digestIn(pack));
         last = unpacked.packed.last;
       }

@@ -110,7 +110,7 @@ describe("a pack", () => {
         const found = unpack(run, pack, sha256("before"));
         if (found === undefined) throw new Error("It cannot be unpacked.");
         expect(found.packed).toMatchObject({ first: 10, last: 19, hash: events[9]?.hash });
-        const restored = found.index.map((event, i) => {
+        const restored = found.index().map((event, i) => {
           expect(event.causes).toEqual(unseal(events[i] as StoredEvent).causes);
           return ofIndex({ ...(events[i] as StoredEvent), ...rewritten(event) });
         });

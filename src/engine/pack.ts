@@ -85,11 +85,11 @@ export function unpack(
   run: RunId,
   pack: Pack,
   before?: Digest,
-): { packed: PackedEvents; index: readonly Event[] } | undefined {
+): { packed: PackedEvents; index: () => readonly Event[] } | undefined {
   const content = contentOf(run, pack);
   if (content === undefined || (before !== undefined && content.columns.before !== before)) return undefined;
   const packed = new PackedEvents(pack.first, content);
-  return { packed, index: indexOf(packed, content.columns) };
+  return { packed, index: () => indexOf(packed, content.columns) };
 }
 
 /** Puts the parts of a pack together. */
