@@ -4,7 +4,8 @@
  */
 import type { StoredEvent } from "../src/core/chain.ts";
 import { load } from "../src/engine/load.ts";
-import type { Loaded, LoadOptions } from "../src/engine/load.ts";
+import type { Loaded } from "../src/engine/load.ts";
+import type { LoadOptions } from "../src/engine/reading.ts";
 import type { StoredOutcome } from "../src/engine/recorded-outcomes.ts";
 import { Stemma, workflow } from "../src/index.ts";
 import type { RunHandle, RunState, Store, Workflow } from "../src/index.ts";

@@ -28,7 +28,7 @@ import { planByDryRun, planByHistory } from "./history-plan.ts";
 import { readHistory } from "./history-pages.ts";
 import type { Lineage } from "./lineage.ts";
 import { lineageOf } from "./lineage.ts";
-import { longEventsUsual } from "./load.ts";
+import { longEventsUsual } from "./reading.ts";
 import { defaultLog } from "./log.ts";
 import { buildRun, checkSameRun } from "./new-run.ts";
 import { KnownWorkflows } from "./known-workflows.ts";
