@@ -67,6 +67,8 @@ describe("streams, over HTTP", () => {
   it("G3: a tail of a run ends with the run, and not with the first run that it called", async () => {
     await using at = await serve(workflows);
     const run = await at.client.run("parent", undefined);
+    // A place that the feed has not come to yet is refused.
+    await until(async () => (await at.stemma.store.feed({ after: 0, limit: 1 })).events.length > 0);
     const tails = [all(at.client.feed({ run: run.id })), all(at.client.feed({ run: run.id, after: 1 }))];
     const events = (async () => {
       const types: string[] = [];

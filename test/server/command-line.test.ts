@@ -65,7 +65,10 @@ describe("commands with --server", () => {
       const [near, far] = [await typed(...words, "--store", shop.path), await typed(...words, ...there)];
       // A hint names where to ask, and a time may be a moment later.
       const plain = (text: string): string =>
-        text.replaceAll(/ --(store|server) \S+/g, "").replaceAll(/( +|\()[\d.]+m?s/g, "…");
+        text
+          .replaceAll(/ --(store|server) \S+/g, "")
+          .replaceAll("(now)", "(0s ago)")
+          .replaceAll(/( +|\()[\d.]+m?s/g, "…");
       expect([words[0], far.status, plain(far.out)]).toEqual([words[0], near.status, plain(near.out)]);
     }
     // A dry run asks the code of the server.
