@@ -45,8 +45,8 @@ export type Loaded = {
   eventAt(seq: Seq): Promise<Event | undefined>;
   /** Texts of payloads that its events name. */
   textsOf(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, string>>;
-  /** Has seen the last events. */
-  packer: Packer;
+  /** Has seen the last events; left out for a store that keeps no packs. */
+  packer: Packer | undefined;
   /** The store's clock, as learned at the claim and carried on by the monotonic clock. */
   now: () => Timestamp;
 };

@@ -79,7 +79,8 @@ class Reading {
   readonly #pageEvents: number;
   readonly #packEvents: number;
   readonly #fromPacks: boolean;
-  readonly #packer: Packer;
+  /** Left out for a store that keeps no packs. */
+  readonly #packer: Packer | undefined;
   readonly #from: Seq;
   readonly #recall: Recall;
   readonly #kept: Kept[] = [];
@@ -110,7 +111,7 @@ class Reading {
     this.#turn = turn;
     this.#pageEvents = Math.min(pageEvents, limits.pageEventsMax);
     this.#fromPacks = fromPacks;
-    this.#packer = new Packer(row.id, packEvents);
+    this.#packer = store.packs === undefined ? undefined : new Packer(row.id, packEvents);
     this.#keptMax =
       heldCharsMax === undefined
         ? { outcomes: keptPages * this.#pageEvents, chars: keptCharsMax }
@@ -208,7 +209,7 @@ class Reading {
     const before = this.#last?.hash ?? genesis(sha256, id);
     if (storedHash(sha256, before, stored, rememberedDigest) !== stored.hash)
       throw corrupt(id, `event ${stored.seq} (${stored.type}) is not what was written: its hash differs`);
-    this.#packer.add(stored, event, before);
+    this.#packer?.add(stored, event, before);
     const settles = this.#recall.add(event);
     if (isStart) {
       this.#start = event;
@@ -239,7 +240,7 @@ class Reading {
     throw corrupt(id, `expected its history to end with seq ${state.seq} as its row says, found ${found}`);
   }
 
-  async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes; packer: Packer }> {
+  async found(): Promise<{ recall: Recall; outcomes: RecordedOutcomes; packer: Packer | undefined }> {
     const isLong = eventsToRead(this.#row) > longEventsUsual;
     // To put a long index into order takes a turn of its own, as what comes behind does.
     if (isLong) await this.#rest();
