@@ -1,10 +1,10 @@
 /**
  * A long history is kept a second time, in packs: what a recall needs of many events, in one text, compressed. A row each
  * is what appending, following and looking things up need; but whoever takes up a run of a hundred thousand steps needs
- * something of all of them, and to fetch and to hash two hundred thousand rows takes ten times as long.
+ * something of all of them, and to fetch and to hash two hundred thousand rows takes several times as long.
  *
- * A pack holds the events from one multiple of a number of events to the next: an index, as columns, and the texts of all events
- * but those that only say that a step was entered. It is bound to its place: its digest covers the run and the seq, and
+ * A pack holds the events from one multiple of a number of events to the next: an index, as columns, and the texts of all
+ * events but those that only say that a step was entered. It is bound to its place: its digest covers the run and the seq, and
  * in it are the hashes of the chain before and at its end. So whoever reads packs one behind the other, and the rows
  * before and behind them, has verified what he has read as if he had hashed each event. A pack that is missing, or is not
  * what was written, costs time and nothing else, for its events are all there as rows.

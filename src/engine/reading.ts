@@ -40,7 +40,8 @@ const keptCharsMax = 1_048_576;
 /** Work between two turns of the event loop, in characters; an event costs as much as these many, besides its own. */
 const sliceWorkMax = 200_000;
 const eventWork = 1000;
-const packWork = 150_000;
+/** What a pack takes besides its texts. */
+const packWork = 50_000;
 /** A history of more events than these is long. */
 export const longEventsUsual = 10_000;
 
@@ -169,7 +170,7 @@ class Reading {
     for (const event of index) if (this.#recall.add(event) && this.#keeping) this.#kept.push(pack);
     const { last, hash } = events;
     this.#last = { seq: last, at: events.at(last), hash };
-    this.#work += packWork;
+    this.#work += packWork + events.chars;
   }
 
   async #takeRows(all: readonly StoredEvent[]): Promise<void> {
