@@ -4,9 +4,8 @@
  */
 import type { StoredEvent } from "../core/chain.ts";
 import type { Flaw } from "../core/chain-check.ts";
-import type { Digest, RunId, Seq } from "../core/event.ts";
+import type { Digest, Event, RunId, Seq } from "../core/event.ts";
 import type { Pack, Store } from "../store/store.ts";
-import { indexed } from "./index-text.ts";
 import { contentOf } from "./pack.ts";
 import type { Content } from "./pack.ts";
 import { Packing } from "./packer.ts";
@@ -33,16 +32,20 @@ export class PackCheck {
     this.#run = run;
   }
 
-  /** Takes the next row. */
-  async take(stored: StoredEvent): Promise<void> {
+  /** Takes the next row, and the event that it is if it is one. Gives a promise where packs have to be read first. */
+  take(stored: StoredEvent, event: Event | undefined): Promise<void> | undefined {
+    if (this.#packs.length > 0 || this.#from === undefined) return void this.#take(stored, event);
+    return this.#read(this.#from).then(() => this.#take(stored, event));
+  }
+
+  #take(stored: StoredEvent, event: Event | undefined): void {
     const before = this.#before;
     this.#before = stored.hash;
-    if (this.#packs.length === 0 && this.#from !== undefined) await this.#read(this.#from);
     for (let pack = this.#packs[0]; pack !== undefined && pack.first <= stored.seq; pack = this.#packs[0]) {
       this.#packs.shift();
       this.#begin(pack);
     }
-    for (const open of this.#open) this.#add(open, stored, before);
+    for (const open of this.#open) this.#add(open, stored, event, before);
     if (this.#open.some(({ last }) => last <= stored.seq))
       this.#open = this.#open.filter(({ last }) => last > stored.seq);
   }
@@ -69,8 +72,9 @@ export class PackCheck {
     }
   }
 
-  #add({ pack, content, packing, last }: Open, stored: StoredEvent, before: Digest): void {
-    const made = madeOf(packing, stored, before);
+  #add({ pack, content, packing, last }: Open, stored: StoredEvent, event: Event | undefined, before: Digest): void {
+    // What is no event is said of the row.
+    const made = event && packing.add(stored, event, before);
     if (stored.seq < last || (made?.texts === content.texts && equal(made.columns, content.columns))) return;
     this.#flaw(pack, "it does not say what they say; who takes up the run from it is given something else");
   }
@@ -78,15 +82,6 @@ export class PackCheck {
   #flaw({ first }: Pack, what: string): void {
     const message = `the pack of the events from here on, a second copy of them: ${what}`;
     this.flaws.push({ run: this.#run, seq: first, kind: "pack differs", message });
-  }
-}
-
-function madeOf(packing: Packing, stored: StoredEvent, before: Digest): Content | undefined {
-  try {
-    return packing.add(stored, indexed(stored), before);
-  } catch {
-    // It is no event; the chain says so.
-    return undefined;
   }
 }
 

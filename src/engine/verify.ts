@@ -88,8 +88,9 @@ export class Verifier {
       }
       for (const stored of page.events) {
         if (this.#turns.isDue()) await this.#turn();
-        await packs.take(stored);
         const named = reading.take(stored, page.row);
+        const wait = packs.take(stored, reading.event);
+        if (wait !== undefined) await wait;
         this.#events += 1;
         if (named !== undefined) await this.#check(reading, named);
         last = stored.seq;
@@ -187,6 +188,8 @@ class Reading {
   readonly flaws: Flaw[] = [];
   readonly #chain: ChainCheck;
   row: RunRow | undefined;
+  /** The last event that was taken, where it is one. */
+  event: Event | undefined;
   #state: RunState | undefined;
   /** Whether every event so far was what was written; behind one that is not, nothing can be added up. */
   #adds = true;
@@ -204,9 +207,11 @@ class Reading {
     const fits = this.#chain.take(stored, row.state.seq);
     this.#adds &&= fits && this.#chain.flaws.length === 0;
     if (stored.seq === this.#expect?.seq) this.#expectedHash = stored.hash;
+    this.event = undefined;
     if (!fits) return undefined;
     try {
       const event = unseal(stored);
+      this.event = event;
       if (this.#adds) this.#state = reduce(this.#state, event);
       return namesMore(stored) ? namedBy(event) : undefined;
     } catch (error) {
