@@ -34,8 +34,10 @@ export class PackCheck {
 
   /** Takes the next row, and the event that it is if it is one. Gives a promise where packs have to be read first. */
   take(stored: StoredEvent, event: Event | undefined): Promise<void> | undefined {
-    if (this.#packs.length > 0 || this.#from === undefined) return void this.#take(stored, event);
-    return this.#read(this.#from).then(() => this.#take(stored, event));
+    if (this.#packs.length === 0 && this.#from !== undefined)
+      return this.#read(this.#from).then(() => this.#take(stored, event));
+    this.#take(stored, event);
+    return undefined;
   }
 
   #take(stored: StoredEvent, event: Event | undefined): void {
