@@ -21,8 +21,11 @@ import { payloadsOf } from "./payload.ts";
 
 /** Events of a pack; the first so many of a history are not packed, for they are read in a few milliseconds anyway. */
 export const packEventsUsual = 1024;
-/** Events with longer texts than these together, or values of so many bytes, are not packed: rows are not what takes the time. */
-export const packCharsMax = 2_097_152;
+/**
+ * Events with longer texts than these together, or values of so many bytes, are not packed: to compress twice as much, where
+ * it is as good as random, would hold up the event loop for longer than anybody may.
+ */
+export const packCharsMax = 524_288;
 /** No pack has more bytes in it, in UTF-8 and with its index. */
 const contentBytesMax = 8 * packCharsMax;
 /** Room for what comes out of most packs. */
@@ -95,6 +98,11 @@ export function unpack(
 /** Puts the parts of a pack together. */
 export function sealed(run: RunId, first: Seq, compressed: Uint8Array): Pack {
   return { first, body: Buffer.concat([digestOf(run, first, compressed), compressed]) };
+}
+
+/** How many rows to read behind an event, so that none is read that may be in a pack. */
+export function rowsBehind(after: Seq, pageEvents: number, packEvents: number): number {
+  return Math.min(pageEvents, packEvents - ((after + 1) % packEvents));
 }
 
 /** Names a pack for whoever reads it a second time. */

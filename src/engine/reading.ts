@@ -13,12 +13,12 @@ import type { Received, RunRow, Store } from "../store/store.ts";
 import { rememberedDigest, sha256 } from "./hash.ts";
 import { corrupt, pageBehind, portionsOf, readTexts } from "./history-pages.ts";
 import { indexed } from "./index-text.ts";
-import { digestIn, packEventsUsual, unpack } from "./pack.ts";
+import { digestIn, packEventsUsual, rowsBehind, unpack } from "./pack.ts";
 import type { PackedEvents } from "./pack.ts";
 import { Packer } from "./packer.ts";
 import { payloadsOf } from "./payload.ts";
 import { Recall } from "./recall.ts";
-import { OutcomeRow, RecordedOutcomes, checksum, rowsBehind } from "./recorded-outcomes.ts";
+import { OutcomeRow, RecordedOutcomes, checksum } from "./recorded-outcomes.ts";
 import type { Kept } from "./recorded-outcomes.ts";
 
 export type LoadOptions = {

@@ -267,7 +267,8 @@ export class Recall {
 
   /** The asks of which more is on record than an outcome, as long as nothing is forgotten. */
   *noted(): Generator<Recorded> {
-    for (let ask = 0; ask < this.asks; ask += 1) if (this.#factsOf(ask) !== undefined) yield this.#recorded(ask);
+    for (let ask = 0; ask < this.#enteredAt.length; ask += 1)
+      if (this.#enteredAt[ask] !== 0 || (this.#facts.size > 0 && this.#facts.has(ask))) yield this.#recorded(ask);
   }
 
   // ---- while the body asks -------------------------------------------------------------------------------------

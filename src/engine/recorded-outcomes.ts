@@ -14,7 +14,7 @@ import type { Store } from "../store/store.ts";
 import { corrupt, pageBehind, portionsOf, readTexts } from "./history-pages.ts";
 import { outputIn } from "./index-text.ts";
 import type { PackedEvents } from "./pack.ts";
-import { digestIn, unpack } from "./pack.ts";
+import { digestIn, rowsBehind, unpack } from "./pack.ts";
 import type { OutcomeEvent } from "./recall.ts";
 
 /** An outcome as it is stored, and the texts of what it holds by reference. */
@@ -211,11 +211,6 @@ async function packAgain(store: Store, run: RunId, first: Seq, digest: Digest): 
   const events = pack?.first === first && digestIn(pack) === digest ? unpack(run, pack)?.packed : undefined;
   if (events === undefined) throw corrupt(run, `the pack from event ${first} on has changed since it was verified`);
   return { events, texts: await readTexts(store, run, events.payloads()) };
-}
-
-/** How many rows to read, so that what may be in a pack is not read as rows. */
-export function rowsBehind(after: Seq, pageEvents: number, packEvents: number): number {
-  return Math.min(pageEvents, packEvents - ((after + 1) % packEvents));
 }
 
 /** Tells an event from another that stands in its place; not made against those who want to deceive. */
